@@ -1,0 +1,183 @@
+//! The ways out: a FINAL receipt (rule 11), closing alone (rule 10), and what the chain shows.
+
+use crate::onchain::{ChainView, ClosePlan, Evidence, OnChain};
+use crate::wire::{Final, RefuseReason};
+use crate::{Agreed, Nonce, Receipt};
+
+use super::super::books::Books;
+use super::super::closed::Closed;
+use super::super::closing::Closing;
+use super::super::finishing::Finishing;
+use super::super::io::{CloseMode, CommandId, Context, Denied, Effects, Notice};
+use super::super::opening::Opening;
+use super::super::setup::Setup;
+use super::super::update::{FinalBase, judge_final};
+use super::super::{Channel, WaitList, replace_view};
+use super::Active;
+
+impl Active {
+    pub(super) fn on_final(
+        mut self: Box<Self>,
+        finish: Final,
+        context: &Context<'_>,
+        effects: &mut Effects,
+    ) -> Channel {
+        match judge_final(&self.setup, &self.books, &finish, context.crypto) {
+            Err(why) => {
+                effects.misbehaviour = Some(why);
+                Channel::Active(self)
+            }
+            Ok(FinalBase::Neither) => {
+                effects.send.push(self.books.refuse(Nonce::FINAL, RefuseReason::Stale));
+                Channel::Active(self)
+            }
+            Ok(FinalBase::Agreed) if self.books.proposal.is_none() => {
+                self.fail_queue(&Denied::Closing, effects);
+                Finishing::answering(*self, finish, context, effects)
+            }
+            // With an own proposal out this side can't sign a FINAL, but the partner's is as good.
+            Ok(FinalBase::Agreed | FinalBase::Proposal) => {
+                let Final { base_nonce, balances, signature } = finish;
+                let caller = self.finish.take();
+                self.start_closing(ClosePlan::Final { base_nonce, balances, signature }, caller, effects)
+            }
+        }
+    }
+
+    /// Signs FINAL once the cooperative close that somebody asked for is possible.
+    pub(super) fn finish_if_ready(
+        mut self: Box<Self>,
+        context: &Context<'_>,
+        effects: &mut Effects,
+    ) -> Channel {
+        if self.books.proposal.is_some() || !self.link.synced {
+            return Channel::Active(self);
+        }
+        let Some(caller) = self.finish.take() else { return Channel::Active(self) };
+        self.fail_queue(&Denied::Closing, effects);
+        Finishing::asking(*self, caller, context, effects)
+    }
+
+    /// Takes the state apart for [`Finishing`].
+    pub(in crate::channel) fn into_parts(self) -> (Setup, Books, ChainView, Option<CommandId>) {
+        (self.setup, self.books, self.view, self.finish)
+    }
+
+    pub(super) fn close(
+        mut self: Box<Self>,
+        caller: CommandId,
+        mode: CloseMode,
+        context: &Context<'_>,
+        effects: &mut Effects,
+    ) -> Channel {
+        let refused = match mode {
+            _ if !matches!(self.view.status, OnChain::Active { .. }) => Denied::WrongState(
+                "not on the chain: blocks were taken back; it can be closed once it is there again",
+            ),
+            CloseMode::Alone => {
+                let plan = self.books.close_plan(self.setup.role());
+                return self.start_closing(plan, Some(caller), effects);
+            }
+            CloseMode::On(evidence) => {
+                if let Some(plan) = self.chosen_plan(evidence, context) {
+                    return self.start_closing(plan, Some(caller), effects);
+                }
+                Denied::BadReceipt
+            }
+            CloseMode::Cooperative if !self.link.online => Denied::PeerOffline,
+            CloseMode::Cooperative if self.link.peer_stopped || self.link.peer_lost => Denied::PeerStopped,
+            CloseMode::Cooperative if self.finish.is_some() => Denied::UnderWay,
+            CloseMode::Cooperative => {
+                self.finish = Some(caller);
+                self.fail_queue(&Denied::Closing, effects);
+                return self.finish_if_ready(context, effects);
+            }
+        };
+        effects.reply.push((caller, Err(refused)));
+        Channel::Active(self)
+    }
+
+    pub(super) fn chosen_plan(&self, evidence: Evidence, context: &Context<'_>) -> Option<ClosePlan> {
+        let partner = self.setup.role().other();
+        let Receipt { nonce, balances } = evidence.receipt;
+        let valid = match evidence.signature {
+            None => {
+                nonce == Nonce::ZERO
+                    && matches!(self.view.status, OnChain::Active { paid_in } if paid_in == balances)
+            }
+            Some(signature) => {
+                nonce > Nonce::ZERO
+                    && nonce < Nonce::FINAL
+                    && self.setup.adds_up(balances)
+                    && self.setup.verify(&evidence.receipt, &signature, partner, context.crypto)
+            }
+        };
+        valid.then_some(ClosePlan::Receipt(evidence))
+    }
+
+    /// Rule 10: from here on nothing is signed, whatever becomes of the transaction.
+    pub(super) fn start_closing(
+        mut self: Box<Self>,
+        plan: ClosePlan,
+        caller: Option<CommandId>,
+        effects: &mut Effects,
+    ) -> Channel {
+        self.stop_paying(effects);
+        let Self { setup, books, view, .. } = *self;
+        Closing::begin(setup, books, view, plan, caller, effects)
+    }
+
+    pub(super) fn stop_paying(&mut self, effects: &mut Effects) {
+        self.fail_queue(&Denied::Closing, effects);
+        effects.deny(self.finish.take(), &Denied::Closing);
+        if let Some(own) = &mut self.books.proposal {
+            effects.deny(own.take_callers(), &Denied::Undecided);
+        }
+    }
+
+    pub(super) fn chain_view(
+        mut self: Box<Self>,
+        view: ChainView,
+        context: &Context<'_>,
+        effects: &mut Effects,
+    ) -> Channel {
+        replace_view(&mut self.view, view, effects);
+        let untouched = self.books.agreed.nonce() == Nonce::ZERO && self.books.proposal.is_none();
+        match view.status {
+            OnChain::Active { paid_in } => {
+                if untouched && self.books.agreed.balances() != paid_in {
+                    self.books.agreed = Agreed::zero(paid_in);
+                    effects.persist();
+                }
+                self.propose(context, effects);
+                Channel::Active(self)
+            }
+            OnChain::Missing | OnChain::Empty { .. } if untouched => {
+                self.fail_queue(&Denied::NotConfirmed, effects);
+                effects.deny(self.finish.take(), &Denied::NotConfirmed);
+                let Self { setup, view, deposit, link, .. } = *self;
+                Channel::Opening(Box::new(Opening::from_active(setup, view, deposit, link.online)))
+            }
+            OnChain::Missing | OnChain::Empty { .. } => {
+                effects
+                    .notify
+                    .push(Notice::AtRisk("the chain took back the opening of a channel with receipts"));
+                Channel::Active(self)
+            }
+            OnChain::Closing(_) => {
+                self.stop_paying(effects);
+                Closing::seen_from(self.setup, self.books, view, context, effects)
+            }
+            OnChain::Closed { .. } => {
+                self.stop_paying(effects);
+                Channel::Closed(Closed::seen(
+                    self.setup,
+                    Some(self.books),
+                    WaitList::default(),
+                    view,
+                    effects,
+                ))
+            }
+        }
+    }
+}

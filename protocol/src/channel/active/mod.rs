@@ -1,0 +1,159 @@
+//! The channel in use.
+
+mod ending;
+mod partner;
+mod payments;
+
+use serde::{Deserialize, Serialize};
+
+use crate::onchain::ChainView;
+use crate::{Amount, Balances};
+
+use super::Channel;
+use super::books::{Books, Proposal};
+use super::io::{ChainInput, Command, CommandId, Context, Denied, Effects, Input, Millis, PeerInput};
+use super::queue::Queue;
+use super::setup::Setup;
+
+/// An unanswered message is repeated after this long.
+const REPEAT_AFTER: Millis = 3_000;
+/// A proposal that the partner was not ready for is repeated after this long.
+const NOT_NOW_DELAY: Millis = 100;
+
+/// A channel in which payments are made.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct Active {
+    /// Who, where and how much.
+    pub setup: Setup,
+    /// The receipts.
+    pub books: Books,
+    /// What the chain last said.
+    pub view: ChainView,
+    /// What this side paid in when it opened; `None` if the partner opened.
+    deposit: Option<Amount>,
+    #[serde(skip)]
+    link: Link,
+    #[serde(skip)]
+    queue: Queue,
+    /// Who waits for a cooperative close. No payment is taken any more.
+    #[serde(skip)]
+    finish: Option<CommandId>,
+}
+
+/// The session with the partner's node.
+#[derive(Debug, Clone, Copy, Default)]
+struct Link {
+    online: bool,
+    /// Both sides have shown where they stand; before that nothing else is said (rule 9).
+    synced: bool,
+    peer_stopped: bool,
+    peer_lost: bool,
+    repeat_at: Option<Millis>,
+}
+
+impl Active {
+    pub(super) fn start(
+        setup: Setup,
+        paid_in: Balances,
+        view: ChainView,
+        deposit: Option<Amount>,
+        online: bool,
+        context: &Context<'_>,
+        effects: &mut Effects,
+    ) -> Self {
+        let link = Link { online, ..Link::default() };
+        let mut active = Self {
+            setup,
+            books: Books::new(paid_in),
+            view,
+            deposit,
+            link,
+            queue: Queue::default(),
+            finish: None,
+        };
+        if online {
+            active.send_sync(true, context, effects);
+        }
+        active
+    }
+
+    pub(super) fn pending(&self) -> Amount {
+        let proposed = self.books.proposal.as_ref().map_or(Amount::ZERO, Proposal::total);
+        proposed.checked_add(self.queue.total()).unwrap_or(Amount::MAX)
+    }
+
+    /// Whether the partner's node is there and has shown where it stands.
+    pub const fn is_synced(&self) -> bool {
+        self.link.synced
+    }
+
+    /// Whether the partner signs nothing more.
+    pub const fn is_peer_stopped(&self) -> bool {
+        self.link.peer_stopped
+    }
+
+    /// Whether the partner has lost data.
+    pub const fn is_peer_lost(&self) -> bool {
+        self.link.peer_lost
+    }
+
+    pub(super) const fn next_tick(&self) -> Option<Millis> {
+        self.link.repeat_at
+    }
+
+    pub(super) fn next_block(&self, context: &Context<'_>) -> Option<u64> {
+        let event = self.view.newest?;
+        (!self.is_chain_sound(context))
+            .then(|| event.block.saturating_add(context.confirmations).saturating_sub(1))
+    }
+
+    pub(super) fn apply(
+        mut self: Box<Self>,
+        input: Input,
+        context: &Context<'_>,
+        effects: &mut Effects,
+    ) -> Channel {
+        match input {
+            Input::Command(caller, Command::Pay { payment, known }) => {
+                if let Err(why) = self.pay(caller, payment, known, effects) {
+                    effects.reply.push((caller, Err(why)));
+                }
+                self.propose(context, effects);
+                Channel::Active(self)
+            }
+            Input::Command(caller, Command::Close(mode)) => self.close(caller, mode, context, effects),
+            Input::Command(caller, Command::Challenge) => {
+                effects.reply.push((caller, Err(Denied::NothingToChallenge("the channel is not closing"))));
+                Channel::Active(self)
+            }
+            Input::Command(caller, Command::Fund { .. } | Command::Cancel | Command::Withdraw) => {
+                effects.reply.push((caller, Err(Denied::WrongState("ACTIVE; closechannel comes first"))));
+                Channel::Active(self)
+            }
+            Input::Peer(PeerInput::Connected { initiator }) => {
+                self.link = Link { online: true, ..Link::default() };
+                if initiator {
+                    self.send_sync(true, context, effects);
+                }
+                Channel::Active(self)
+            }
+            Input::Peer(PeerInput::Disconnected) => {
+                self.disconnected(effects);
+                Channel::Active(self)
+            }
+            Input::Peer(PeerInput::Message { message, repeated }) => {
+                self.message(message, &repeated, context, effects)
+            }
+            Input::Chain(ChainInput::View(view)) => self.chain_view(view, context, effects),
+            Input::Chain(ChainInput::Block | ChainInput::CallFailed { .. } | ChainInput::Invalid(_))
+            | Input::Resume => {
+                self.propose(context, effects);
+                Channel::Active(self)
+            }
+            Input::Tick => {
+                self.tick(context, effects);
+                Channel::Active(self)
+            }
+        }
+    }
+}

@@ -1,0 +1,305 @@
+//! What the partner's node says.
+
+use crate::wire::{Answer, Message, Propose, Refuse, RefuseReason, Sync};
+use crate::{Agreed, PaymentId, Receipt, Signature, Signatures};
+
+use super::super::Channel;
+use super::super::books::Proposal;
+use super::super::io::{Context, Denied, Direction, Effects, Misbehaviour, Notice, PaymentWrite};
+use super::super::lost::Lost;
+use super::super::update::{Claim, check_proposal, judge_claim};
+use super::{Active, Link, NOT_NOW_DELAY, REPEAT_AFTER};
+
+impl Active {
+    pub(super) fn disconnected(&mut self, effects: &mut Effects) {
+        self.link = Link::default();
+        // Rule 8: what was not proposed is certainly not paid. What was proposed may be answered
+        // when the partner is back.
+        self.fail_queue(&Denied::PeerOffline, effects);
+        effects.deny(self.finish.take(), &Denied::PeerOffline);
+    }
+
+    pub(super) fn send_sync(&mut self, wants_reply: bool, context: &Context<'_>, effects: &mut Effects) {
+        effects.send.push(Message::Sync(self.sync(wants_reply).into()));
+        self.link.repeat_at = Some(context.now.saturating_add(REPEAT_AFTER));
+    }
+
+    pub(super) fn sync(&self, wants_reply: bool) -> Sync {
+        Sync {
+            agreed: self.books.agreed,
+            proposal: self.books.proposal.as_ref().map(Proposal::message),
+            finish: None,
+            closing: false,
+            lost: false,
+            wants_reply,
+        }
+    }
+
+    pub(super) fn tick(&mut self, context: &Context<'_>, effects: &mut Effects) {
+        if self.link.repeat_at.is_none_or(|due| due > context.now) {
+            return;
+        }
+        self.link.repeat_at = None;
+        if !self.link.online {
+            return;
+        }
+        if !self.link.synced {
+            self.send_sync(true, context, effects);
+        } else if let Some(proposal) = &self.books.proposal {
+            effects.send.push(Message::Propose(proposal.message()));
+            self.link.repeat_at = Some(context.now.saturating_add(REPEAT_AFTER));
+        } else {
+            self.propose(context, effects);
+        }
+    }
+
+    pub(super) fn message(
+        mut self: Box<Self>,
+        message: Message,
+        repeated: &[PaymentId],
+        context: &Context<'_>,
+        effects: &mut Effects,
+    ) -> Channel {
+        if !self.link.online || (!self.link.synced && !matches!(message, Message::Sync(_))) {
+            return Channel::Active(self);
+        }
+        let result = match message {
+            Message::Sync(sync) => return self.on_sync(*sync, repeated, context, effects),
+            Message::Final(finish) => return self.on_final(finish, context, effects),
+            Message::Propose(propose) => self.on_propose(propose, repeated, context, effects),
+            Message::Answer(answer) => self.on_answer(&answer, context, effects),
+            Message::Refuse(refuse) => {
+                self.on_refuse(&refuse, context, effects);
+                Ok(())
+            }
+        };
+        effects.misbehaviour = result.err();
+        self.finish_if_ready(context, effects)
+    }
+
+    pub(super) fn on_propose(
+        &mut self,
+        propose: Propose,
+        repeated: &[PaymentId],
+        context: &Context<'_>,
+        effects: &mut Effects,
+    ) -> Result<(), Misbehaviour> {
+        let agreed = self.books.agreed;
+        if propose.nonce == agreed.nonce() {
+            return self.repeat_answer(&propose, context, effects);
+        }
+        if propose.nonce < agreed.nonce() {
+            effects.send.push(self.books.refuse(propose.nonce, RefuseReason::Stale));
+            return Ok(());
+        }
+        let own = self.books.proposal.as_ref().map(Proposal::receipt);
+        let (base, crossing) = match own {
+            // A proposal on the own unanswered one is its answer (rule 5).
+            Some(own) if propose.base_nonce == own.nonce => (own, None),
+            _ if propose.base_nonce == agreed.nonce() => (agreed.receipt, own),
+            _ if propose.base_nonce > agreed.nonce() => return Err(Misbehaviour::UnknownBase),
+            _ => {
+                effects.send.push(self.books.refuse(propose.nonce, RefuseReason::Stale));
+                return Ok(());
+            }
+        };
+        let partner = self.setup.role().other();
+        let receipt = check_proposal(&self.setup, &base, &propose, partner, repeated, context.crypto)?;
+        if crossing.is_some_and(|own| own.nonce > receipt.nonce) {
+            effects.send.push(self.books.refuse(propose.nonce, RefuseReason::Crossed));
+            return Ok(());
+        }
+        if !self.is_chain_sound(context) {
+            effects.send.push(self.books.refuse(propose.nonce, RefuseReason::NotNow));
+            return Ok(());
+        }
+        self.adopt(receipt, propose, crossing.is_some(), context, effects);
+        Ok(())
+    }
+
+    /// Signs the partner's proposal. Everything that follows from it is one write (rule 4).
+    pub(super) fn adopt(
+        &mut self,
+        receipt: Receipt,
+        propose: Propose,
+        crossed: bool,
+        context: &Context<'_>,
+        effects: &mut Effects,
+    ) {
+        let own_signature = self.setup.sign(&receipt, context.crypto);
+        let signatures = Signatures::from_roles(self.setup.role(), own_signature, propose.signature);
+        self.books.agreed = Agreed::signed(receipt, signatures);
+        if let Some(own) = self.books.proposal.take() {
+            if crossed { self.queue.put_back(own) } else { self.settle(own, effects) }
+        }
+        self.link.repeat_at = None;
+        let nonce = receipt.nonce;
+        for payment in propose.payments {
+            effects.notify.push(Notice::Payment {
+                direction: Direction::In,
+                payment: payment.clone(),
+                nonce,
+            });
+            effects.write(PaymentWrite::Insert {
+                direction: Direction::In,
+                payment,
+                nonce,
+                time: context.now,
+            });
+        }
+        // With payments of its own waiting a side answers by a proposal on the one it answers;
+        // otherwise one side of a busy channel starves (rule 5).
+        if !self.propose(context, effects) {
+            effects.send.push(Message::Answer(Answer { nonce, signature: own_signature }));
+            if self.queue.is_displaced() {
+                // Nothing may be left on disk under the nonce of a proposal that does not stand.
+                self.fail_queue(&Denied::PeerStopped, effects);
+            }
+        }
+    }
+
+    pub(super) fn repeat_answer(
+        &mut self,
+        propose: &Propose,
+        context: &Context<'_>,
+        effects: &mut Effects,
+    ) -> Result<(), Misbehaviour> {
+        let (agreed, role) = (self.books.agreed, self.setup.role());
+        let receipt = Receipt { nonce: propose.nonce, balances: propose.balances };
+        let Some(signatures) = agreed.signatures else { return Err(Misbehaviour::WrongParity) };
+        if receipt != agreed.receipt {
+            let signed = self.setup.verify(&receipt, &propose.signature, role.other(), context.crypto);
+            return Err(if signed { Misbehaviour::TwoReceiptsOneNonce } else { Misbehaviour::BadSignature });
+        }
+        effects.send.push(Message::Answer(Answer { nonce: agreed.nonce(), signature: *signatures.of(role) }));
+        Ok(())
+    }
+
+    pub(super) fn on_answer(
+        &mut self,
+        answer: &Answer,
+        context: &Context<'_>,
+        effects: &mut Effects,
+    ) -> Result<(), Misbehaviour> {
+        if answer.nonce <= self.books.agreed.nonce() {
+            return Ok(());
+        }
+        let Some(own) = self.books.proposal.as_ref().filter(|own| own.nonce == answer.nonce) else {
+            return Err(Misbehaviour::UnknownBase);
+        };
+        let (receipt, partner) = (own.receipt(), self.setup.role().other());
+        if !self.setup.verify(&receipt, &answer.signature, partner, context.crypto) {
+            return Err(Misbehaviour::BadSignature);
+        }
+        self.answered(answer.signature, effects);
+        self.propose(context, effects);
+        Ok(())
+    }
+
+    /// The own proposal has the partner's signature.
+    pub(super) fn answered(&mut self, signature: Signature, effects: &mut Effects) {
+        let Some(own) = self.books.proposal.take() else { return };
+        let signatures = Signatures::from_roles(self.setup.role(), own.signature, signature);
+        self.books.agreed = Agreed::signed(own.receipt(), signatures);
+        effects.persist();
+        self.settle(own, effects);
+    }
+
+    pub(super) fn on_refuse(&mut self, refuse: &Refuse, context: &Context<'_>, effects: &mut Effects) {
+        if self.books.proposal.as_ref().is_none_or(|own| own.nonce != refuse.nonce) {
+            return;
+        }
+        match refuse.reason {
+            RefuseReason::NotNow => self.link.repeat_at = Some(context.now.saturating_add(NOT_NOW_DELAY)),
+            // The partner is ahead, or its own proposal is on the way: both sides show where they
+            // stand.
+            RefuseReason::Stale | RefuseReason::Crossed => {
+                if refuse.agreed_nonce > self.books.agreed.nonce() {
+                    self.send_sync(true, context, effects);
+                }
+            }
+            RefuseReason::Stopped | RefuseReason::Lost => {
+                self.link.peer_stopped = true;
+                self.peer_stops(effects);
+                effects.notify.push(Notice::Refused(refuse.reason));
+            }
+        }
+    }
+
+    /// The partner will sign nothing more: what is proposed only the chain decides, what waits is
+    /// not paid.
+    pub(super) fn peer_stops(&mut self, effects: &mut Effects) {
+        self.link.repeat_at = None;
+        if let Some(own) = &mut self.books.proposal {
+            effects.deny(own.take_callers(), &Denied::Undecided);
+        }
+        self.fail_queue(&Denied::PeerStopped, effects);
+        effects.deny(self.finish.take(), &Denied::PeerStopped);
+    }
+
+    pub(super) fn on_sync(
+        mut self: Box<Self>,
+        sync: Sync,
+        repeated: &[PaymentId],
+        context: &Context<'_>,
+        effects: &mut Effects,
+    ) -> Channel {
+        let claim = judge_claim(&self.setup, &self.books, &sync.agreed, context.crypto);
+        match claim {
+            Err(why) => {
+                effects.misbehaviour = Some(why);
+                return Channel::Active(self);
+            }
+            Ok(Claim::LostData) => return self.lost(sync, context, effects),
+            // The chain will show both sides the same; until then nothing is built on it.
+            Ok(Claim::OtherPaidIn) => return Channel::Active(self),
+            Ok(Claim::Known | Claim::Answers) => {}
+        }
+        self.link.synced = true;
+        self.link.peer_lost = sync.lost;
+        self.link.peer_stopped = sync.closing || sync.finish.is_some();
+        self.link.repeat_at = self.books.proposal.as_ref().map(|_| context.now.saturating_add(REPEAT_AFTER));
+        if let (Ok(Claim::Answers), Some(signatures)) = (claim, sync.agreed.signatures) {
+            self.answered(*signatures.of(self.setup.role().other()), effects);
+        }
+        if let Some(propose) = sync.proposal
+            && !sync.lost
+            && let Err(why) = self.on_propose(propose, repeated, context, effects)
+        {
+            effects.misbehaviour = Some(why);
+            return Channel::Active(self);
+        }
+        self.propose(context, effects);
+        if self.link.peer_stopped || self.link.peer_lost {
+            self.peer_stops(effects);
+        }
+        if sync.wants_reply {
+            // It carries the agreed receipt and the own proposal, so it stands for both.
+            effects.send.retain(|message| matches!(message, Message::Refuse(_)));
+            effects.send.insert(0, Message::Sync(self.sync(false).into()));
+        }
+        match sync.finish {
+            Some(finish) => self.on_final(finish, context, effects),
+            None => self.finish_if_ready(context, effects),
+        }
+    }
+
+    /// The partner has shown an own signature that this side knows nothing of (rule 9).
+    pub(super) fn lost(
+        mut self: Box<Self>,
+        sync: Sync,
+        context: &Context<'_>,
+        effects: &mut Effects,
+    ) -> Channel {
+        self.fail_queue(&Denied::Lost, effects);
+        effects.deny(self.finish.take(), &Denied::Lost);
+        if let Some(own) = &mut self.books.proposal {
+            effects.deny(own.take_callers(), &Denied::Undecided);
+        }
+        effects
+            .notify
+            .push(Notice::AtRisk("data was lost: the other side has a newer receipt with our signature"));
+        let lost = Lost::from_books(self.setup, self.books, self.view);
+        Box::new(lost).on_sync(sync, context, effects)
+    }
+}

@@ -1,0 +1,128 @@
+//! Paying: what waits, what is proposed, what is agreed.
+
+use crate::onchain::{ChainView, OnChain};
+use crate::wire::Message;
+use crate::{Amount, Payment, PaymentId, Receipt};
+
+use super::super::books::{Pending, Proposal};
+use super::super::io::{
+    CommandId, Context, Denied, Direction, Done, Effects, KnownPayment, Notice, PaymentWrite,
+};
+use super::{Active, REPEAT_AFTER};
+
+impl Active {
+    pub(super) fn pay(
+        &mut self,
+        caller: CommandId,
+        payment: Payment,
+        known: Option<KnownPayment>,
+        effects: &mut Effects,
+    ) -> Result<(), Denied> {
+        if let Some(pending) = self.find_pending(&payment.id) {
+            if pending.payment.amount != payment.amount {
+                return Err(Denied::IdInUse { amount: pending.payment.amount });
+            }
+            pending.callers.push(caller);
+            return Ok(());
+        }
+        if let Some(known) = known {
+            effects.reply.push((caller, Ok(known.outcome(&payment)?)));
+            return Ok(());
+        }
+        self.may_pay(payment.amount)?;
+        self.queue.push(Pending { payment, callers: vec![caller] });
+        Ok(())
+    }
+
+    pub(super) fn find_pending(&mut self, id: &PaymentId) -> Option<&mut Pending> {
+        let proposed = self.books.proposal.iter_mut().flat_map(|proposal| proposal.payments.iter_mut());
+        proposed.chain(self.queue.iter_mut()).find(|pending| pending.payment.id == *id)
+    }
+
+    pub(super) fn may_pay(&self, amount: Amount) -> Result<(), Denied> {
+        if amount.is_zero() {
+            return Err(Denied::ZeroAmount);
+        }
+        if self.finish.is_some() {
+            return Err(Denied::Closing);
+        }
+        if !self.link.online {
+            return Err(Denied::PeerOffline);
+        }
+        if self.link.peer_stopped || self.link.peer_lost {
+            return Err(Denied::PeerStopped);
+        }
+        if self.queue.is_full() {
+            return Err(Denied::QueueFull);
+        }
+        let newest = self.books.proposal.as_ref().map_or(self.books.agreed.balances(), |own| own.balances);
+        let available = newest.of(self.setup.role()).checked_sub(self.queue.total()).unwrap_or(Amount::ZERO);
+        if amount > available {
+            return Err(Denied::InsufficientBalance { available });
+        }
+        Ok(())
+    }
+
+    /// Whether the chain shows the channel ACTIVE, deep enough, and was heard of recently.
+    pub(super) fn is_chain_sound(&self, context: &Context<'_>) -> bool {
+        let head = context.head.unwrap_or(0).max(self.view.head);
+        let confirmed = ChainView { head, ..self.view }.is_confirmed(context.confirmations);
+        confirmed && context.chain_fresh && matches!(self.view.status, OnChain::Active { .. })
+    }
+
+    /// Proposes what waits, if nothing is out (rule 3). Reports whether it did.
+    pub(super) fn propose(&mut self, context: &Context<'_>, effects: &mut Effects) -> bool {
+        let link = &self.link;
+        let ready = link.synced && !link.peer_stopped && !link.peer_lost && self.is_chain_sound(context);
+        if !ready || self.books.proposal.is_some() || self.queue.is_empty() || self.finish.is_some() {
+            return false;
+        }
+        let (role, base) = (self.setup.role(), self.books.agreed.receipt);
+        let Some(nonce) = base.nonce.next_of(role) else { return false };
+        let (count, total) = self.queue.next_batch();
+        let Some(balances) = base.balances.pay(role, total) else { return false };
+        let (payments, displaced) = self.queue.take(count, total);
+
+        // The payments of a proposal that did not stand were one proposal, so they all fit at the
+        // head of this one; they are on disk already.
+        if let Some(displaced) = displaced {
+            effects.write(PaymentWrite::Move { from: displaced.nonce, to: nonce });
+        }
+        for pending in payments.iter().skip(displaced.map_or(0, |displaced| displaced.count)) {
+            let payment = pending.payment.clone();
+            effects.write(PaymentWrite::Insert {
+                direction: Direction::Out,
+                payment,
+                nonce,
+                time: context.now,
+            });
+        }
+        let signature = self.setup.sign(&Receipt { nonce, balances }, context.crypto);
+        let proposal = Proposal { base_nonce: base.nonce, nonce, balances, signature, payments };
+        effects.persist();
+        effects.send.push(Message::Propose(proposal.message()));
+        self.books.proposal = Some(proposal);
+        self.link.repeat_at = Some(context.now.saturating_add(REPEAT_AFTER));
+        true
+    }
+
+    /// The own proposal is agreed: everybody who waits for it is told.
+    pub(super) fn settle(&mut self, proposal: Proposal, effects: &mut Effects) {
+        self.link.repeat_at = None;
+        let nonce = proposal.nonce;
+        for Pending { payment, callers } in proposal.payments {
+            let done = Done::Paid { id: payment.id.clone(), amount: payment.amount, nonce };
+            effects.reply.extend(callers.into_iter().map(|caller| (caller, Ok(done.clone()))));
+            effects.notify.push(Notice::Payment { direction: Direction::Out, payment, nonce });
+        }
+    }
+
+    /// Fails what waits and was never proposed, or was proposed and did not stand.
+    pub(super) fn fail_queue(&mut self, why: &Denied, effects: &mut Effects) {
+        let (payments, displaced) = self.queue.take_all();
+        effects.persist_all(displaced.map(|displaced| PaymentWrite::Fail { nonce: displaced.nonce }));
+        for pending in payments {
+            effects.deny(pending.callers, why);
+        }
+    }
+}

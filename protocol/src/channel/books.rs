@@ -1,0 +1,111 @@
+//! The receipts of one channel.
+
+use serde::{Deserialize, Serialize};
+
+use crate::onchain::{ClosePlan, Evidence};
+use crate::wire::{Message, Propose, Refuse, RefuseReason};
+use crate::{Agreed, Amount, Balances, Nonce, Payment, Receipt, Role, Signature};
+
+use super::io::CommandId;
+
+/// The newest receipt that both have signed, and at most one own proposal on top of it.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct Books {
+    /// The newest agreed receipt.
+    pub agreed: Agreed,
+    /// The own proposal that is not answered. What is here was on disk before it was sent, and
+    /// what is on disk counts as sent (rule 4): it is repeated as it is until it is answered or a
+    /// higher one stands.
+    pub proposal: Option<Proposal>,
+}
+
+/// An own proposal.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct Proposal {
+    /// The receipt that it builds on.
+    pub base_nonce: Nonce,
+    /// Its nonce.
+    pub nonce: Nonce,
+    /// Its shares.
+    pub balances: Balances,
+    /// The own signature.
+    pub signature: Signature,
+    /// Its payments, in order. On disk they stand in the history of payments.
+    #[serde(skip)]
+    pub payments: Vec<Pending>,
+}
+
+/// An own payment that is not agreed yet, and who waits for it.
+#[derive(Debug, Clone)]
+pub struct Pending {
+    /// The payment.
+    pub payment: Payment,
+    /// Who waits.
+    pub callers: Vec<CommandId>,
+}
+
+impl From<Payment> for Pending {
+    fn from(payment: Payment) -> Self {
+        Self { payment, callers: Vec::new() }
+    }
+}
+
+impl Proposal {
+    /// The proposed receipt.
+    pub const fn receipt(&self) -> Receipt {
+        Receipt { nonce: self.nonce, balances: self.balances }
+    }
+
+    /// What the payments come to.
+    pub fn total(&self) -> Amount {
+        Amount::checked_sum(self.payments.iter().map(|pending| pending.payment.amount)).unwrap_or(Amount::MAX)
+    }
+
+    /// The message that carries it.
+    pub fn message(&self) -> Propose {
+        Propose {
+            base_nonce: self.base_nonce,
+            nonce: self.nonce,
+            balances: self.balances,
+            payments: self.payments.iter().map(|pending| pending.payment.clone()).collect(),
+            signature: self.signature,
+        }
+    }
+
+    /// Takes out everybody who waits.
+    pub(super) fn take_callers(&mut self) -> Vec<CommandId> {
+        self.payments.iter_mut().flat_map(|pending| std::mem::take(&mut pending.callers)).collect()
+    }
+}
+
+impl Books {
+    /// At the start: receipt 0.
+    pub const fn new(paid_in: Balances) -> Self {
+        Self { agreed: Agreed::zero(paid_in), proposal: None }
+    }
+
+    /// The message that refuses the proposal, or the FINAL receipt, with this nonce.
+    pub(super) fn refuse(&self, nonce: Nonce, reason: RefuseReason) -> Message {
+        Message::Refuse(Refuse { nonce, reason, agreed_nonce: self.agreed.nonce() })
+    }
+
+    /// The agreed receipt with the partner's signature, as the contract takes it.
+    pub fn evidence(&self, role: Role) -> Evidence {
+        Evidence {
+            receipt: self.agreed.receipt,
+            signature: self.agreed.signatures.map(|signatures| *signatures.of(role.other())),
+        }
+    }
+
+    /// The one safe way to close alone: on the agreed receipt; or, with a proposal out, on that
+    /// proposal. Never on a receipt of the other's that was not countersigned (the bait).
+    pub fn close_plan(&self, role: Role) -> ClosePlan {
+        let base = self.evidence(role);
+        match &self.proposal {
+            None => ClosePlan::Receipt(base),
+            Some(proposal) => {
+                ClosePlan::Proposal { base, nonce: proposal.nonce, proposed: proposal.balances }
+            }
+        }
+    }
+}

@@ -1,0 +1,227 @@
+//! Paid out, or never opened.
+
+use serde::{Deserialize, Serialize};
+
+use crate::onchain::{self, CallKind, ChainView, ClosePlan, End, EndKind, OnChain};
+use crate::wire::{Message, Refuse, RefuseReason, Sync};
+use crate::{Amount, Balances, Nonce};
+
+use super::books::{Books, Proposal};
+use super::closing::{Closing, closed_by};
+use super::io::{ChainInput, ClosedBy, Command, CommandId, Context, Denied, Done, Effects, Input, PeerInput};
+use super::opening::Opening;
+use super::setup::Setup;
+use super::{Channel, WaitList};
+
+/// A channel at its end. Until the end is deep in the chain a reorganisation can take it back.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct Closed {
+    /// Who, where and how much.
+    pub setup: Setup,
+    /// The receipts, if there ever were any.
+    pub books: Option<Books>,
+    /// What the chain last said.
+    pub view: ChainView,
+    /// How this side was closing, if it was.
+    pub plan: Option<ClosePlan>,
+}
+
+/// How a channel ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Outcome {
+    /// It never came onto the chain; nothing was paid in.
+    Abandoned,
+    /// It was closed on chain.
+    Ended {
+        /// The closing before it, if there was one.
+        closing: Option<onchain::Closing>,
+        /// The end.
+        end: End,
+    },
+}
+
+impl Closed {
+    pub(super) const fn abandoned(setup: Setup, view: ChainView) -> Self {
+        Self { setup, books: None, view, plan: None }
+    }
+
+    /// The chain shows the end.
+    pub(super) fn seen(
+        setup: Setup,
+        books: Option<Books>,
+        waiting: WaitList,
+        view: ChainView,
+        effects: &mut Effects,
+    ) -> Box<Self> {
+        Self::seen_with_plan(setup, books, None, waiting, view, effects)
+    }
+
+    pub(super) fn seen_with_plan(
+        setup: Setup,
+        books: Option<Books>,
+        plan: Option<ClosePlan>,
+        mut waiting: WaitList,
+        view: ChainView,
+        effects: &mut Effects,
+    ) -> Box<Self> {
+        effects.persist();
+        let state = Box::new(Self { setup, books, view, plan });
+        for kind in [CallKind::Close, CallKind::Challenge, CallKind::Withdraw, CallKind::Cancel] {
+            waiting.answer(kind, &state.done(kind), effects);
+        }
+        waiting.answer_all(&Err(Denied::WrongState("CLOSED")), effects);
+        state
+    }
+
+    /// How it ended.
+    pub const fn outcome(&self) -> Outcome {
+        match self.view.status {
+            OnChain::Closed { closing, end } => Outcome::Ended { closing, end },
+            OnChain::Missing | OnChain::Empty { .. } | OnChain::Active { .. } | OnChain::Closing(_) => {
+                Outcome::Abandoned
+            }
+        }
+    }
+
+    /// What somebody who asked for `kind` learns: the end counts, whoever brought it about.
+    fn done(&self, kind: CallKind) -> Result<Done, Denied> {
+        let (Outcome::Ended { end, closing }, Some(event)) = (self.outcome(), self.view.newest) else {
+            return Err(Denied::WrongState("CLOSED: it was never opened, and nothing was paid in"));
+        };
+        let tx = event.tx;
+        let own_closing = closing.filter(|closing| closing.closer == self.setup.role());
+        match (kind, end.kind) {
+            (CallKind::Close, EndKind::Withdrawn | EndKind::Challenged)
+                if let Some(closing) = own_closing =>
+            {
+                Ok(closed_by(&closing))
+            }
+            (CallKind::Close, EndKind::Final) => {
+                Ok(Done::Closing { tx, mode: ClosedBy::Final, nonce: Nonce::FINAL, withdrawable_at: None })
+            }
+            (CallKind::Close, EndKind::Cancelled | EndKind::Withdrawn | EndKind::Challenged)
+            | (CallKind::Open | CallKind::Fund, _) => Err(Denied::WrongState("CLOSED")),
+            (CallKind::Cancel, EndKind::Final | EndKind::Withdrawn | EndKind::Challenged) => {
+                Err(Denied::WrongState("CLOSED, and was not cancelled"))
+            }
+            (CallKind::Challenge, EndKind::Cancelled | EndKind::Final | EndKind::Withdrawn) => {
+                Err(Denied::NothingToChallenge("the channel is CLOSED and paid out"))
+            }
+            (CallKind::Challenge, EndKind::Challenged)
+                if closing.is_none_or(|closing| closing.closer == self.setup.role()) =>
+            {
+                Err(Denied::NothingToChallenge("the channel is CLOSED: the other side has challenged"))
+            }
+            (CallKind::Challenge, EndKind::Challenged)
+            | (CallKind::Withdraw, _)
+            | (CallKind::Cancel, EndKind::Cancelled) => {
+                Ok(Done::PaidOut { tx, received: end.received(self.setup.role()) })
+            }
+        }
+    }
+
+    pub(super) fn balances(&self) -> Balances {
+        match self.outcome() {
+            Outcome::Ended { end, .. } => end.paid_out,
+            Outcome::Abandoned => Balances { a: Amount::ZERO, b: Amount::ZERO },
+        }
+    }
+
+    pub(super) fn is_buried(&self, context: &Context<'_>) -> bool {
+        let head = context.head.unwrap_or(0).max(self.view.head);
+        match self.outcome() {
+            Outcome::Abandoned => true,
+            Outcome::Ended { .. } => ChainView { head, ..self.view }.is_confirmed(context.confirmations),
+        }
+    }
+
+    pub(super) fn next_block(&self, context: &Context<'_>) -> Option<u64> {
+        let event = self.view.newest?;
+        let deep = event.block.saturating_add(context.confirmations).saturating_sub(1);
+        (!self.is_buried(context)).then_some(deep)
+    }
+
+    pub(super) fn apply(
+        self: Box<Self>,
+        input: Input,
+        context: &Context<'_>,
+        effects: &mut Effects,
+    ) -> Channel {
+        match input {
+            Input::Command(caller, command) => self.command(caller, command, effects),
+            Input::Peer(PeerInput::Message { message, .. }) => self.message(&message, effects),
+            Input::Chain(ChainInput::View(view)) => return self.chain_view(view, context, effects),
+            Input::Peer(PeerInput::Connected { .. } | PeerInput::Disconnected)
+            | Input::Chain(ChainInput::Block | ChainInput::CallFailed { .. } | ChainInput::Invalid(_))
+            | Input::Tick
+            | Input::Resume => {}
+        }
+        Channel::Closed(self)
+    }
+
+    fn command(&self, caller: CommandId, command: Command, effects: &mut Effects) {
+        let outcome = match command {
+            Command::Pay { payment, known } => {
+                known.map_or(Err(Denied::WrongState("CLOSED")), |known| known.outcome(&payment))
+            }
+            Command::Fund { .. } => Err(Denied::WrongState("CLOSED")),
+            Command::Close(_) => Err(Denied::WrongState("CLOSED already")),
+            Command::Cancel => self.done(CallKind::Cancel),
+            Command::Challenge => self.done(CallKind::Challenge),
+            Command::Withdraw => self.done(CallKind::Withdraw),
+        };
+        effects.reply.push((caller, outcome));
+    }
+
+    fn message(&self, message: &Message, effects: &mut Effects) {
+        let agreed_nonce = self.books.as_ref().map_or(Nonce::ZERO, |books| books.agreed.nonce());
+        let refuse = |nonce| Message::Refuse(Refuse { nonce, reason: RefuseReason::Stopped, agreed_nonce });
+        match (message, &self.books) {
+            (Message::Sync(sync), Some(books)) if sync.wants_reply => {
+                let proposal = books.proposal.as_ref().map(Proposal::message);
+                let sync = Sync {
+                    agreed: books.agreed,
+                    proposal,
+                    finish: None,
+                    closing: true,
+                    lost: false,
+                    wants_reply: false,
+                };
+                effects.send.push(Message::Sync(sync.into()));
+            }
+            (Message::Propose(propose), _) => effects.send.push(refuse(propose.nonce)),
+            (Message::Final(_), _) => effects.send.push(refuse(Nonce::FINAL)),
+            (Message::Sync(_) | Message::Answer(_) | Message::Refuse(_), _) => {}
+        }
+    }
+
+    fn chain_view(
+        mut self: Box<Self>,
+        view: ChainView,
+        context: &Context<'_>,
+        effects: &mut Effects,
+    ) -> Channel {
+        if view.newest != self.view.newest || view.status != self.view.status {
+            effects.persist();
+        }
+        match (view.status, self.books.take()) {
+            (OnChain::Closed { .. } | OnChain::Missing, books) => {
+                let keeps_end =
+                    matches!((view.status, self.view.status), (OnChain::Missing, OnChain::Closed { .. }));
+                if keeps_end && let Some(books) = books {
+                    return Channel::Closing(Closing::reopened(self.setup, books, self.plan, view));
+                }
+                Channel::Closed(Box::new(Self { setup: self.setup, books, view, plan: self.plan }))
+            }
+            // The chain took the end back, or an opening that had failed is there after all.
+            (_, Some(books)) => {
+                Closing::reopened(self.setup, books, self.plan, self.view).chain_view(view, context, effects)
+            }
+            (_, None) => Box::new(Opening::as_partner(self.setup.into())).apply(
+                Input::Chain(ChainInput::View(view)),
+                context,
+                effects,
+            ),
+        }
+    }
+}

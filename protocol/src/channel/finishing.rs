@@ -1,0 +1,281 @@
+//! The own FINAL receipt is signed (rule 11): nothing more is, and one of the sides posts the
+//! other's.
+
+use serde::{Deserialize, Serialize};
+
+use crate::onchain::{CallKind, ChainView, ClosePlan, OnChain};
+use crate::wire::{Final, Message, RefuseReason, Sync};
+use crate::{Nonce, Role};
+
+use super::active::Active;
+use super::books::Books;
+use super::closed::Closed;
+use super::closing::Closing;
+use super::io::{
+    ChainInput, CloseMode, Command, CommandId, Context, Denied, Effects, Input, Notice, PeerInput,
+};
+use super::lost::Lost;
+use super::setup::Setup;
+use super::update::{Claim, FinalBase, judge_claim, judge_final};
+use super::{Channel, WaitList, replace_view};
+
+/// How many blocks the side that asked for the cooperative close has to post it, before the other
+/// does.
+const POST_WITHIN: u64 = 8;
+
+/// A channel on its way to a cooperative close.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct Finishing {
+    /// Who, where and how much.
+    pub setup: Setup,
+    /// The receipts; no own proposal is out.
+    pub books: Books,
+    /// What the chain last said.
+    pub view: ChainView,
+    /// The own FINAL.
+    pub(super) own: Final,
+    /// The partner's, once it is here.
+    theirs: Option<Final>,
+    /// From which block on this side posts the partner's FINAL.
+    post_at: Option<u64>,
+    #[serde(skip)]
+    online: bool,
+    #[serde(skip)]
+    waiting: WaitList,
+}
+
+/// Signs FINAL on the agreed receipt.
+pub(super) fn sign_final(setup: &Setup, books: &Books, context: &Context<'_>) -> Final {
+    let balances = books.agreed.balances();
+    let signature = context.crypto.sign(&setup.domain().final_digest(balances));
+    Final { base_nonce: books.agreed.nonce(), balances, signature }
+}
+
+impl Finishing {
+    /// This side asks: it signs first and posts the partner's FINAL when that comes.
+    pub(super) fn asking(
+        active: Active,
+        caller: CommandId,
+        context: &Context<'_>,
+        effects: &mut Effects,
+    ) -> Channel {
+        let (setup, books, view, _) = active.into_parts();
+        let own = sign_final(&setup, &books, context);
+        let mut waiting = WaitList::default();
+        waiting.push(caller, CallKind::Close);
+        effects.persist();
+        effects.send.push(Message::Final(own.clone()));
+        Channel::Finishing(Box::new(Self {
+            setup,
+            books,
+            view,
+            own,
+            theirs: None,
+            post_at: None,
+            online: true,
+            waiting,
+        }))
+    }
+
+    /// The partner asks, and its FINAL rests on what is agreed. It gets the own FINAL and the first
+    /// go at posting; if both asked, A has it.
+    pub(super) fn answering(
+        active: Active,
+        theirs: Final,
+        context: &Context<'_>,
+        effects: &mut Effects,
+    ) -> Channel {
+        let lost_partner = active.is_peer_lost();
+        let (setup, books, view, caller) = active.into_parts();
+        let own = sign_final(&setup, &books, context);
+        effects.persist();
+        effects.send.push(Message::Final(own.clone()));
+        let posts_first = lost_partner || (caller.is_some() && setup.role() == Role::A);
+        let head = context.head.unwrap_or(view.head);
+        let post_at = Some(if posts_first { head } else { head.saturating_add(POST_WITHIN) });
+        let mut waiting = WaitList::default();
+        caller.into_iter().for_each(|caller| waiting.push(caller, CallKind::Close));
+        let state =
+            Box::new(Self { setup, books, view, own, theirs: Some(theirs), post_at, online: true, waiting });
+        state.post_if_due(context, effects)
+    }
+
+    pub(super) fn into_lost(self) -> Lost {
+        Lost::from_books(self.setup, self.books, self.view).with_final(self.own)
+    }
+
+    pub(super) const fn next_block(&self) -> Option<u64> {
+        self.post_at
+    }
+
+    fn post_if_due(self: Box<Self>, context: &Context<'_>, effects: &mut Effects) -> Channel {
+        let due = self.post_at.is_some_and(|at| context.head.unwrap_or(self.view.head) >= at);
+        if due { self.post(effects) } else { Channel::Finishing(self) }
+    }
+
+    /// Posts the partner's FINAL, if it is here. That counts as closing.
+    fn post(mut self: Box<Self>, effects: &mut Effects) -> Channel {
+        let Some(Final { base_nonce, balances, signature }) = self.theirs.take() else {
+            return Channel::Finishing(self);
+        };
+        let plan = ClosePlan::Final { base_nonce, balances, signature };
+        let Self { setup, books, view, waiting, .. } = *self;
+        Closing::begin_waited(setup, books, view, plan, waiting, effects)
+    }
+
+    pub(super) fn apply(
+        mut self: Box<Self>,
+        input: Input,
+        context: &Context<'_>,
+        effects: &mut Effects,
+    ) -> Channel {
+        match input {
+            Input::Command(caller, command) => self.command(caller, command, effects),
+            Input::Peer(PeerInput::Connected { initiator }) => {
+                self.online = true;
+                if initiator {
+                    effects.send.push(Message::Sync(self.sync(true).into()));
+                }
+                Channel::Finishing(self)
+            }
+            Input::Peer(PeerInput::Disconnected) => {
+                self.online = false;
+                self.waiting.answer_all(&Err(Denied::PeerOffline), effects);
+                Channel::Finishing(self)
+            }
+            Input::Peer(PeerInput::Message { message, .. }) => self.message(message, context, effects),
+            Input::Chain(ChainInput::View(view)) => self.chain_view(view, context, effects),
+            Input::Chain(ChainInput::Block) | Input::Resume => self.post_if_due(context, effects),
+            Input::Chain(ChainInput::CallFailed { kind, reason }) => {
+                self.waiting.answer(kind, &Err(Denied::CallFailed { kind, reason }), effects);
+                Channel::Finishing(self)
+            }
+            Input::Chain(ChainInput::Invalid(_)) | Input::Tick => Channel::Finishing(self),
+        }
+    }
+
+    fn command(mut self: Box<Self>, caller: CommandId, command: Command, effects: &mut Effects) -> Channel {
+        let denied = match command {
+            Command::Close(CloseMode::Cooperative) if self.theirs.is_none() && !self.online => {
+                Denied::PeerOffline
+            }
+            Command::Close(CloseMode::Cooperative) => {
+                effects.send.push(Message::Final(self.own.clone()));
+                self.waiting.push(caller, CallKind::Close);
+                return self.post(effects);
+            }
+            Command::Close(CloseMode::Alone) => {
+                self.waiting.push(caller, CallKind::Close);
+                let plan = self.books.close_plan(self.setup.role());
+                let Self { setup, books, view, waiting, .. } = *self;
+                return Closing::begin_waited(setup, books, view, plan, waiting, effects);
+            }
+            Command::Pay { payment, known } => {
+                let outcome = known.map_or(Err(Denied::Closing), |known| known.outcome(&payment));
+                effects.reply.push((caller, outcome));
+                return Channel::Finishing(self);
+            }
+            Command::Close(CloseMode::On(_)) => Denied::BadReceipt,
+            Command::Challenge => Denied::NothingToChallenge("the channel is not closing"),
+            Command::Fund { .. } | Command::Cancel | Command::Withdraw => {
+                Denied::WrongState("ACTIVE; closechannel comes first")
+            }
+        };
+        effects.reply.push((caller, Err(denied)));
+        Channel::Finishing(self)
+    }
+
+    fn sync(&self, wants_reply: bool) -> Sync {
+        Sync {
+            agreed: self.books.agreed,
+            proposal: None,
+            finish: Some(self.own.clone()),
+            closing: false,
+            lost: false,
+            wants_reply,
+        }
+    }
+
+    fn message(
+        mut self: Box<Self>,
+        message: Message,
+        context: &Context<'_>,
+        effects: &mut Effects,
+    ) -> Channel {
+        match message {
+            Message::Sync(sync) => return self.on_sync(*sync, context, effects),
+            Message::Final(finish) => return self.on_final(finish, context, effects),
+            Message::Propose(propose) => {
+                effects.send.push(self.books.refuse(propose.nonce, RefuseReason::Stopped))
+            }
+            Message::Refuse(refuse) if refuse.nonce == Nonce::FINAL => {
+                if refuse.reason == RefuseReason::NotNow {
+                    effects.send.push(Message::Final(self.own.clone()));
+                } else {
+                    self.waiting.answer(CallKind::Close, &Err(Denied::PeerStopped), effects);
+                    effects.notify.push(Notice::Refused(refuse.reason));
+                }
+            }
+            Message::Refuse(_) | Message::Answer(_) => {}
+        }
+        Channel::Finishing(self)
+    }
+
+    fn on_sync(mut self: Box<Self>, sync: Sync, context: &Context<'_>, effects: &mut Effects) -> Channel {
+        match judge_claim(&self.setup, &self.books, &sync.agreed, context.crypto) {
+            Err(why) => {
+                effects.misbehaviour = Some(why);
+                return Channel::Finishing(self);
+            }
+            Ok(Claim::LostData) => {
+                self.waiting.answer_all(&Err(Denied::Lost), effects);
+                return Box::new(self.into_lost()).on_sync(sync, context, effects);
+            }
+            Ok(Claim::Known | Claim::Answers | Claim::OtherPaidIn) => {}
+        }
+        if sync.wants_reply {
+            effects.send.push(Message::Sync(self.sync(false).into()));
+        }
+        match sync.finish {
+            Some(finish) => self.on_final(finish, context, effects),
+            None => Channel::Finishing(self),
+        }
+    }
+
+    fn on_final(mut self: Box<Self>, finish: Final, context: &Context<'_>, effects: &mut Effects) -> Channel {
+        match judge_final(&self.setup, &self.books, &finish, context.crypto) {
+            Err(why) => effects.misbehaviour = Some(why),
+            Ok(FinalBase::Agreed) if self.theirs.is_none() => {
+                self.theirs = Some(finish);
+                self.post_at = Some(context.head.unwrap_or(self.view.head));
+                effects.persist();
+                return self.post(effects);
+            }
+            Ok(FinalBase::Agreed) => {}
+            Ok(FinalBase::Proposal | FinalBase::Neither) => {
+                effects.send.push(self.books.refuse(Nonce::FINAL, RefuseReason::Stale))
+            }
+        }
+        Channel::Finishing(self)
+    }
+
+    fn chain_view(
+        mut self: Box<Self>,
+        view: ChainView,
+        context: &Context<'_>,
+        effects: &mut Effects,
+    ) -> Channel {
+        replace_view(&mut self.view, view, effects);
+        match view.status {
+            OnChain::Missing | OnChain::Empty { .. } | OnChain::Active { .. } => Channel::Finishing(self),
+            OnChain::Closing(_) => {
+                let denied = Err(Denied::WrongState("CLOSING: the other side closed alone"));
+                self.waiting.answer_all(&denied, effects);
+                Closing::seen_from(self.setup, self.books, view, context, effects)
+            }
+            OnChain::Closed { .. } => {
+                Channel::Closed(Closed::seen(self.setup, Some(self.books), self.waiting, view, effects))
+            }
+        }
+    }
+}

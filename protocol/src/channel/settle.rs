@@ -1,0 +1,68 @@
+//! Whether a payment stands.
+
+use crate::Nonce;
+use crate::onchain::{self, ClosePlan, EndKind, OnChain};
+
+use super::Channel;
+use super::closed::Outcome;
+
+/// What became of a payment.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum PaymentStatus {
+    /// In a receipt that both have signed; or, at the end, in what the chain paid out.
+    Done,
+    /// Proposed, or waiting for the chain to decide.
+    Pending,
+    /// In nothing.
+    Failed,
+}
+
+impl Channel {
+    /// What became of the payments of the receipt `nonce`. What is agreed is done; after a closing
+    /// the chain decides (rule 12): in is what is in the receipt closed on or in its base, out is
+    /// everything else, for good at CLOSED.
+    pub fn status_of(&self, nonce: Nonce) -> PaymentStatus {
+        let agreed = self.books().map_or(Nonce::ZERO, |books| books.agreed.nonce());
+        let by_agreed = if nonce <= agreed { PaymentStatus::Done } else { PaymentStatus::Pending };
+        match self {
+            Self::Closed(state) => match state.outcome() {
+                Outcome::Abandoned => PaymentStatus::Failed,
+                Outcome::Ended { closing, end } => {
+                    let base = match (end.kind, closing, &state.plan) {
+                        (EndKind::Withdrawn, Some(closing), _) => return by_closing(&closing, nonce),
+                        (EndKind::Final, _, Some(ClosePlan::Final { base_nonce, .. })) => *base_nonce,
+                        (
+                            EndKind::Final | EndKind::Challenged | EndKind::Withdrawn | EndKind::Cancelled,
+                            _,
+                            _,
+                        ) => agreed,
+                    };
+                    in_or_out(nonce <= base)
+                }
+            },
+            Self::Closing(state) => match state.view.status {
+                // What the closing decides is not final before CLOSED, but a payment that both
+                // have signed and that is in needs no second thought.
+                OnChain::Closing(closing) => match by_closing(&closing, nonce) {
+                    PaymentStatus::Done if nonce <= agreed => PaymentStatus::Done,
+                    PaymentStatus::Done | PaymentStatus::Pending | PaymentStatus::Failed => {
+                        PaymentStatus::Pending
+                    }
+                },
+                OnChain::Missing
+                | OnChain::Empty { .. }
+                | OnChain::Active { .. }
+                | OnChain::Closed { .. } => by_agreed,
+            },
+            Self::Opening(_) | Self::Active(_) | Self::Finishing(_) | Self::Lost(_) => by_agreed,
+        }
+    }
+}
+
+fn by_closing(closing: &onchain::Closing, nonce: Nonce) -> PaymentStatus {
+    in_or_out(nonce <= closing.base_nonce || nonce == closing.nonce)
+}
+
+const fn in_or_out(is_in: bool) -> PaymentStatus {
+    if is_in { PaymentStatus::Done } else { PaymentStatus::Failed }
+}

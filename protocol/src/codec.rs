@@ -1,0 +1,42 @@
+//! CBOR (RFC 8949) with a hard size limit: the only place that knows `serde_cbor`.
+//!
+//! Wire messages are packed (fields and variants by number), records on disk keep their field
+//! names. Every encoding is one item; trailing bytes are refused.
+
+use serde::{Serialize, de::DeserializeOwned};
+
+/// The largest wire message and the largest record, in bytes.
+pub const MAX_LEN: usize = 1 << 20;
+
+/// Why bytes are not a message, or a value can't be one.
+#[derive(Debug, thiserror::Error)]
+pub enum CodecError {
+    /// Larger than [`MAX_LEN`].
+    #[error("message of {0} bytes, above the limit of {MAX_LEN}")]
+    TooLong(usize),
+    /// Not CBOR, or not of this type, or with bytes left over.
+    #[error("malformed CBOR: {0}")]
+    Malformed(#[from] serde_cbor::Error),
+}
+
+/// Encodes a wire message.
+pub fn encode(value: &impl Serialize) -> Result<Vec<u8>, CodecError> {
+    within_limit(serde_cbor::ser::to_vec_packed(value)?)
+}
+
+/// Encodes a record for the disk, with field names, so that a later version can read it.
+pub fn encode_record(value: &impl Serialize) -> Result<Vec<u8>, CodecError> {
+    within_limit(serde_cbor::to_vec(value)?)
+}
+
+/// Decodes either form.
+pub fn decode<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, CodecError> {
+    if bytes.len() > MAX_LEN {
+        return Err(CodecError::TooLong(bytes.len()));
+    }
+    Ok(serde_cbor::from_slice(bytes)?)
+}
+
+fn within_limit(bytes: Vec<u8>) -> Result<Vec<u8>, CodecError> {
+    if bytes.len() > MAX_LEN { Err(CodecError::TooLong(bytes.len())) } else { Ok(bytes) }
+}

@@ -1,0 +1,28 @@
+//! The pure core of Thunder: receipts and their EIP-712 digests, the messages that two nodes
+//! exchange, and the state machine that decides what a channel's owner signs, stores, sends and
+//! asks of the chain.
+//!
+//! Nothing here waits, reads a clock, draws a random number or touches a file or a socket. The
+//! daemon feeds [`Channel::apply`] with [`Input`]s and carries out the [`Effects`] in their one
+//! fixed order; every rule that protects money is decided in this crate and can be tested, model
+//! checked and fuzzed without a network, a disk or a chain.
+
+#![warn(clippy::wildcard_enum_match_arm)]
+
+mod amount;
+pub mod channel;
+pub mod codec;
+mod crypto;
+mod eip712;
+pub mod onchain;
+mod receipt;
+pub mod wire;
+
+pub use alloy_primitives::{Address, B256, address, hex};
+pub use amount::{Amount, DECIMALS, ParseAmountError};
+pub use channel::{Channel, Context, Effects, Input, Transition};
+pub use crypto::{Crypto, InvalidSecretKey, Signature, Signer};
+pub use eip712::{Domain, message, node_binding_digest};
+pub use receipt::{
+    Agreed, Balances, InvalidText, Memo, Nonce, Payment, PaymentId, Receipt, Role, Signatures,
+};

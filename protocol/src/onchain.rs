@@ -1,0 +1,234 @@
+//! What the chain says of a channel, as the chain crate reads it from the contract's events.
+
+use alloy_primitives::{Address, B256};
+use serde::{Deserialize, Serialize};
+
+use crate::{Amount, Balances, Nonce, Role};
+
+/// The contract's `CHALLENGE_PERIOD`, in blocks.
+pub const CHALLENGE_PERIOD: u64 = 24;
+
+/// A channel as the chain had it at one block. Every view stands for itself: a later one replaces
+/// an earlier one altogether, also when a reorganisation made it "older".
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ChainView {
+    /// The block that this was read at.
+    pub head: u64,
+    /// The block and the transaction of the channel's newest event; `None` while it has none.
+    pub newest: Option<EventPosition>,
+    /// The state.
+    pub status: OnChain,
+}
+
+/// Where an event is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct EventPosition {
+    /// The block's number.
+    pub block: u64,
+    /// The transaction's hash.
+    pub tx: B256,
+}
+
+impl ChainView {
+    /// A channel that the chain does not know.
+    pub const fn missing(head: u64) -> Self {
+        Self { head, newest: None, status: OnChain::Missing }
+    }
+
+    /// Whether the newest event is at least `confirmations` blocks deep, its own block counted.
+    pub fn is_confirmed(&self, confirmations: u64) -> bool {
+        self.newest
+            .is_some_and(|event| self.head.saturating_add(1) >= event.block.saturating_add(confirmations))
+    }
+}
+
+/// The contract's states, each with what only it knows.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub enum OnChain {
+    /// There is no contract at the address (yet, or any more).
+    Missing,
+    /// `EMPTY`: not fully paid in.
+    Empty {
+        /// What was paid in so far.
+        paid_in: Balances,
+    },
+    /// `ACTIVE`.
+    Active {
+        /// What was paid in: receipt 0.
+        paid_in: Balances,
+    },
+    /// `CLOSING`.
+    Closing(Closing),
+    /// `CLOSED`.
+    Closed {
+        /// The closing before it, if there was one.
+        closing: Option<Closing>,
+        /// How it ended.
+        end: End,
+    },
+}
+
+/// The contract's `Closing` event.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Closing {
+    /// Who closed.
+    pub closer: Role,
+    /// The receipt closed on.
+    pub nonce: Nonce,
+    /// Its shares.
+    pub balances: Balances,
+    /// The nonce of the receipt that it builds on; for a plain closing the nonce itself.
+    pub base_nonce: Nonce,
+    /// Whether the closer closed on its own proposal.
+    pub by_proposal: bool,
+    /// The block of the closing.
+    pub block: u64,
+    /// Its transaction.
+    pub tx: B256,
+}
+
+impl Closing {
+    /// The first block in which `withdraw` works and `challenge` no longer does.
+    pub const fn withdrawable_at(&self) -> u64 {
+        self.block.saturating_add(CHALLENGE_PERIOD)
+    }
+}
+
+/// How a channel ended, and who got what.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct End {
+    /// How.
+    pub kind: EndKind,
+    /// What each party was paid.
+    pub paid_out: Balances,
+}
+
+impl End {
+    /// What one party was paid.
+    pub const fn received(&self, role: Role) -> Amount {
+        self.paid_out.of(role)
+    }
+}
+
+/// The ways in which a channel ends.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub enum EndKind {
+    /// `cancel`.
+    Cancelled,
+    /// A FINAL receipt.
+    Final,
+    /// `withdraw`.
+    Withdrawn,
+    /// `challenge`.
+    Challenged,
+}
+
+/// Which contract call.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub enum CallKind {
+    /// The factory's `open` or `openWithPermit`.
+    Open,
+    /// `fund` or `fundWithPermit`.
+    Fund,
+    /// `cancel`.
+    Cancel,
+    /// `closing` or `closingProposal`.
+    Close,
+    /// `challenge`.
+    Challenge,
+    /// `withdraw`.
+    Withdraw,
+}
+
+/// A contract call that a channel wants made. Making it twice has no second effect: the contract
+/// refuses the second.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Call {
+    /// Open through the factory.
+    Open {
+        /// The other party.
+        part_b: Address,
+        /// What the channel will hold.
+        amount: Amount,
+        /// What is paid in at once.
+        deposit: Amount,
+        /// The salt agreed with the other side.
+        salt: B256,
+    },
+    /// Pay in.
+    Fund {
+        /// How much.
+        value: Amount,
+    },
+    /// Take back what was paid in.
+    Cancel,
+    /// Close.
+    Close(ClosePlan),
+    /// Punish the other side for closing on an old receipt.
+    Challenge(Evidence),
+    /// Pay out after the challenge period.
+    Withdraw,
+}
+
+impl Call {
+    /// Which call it is.
+    pub const fn kind(&self) -> CallKind {
+        match self {
+            Self::Open { .. } => CallKind::Open,
+            Self::Fund { .. } => CallKind::Fund,
+            Self::Cancel => CallKind::Cancel,
+            Self::Close(_) => CallKind::Close,
+            Self::Challenge(_) => CallKind::Challenge,
+            Self::Withdraw => CallKind::Withdraw,
+        }
+    }
+}
+
+/// Why a call was not made, or had no effect.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum CallFailure {
+    /// The chain can't be reached; nothing was sent.
+    #[error("{0}")]
+    Unreachable(String),
+    /// The account has too little ether for gas; nothing was sent.
+    #[error("{0}")]
+    NoEther(String),
+    /// The contract refuses it, or it is not what was agreed on.
+    #[error("{0}")]
+    Refused(String),
+}
+
+/// On what a channel is closed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub enum ClosePlan {
+    /// `closing` on a receipt signed by the other party; `None` for receipt 0.
+    Receipt(Evidence),
+    /// `closingProposal` on the own unanswered proposal.
+    Proposal {
+        /// The agreed receipt that it builds on.
+        base: Evidence,
+        /// The proposal's nonce, which the contract works out by itself.
+        nonce: Nonce,
+        /// The proposal's shares.
+        proposed: Balances,
+    },
+    /// `closing` on the other party's FINAL receipt.
+    Final {
+        /// The nonce of the receipt it was made from.
+        base_nonce: Nonce,
+        /// The shares.
+        balances: Balances,
+        /// The other party's signature.
+        signature: crate::Signature,
+    },
+}
+
+/// A receipt and the other party's signature, as the contract's functions take them; no signature
+/// for receipt 0.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Evidence {
+    /// The receipt.
+    pub receipt: crate::Receipt,
+    /// The other party's signature.
+    pub signature: Option<crate::Signature>,
+}

@@ -1,0 +1,421 @@
+//! Two channel cores, a disk each, and a wire between them that does what a test wants.
+#![allow(dead_code, unreachable_pub, reason = "every test file uses a part of it")]
+
+pub mod chain;
+
+use std::collections::{BTreeMap, VecDeque};
+
+use alloy_primitives::{Address, B256, address};
+use thunder_protocol::channel::{
+    ChainInput, CloseMode, Command, CommandId, Denied, Direction, Done, KnownPayment, Misbehaviour, Notice,
+    PaymentStatus, PaymentWrite, PeerInput, Terms,
+};
+use thunder_protocol::onchain::{
+    Call, CallFailure, CallKind, ChainView, Closing, End, EndKind, EventPosition, Evidence, OnChain,
+};
+use thunder_protocol::wire::{Message, Propose};
+use thunder_protocol::{
+    Amount, Balances, Channel, Context, Crypto, Domain, Effects, Input, Memo, Nonce, Payment, PaymentId,
+    Receipt, Role, Signature, Signer,
+};
+
+pub const CHANNEL: Address = address!("00000000000000000000000000000000000c4a11");
+pub const CHAIN_ID: u64 = 31337;
+
+pub fn thd(whole: u64) -> Amount {
+    Amount::from_base_units(u128::from(whole) * Amount::ONE_THD.base_units()).unwrap()
+}
+
+pub fn balances(a: u64, b: u64) -> Balances {
+    Balances { a: thd(a), b: thd(b) }
+}
+
+pub fn nonce(value: u64) -> Nonce {
+    Nonce::new(value).unwrap()
+}
+
+pub fn payment(id: &str, amount: u64) -> Payment {
+    Payment { id: PaymentId::new(id).unwrap(), amount: thd(amount), memo: Memo::default() }
+}
+
+pub fn signer(role: Role) -> Signer {
+    let secret = match role {
+        Role::A => [0xa1; 32],
+        Role::B => [0xb2; 32],
+    };
+    Signer::new(&secret, &[1; 32]).unwrap()
+}
+
+pub fn terms(role: Role, shares: Balances) -> Terms {
+    Terms {
+        channel: CHANNEL,
+        chain_id: CHAIN_ID,
+        token: Address::repeat_byte(1),
+        factory: Address::repeat_byte(2),
+        salt: B256::repeat_byte(3),
+        part_a: signer(Role::A).address(),
+        part_b: signer(Role::B).address(),
+        role,
+        amount: shares.sum().unwrap(),
+        shares,
+    }
+}
+
+pub fn view(head: u64, block: u64, status: OnChain) -> ChainView {
+    let newest = Some(EventPosition { block, tx: B256::with_last_byte(block as u8) });
+    ChainView { head, newest, status }
+}
+
+/// A row of the history of payments.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Row {
+    pub direction: Direction,
+    pub payment: Payment,
+    pub nonce: Option<Nonce>,
+}
+
+/// What survives a crash.
+#[derive(Debug, Clone, Default)]
+pub struct Disk {
+    pub record: Vec<u8>,
+    pub rows: Vec<Row>,
+    pub writes: usize,
+}
+
+impl Disk {
+    fn write(&mut self, channel: &Channel, writes: Vec<PaymentWrite>) {
+        self.record = channel.encode().unwrap();
+        self.writes += 1;
+        for write in writes {
+            match write {
+                PaymentWrite::Insert { direction, payment, nonce, .. } => {
+                    let known = self.find(direction, &payment.id).is_some();
+                    assert!(!known, "payment {} applied twice", payment.id);
+                    self.rows.push(Row { direction, payment, nonce: Some(nonce) });
+                }
+                PaymentWrite::Move { from, to } => self.renumber(from, Some(to)),
+                PaymentWrite::Fail { nonce } => self.renumber(nonce, None),
+            }
+        }
+    }
+
+    fn renumber(&mut self, from: Nonce, to: Option<Nonce>) {
+        let own =
+            self.rows.iter_mut().filter(|row| row.direction == Direction::Out && row.nonce == Some(from));
+        own.for_each(|row| row.nonce = to);
+    }
+
+    pub fn find(&self, direction: Direction, id: &PaymentId) -> Option<&Row> {
+        self.rows.iter().find(|row| row.direction == direction && row.payment.id == *id)
+    }
+
+    pub fn load(&self) -> Channel {
+        Channel::decode::<thunder_protocol::codec::CodecError>(&self.record, |nonce| {
+            let own =
+                self.rows.iter().filter(|row| row.direction == Direction::Out && row.nonce == Some(nonce));
+            Ok(own.map(|row| row.payment.clone()).collect())
+        })
+        .unwrap()
+    }
+}
+
+/// One party: its core, its disk, and what its effects asked for.
+pub struct Party {
+    pub role: Role,
+    pub signer: Signer,
+    pub channel: Option<Channel>,
+    pub disk: Disk,
+    pub outbox: VecDeque<Message>,
+    pub submitted: Vec<Call>,
+    pub replies: BTreeMap<CommandId, Result<Done, Denied>>,
+    pub notices: Vec<Notice>,
+    pub misbehaviour: Option<Misbehaviour>,
+    pub now: u64,
+    pub head: u64,
+    pub fresh: bool,
+    pub confirmations: u64,
+    pub auto_challenge: bool,
+    next_command: u64,
+    /// How many disk writes succeed before the party "dies".
+    pub writes_left: Option<usize>,
+}
+
+impl Party {
+    pub fn new(role: Role, channel: Option<Channel>) -> Self {
+        Self {
+            role,
+            signer: signer(role),
+            channel,
+            disk: Disk::default(),
+            outbox: VecDeque::new(),
+            submitted: Vec::new(),
+            replies: BTreeMap::new(),
+            notices: Vec::new(),
+            misbehaviour: None,
+            now: 1_000,
+            head: 10,
+            fresh: true,
+            confirmations: 1,
+            auto_challenge: true,
+            next_command: 0,
+            writes_left: None,
+        }
+    }
+
+    pub fn channel(&self) -> &Channel {
+        self.channel.as_ref().expect("alive")
+    }
+
+    pub fn context(&self) -> Context<'_> {
+        Context {
+            crypto: &self.signer,
+            now: self.now,
+            head: Some(self.head),
+            chain_fresh: self.fresh,
+            confirmations: self.confirmations,
+            auto_challenge: self.auto_challenge,
+        }
+    }
+
+    /// Applies an input and carries out the effects in their order: disk, chain, wire, callers.
+    pub fn apply(&mut self, input: Input) {
+        let channel = self.channel.take().expect("alive");
+        let transition = channel.apply(input, &self.context());
+        self.carry_out(transition.channel, transition.effects);
+    }
+
+    pub fn carry_out(&mut self, channel: Channel, effects: Effects) {
+        if let Some(writes) = effects.persist {
+            if self.writes_left == Some(0) {
+                return; // dead before the write: nothing after it happens
+            }
+            self.writes_left = self.writes_left.map(|left| left - 1);
+            self.disk.write(&channel, writes);
+            if self.writes_left == Some(0) {
+                return; // dead right after the write
+            }
+        }
+        self.channel = Some(channel);
+        self.submitted.extend(effects.submit);
+        self.outbox.extend(effects.send);
+        self.replies.extend(effects.reply);
+        self.notices.extend(effects.notify);
+        self.misbehaviour = self.misbehaviour.or(effects.misbehaviour);
+    }
+
+    pub fn is_dead(&self) -> bool {
+        self.channel.is_none()
+    }
+
+    pub fn command(&mut self, command: Command) -> CommandId {
+        self.next_command += 1;
+        let id = CommandId(self.next_command);
+        self.apply(Input::Command(id, command));
+        id
+    }
+
+    pub fn pay(&mut self, id: &str, amount: u64) -> CommandId {
+        let payment = payment(id, amount);
+        let known = self.disk.find(Direction::Out, &payment.id).map(|row| KnownPayment {
+            amount: row.payment.amount,
+            nonce: row.nonce.filter(|nonce| self.channel().status_of(*nonce) != PaymentStatus::Failed),
+        });
+        self.command(Command::Pay { payment, known })
+    }
+
+    pub fn close(&mut self) -> CommandId {
+        self.command(Command::Close(CloseMode::Alone))
+    }
+
+    pub fn receive(&mut self, message: Message) {
+        let payments = match &message {
+            Message::Propose(propose) => &propose.payments[..],
+            Message::Sync(sync) => sync.proposal.as_ref().map_or(&[][..], |propose| &propose.payments),
+            _ => &[],
+        };
+        let ids = payments.iter().map(|payment| &payment.id);
+        let repeated = ids.filter(|id| self.disk.find(Direction::In, id).is_some()).cloned().collect();
+        self.apply(Input::Peer(PeerInput::Message { message, repeated }));
+    }
+
+    pub fn chain(&mut self, status: OnChain) {
+        self.head += 1;
+        self.apply(Input::Chain(ChainInput::View(view(self.head, self.head, status))));
+    }
+
+    pub fn fail(&mut self, kind: CallKind, reason: &str) {
+        self.apply(Input::Chain(ChainInput::CallFailed {
+            kind,
+            reason: CallFailure::Refused(reason.into()),
+        }));
+    }
+
+    pub fn reply(&self, id: CommandId) -> &Result<Done, Denied> {
+        self.replies.get(&id).expect("answered")
+    }
+
+    pub fn is_answered(&self, id: CommandId) -> bool {
+        self.replies.contains_key(&id)
+    }
+
+    pub fn agreed(&self) -> (u64, Balances) {
+        let agreed = self.channel().books().expect("has receipts").agreed;
+        (agreed.nonce().get(), agreed.balances())
+    }
+
+    /// kill -9 and a new start from disk: the chain is caught up with, no session is open.
+    pub fn restart(&mut self) {
+        self.channel = Some(self.disk.load());
+        self.outbox.clear();
+        self.writes_left = None;
+        self.apply(Input::Resume);
+    }
+
+    pub fn sign(&self, nonce: Nonce, balances: Balances) -> Signature {
+        self.signer.sign(&Domain::new(CHAIN_ID, CHANNEL).digest(&Receipt { nonce, balances }))
+    }
+
+    /// A proposal that this party signs without asking its core.
+    pub fn forge(&self, base: u64, number: u64, shares: Balances, payments: Vec<Payment>) -> Propose {
+        let signature = self.sign(nonce(number), shares);
+        Propose { base_nonce: nonce(base), nonce: nonce(number), balances: shares, payments, signature }
+    }
+
+    pub fn applied(&self, direction: Direction) -> Vec<(String, Amount)> {
+        let done = |row: &&Row| {
+            row.direction == direction
+                && row.nonce.is_some_and(|nonce| self.channel().status_of(nonce) == PaymentStatus::Done)
+        };
+        let mut rows: Vec<_> = self
+            .disk
+            .rows
+            .iter()
+            .filter(done)
+            .map(|row| (row.payment.id.to_string(), row.payment.amount))
+            .collect();
+        rows.sort();
+        rows
+    }
+}
+
+/// Both parties of one channel.
+pub struct Pair {
+    pub a: Party,
+    pub b: Party,
+}
+
+impl Pair {
+    /// A pair whose channel was just agreed on and is not on the chain.
+    pub fn opening(shares: Balances, deposit: u64) -> Self {
+        let mut a = Party::new(Role::A, None);
+        let mut b = Party::new(Role::B, None);
+        let accepted = Channel::accept(terms(Role::B, shares));
+        b.carry_out(accepted.channel, accepted.effects);
+        let opened = Channel::open(terms(Role::A, shares), thd(deposit), CommandId(0));
+        a.carry_out(opened.channel, opened.effects);
+        Self { a, b }
+    }
+
+    /// A pair with an ACTIVE channel, in a session and in sync.
+    pub fn active(shares: Balances) -> Self {
+        let mut pair = Self::opening(shares, 0);
+        let status = OnChain::Active { paid_in: shares };
+        pair.a.chain(status);
+        pair.b.chain(status);
+        pair.run();
+        pair
+    }
+
+    pub fn party(&mut self, role: Role) -> &mut Party {
+        match role {
+            Role::A => &mut self.a,
+            Role::B => &mut self.b,
+        }
+    }
+
+    /// Hands the oldest message that `to` has coming to it. Reports whether there was one.
+    pub fn deliver(&mut self, to: Role) -> bool {
+        let Some(message) = self.party(to.other()).outbox.pop_front() else { return false };
+        if !self.party(to).is_dead() {
+            self.party(to).receive(message);
+        }
+        true
+    }
+
+    /// Delivers until nothing is on the way.
+    pub fn run(&mut self) {
+        while self.deliver(Role::A) | self.deliver(Role::B) {}
+    }
+
+    /// The session ends; what was on the way is gone.
+    pub fn disconnect(&mut self) {
+        for role in [Role::A, Role::B] {
+            self.party(role).outbox.clear();
+            if !self.party(role).is_dead() {
+                self.party(role).apply(Input::Peer(PeerInput::Disconnected));
+            }
+        }
+    }
+
+    /// A new session, opened by A.
+    pub fn connect(&mut self) {
+        self.a.apply(Input::Peer(PeerInput::Connected { initiator: true }));
+        self.b.apply(Input::Peer(PeerInput::Connected { initiator: false }));
+    }
+
+    pub fn reconnect(&mut self) {
+        self.disconnect();
+        self.connect();
+        self.run();
+    }
+
+    /// Lets time pass until both sides have repeated what was due.
+    pub fn tick(&mut self) {
+        for party in [&mut self.a, &mut self.b] {
+            party.now += 10_000;
+            party.apply(Input::Tick);
+        }
+        self.run();
+    }
+
+    /// Agreement and No minting: both sides have the same receipt and the same history, and the
+    /// shares are what was paid in, moved by exactly the payments applied.
+    pub fn assert_agreement(&self, paid_in: Balances) {
+        assert_eq!(self.a.agreed(), self.b.agreed(), "the newest receipts differ");
+        assert_eq!(self.a.applied(Direction::Out), self.b.applied(Direction::In));
+        assert_eq!(self.b.applied(Direction::Out), self.a.applied(Direction::In));
+        let sum =
+            |rows: Vec<(String, Amount)>| Amount::checked_sum(rows.into_iter().map(|row| row.1)).unwrap();
+        let (out, back) = (sum(self.a.applied(Direction::Out)), sum(self.b.applied(Direction::Out)));
+        let expected = paid_in.a.checked_add(back).unwrap().checked_sub(out).unwrap();
+        assert_eq!(self.a.agreed().1.a, expected, "the shares are not what the payments say");
+    }
+}
+
+pub fn closing(
+    closer: Role,
+    number: u64,
+    shares: Balances,
+    base: u64,
+    by_proposal: bool,
+    block: u64,
+) -> OnChain {
+    OnChain::Closing(Closing {
+        closer,
+        nonce: nonce(number),
+        balances: shares,
+        base_nonce: nonce(base),
+        by_proposal,
+        block,
+        tx: B256::with_last_byte(block as u8),
+    })
+}
+
+pub fn closed(kind: EndKind, paid_out: Balances, closing: Option<Closing>) -> OnChain {
+    OnChain::Closed { closing, end: End { kind, paid_out } }
+}
+
+pub fn evidence(party: &Party, number: u64, shares: Balances) -> Evidence {
+    let receipt = Receipt { nonce: nonce(number), balances: shares };
+    Evidence { receipt, signature: Some(party.sign(receipt.nonce, shares)) }
+}
