@@ -1,0 +1,78 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+pragma solidity 0.8.37;
+
+import {ERC20} from "@openzeppelin/contracts/token/ERC20/ERC20.sol";
+
+/// @notice Keeps one percent of every transfer.
+contract FeeToken is ERC20 {
+    constructor() ERC20("Fee", "FEE") {}
+
+    function mint(address to, uint256 value) external {
+        _mint(to, value);
+    }
+
+    function _update(address from, address to, uint256 value) internal override {
+        if (from == address(0) || to == address(0)) return super._update(from, to, value);
+        super._update(from, to, value - value / 100);
+        super._update(from, address(0), value / 100);
+    }
+}
+
+/// @notice Says false where it should revert.
+contract FalseToken is ERC20 {
+    constructor() ERC20("False", "FALSE") {}
+
+    function transferFrom(address, address, uint256) public pure override returns (bool) {
+        return false;
+    }
+}
+
+/// @notice Returns nothing from its transfers, as some old tokens do, and refuses transfers of nothing.
+contract SilentToken {
+    mapping(address => uint256) public balanceOf;
+
+    function mint(address to, uint256 value) external {
+        balanceOf[to] += value;
+    }
+
+    function transfer(address to, uint256 value) external {
+        _move(msg.sender, to, value);
+    }
+
+    function transferFrom(address from, address to, uint256 value) external {
+        _move(from, to, value);
+    }
+
+    function _move(address from, address to, uint256 value) private {
+        require(value != 0, "nothing to transfer");
+        balanceOf[from] -= value;
+        balanceOf[to] += value;
+    }
+}
+
+/// @notice Runs a call of the test's choice, as the hooks of ERC-777 would, in the middle of a transfer.
+contract HookToken is ERC20 {
+    address private _target;
+    bytes private _call;
+    bool public hookSucceeded;
+
+    constructor() ERC20("Hook", "HOOK") {}
+
+    function mint(address to, uint256 value) external {
+        _mint(to, value);
+    }
+
+    /// @dev The next transfer makes this call before it moves anything.
+    function arm(address target, bytes calldata call) external {
+        (_target, _call) = (target, call);
+    }
+
+    function _update(address from, address to, uint256 value) internal override {
+        address target = _target;
+        if (target != address(0)) {
+            _target = address(0);
+            (hookSucceeded,) = target.call(_call);
+        }
+        super._update(from, to, value);
+    }
+}
