@@ -1,0 +1,103 @@
+//! What a transaction pays for gas (EIP-1559; a plain gas price on chains without it).
+
+use ethers::types::U256;
+use ethers::utils::format_ether;
+use serde::{Deserialize, Serialize};
+use thunder_protocol::Address;
+
+use crate::client::{Chain, Head};
+use crate::error::ChainError;
+
+const GWEI: u128 = 1_000_000_000;
+/// The tip where the endpoint suggests none.
+const DEFAULT_TIP: u128 = GWEI;
+/// Nothing pays more than this for a unit of gas.
+const CAP: u128 = 500 * GWEI;
+/// A challenge, on which the whole channel hangs, pays up to this.
+const URGENT_CAP: u128 = 10_000 * GWEI;
+
+/// Wei for a unit of gas.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Fees {
+    /// At most this, base fee and tip together; without EIP-1559 exactly this.
+    pub max_fee: u128,
+    /// To the block's producer; `None` without EIP-1559.
+    pub tip: Option<u128>,
+}
+
+impl Fees {
+    /// Fees with which the next few blocks should take a transaction.
+    pub(super) async fn suggest(chain: &Chain, head: &Head, urgent: bool) -> Result<Self, ChainError> {
+        let cap = cap(urgent);
+        let Some(base) = head.base_fee else {
+            return Ok(Self { max_fee: chain.gas_price().await?.min(cap), tip: None });
+        };
+        let suggested = chain.suggested_tip().await.unwrap_or(DEFAULT_TIP);
+        let tip = if urgent { suggested.saturating_mul(2) } else { suggested };
+        // Room for six full blocks in a row, each of which raises the base fee by an eighth.
+        let max_fee = base.saturating_mul(2).saturating_add(tip).min(cap);
+        Ok(Self { max_fee, tip: Some(tip.min(max_fee)) })
+    }
+
+    /// Whether the account has `value`, and what `gas` units cost at most.
+    pub(super) async fn require_ether(
+        &self,
+        chain: &Chain,
+        account: Address,
+        gas: u64,
+        value: U256,
+    ) -> Result<(), ChainError> {
+        let needed = (U256::from(gas) * U256::from(self.max_fee)).saturating_add(value);
+        let available = chain.eth_balance(account).await?;
+        if available < needed {
+            return Err(ChainError::NoEther {
+                needed: short_ether(needed),
+                available: short_ether(available),
+            });
+        }
+        Ok(())
+    }
+
+    /// Fees that replace these: at least an eighth more, which is what mempools ask of a
+    /// replacement (they ask for a tenth), and what the market asks now. `None` at the cap.
+    pub(super) fn raised(&self, market: &Self, urgent: bool) -> Option<Self> {
+        let more = |fee: u128| fee.saturating_add(fee / 8).saturating_add(1);
+        let max_fee = more(self.max_fee).max(market.max_fee);
+        let tip = self.tip.map(|tip| more(tip).max(market.tip.unwrap_or(0)).min(max_fee));
+        (max_fee <= cap(urgent)).then_some(Self { max_fee, tip })
+    }
+}
+
+const fn cap(urgent: bool) -> u128 {
+    if urgent { URGENT_CAP } else { CAP }
+}
+
+/// Wei as ether, with at most nine decimals: enough to see whether it is enough.
+fn short_ether(wei: U256) -> String {
+    let text = format_ether(wei);
+    let cut = text.find('.').map_or(text.len(), |point| (point + 10).min(text.len()));
+    text.get(..cut).unwrap_or(&text).trim_end_matches('0').trim_end_matches('.').to_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_replacement_pays_an_eighth_more_and_what_the_market_asks() {
+        let fees = Fees { max_fee: 80, tip: Some(8) };
+        let calm = Fees { max_fee: 10, tip: Some(1) };
+        assert_eq!(fees.raised(&calm, false), Some(Fees { max_fee: 91, tip: Some(10) }));
+        let spike = Fees { max_fee: 500, tip: Some(50) };
+        assert_eq!(fees.raised(&spike, false), Some(spike));
+    }
+
+    #[test]
+    fn fees_end_at_the_cap_which_is_higher_for_a_challenge() {
+        let high = Fees { max_fee: CAP, tip: Some(GWEI) };
+        assert_eq!(high.raised(&high, false), None);
+        assert!(high.raised(&high, true).is_some());
+        let highest = Fees { max_fee: URGENT_CAP, tip: Some(GWEI) };
+        assert_eq!(highest.raised(&highest, true), None);
+    }
+}
