@@ -1,0 +1,27 @@
+use std::fmt;
+
+use serde::{Deserialize, Serialize, Serializer};
+use thunder_protocol::Address;
+
+/// An Ethereum address that serialises with its checksum (EIP-55).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Deserialize)]
+#[serde(transparent)]
+pub struct Account(pub Address);
+
+impl fmt::Display for Account {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+impl From<Address> for Account {
+    fn from(address: Address) -> Self {
+        Self(address)
+    }
+}
+
+impl Serialize for Account {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(&self.0)
+    }
+}

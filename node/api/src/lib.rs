@@ -1,0 +1,48 @@
+//! What `thunder-cli` may ask of `thunderd`: the [`Thunder`] service, its requests and answers, its
+//! errors with their exit codes, and the local socket that carries them.
+//!
+//! The answers serialise to exactly the JSON that `thunder-cli --json` prints.
+
+mod account;
+mod error;
+pub mod local;
+mod types;
+
+pub use account::Account;
+pub use error::{ApiError, Code, ExitCode};
+pub use types::*;
+
+/// The calls. Each has one handler in the node and one command in the command line.
+#[tarpc::service]
+pub trait Thunder {
+    /// What the node is, where it listens, whom it knows, its chain and its channels.
+    async fn infos() -> Result<Infos, ApiError>;
+    /// Loads a wallet and keeps it, encrypted.
+    async fn import_wallet(source: WalletSource) -> Result<Imported, ApiError>;
+    /// THD in the wallet and in channels, and ether for gas.
+    async fn balance() -> Result<Balance, ApiError>;
+    /// Connects to another node; returns once both sides have proved who they are.
+    async fn connect(address: String) -> Result<Peer, ApiError>;
+    /// Opens a channel with a connected node; returns when it is ACTIVE, or deployed.
+    async fn open_channel(request: OpenRequest) -> Result<PaidIn, ApiError>;
+    /// Pays the own share into a channel.
+    async fn fund(request: FundRequest) -> Result<PaidIn, ApiError>;
+    /// Pays; returns when the countersigned receipt is on disk.
+    async fn pay(request: PayRequest) -> Result<Paid, ApiError>;
+    /// Makes many payments over one channel in one call; the answers are in the payments' order.
+    async fn pay_many(request: PayManyRequest) -> Result<Vec<Result<Paid, ApiError>>, ApiError>;
+    /// Closes a channel; returns when the closing is on the chain.
+    async fn close_channel(request: CloseRequest) -> Result<ClosingStarted, ApiError>;
+    /// Punishes the other side for closing on an old receipt.
+    async fn challenge(channel: Selector) -> Result<PaidOut, ApiError>;
+    /// Pays a closed channel out after the challenge period.
+    async fn withdraw(channel: Selector) -> Result<PaidOut, ApiError>;
+    /// Takes back what was paid into a channel that never became ACTIVE.
+    async fn cancel(channel: Selector) -> Result<PaidOut, ApiError>;
+    /// Payments, newest first.
+    async fn history(request: HistoryRequest) -> Result<History, ApiError>;
+    /// The newest receipts of a channel, for use with any Ethereum tool.
+    async fn receipts(channel: Selector) -> Result<Receipts, ApiError>;
+    /// What has happened since `after` (0: only what comes). Waits a while if nothing has.
+    async fn events(after: u64) -> Result<Events, ApiError>;
+}

@@ -1,0 +1,477 @@
+//! Requests and answers. Amounts are THD, written as exact decimal strings; addresses are
+//! checksummed hex; heights are block numbers.
+
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+use thunder_protocol::{Amount, B256, Memo, PaymentId, Signature};
+use zeroize::Zeroize;
+
+use crate::{Account, ApiError};
+
+/// A secret text: never shown, wiped when dropped.
+#[derive(Clone, Serialize, Deserialize, zeroize::ZeroizeOnDrop)]
+#[serde(transparent)]
+pub struct Secret(String);
+
+impl Secret {
+    /// Takes a secret over, without the line end that files and terminals put after it.
+    pub fn new(mut text: String) -> Self {
+        let secret = Self(text.trim_end_matches(['\r', '\n']).to_owned());
+        text.zeroize();
+        secret
+    }
+
+    /// The secret itself.
+    pub fn expose(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Debug for Secret {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("(secret)")
+    }
+}
+
+/// Where a wallet comes from.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub enum WalletSource {
+    /// A BIP-39 seed phrase and the BIP-32 path of the key.
+    Phrase {
+        /// 12 to 24 words.
+        phrase: Secret,
+        /// Like `m/44'/60'/0'/0/0`.
+        path: String,
+    },
+    /// The content of a Web3 Secret Storage V3 file.
+    Keyfile {
+        /// The file's JSON.
+        json: Secret,
+        /// Its password.
+        password: Secret,
+    },
+}
+
+/// Which channel: with neither given, the only one that the command could mean.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Selector {
+    /// The channel's address or a unique beginning of it.
+    pub channel: Option<String>,
+    /// The peer id or the wallet of the other side, or a unique beginning of either.
+    pub peer: Option<String>,
+}
+
+/// A channel to open.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct OpenRequest {
+    /// What the channel will hold.
+    pub amount: Amount,
+    /// What the opener pays in now; everything if absent.
+    pub deposit: Option<Amount>,
+    /// With which of several connected nodes.
+    pub peer: Option<String>,
+}
+
+/// A payment into a channel.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct FundRequest {
+    /// Which channel.
+    pub channel: Selector,
+    /// How much; what is missing of the own share if absent.
+    pub amount: Option<Amount>,
+}
+
+/// A payment to make.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct PaymentOrder {
+    /// How much.
+    pub amount: Amount,
+    /// A note for the receiver.
+    pub memo: Memo,
+    /// The payment's name; repeating a payment with the same one pays once. Chosen by the node if
+    /// absent.
+    pub id: Option<PaymentId>,
+}
+
+/// A payment over a channel.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct PayRequest {
+    /// Which channel.
+    pub channel: Selector,
+    /// What to pay.
+    pub payment: PaymentOrder,
+}
+
+/// Many payments over one channel.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct PayManyRequest {
+    /// Which channel.
+    pub channel: Selector,
+    /// What to pay, in order.
+    pub payments: Vec<PaymentOrder>,
+}
+
+/// A channel to close.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct CloseRequest {
+    /// Which channel.
+    pub channel: Selector,
+    /// How.
+    pub mode: CloseMode,
+}
+
+/// How to close a channel.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub enum CloseMode {
+    /// On the newest receipt; the money comes after the challenge period.
+    Alone,
+    /// With the other side's FINAL signature; the money comes at once.
+    Cooperative,
+    /// On this receipt. If it is not the newest, everything can be lost, so it has to be said
+    /// twice.
+    Receipt {
+        /// The receipt.
+        receipt: Box<ExportedReceipt>,
+        /// "Yes, although it is not the newest."
+        even_if_old: bool,
+    },
+}
+
+/// Which payments to list.
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+pub struct HistoryRequest {
+    /// Only of these channels.
+    pub channel: Selector,
+    /// At most this many.
+    pub limit: u32,
+}
+
+/// `importwallet`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Imported {
+    /// The wallet.
+    pub address: Account,
+}
+
+/// `balance`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Balance {
+    /// THD, all together.
+    pub total: String,
+    /// THD in the wallet.
+    pub wallet: String,
+    /// THD in channels: the own shares.
+    pub channel: String,
+    /// Ether for gas.
+    pub eth: String,
+}
+
+/// `connect`, and the connected nodes in `infos`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Peer {
+    /// The libp2p peer id.
+    pub peer_id: String,
+    /// The multiaddr it is connected under.
+    pub address: String,
+    /// The wallet that it has proved to speak for.
+    pub wallet: Option<Account>,
+}
+
+/// `openchannel` and `fund`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PaidIn {
+    /// The channel contract.
+    pub channel: Account,
+    /// What the channel holds, or will hold when it is ACTIVE.
+    pub amount: Amount,
+    /// What is paid in of one's own.
+    pub mine: Amount,
+    /// The contract's state.
+    pub state: ChannelState,
+    /// The transaction.
+    pub tx: B256,
+}
+
+/// `pay`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Paid {
+    /// The payment's id.
+    pub id: PaymentId,
+    /// The channel contract.
+    pub channel: Account,
+    /// How much was paid.
+    pub amount: Amount,
+    /// The receipt that it is in.
+    pub nonce: u64,
+    /// The own share now.
+    pub mine: Amount,
+    /// The other side's share now.
+    pub theirs: Amount,
+}
+
+/// `closechannel`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ClosingStarted {
+    /// The channel contract.
+    pub channel: Account,
+    /// The transaction.
+    pub tx: B256,
+    /// How it was closed.
+    pub mode: ClosedBy,
+    /// The receipt closed on.
+    pub nonce: u64,
+    /// The first block for `withdraw`; `null` if the money is there already.
+    pub withdrawable_at: Option<u64>,
+}
+
+/// The kinds of closing.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum ClosedBy {
+    /// On an agreed receipt.
+    Unilateral,
+    /// On the own unanswered proposal.
+    Proposal,
+    /// On a FINAL receipt.
+    Cooperative,
+}
+
+/// `withdraw`, `challenge` and `cancel`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PaidOut {
+    /// The channel contract.
+    pub channel: Account,
+    /// The transaction that paid out.
+    pub tx: B256,
+    /// What this side got.
+    pub received: Amount,
+    /// Whether somebody else had already done it.
+    pub by_other: bool,
+}
+
+/// `history`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct History {
+    /// Newest first.
+    pub payments: Vec<PaymentInfo>,
+}
+
+/// One payment.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PaymentInfo {
+    /// Its id.
+    pub id: PaymentId,
+    /// The channel contract.
+    pub channel: Account,
+    /// Which way.
+    pub direction: Direction,
+    /// How much.
+    pub amount: Amount,
+    /// The payer's note.
+    pub memo: Memo,
+    /// The receipt that it is in.
+    pub nonce: Option<u64>,
+    /// When, in milliseconds since 1970.
+    pub time: u64,
+    /// Whether it stands.
+    pub status: PaymentStatus,
+}
+
+/// Which way a payment went.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Direction {
+    /// Received.
+    In,
+    /// Paid.
+    Out,
+}
+
+/// Whether a payment stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum PaymentStatus {
+    /// In a receipt that both have signed.
+    Done,
+    /// Not answered yet, or for the chain to decide.
+    Pending,
+    /// Not paid.
+    Failed,
+}
+
+/// The contract's states.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "UPPERCASE")]
+pub enum ChannelState {
+    /// Not fully paid in.
+    Empty,
+    /// In use.
+    Active,
+    /// In its challenge period, or waiting for `withdraw`.
+    Closing,
+    /// Paid out.
+    Closed,
+}
+
+impl fmt::Display for ChannelState {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Empty => "EMPTY",
+            Self::Active => "ACTIVE",
+            Self::Closing => "CLOSING",
+            Self::Closed => "CLOSED",
+        })
+    }
+}
+
+/// `infos`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Infos {
+    /// thunderd's version.
+    pub version: String,
+    /// The port that names the node.
+    pub port: u16,
+    /// The node's libp2p peer id.
+    pub peer_id: String,
+    /// The multiaddrs that it listens on.
+    pub listen: Vec<String>,
+    /// The wallet's address.
+    pub wallet: Option<Account>,
+    /// The chain.
+    pub chain: ChainInfo,
+    /// The THD contract.
+    pub token: Account,
+    /// The channel factory.
+    pub factory: Account,
+    /// Connected nodes.
+    pub peers: Vec<Peer>,
+    /// Channels, newest first.
+    pub channels: Vec<ChannelInfo>,
+    /// What a person should look at.
+    pub warnings: Vec<String>,
+}
+
+/// The chain, as the node sees it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ChainInfo {
+    /// The RPC entry point.
+    pub rpc: String,
+    /// Whether it answers.
+    pub connected: bool,
+    /// Its chain id, once known.
+    pub chain_id: Option<u64>,
+    /// The newest block processed.
+    pub block: Option<u64>,
+}
+
+/// One channel.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ChannelInfo {
+    /// The channel contract.
+    pub channel: Account,
+    /// The other side's node, if it is connected.
+    pub peer: Option<String>,
+    /// The other side's wallet.
+    pub partner: Account,
+    /// The contract's state.
+    pub state: ChannelState,
+    /// Which party this side is.
+    pub role: Role,
+    /// What the channel holds, or will hold when it is ACTIVE.
+    pub amount: Amount,
+    /// The own share.
+    pub mine: Amount,
+    /// The other side's share.
+    pub theirs: Amount,
+    /// The newest receipt that both have signed.
+    pub nonce: u64,
+    /// What of the own share is paid and not answered yet.
+    pub pending: Amount,
+    /// The block of the closing.
+    pub closing_block: Option<u64>,
+    /// The first block for `withdraw`.
+    pub withdrawable_at: Option<u64>,
+    /// What can be done with it next.
+    pub next: String,
+}
+
+/// The parties of a channel.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Role {
+    /// Opened it.
+    A,
+    /// Was asked.
+    B,
+}
+
+/// `receipts`: what the contract's functions take, as decimal base units and hex.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Receipts {
+    /// The channel contract.
+    pub channel: Account,
+    /// The chain.
+    pub chain_id: u64,
+    /// A's wallet.
+    pub part_a: Account,
+    /// B's wallet.
+    pub part_b: Account,
+    /// Which party this side is.
+    pub role: Role,
+    /// The newest agreed receipt.
+    pub agreed: ExportedReceipt,
+    /// The own proposal that is not answered: `closingProposal` takes it with `agreed` as its base.
+    pub proposal: Option<ExportedReceipt>,
+}
+
+/// A receipt, as the contract takes it: amounts in base units (10^-18 THD).
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ExportedReceipt {
+    /// `_nonce`.
+    pub nonce: u64,
+    /// `_balanceA`, in base units.
+    pub balance_a: String,
+    /// `_balanceB`, in base units.
+    pub balance_b: String,
+    /// The EIP-712 digest that is signed.
+    pub digest: B256,
+    /// A's signature, if it has signed.
+    pub signature_a: Option<Signature>,
+    /// B's signature, if it has signed.
+    pub signature_b: Option<Signature>,
+}
+
+/// `watch`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Events {
+    /// Where to go on from.
+    pub next: u64,
+    /// What happened, oldest first.
+    pub events: Vec<Event>,
+}
+
+/// Something that happened.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "event", rename_all = "snake_case")]
+pub enum Event {
+    /// A payment is in a receipt that both have signed.
+    Payment(PaymentInfo),
+    /// A channel changed.
+    Channel(ChannelInfo),
+    /// A node connected and proved who it is.
+    Connected(Peer),
+    /// A node is gone.
+    Disconnected(Peer),
+    /// The chain is reachable again, or not, or was started anew.
+    Chain(ChainInfo),
+    /// Money is at risk, or something else that a person should look at.
+    Warning {
+        /// What.
+        message: String,
+        /// Which channel.
+        channel: Option<Account>,
+    },
+}
+
+/// A convenient name for answers.
+pub type Answer<T> = Result<T, ApiError>;
