@@ -1,0 +1,337 @@
+//! The task that talks to the chain: it follows the blocks and sends transactions, so that the
+//! daemon never waits for an RPC endpoint.
+//!
+//! New blocks are a conversation. The task says what is new; the daemon says which channels it
+//! wants looked at; the task shows them as the chain has them; the daemon puts everything on disk,
+//! the position included, and says so. If anything fails in between, the same blocks come again.
+
+use std::time::Duration;
+
+use thunder_chain::follow::{Blocks, Follower, Processed, Progress};
+use thunder_chain::submit::{Outcome, Request, Submitter};
+use thunder_chain::{Chain, ChainError, Identity, NotTheChannel};
+use thunder_protocol::Address;
+use thunder_protocol::channel::Terms;
+use thunder_protocol::onchain::ChainView;
+use tokio::sync::{mpsc, oneshot};
+use tokio::time::Instant;
+
+use crate::config::Config;
+use crate::keys::Key;
+use crate::store::{Store, StoreError, TransactionLog};
+
+/// How often a local testnet is asked for new blocks.
+const LOCAL_POLL: Duration = Duration::from_millis(100);
+/// How often another chain is asked.
+const POLL: Duration = Duration::from_secs(2);
+/// How often an endpoint that does not answer is asked.
+const RETRY: Duration = Duration::from_secs(1);
+/// How often what waits is tried again while there are no new blocks.
+const IDLE_ADVANCE: Duration = Duration::from_secs(5);
+
+/// What the daemon asks of the task.
+#[derive(Debug)]
+pub(crate) enum ChainRequest {
+    /// This wallet is used from now on.
+    Wallet {
+        /// Its address.
+        account: Address,
+        /// Its key.
+        key: Key,
+    },
+    /// Make this call.
+    Submit(Box<Request>),
+}
+
+/// What the task tells the daemon.
+#[derive(Debug)]
+pub(crate) enum ChainEvent {
+    /// The chain was reached, and it is this one. Nothing else is said before.
+    Identified {
+        /// Which.
+        identity: Identity,
+        /// The factory's template, or why there is none.
+        template: Result<Address, ChainError>,
+    },
+    /// There are new blocks; which channels shall be looked at?
+    NewBlocks {
+        /// The blocks.
+        blocks: Blocks,
+        /// The answer.
+        wanted: oneshot::Sender<Vec<Look>>,
+    },
+    /// That is how the chain has them. To be put on disk together with the position.
+    Views {
+        /// The blocks.
+        blocks: Blocks,
+        /// The channels.
+        views: Vec<(Address, Seen)>,
+        /// It is on disk.
+        done: oneshot::Sender<()>,
+    },
+    /// The chain answers; nothing is new.
+    Alive,
+    /// The chain does not answer.
+    Unreachable(ChainError),
+    /// THD and the factory are there now, or still not.
+    Template(Result<Address, ChainError>),
+    /// What became of a call.
+    Outcome(Outcome),
+    /// How many transactions are not mined.
+    Unmined(usize),
+}
+
+/// A channel to be looked at.
+#[derive(Debug, Clone)]
+pub(crate) struct Look {
+    /// The channel.
+    pub terms: Terms,
+    /// Its events are not older than this block.
+    pub since: u64,
+    /// Whether to make sure that it is what was agreed on.
+    pub verify: bool,
+}
+
+/// What was seen of a channel.
+#[derive(Debug, Clone)]
+pub(crate) enum Seen {
+    /// What the chain says of it.
+    View(ChainView),
+    /// It is not the channel that was agreed on.
+    Invalid(NotTheChannel),
+}
+
+/// The task's state.
+pub(crate) struct ChainTask {
+    chain: Chain,
+    config: Config,
+    store: Store,
+    requests: mpsc::UnboundedReceiver<ChainRequest>,
+    events: mpsc::Sender<ChainEvent>,
+    wallet: Option<(Address, Key)>,
+    follower: Option<Follower>,
+    submitter: Option<Submitter<TransactionLog>>,
+    has_template: bool,
+    last_advance: Instant,
+    unmined: usize,
+}
+
+/// The daemon is gone.
+struct Stopped;
+
+impl ChainTask {
+    /// A task for this chain.
+    pub(crate) fn new(
+        chain: Chain,
+        config: Config,
+        store: Store,
+        requests: mpsc::UnboundedReceiver<ChainRequest>,
+        events: mpsc::Sender<ChainEvent>,
+    ) -> Self {
+        Self {
+            chain,
+            config,
+            store,
+            requests,
+            events,
+            wallet: None,
+            follower: None,
+            submitter: None,
+            has_template: false,
+            last_advance: Instant::now(),
+            unmined: 0,
+        }
+    }
+
+    /// Runs until the daemon is gone.
+    pub(crate) async fn run(mut self) {
+        let mut pause = Duration::ZERO;
+        loop {
+            tokio::select! {
+                biased;
+                request = self.requests.recv() => {
+                    let Some(request) = request else { return };
+                    if self.handle(request).await.is_err() {
+                        return;
+                    }
+                    // What was sent may be mined at once.
+                    pause = LOCAL_POLL.min(pause);
+                }
+                () = tokio::time::sleep(pause) => match self.step().await {
+                    Ok(Ok(())) => pause = self.poll_interval(),
+                    Ok(Err(error)) => {
+                        if self.tell(ChainEvent::Unreachable(error)).await.is_err() {
+                            return;
+                        }
+                        pause = RETRY;
+                    }
+                    Err(Stopped) => return,
+                },
+            }
+        }
+    }
+
+    fn poll_interval(&self) -> Duration {
+        let chain_id = self.follower.as_ref().map(|follower| follower.identity().chain_id);
+        let is_local = chain_id.is_some_and(|id| thunder_chain::contracts::LOCAL_CHAIN_IDS.contains(&id));
+        if is_local { LOCAL_POLL } else { POLL }
+    }
+
+    async fn tell(&self, event: ChainEvent) -> Result<(), Stopped> {
+        self.events.send(event).await.map_err(|_| Stopped)
+    }
+
+    async fn handle(&mut self, request: ChainRequest) -> Result<(), Stopped> {
+        match request {
+            ChainRequest::Wallet { account, key } => {
+                self.wallet = Some((account, key));
+                self.make_submitter();
+            }
+            ChainRequest::Submit(request) => {
+                let (channel, kind) = (request.terms.channel, request.call.kind());
+                let outcome = match &mut self.submitter {
+                    Some(submitter) => submitter.submit(*request).await,
+                    None => {
+                        let error = ChainError::Unreachable("the chain was not reached yet".into());
+                        Some(Outcome::Failed { channel, kind, error })
+                    }
+                };
+                if let Some(outcome) = outcome {
+                    self.tell(ChainEvent::Outcome(outcome)).await?;
+                }
+                self.report_unmined().await?;
+            }
+        }
+        Ok(())
+    }
+
+    fn make_submitter(&mut self) {
+        let (Some((account, key)), Some(follower)) = (&self.wallet, &self.follower) else { return };
+        let chain_id = follower.identity().chain_id;
+        let sent = self.store.transactions().unwrap_or_else(|error| {
+            tracing::error!(%error, "can't read the transactions that are under way");
+            Vec::new()
+        });
+        let log = TransactionLog(self.store.clone());
+        let confirmations = self.config.confirmations_on(chain_id);
+        match Submitter::new(self.chain.clone(), key, chain_id, confirmations, log, sent) {
+            Ok(submitter) => self.submitter = Some(submitter),
+            Err(error) => tracing::error!(%error, %account, "the wallet can't sign transactions"),
+        }
+    }
+
+    /// Looks once. The inner error is the chain's.
+    async fn step(&mut self) -> Result<Result<(), ChainError>, Stopped> {
+        let Some(follower) = &self.follower else {
+            return match self.chain.identity().await {
+                Ok(identity) => self.start_following(identity).await,
+                Err(error) => Ok(Err(error)),
+            };
+        };
+        if !self.has_template {
+            let template = self.chain.template().await;
+            self.has_template = template.is_ok();
+            self.tell(ChainEvent::Template(template)).await?;
+        }
+        let account = self.wallet.as_ref().map(|(account, _)| *account);
+        match follower.next(&self.chain, account).await {
+            Err(error) => Ok(Err(error)),
+            Ok(Progress::Nothing) => {
+                self.tell(ChainEvent::Alive).await?;
+                if self.last_advance.elapsed() >= IDLE_ADVANCE {
+                    return self.advance().await;
+                }
+                Ok(Ok(()))
+            }
+            Ok(Progress::OtherChain(identity)) => self.start_following(identity).await,
+            Ok(Progress::Blocks(blocks)) => self.process(blocks).await,
+        }
+    }
+
+    async fn start_following(&mut self, identity: Identity) -> Result<Result<(), ChainError>, Stopped> {
+        let template = self.chain.template().await;
+        if template.as_ref().is_err_and(ChainError::is_temporary) {
+            return Ok(template.map(|_| ()));
+        }
+        let processed = match self.prepare_store(&identity) {
+            Ok(processed) => processed,
+            Err(error) => return Ok(Err(ChainError::Nonsense(error.to_string()))),
+        };
+        self.has_template = template.is_ok();
+        self.follower = Some(Follower::new(identity, processed));
+        self.submitter = None;
+        self.make_submitter();
+        self.tell(ChainEvent::Identified { identity, template }).await?;
+        Ok(Ok(()))
+    }
+
+    /// Makes the database one for this chain. What belongs to another stays in it, out of use.
+    fn prepare_store(&self, identity: &Identity) -> Result<Vec<Processed>, StoreError> {
+        let known = self.store.identity()?;
+        if known != Some(*identity) {
+            self.store.set_identity(identity)?;
+            self.store.clear_transactions()?;
+        }
+        self.store.processed_blocks()
+    }
+
+    async fn process(&mut self, blocks: Blocks) -> Result<Result<(), ChainError>, Stopped> {
+        let (wanted, answer) = oneshot::channel();
+        self.tell(ChainEvent::NewBlocks { blocks: blocks.clone(), wanted }).await?;
+        let looks = answer.await.map_err(|_| Stopped)?;
+        let mut views = Vec::with_capacity(looks.len());
+        for look in looks {
+            match self.look(&look, &blocks).await {
+                Ok(seen) => views.push((look.terms.channel, seen)),
+                Err(error) => return Ok(Err(error)),
+            }
+        }
+        let (done, written) = oneshot::channel();
+        self.tell(ChainEvent::Views { blocks: blocks.clone(), views, done }).await?;
+        // Without the daemon's word that it is on disk the same blocks come again.
+        if written.await.is_ok()
+            && let Some(follower) = &mut self.follower
+        {
+            follower.processed(&blocks);
+        }
+        self.advance().await
+    }
+
+    async fn look(&self, look: &Look, blocks: &Blocks) -> Result<Seen, ChainError> {
+        let view = self.chain.view(&look.terms, look.since, &blocks.head).await?;
+        if look.verify
+            && view.newest.is_some()
+            && let Err(why) = self.chain.verify(&look.terms).await?
+        {
+            return Ok(Seen::Invalid(why));
+        }
+        Ok(Seen::View(view))
+    }
+
+    async fn advance(&mut self) -> Result<Result<(), ChainError>, Stopped> {
+        self.last_advance = Instant::now();
+        let Some(submitter) = &mut self.submitter else { return Ok(Ok(())) };
+        let head = match self.chain.head().await {
+            Ok(head) => head,
+            Err(error) => return Ok(Err(error)),
+        };
+        for outcome in submitter.advance(&head).await {
+            self.tell(ChainEvent::Outcome(outcome)).await?;
+        }
+        self.report_unmined().await?;
+        Ok(Ok(()))
+    }
+
+    async fn report_unmined(&mut self) -> Result<(), Stopped> {
+        let unmined = self.submitter.as_ref().map_or(0, Submitter::unmined);
+        if unmined != self.unmined {
+            self.unmined = unmined;
+            self.tell(ChainEvent::Unmined(unmined)).await?;
+        }
+        Ok(())
+    }
+}
+
+/// How far below the newest block the events of a channel that is agreed on now can be: as far as
+/// a reorganisation could push them.
+pub(crate) const OPENING_MARGIN: u64 = 128;

@@ -1,0 +1,223 @@
+//! The channels that are kept, and how to find the one that somebody means.
+
+use std::collections::{BTreeMap, HashMap};
+
+use thunder_api::{ApiError, Code, Selector};
+use thunder_protocol::channel::Terms;
+use thunder_protocol::{Address, Channel};
+
+use super::Daemon;
+use crate::store::StoreError;
+
+/// A channel and what belongs to it here.
+pub(super) struct Slot {
+    /// Its row on disk.
+    pub(super) id: i64,
+    /// Its state; taken out while an input is applied.
+    pub(super) channel: Channel,
+    /// Its events are not older than this block.
+    pub(super) since: u64,
+    /// When it was agreed on.
+    pub(super) created: u64,
+    /// Why nothing can be done with it any more: a write failed, and the disk is behind.
+    pub(super) frozen: Option<String>,
+    /// When it wants to be told of the time.
+    pub(super) tick: Option<u64>,
+    /// At which block it wants to be told.
+    pub(super) block_tick: Option<u64>,
+}
+
+/// All channels of the chain in use.
+#[derive(Default)]
+pub(super) struct Channels {
+    slots: HashMap<Address, Slot>,
+    /// Oldest first.
+    by_age: BTreeMap<i64, Address>,
+    by_partner: HashMap<Address, Vec<Address>>,
+}
+
+impl Channels {
+    pub(super) fn insert(&mut self, slot: Slot) {
+        let terms = slot.channel.setup().terms();
+        let (address, partner) = (terms.channel, slot.channel.setup().partner());
+        self.by_age.insert(slot.id, address);
+        self.by_partner.entry(partner).or_default().push(address);
+        self.slots.insert(address, slot);
+    }
+
+    pub(super) fn get(&self, address: &Address) -> Option<&Slot> {
+        self.slots.get(address)
+    }
+
+    pub(super) fn get_mut(&mut self, address: &Address) -> Option<&mut Slot> {
+        self.slots.get_mut(address)
+    }
+
+    /// Takes a channel out, to put it back with [`Self::put_back`].
+    pub(super) fn take(&mut self, address: &Address) -> Option<Slot> {
+        self.slots.remove(address)
+    }
+
+    pub(super) fn put_back(&mut self, address: Address, slot: Slot) {
+        self.slots.insert(address, slot);
+    }
+
+    /// Newest first.
+    pub(super) fn newest_first(&self) -> impl Iterator<Item = (&Address, &Slot)> {
+        self.by_age.values().rev().filter_map(|address| Some((address, self.slots.get(address)?)))
+    }
+
+    pub(super) fn of_partner(&self, partner: &Address) -> &[Address] {
+        self.by_partner.get(partner).map_or(&[], Vec::as_slice)
+    }
+
+    pub(super) fn by_id(&self, id: i64) -> Option<&Slot> {
+        self.by_age.get(&id).and_then(|address| self.slots.get(address))
+    }
+
+    pub(super) fn open_count(&self) -> usize {
+        self.slots.values().filter(|slot| !matches!(slot.channel, Channel::Closed(_))).count()
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.slots.is_empty()
+    }
+
+    pub(super) fn clear(&mut self) {
+        *self = Self::default();
+    }
+}
+
+/// For what a channel is looked for: it narrows down which one can be meant.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Purpose {
+    Pay,
+    Fund,
+    Cancel,
+    Close,
+    Challenge,
+    Withdraw,
+    /// Any channel, closed ones too.
+    Look,
+}
+
+impl Purpose {
+    /// Whether the channel is one that a user would mean.
+    pub(super) fn fits(self, channel: &Channel) -> bool {
+        match (self, channel) {
+            (Self::Look, _) => true,
+            (Self::Pay, Channel::Active(_)) => true,
+            (Self::Fund | Self::Cancel, Channel::Opening(_)) => true,
+            (Self::Close, Channel::Active(_) | Channel::Finishing(_) | Channel::Lost(_)) => true,
+            (Self::Close, Channel::Closing(closing)) => closing.seen().is_none(),
+            (Self::Challenge | Self::Withdraw, Channel::Closing(_)) => true,
+            _ => false,
+        }
+    }
+
+    const fn verb(self) -> &'static str {
+        match self {
+            Self::Pay => "pay over",
+            Self::Fund => "pay into",
+            Self::Cancel => "cancel",
+            Self::Close => "close",
+            Self::Challenge => "challenge",
+            Self::Withdraw => "withdraw from",
+            Self::Look => "look at",
+        }
+    }
+
+    const fn what_to_do(self) -> &'static str {
+        match self {
+            Self::Pay | Self::Close => "open one with openchannel, or see infos for what state it is in",
+            Self::Fund => "the other side opens a channel with --deposit first; see infos",
+            Self::Cancel => "only a channel that never became ACTIVE can be cancelled; see infos",
+            Self::Challenge => "only a channel that the other side is closing can be challenged; see infos",
+            Self::Withdraw => "close one with closechannel first; see infos",
+            Self::Look => "open one with openchannel",
+        }
+    }
+}
+
+impl Daemon {
+    /// Loads the channels of the chain in use from disk.
+    pub(super) fn load_channels(&mut self) -> Result<(), StoreError> {
+        self.channels.clear();
+        self.ticks.clear();
+        self.block_ticks.clear();
+        let Some(identity) = self.chain.identity else { return Ok(()) };
+        for stored in self.store.channels(identity.genesis)? {
+            self.channels.insert(Slot {
+                id: stored.id,
+                channel: stored.channel,
+                since: stored.since,
+                created: stored.created,
+                frozen: None,
+                tick: None,
+                block_tick: None,
+            });
+        }
+        Ok(())
+    }
+
+    /// The channel that somebody means.
+    pub(super) fn find_channel(&self, selector: &Selector, purpose: Purpose) -> Result<Address, ApiError> {
+        let named = |(address, slot): &(&Address, &Slot)| self.is_meant(selector, address, slot);
+        let all: Vec<_> = self.channels.newest_first().filter(named).collect();
+        let fitting: Vec<_> = all.iter().filter(|(_, slot)| purpose.fits(&slot.channel)).collect();
+        match (fitting.as_slice(), all.as_slice()) {
+            ([(only, _)], _) => Ok(**only),
+            // Nothing fits, but there is one that can only be meant: it says best what is wrong.
+            ([], [(only, _)]) => Ok(**only),
+            ([], _) => Err(self.nothing_fits(selector, purpose, &all)),
+            (several, _) => {
+                let list: Vec<_> = several.iter().map(|(address, _)| address.to_string()).collect();
+                Err(ApiError::new(
+                    Code::AmbiguousChannel,
+                    format!(
+                        "there are {} channels to {}: {}",
+                        several.len(),
+                        purpose.verb(),
+                        list.join(", ")
+                    ),
+                    "name one with --channel (its address or the beginning of it) or --peer",
+                ))
+            }
+        }
+    }
+
+    /// All channels that the selector names, oldest first.
+    pub(super) fn find_all(&self, selector: &Selector) -> Vec<Address> {
+        let named =
+            self.channels.newest_first().filter(|(address, slot)| self.is_meant(selector, address, slot));
+        let mut found: Vec<_> = named.map(|(address, _)| *address).collect();
+        found.reverse();
+        found
+    }
+
+    fn nothing_fits(&self, selector: &Selector, purpose: Purpose, all: &[(&Address, &Slot)]) -> ApiError {
+        let named = selector.channel.as_ref().or(selector.peer.as_ref());
+        let message = match (named, all) {
+            (Some(name), []) => format!("there is no channel {name}"),
+            _ => format!("there is no channel to {}", purpose.verb()),
+        };
+        ApiError::new(Code::NoChannel, message, purpose.what_to_do())
+    }
+
+    fn is_meant(&self, selector: &Selector, address: &Address, slot: &Slot) -> bool {
+        let begins = |text: &str, beginning: &str| text.to_lowercase().starts_with(&beginning.to_lowercase());
+        let Selector { channel, peer } = selector;
+        let by_channel = channel.as_ref().is_none_or(|wanted| begins(&address.to_string(), wanted));
+        let partner = slot.channel.setup().partner();
+        let by_peer = peer.as_ref().is_none_or(|wanted| {
+            let node = self.peers.node_of(&partner).map(|node| node.to_string());
+            begins(&partner.to_string(), wanted) || node.is_some_and(|node| node.starts_with(wanted.as_str()))
+        });
+        by_channel && by_peer
+    }
+
+    /// The terms of a channel that is kept.
+    pub(super) fn terms(&self, channel: &Address) -> Option<&Terms> {
+        self.channels.get(channel).map(|slot| slot.channel.setup().terms())
+    }
+}

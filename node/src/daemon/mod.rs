@@ -1,0 +1,363 @@
+//! The daemon's one loop. It owns the channels, the sessions with other nodes and the callers who
+//! wait; nothing else changes any of them.
+//!
+//! Inputs are taken in batches: everything that is there is applied, what changed is written in one
+//! transaction, and only after its commit is anything sent, broadcast or answered. One write and
+//! one message then serve as many payments as have come in meanwhile.
+
+mod answers;
+mod asks;
+mod chain;
+mod channel_info;
+mod channels;
+mod execute;
+mod infos;
+mod opening;
+mod peers;
+mod sessions;
+
+use std::collections::{BTreeMap, HashMap};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use futures::{FutureExt, StreamExt};
+use libp2p::swarm::SwarmEvent;
+use libp2p::{PeerId, Swarm};
+use thunder_chain::contracts::Contracts;
+use thunder_chain::{ChainError, Identity};
+use thunder_protocol::channel::{CommandId, Context, Millis};
+use thunder_protocol::{Address, Signer};
+use tokio::sync::mpsc;
+use tokio::time::Instant;
+
+use crate::chain_task::{ChainEvent, ChainRequest};
+use crate::config::Config;
+use crate::events::EventLog;
+use crate::keys::{self, WalletFile};
+use crate::p2p::{self, Behaviour, BehaviourEvent};
+use crate::store::{Store, StoreError};
+
+use answers::Caller;
+pub(crate) use asks::wallet_error;
+pub use asks::{Ask, Order, Reply};
+use channels::Channels;
+use execute::After;
+use opening::Openings;
+use peers::Peers;
+
+/// How many inputs one batch takes.
+const MAX_BATCH: usize = 4096;
+/// Without a word from the chain for this long, nothing is signed that relies on it. Well below
+/// the 24 blocks in which a cheat has to be answered.
+const STALE_AFTER: Duration = Duration::from_secs(120);
+/// How often the signer is blinded anew.
+const REBLIND_EVERY: Duration = Duration::from_secs(60);
+
+/// What the node knows of its chain.
+pub(crate) struct ChainState {
+    identity: Option<Identity>,
+    /// The factory's template, or why there is none.
+    template: Result<Address, ChainError>,
+    /// The newest block that is processed and on disk.
+    head: Option<u64>,
+    connected: bool,
+    /// Whether the chain was caught up with since the start; before that no message is handled.
+    caught_up: bool,
+    last_heard: Instant,
+    unmined: usize,
+    contracts: Contracts,
+}
+
+/// The wallet in use.
+struct Wallet {
+    address: Address,
+    signer: Signer,
+    key: keys::Key,
+}
+
+/// The node.
+pub struct Daemon {
+    config: Config,
+    store: Store,
+    swarm: Swarm<Behaviour>,
+    to_chain: mpsc::UnboundedSender<ChainRequest>,
+    from_chain: mpsc::Receiver<ChainEvent>,
+    asks: mpsc::Receiver<Ask>,
+    asks_open: bool,
+    wallet_file: WalletFile,
+    wallet: Option<Wallet>,
+    chain: ChainState,
+    channels: Channels,
+    peers: Peers,
+    openings: Openings,
+    callers: HashMap<CommandId, Caller>,
+    next_command: u64,
+    after: After,
+    events: EventLog,
+    /// When which channel wants to be told that time has passed.
+    ticks: BTreeMap<(Millis, Address), ()>,
+    /// At which block which channel wants to be told.
+    block_ticks: BTreeMap<(u64, Address), ()>,
+    reblind_at: Instant,
+}
+
+/// What the daemon is made of.
+pub struct Parts {
+    /// The command line.
+    pub config: Config,
+    /// The disk.
+    pub store: Store,
+    /// The network.
+    pub swarm: Swarm<Behaviour>,
+    /// The chain task.
+    pub(crate) to_chain: mpsc::UnboundedSender<ChainRequest>,
+    /// What it says.
+    pub(crate) from_chain: mpsc::Receiver<ChainEvent>,
+    /// Where THD and the factory are.
+    pub contracts: Contracts,
+    /// What users ask.
+    pub asks: mpsc::Receiver<Ask>,
+    /// Where the wallet is kept.
+    pub wallet_file: WalletFile,
+    /// What watchers read.
+    pub events: EventLog,
+}
+
+/// One input.
+enum Inbound {
+    Network(Box<SwarmEvent<BehaviourEvent>>),
+    Chain(ChainEvent),
+    Ask(Ask),
+    Timer,
+}
+
+impl Daemon {
+    /// A daemon with the channels that the disk has.
+    pub fn new(parts: Parts) -> Result<Self, StoreError> {
+        let Parts { config, store, swarm, to_chain, from_chain, contracts, asks, wallet_file, events } =
+            parts;
+        let identity = store.identity()?;
+        let head = store.processed_blocks()?.last().map(|block| block.number);
+        let chain = ChainState {
+            identity,
+            template: Err(ChainError::Unreachable("the chain was not reached yet".into())),
+            head,
+            connected: false,
+            caught_up: false,
+            last_heard: Instant::now(),
+            unmined: 0,
+            contracts,
+        };
+        let mut daemon = Self {
+            peers: Peers::new(*swarm.local_peer_id(), store.peers()?),
+            config,
+            store,
+            swarm,
+            to_chain,
+            from_chain,
+            asks,
+            asks_open: true,
+            wallet_file,
+            wallet: None,
+            chain,
+            channels: Channels::default(),
+            openings: Openings::default(),
+            callers: HashMap::new(),
+            next_command: 0,
+            after: After::default(),
+            events,
+            ticks: BTreeMap::new(),
+            block_ticks: BTreeMap::new(),
+            reblind_at: Instant::now() + REBLIND_EVERY,
+        };
+        daemon.load_channels()?;
+        Ok(daemon)
+    }
+
+    /// Loads the wallet that the data directory has, if it can.
+    pub fn load_wallet(&mut self) {
+        let loaded = match self.wallet_file.load() {
+            Ok(None) => return,
+            Ok(Some(key)) => keys::signer(&key).map(|signer| (key, signer)),
+            Err(error) => {
+                tracing::error!(%error, "no wallet");
+                return;
+            }
+        };
+        match loaded {
+            Ok((key, signer)) => {
+                let address = signer.address();
+                if let Err(error) = self.may_import(address) {
+                    tracing::error!(%address, "the wallet can't be used: {error}");
+                    return;
+                }
+                self.wallet = Some(Wallet { address, signer, key });
+                self.tell_chain_of_wallet();
+            }
+            Err(error) => tracing::error!(%error, "the wallet can't be used"),
+        }
+    }
+
+    /// The wallet's address.
+    pub fn wallet_address(&self) -> Option<Address> {
+        self.wallet.as_ref().map(|wallet| wallet.address)
+    }
+
+    /// The multiaddrs that the node listens on, those that people use first.
+    pub fn listeners(&self) -> Vec<String> {
+        p2p::shown_addresses(self.swarm.listeners())
+    }
+
+    /// The node's name in the network.
+    pub fn peer_id(&self) -> &PeerId {
+        self.swarm.local_peer_id()
+    }
+
+    /// How many channels are not over.
+    pub fn open_channels(&self) -> usize {
+        self.channels.open_count()
+    }
+
+    /// Handles what comes until `until` says stop or the time is up: used at the start, to have
+    /// something to say about the chain and the addresses.
+    pub async fn run_until(&mut self, deadline: Instant, until: impl Fn(&Self) -> bool) {
+        while !until(self) {
+            tokio::select! {
+                inbound = self.next() => self.batch(inbound),
+                () = tokio::time::sleep_until(deadline) => return,
+            }
+        }
+    }
+
+    /// What the chain is, for people.
+    pub fn chain_summary(&self) -> String {
+        match (self.chain.connected, self.chain.identity, self.chain.head) {
+            (true, Some(identity), Some(head)) => {
+                format!("{}, chain id {}, block {head}", self.config.rpc, identity.chain_id)
+            }
+            (true, Some(identity), None) => format!("{}, chain id {}", self.config.rpc, identity.chain_id),
+            _ => format!("{} is not reachable; trying again", self.config.rpc),
+        }
+    }
+
+    /// Whether the first look at the chain is over.
+    pub const fn knows_chain(&self) -> bool {
+        self.chain.caught_up
+    }
+
+    /// Runs until the local socket is gone or `stop` is there.
+    pub async fn run(&mut self, stop: impl Future<Output = ()>) {
+        tokio::pin!(stop);
+        loop {
+            tokio::select! {
+                biased;
+                () = &mut stop => return,
+                inbound = self.next() => self.batch(inbound),
+            }
+        }
+    }
+
+    /// The next input. Safe to drop while it waits.
+    async fn next(&mut self) -> Inbound {
+        let timer = self.next_timer();
+        tokio::select! {
+            event = self.swarm.select_next_some() => Inbound::Network(Box::new(event)),
+            Some(event) = self.from_chain.recv() => Inbound::Chain(event),
+            ask = self.asks.recv(), if self.asks_open => match ask {
+                Some(ask) => Inbound::Ask(ask),
+                None => {
+                    self.asks_open = false;
+                    Inbound::Timer
+                }
+            },
+            () = tokio::time::sleep_until(timer) => Inbound::Timer,
+        }
+    }
+
+    fn next_timer(&self) -> Instant {
+        let now = Instant::now();
+        let tick = self
+            .ticks
+            .keys()
+            .next()
+            .map(|(due, _)| now + Duration::from_millis(due.saturating_sub(now_ms())));
+        let (peer, opening) = (self.peers.next_dial(), self.openings.next_deadline());
+        [tick, peer, opening, Some(self.reblind_at)].into_iter().flatten().min().unwrap_or(self.reblind_at)
+    }
+
+    /// Applies this input and all that are there by now, writes, and only then does the rest.
+    fn batch(&mut self, first: Inbound) {
+        self.dispatch(first);
+        for _ in 1..MAX_BATCH {
+            let Some(inbound) = self.ready() else { break };
+            self.dispatch(inbound);
+        }
+        self.timers();
+        self.finish_batch();
+    }
+
+    /// An input that is there without waiting.
+    fn ready(&mut self) -> Option<Inbound> {
+        if let Ok(ask) = self.asks.try_recv() {
+            return Some(Inbound::Ask(ask));
+        }
+        if let Some(Some(event)) = self.swarm.next().now_or_never() {
+            return Some(Inbound::Network(Box::new(event)));
+        }
+        self.from_chain.try_recv().ok().map(Inbound::Chain)
+    }
+
+    fn dispatch(&mut self, inbound: Inbound) {
+        match inbound {
+            Inbound::Network(event) => self.on_network(*event),
+            Inbound::Chain(event) => self.on_chain(event),
+            Inbound::Ask(ask) => self.on_ask(ask),
+            Inbound::Timer => {}
+        }
+    }
+
+    /// Whatever time has come for.
+    fn timers(&mut self) {
+        let now = now_ms();
+        while let Some(((due, channel), ())) = self.ticks.first_key_value().map(|(key, value)| (*key, *value))
+        {
+            if due > now {
+                break;
+            }
+            self.ticks.remove(&(due, channel));
+            self.apply(channel, thunder_protocol::Input::Tick);
+        }
+        self.dial_due();
+        self.openings.give_up(Instant::now());
+        if self.reblind_at <= Instant::now() {
+            self.reblind_at = Instant::now() + REBLIND_EVERY;
+            self.callers.retain(|_, caller| caller.is_waiting());
+            if let (Some(wallet), Ok(bytes)) = (&mut self.wallet, keys::random_bytes()) {
+                wallet.signer.reblind(&bytes);
+            }
+        }
+    }
+
+    /// Whether the chain was heard of recently.
+    fn is_chain_fresh(&self) -> bool {
+        self.chain.caught_up && self.chain.last_heard.elapsed() < STALE_AFTER
+    }
+}
+
+/// The world while an input is applied.
+fn context<'a>(config: &Config, wallet: &'a Wallet, chain: &ChainState) -> Context<'a> {
+    let chain_id = chain.identity.map_or(0, |identity| identity.chain_id);
+    Context {
+        crypto: &wallet.signer,
+        now: now_ms(),
+        head: chain.head,
+        chain_fresh: chain.caught_up && chain.last_heard.elapsed() < STALE_AFTER,
+        confirmations: config.confirmations_on(chain_id),
+        auto_challenge: !config.no_auto_challenge,
+    }
+}
+
+/// Milliseconds since 1970.
+pub(crate) fn now_ms() -> Millis {
+    let elapsed = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    u64::try_from(elapsed.as_millis()).unwrap_or(u64::MAX)
+}

@@ -1,0 +1,248 @@
+//! Agreeing on a channel with another node, before there is one.
+//!
+//! A asks with its half of the salt; B answers with its own, having put the channel on disk; A puts
+//! it on disk and sends the transaction. B finds it on the chain by itself.
+
+use std::collections::HashMap;
+use std::time::Duration;
+
+use thunder_api::{Answer, ApiError, Code, OpenRequest, PaidIn};
+use thunder_chain::contracts::channel_address;
+use thunder_protocol::channel::Terms;
+use thunder_protocol::onchain::OnChain;
+use thunder_protocol::wire::{
+    Envelope, OpenAccept, OpenAsk, OpenMessage, OpenRefuse, OpenRefuseReason, salt,
+};
+use thunder_protocol::{Address, Amount, B256, Balances, Channel, Role};
+use tokio::sync::oneshot;
+use tokio::time::Instant;
+
+use super::answers::Caller;
+use super::{Daemon, now_ms};
+use crate::keys;
+
+/// How many channels that another node has asked for may be waiting for its transaction.
+const MAX_AWAITED: usize = 16;
+/// After this long a channel whose transaction never came no longer counts, in milliseconds.
+const AWAITED_FOR: u64 = 60 * 60 * 1000;
+/// How long the other side has to say yes or no.
+const ANSWER_WITHIN: Duration = Duration::from_secs(20);
+
+/// Questions that the other side has not answered yet, by the own half of the salt.
+#[derive(Default)]
+pub(super) struct Openings {
+    asked: HashMap<B256, Asked>,
+}
+
+struct Asked {
+    until: Instant,
+    ask: OpenAsk,
+    partner: Address,
+    reply: oneshot::Sender<Answer<PaidIn>>,
+}
+
+impl Openings {
+    pub(super) fn next_deadline(&self) -> Option<Instant> {
+        self.asked.values().map(|asked| asked.until).min()
+    }
+
+    /// Whoever has waited too long for a yes or no learns that there is none.
+    pub(super) fn give_up(&mut self, now: Instant) {
+        let late: Vec<_> =
+            self.asked.iter().filter(|(_, asked)| asked.until <= now).map(|(half, _)| *half).collect();
+        for asked in late.iter().filter_map(|half| self.asked.remove(half)) {
+            let message = "the other side did not say whether it agrees; nothing was opened";
+            let _ = asked.reply.send(Err(ApiError::new(
+                Code::PeerNotConnected,
+                message,
+                "see the log of the other node",
+            )));
+        }
+    }
+}
+
+impl Daemon {
+    /// `openchannel`, once the balances are known to suffice: asks the other side.
+    pub(super) fn ask_to_open(
+        &mut self,
+        request: &OpenRequest,
+        partner: Address,
+        reply: oneshot::Sender<Answer<PaidIn>>,
+    ) {
+        self.openings.asked.retain(|_, asked| !asked.reply.is_closed());
+        match self.make_ask(request) {
+            Ok(ask) => {
+                let message = OpenMessage::Ask(ask.clone());
+                self.openings
+                    .asked
+                    .insert(ask.half_a, Asked { until: Instant::now() + ANSWER_WITHIN, ask, partner, reply });
+                self.after.send.push((partner, Envelope::Open(message)));
+            }
+            Err(error) => {
+                let _ = reply.send(Err(error));
+            }
+        }
+    }
+
+    fn make_ask(&self, request: &OpenRequest) -> Result<OpenAsk, ApiError> {
+        let (identity, part_a) = self.require_ready()?;
+        let deposit = request.deposit.unwrap_or(request.amount);
+        let share_b = request.amount.checked_sub(deposit).ok_or_else(|| {
+            let message = "the deposit is more than the channel is to hold";
+            ApiError::new(Code::AmountOutOfRange, message, "give a --deposit of at most the amount")
+        })?;
+        let half_a =
+            keys::random_bytes().map_err(|error| ApiError::new(Code::Internal, error.to_string(), ""))?;
+        Ok(OpenAsk {
+            half_a: B256::new(*half_a),
+            amount: request.amount,
+            share_a: deposit,
+            share_b,
+            chain_id: identity.chain_id,
+            token: self.chain.contracts.token,
+            factory: self.chain.contracts.factory,
+            part_a,
+        })
+    }
+
+    pub(super) fn on_open_message(&mut self, partner: Address, message: OpenMessage) {
+        match message {
+            OpenMessage::Ask(ask) => {
+                let half_a = ask.half_a;
+                let answer = match self.accept(partner, &ask) {
+                    Ok(accept) => OpenMessage::Accept(accept),
+                    Err(reason) => {
+                        tracing::info!(%partner, %reason, "refused to open a channel");
+                        OpenMessage::Refuse(OpenRefuse { half_a, reason })
+                    }
+                };
+                self.after.send.push((partner, Envelope::Open(answer)));
+            }
+            OpenMessage::Accept(accept) => self.on_accept(partner, &accept),
+            OpenMessage::Refuse(OpenRefuse { half_a, reason }) => {
+                if self.openings.asked.get(&half_a).is_some_and(|asked| asked.partner == partner)
+                    && let Some(asked) = self.openings.asked.remove(&half_a)
+                {
+                    let hint = "compare the infos of both nodes: chain, THD and factory";
+                    let _ = asked.reply.send(Err(ApiError::new(Code::PeerRefused, reason.to_string(), hint)));
+                }
+            }
+        }
+    }
+
+    /// The other side wants to open a channel. It costs this side nothing; if the terms are in
+    /// order it is on disk before the answer goes out.
+    fn accept(&mut self, partner: Address, ask: &OpenAsk) -> Result<OpenAccept, OpenRefuseReason> {
+        let Ok((identity, part_b)) = self.require_ready() else {
+            return Err(OpenRefuseReason::ChainUnreachable);
+        };
+        if ask.chain_id != identity.chain_id {
+            return Err(OpenRefuseReason::OtherChain);
+        }
+        if ask.token != self.chain.contracts.token {
+            return Err(OpenRefuseReason::OtherToken);
+        }
+        if ask.factory != self.chain.contracts.factory {
+            return Err(OpenRefuseReason::OtherFactory);
+        }
+        let adds_up = ask.share_a.checked_add(ask.share_b) == Some(ask.amount);
+        if ask.part_a != partner || !adds_up || ask.amount.is_zero() {
+            return Err(OpenRefuseReason::BadTerms);
+        }
+        if self.awaited_from(&partner) >= MAX_AWAITED {
+            return Err(OpenRefuseReason::TooMany);
+        }
+        let half_b = keys::random_bytes().map_err(|_| OpenRefuseReason::ChainUnreachable)?;
+        let accept = OpenAccept { half_a: ask.half_a, half_b: B256::new(*half_b), part_b };
+        let terms = self.terms_of(ask, &accept, Role::B).ok_or(OpenRefuseReason::ChainUnreachable)?;
+        if self.store.knows_address(&terms.channel).unwrap_or(true) {
+            return Err(OpenRefuseReason::AddressUsed);
+        }
+        tracing::info!(channel = %terms.channel, %partner, amount = %ask.amount, "the other side opens a channel");
+        self.add_channel(Channel::accept(terms)).map_err(|error| {
+            tracing::error!(%error, "can't write a channel to disk");
+            OpenRefuseReason::ChainUnreachable
+        })?;
+        Ok(accept)
+    }
+
+    fn awaited_from(&self, partner: &Address) -> usize {
+        let now = now_ms();
+        let slots = self.channels.of_partner(partner).iter().filter_map(|address| self.channels.get(address));
+        slots
+            .filter(|slot| now.saturating_sub(slot.created) < AWAITED_FOR)
+            .filter(|slot| matches!(&slot.channel, Channel::Opening(state) if state.view.status == OnChain::Missing))
+            .count()
+    }
+
+    /// What both halves and the template come to; `None` while the template is not known.
+    fn terms_of(&self, ask: &OpenAsk, accept: &OpenAccept, role: Role) -> Option<Terms> {
+        let template = self.chain.template.as_ref().ok()?;
+        let salt = salt(ask.half_a, accept.half_b);
+        let (part_a, part_b) = (ask.part_a, accept.part_b);
+        Some(Terms {
+            channel: channel_address(ask.factory, *template, part_a, part_b, salt),
+            chain_id: ask.chain_id,
+            token: ask.token,
+            factory: ask.factory,
+            salt,
+            part_a,
+            part_b,
+            role,
+            amount: ask.amount,
+            shares: Balances { a: ask.share_a, b: ask.share_b },
+        })
+    }
+
+    /// The other side agrees: the channel is on disk before its transaction is sent.
+    fn on_accept(&mut self, partner: Address, accept: &OpenAccept) {
+        if self.openings.asked.get(&accept.half_a).is_none_or(|asked| asked.partner != partner) {
+            return;
+        }
+        let Some(Asked { ask, reply, .. }) = self.openings.asked.remove(&accept.half_a) else { return };
+        let refuse =
+            |message: &str| Err(ApiError::new(Code::PeerRefused, message, "see the log of the other node"));
+        if accept.part_b != partner {
+            let _ = reply.send(refuse("the other side answered for a wallet that it has not proved"));
+            return;
+        }
+        let known = |terms: &Terms| self.store.knows_address(&terms.channel).unwrap_or(true);
+        let Some(terms) = self.terms_of(&ask, accept, Role::A).filter(|terms| !known(terms)) else {
+            let _ = reply.send(refuse("the channel's address was used before"));
+            return;
+        };
+        if reply.is_closed() {
+            // Whoever asked gave up before anything was signed: nothing is opened behind their back.
+            return;
+        }
+        let address = terms.channel;
+        let caller = self.new_caller(Caller::PaidIn(reply));
+        tracing::info!(channel = %address, %partner, amount = %ask.amount, "opening a channel");
+        if let Err(error) = self.add_channel(Channel::open(terms, ask.share_a, caller)) {
+            self.fail(caller, super::execute::disk_error(&error));
+        }
+    }
+
+    /// The session with this partner is over; what was asked in it has no answer.
+    pub(super) fn fail_openings(&mut self, partner: &Address) {
+        let lost: Vec<_> = self
+            .openings
+            .asked
+            .iter()
+            .filter(|(_, asked)| asked.partner == *partner)
+            .map(|(half, _)| *half)
+            .collect();
+        for half in lost {
+            if let Some(asked) = self.openings.asked.remove(&half) {
+                let message = "the other side went away before it agreed; nothing was opened";
+                let _ =
+                    asked.reply.send(Err(ApiError::new(Code::PeerNotConnected, message, "connect again")));
+            }
+        }
+    }
+}
+
+/// What the opener pays in at once.
+pub(super) fn deposit_of(request: &OpenRequest) -> Amount {
+    request.deposit.unwrap_or(request.amount)
+}

@@ -1,0 +1,367 @@
+//! Other nodes: who is connected, who speaks for which wallet, whom to dial and when.
+
+use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::time::Duration;
+
+use libp2p::swarm::dial_opts::{DialOpts, PeerCondition};
+use libp2p::swarm::{ConnectionId, DialError};
+use libp2p::{Multiaddr, PeerId};
+use thunder_api::{Answer, ApiError, Code, Peer};
+use thunder_protocol::{Address, B256};
+use tokio::sync::oneshot;
+use tokio::time::Instant;
+
+use super::Daemon;
+use super::sessions::Session;
+use crate::p2p::PeerAddress;
+use crate::store::KnownPeer;
+
+const FIRST_RETRY: Duration = Duration::from_secs(1);
+const LAST_RETRY: Duration = Duration::from_secs(60);
+
+/// A node that is connected.
+#[derive(Default)]
+pub(super) struct Link {
+    pub(super) connections: HashMap<ConnectionId, Multiaddr>,
+    pub(super) session: Session,
+    /// When to say hello again, after a failure.
+    pub(super) hello_at: Option<Instant>,
+    pub(super) hello_failures: u32,
+}
+
+impl Link {
+    fn address(&self) -> Option<&Multiaddr> {
+        self.connections.values().next()
+    }
+}
+
+/// Somebody waits for a connection.
+struct Connecting {
+    /// Addresses that were not tried yet.
+    left: VecDeque<Multiaddr>,
+    peer: Option<PeerId>,
+    reply: oneshot::Sender<Answer<Peer>>,
+    last_error: String,
+}
+
+/// A node to be connected with, whenever it is there.
+struct Wanted {
+    address: Multiaddr,
+    next_dial: Option<Instant>,
+    failures: u32,
+}
+
+/// All that is known of other nodes.
+pub(super) struct Peers {
+    own_id: PeerId,
+    pub(super) links: HashMap<PeerId, Link>,
+    by_wallet: HashMap<Address, PeerId>,
+    wanted: BTreeMap<PeerId, Wanted>,
+    dialing: HashMap<ConnectionId, Connecting>,
+    /// Connected, and waiting for the session.
+    proving: Vec<(PeerId, oneshot::Sender<Answer<Peer>>)>,
+    /// Nodes that said hello and have to prove themselves: their challenge and the own one.
+    expected: HashMap<PeerId, (B256, B256)>,
+}
+
+impl Peers {
+    pub(super) fn new(own_id: PeerId, known: Vec<KnownPeer>) -> Self {
+        let now = Instant::now();
+        let wanted = known.into_iter().filter_map(|peer| {
+            let wanted = Wanted { address: peer.address.parse().ok()?, next_dial: Some(now), failures: 0 };
+            Some((peer.peer_id.parse().ok()?, wanted))
+        });
+        Self {
+            own_id,
+            links: HashMap::new(),
+            by_wallet: HashMap::new(),
+            wanted: wanted.collect(),
+            dialing: HashMap::new(),
+            proving: Vec::new(),
+            expected: HashMap::new(),
+        }
+    }
+
+    pub(super) fn expect_proof(&mut self, peer: PeerId, theirs: B256, own: B256) {
+        self.expected.insert(peer, (theirs, own));
+    }
+
+    pub(super) fn take_expected(&mut self, peer: &PeerId) -> Option<(B256, B256)> {
+        self.expected.remove(peer)
+    }
+
+    /// The node that speaks for a wallet.
+    pub(super) fn node_of(&self, wallet: &Address) -> Option<PeerId> {
+        self.by_wallet.get(wallet).copied()
+    }
+
+    pub(super) fn bind(&mut self, wallet: Address, peer: PeerId) -> Option<PeerId> {
+        self.by_wallet.insert(wallet, peer).filter(|earlier| *earlier != peer)
+    }
+
+    pub(super) fn unbind(&mut self, wallet: &Address, peer: &PeerId) {
+        if self.by_wallet.get(wallet) == Some(peer) {
+            self.by_wallet.remove(wallet);
+        }
+    }
+
+    /// A node that broke a rule is not dialed again at once.
+    pub(super) fn keep_away(&mut self, peer: &PeerId) {
+        if let Some(wanted) = self.wanted.get_mut(peer) {
+            wanted.failures = u32::BITS;
+        }
+    }
+
+    /// When the next dial or hello is due.
+    pub(super) fn next_dial(&self) -> Option<Instant> {
+        let dials = self.wanted.values().filter_map(|wanted| wanted.next_dial);
+        dials.chain(self.links.values().filter_map(|link| link.hello_at)).min()
+    }
+
+    /// A connected node as users see it.
+    pub(super) fn describe(&self, id: &PeerId) -> Option<Peer> {
+        let link = self.links.get(id)?;
+        let address = link.address().map(ToString::to_string).unwrap_or_default();
+        Some(Peer { peer_id: id.to_string(), address, wallet: link.session.wallet().map(Into::into) })
+    }
+
+    /// All connected nodes.
+    pub(super) fn all(&self) -> Vec<Peer> {
+        let mut peers: Vec<_> = self.links.keys().filter_map(|id| self.describe(id)).collect();
+        peers.sort_by(|a, b| a.peer_id.cmp(&b.peer_id));
+        peers
+    }
+}
+
+impl Daemon {
+    /// `connect`: dials, and answers once both sides have proved who they are.
+    pub(super) fn connect(
+        &mut self,
+        address: &PeerAddress,
+        found: Vec<Multiaddr>,
+        reply: oneshot::Sender<Answer<Peer>>,
+    ) {
+        if let Err(error) = self.require_ready() {
+            let _ = reply.send(Err(error));
+            return;
+        }
+        let connected = self.peers.links.iter().find(|(id, link)| {
+            link.session.is_open()
+                && (address.peer() == Some(**id) || link.connections.values().any(|at| found.contains(at)))
+        });
+        if let Some(peer) = connected.and_then(|(id, _)| self.peers.describe(id)) {
+            let _ = reply.send(Ok(peer));
+            return;
+        }
+        let connecting = Connecting {
+            left: found.into(),
+            peer: address.peer(),
+            reply,
+            last_error: "the name has no address".into(),
+        };
+        self.dial_next(connecting);
+    }
+
+    fn dial_next(&mut self, mut connecting: Connecting) {
+        while let Some(address) = connecting.left.pop_front() {
+            let options = match connecting.peer {
+                Some(peer) => {
+                    DialOpts::peer_id(peer).condition(PeerCondition::Always).addresses(vec![address]).build()
+                }
+                None => DialOpts::unknown_peer_id().address(address).build(),
+            };
+            let id = options.connection_id();
+            match self.swarm.dial(options) {
+                Ok(()) => {
+                    self.peers.dialing.insert(id, connecting);
+                    return;
+                }
+                Err(error) => connecting.last_error = explain_dial(&error),
+            }
+        }
+        let message = format!("can't reach the other node: {}", connecting.last_error);
+        let hint = "check the address, and that a thunderd is running there";
+        let _ = connecting.reply.send(Err(ApiError::new(Code::PeerUnreachable, message, hint)));
+    }
+
+    pub(super) fn on_dial_failed(
+        &mut self,
+        connection: ConnectionId,
+        peer: Option<PeerId>,
+        error: &DialError,
+    ) {
+        if let Some(mut connecting) = self.peers.dialing.remove(&connection) {
+            connecting.last_error = explain_dial(error);
+            self.dial_next(connecting);
+        }
+        if let Some(wanted) = peer.and_then(|peer| self.peers.wanted.get_mut(&peer)) {
+            wanted.back_off();
+        }
+    }
+
+    pub(super) fn on_connected(
+        &mut self,
+        peer: PeerId,
+        connection: ConnectionId,
+        address: Multiaddr,
+        dialed: bool,
+    ) {
+        self.peers.links.entry(peer).or_default().connections.insert(connection, address);
+        tracing::debug!(%peer, dialed, "connected");
+        if let Some(wanted) = self.peers.wanted.get_mut(&peer) {
+            wanted.next_dial = None;
+        }
+        if let Some(Connecting { reply, .. }) = self.peers.dialing.remove(&connection) {
+            match self.peers.links.get(&peer).filter(|link| link.session.is_open()) {
+                Some(_) => {
+                    let described = self.peers.describe(&peer);
+                    let _ = reply.send(described.ok_or_else(gone));
+                }
+                None => self.peers.proving.push((peer, reply)),
+            }
+        }
+        let is_silent = self.peers.links.get(&peer).is_some_and(|link| matches!(link.session, Session::None));
+        if dialed && is_silent {
+            self.say_hello(peer);
+        }
+    }
+
+    pub(super) fn on_disconnected(&mut self, peer: PeerId, connection: ConnectionId, others: u32) {
+        let described = self.peers.describe(&peer);
+        let Some(link) = self.peers.links.get_mut(&peer) else { return };
+        link.connections.remove(&connection);
+        if others > 0 {
+            return;
+        }
+        tracing::debug!(%peer, "disconnected");
+        self.end_session(&peer, "the connection was lost");
+        self.peers.links.remove(&peer);
+        self.peers.expected.remove(&peer);
+        self.fail_proving(&peer, &gone());
+        if let Some(described) = described.filter(|peer| peer.wallet.is_some()) {
+            self.events.push(thunder_api::Event::Disconnected(described));
+        }
+        if let Some(wanted) = self.peers.wanted.get_mut(&peer) {
+            wanted.back_off();
+        }
+    }
+
+    /// Both sides have proved who they are.
+    pub(super) fn on_proved(&mut self, peer: PeerId) {
+        let Some(described) = self.peers.describe(&peer) else { return };
+        self.want(peer, &described);
+        let (ready, waiting) =
+            std::mem::take(&mut self.peers.proving).into_iter().partition(|(id, _)| *id == peer);
+        self.peers.proving = waiting;
+        let ready: Vec<(PeerId, oneshot::Sender<Answer<Peer>>)> = ready;
+        for (_, reply) in ready {
+            let _ = reply.send(Ok(described.clone()));
+        }
+        self.events.push(thunder_api::Event::Connected(described));
+    }
+
+    /// Those who wait for a session with this node learn that there will be none.
+    pub(super) fn fail_proving(&mut self, peer: &PeerId, error: &ApiError) {
+        let (failed, waiting) =
+            std::mem::take(&mut self.peers.proving).into_iter().partition(|(id, _)| id == peer);
+        self.peers.proving = waiting;
+        let failed: Vec<(PeerId, oneshot::Sender<Answer<Peer>>)> = failed;
+        for (_, reply) in failed {
+            let _ = reply.send(Err(error.clone()));
+        }
+    }
+
+    /// A node that this side dialed is dialed again whenever it is gone.
+    fn want(&mut self, peer: PeerId, described: &Peer) {
+        let Some(link) = self.peers.links.get(&peer).filter(|link| link.session.is_initiator()) else {
+            return;
+        };
+        let Some(address) = link.address().cloned() else { return };
+        let known = KnownPeer {
+            peer_id: described.peer_id.clone(),
+            address: described.address.clone(),
+            wallet: described.wallet.map(|wallet| wallet.0),
+        };
+        if let Err(error) = self.store.remember_peer(&known) {
+            tracing::warn!(%error, "can't remember the other node");
+        }
+        let wanted = Wanted { address, next_dial: None, failures: 0 };
+        self.peers.wanted.insert(peer, wanted);
+    }
+
+    /// Dials and greets whoever is due.
+    pub(super) fn dial_due(&mut self) {
+        let now = Instant::now();
+        let due: Vec<_> = self
+            .peers
+            .wanted
+            .iter_mut()
+            .filter(|(_, wanted)| wanted.next_dial.is_some_and(|at| at <= now))
+            .map(|(peer, wanted)| {
+                wanted.next_dial = None;
+                (*peer, wanted.address.clone())
+            })
+            .collect();
+        for (peer, address) in due {
+            let options = DialOpts::peer_id(peer).condition(PeerCondition::DisconnectedAndNotDialing);
+            if let Err(error) = self.swarm.dial(options.addresses(vec![address]).build()) {
+                tracing::debug!(%peer, %error, "can't dial");
+                if let Some(wanted) =
+                    self.peers.wanted.get_mut(&peer).filter(|_| !self.peers.links.contains_key(&peer))
+                {
+                    wanted.back_off();
+                }
+            }
+        }
+        let greet = self.peers.links.iter_mut().filter(|(_, link)| link.hello_at.is_some_and(|at| at <= now));
+        let greet: Vec<_> = greet.map(|(peer, link)| (link.hello_at.take(), *peer).1).collect();
+        for peer in greet {
+            self.say_hello(peer);
+        }
+    }
+
+    pub(super) const fn own_id(&self) -> &PeerId {
+        &self.peers.own_id
+    }
+}
+
+impl Wanted {
+    fn back_off(&mut self) {
+        self.next_dial = Some(Instant::now() + retry_after(self.failures));
+        self.failures = self.failures.saturating_add(1);
+    }
+}
+
+/// Doubles from one second to one minute.
+pub(super) fn retry_after(failures: u32) -> Duration {
+    FIRST_RETRY.saturating_mul(1 << failures.min(6)).min(LAST_RETRY)
+}
+
+fn gone() -> ApiError {
+    let hint = "see the log of the other node, and connect again";
+    ApiError::new(Code::PeerUnreachable, "the other node ended the connection", hint)
+}
+
+fn explain_dial(error: &DialError) -> String {
+    match error {
+        // An address of one's own is never tried.
+        DialError::LocalPeerId { .. } | DialError::NoAddresses => "that is this node itself".into(),
+        DialError::WrongPeerId { obtained, .. } => format!("another node answers there: {obtained}"),
+        DialError::Denied { cause } => cause.to_string(),
+        DialError::Transport(errors) => {
+            let causes: Vec<_> =
+                errors.iter().map(|(address, error)| format!("{address}: {}", innermost(error))).collect();
+            causes.join("; ")
+        }
+        other => other.to_string(),
+    }
+}
+
+/// The cause at the bottom ("Connection refused"), which says more than the chain above it.
+fn innermost(error: &dyn std::error::Error) -> String {
+    let mut cause = error;
+    while let Some(source) = cause.source() {
+        cause = source;
+    }
+    cause.to_string()
+}

@@ -1,0 +1,52 @@
+//! Files that only their owner may read.
+
+use std::fs;
+use std::io::{self, Write};
+use std::path::{Path, PathBuf};
+
+/// A file can't be read or written.
+#[derive(Debug, thiserror::Error)]
+#[error("{path}: {source}")]
+pub struct FileError {
+    path: PathBuf,
+    source: io::Error,
+}
+
+impl FileError {
+    pub(super) fn new(path: &Path, source: io::Error) -> Self {
+        Self { path: path.into(), source }
+    }
+}
+
+/// Writes a file whole or not at all, readable by its owner only, and on the disk when it returns.
+pub fn write_private(path: &Path, content: &[u8]) -> Result<(), FileError> {
+    let failed = |source| FileError::new(path, source);
+    let directory = path.parent().unwrap_or_else(|| Path::new("."));
+    // Temporary files are made with mode 0600.
+    let mut file = tempfile::NamedTempFile::new_in(directory).map_err(failed)?;
+    file.write_all(content).map_err(failed)?;
+    file.as_file().sync_all().map_err(failed)?;
+    file.persist(path).map_err(|error| failed(error.error))?;
+    sync_directory(directory).map_err(failed)
+}
+
+/// A new name in a directory is on the disk only with the directory.
+#[cfg(unix)]
+fn sync_directory(directory: &Path) -> io::Result<()> {
+    fs::File::open(directory)?.sync_all()
+}
+
+/// Windows has no such thing; NTFS journals its directories.
+#[cfg(not(unix))]
+fn sync_directory(directory: &Path) -> io::Result<()> {
+    fs::metadata(directory).map(|_| ())
+}
+
+/// A file's content, or `None` if there is no such file.
+pub(super) fn read_if_there(path: &Path) -> Result<Option<Vec<u8>>, FileError> {
+    match fs::read(path) {
+        Ok(content) => Ok(Some(content)),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+        Err(error) => Err(FileError::new(path, error)),
+    }
+}

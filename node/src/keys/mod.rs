@@ -1,0 +1,19 @@
+//! The two keys of a node: the libp2p key that names it, and the wallet that it speaks for.
+
+mod files;
+mod identity;
+mod wallet;
+
+pub use files::{FileError, write_private};
+pub use identity::load_or_create as load_or_create_identity;
+pub use wallet::{LoadError, WalletError, WalletFile, key_from_keyfile, signer};
+
+pub use thunder_chain::keys::Key;
+use zeroize::Zeroizing;
+
+/// 32 bytes from the operating system's random number generator.
+pub fn random_bytes() -> Result<Zeroizing<[u8; 32]>, getrandom::Error> {
+    let mut bytes = Zeroizing::new([0; 32]);
+    getrandom::fill(bytes.as_mut())?;
+    Ok(bytes)
+}

@@ -1,0 +1,15 @@
+//! The node: `thunderd` as a library.
+//!
+//! [`start`] puts it together: the command line, the data directory and its lock, the keys, the
+//! disk, the network, the chain task, the local socket, and the daemon's one loop around it all.
+
+mod chain_task;
+pub mod config;
+pub mod daemon;
+pub mod events;
+pub mod keys;
+pub mod p2p;
+pub mod rpc;
+pub mod start;
+pub mod store;
+mod units;

@@ -1,0 +1,10 @@
+//! The network between nodes: libp2p over TCP (noise, yamux) and QUIC, with a request-response
+//! behaviour that carries the channel protocol.
+
+mod address;
+mod codec;
+mod swarm;
+
+pub use address::{InvalidPeerAddress, PeerAddress};
+pub use codec::WireCodec;
+pub use swarm::{Behaviour, BehaviourEvent, NetworkError, build, listen_addresses, shown_addresses};

@@ -1,0 +1,109 @@
+//! The swarm and its limits.
+#![expect(missing_docs, reason = "the derived event type has no place for them")]
+
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::time::Duration;
+
+use libp2p::connection_limits::{self, ConnectionLimits};
+use libp2p::identity::Keypair;
+use libp2p::multiaddr::Protocol;
+use libp2p::request_response::{self, ProtocolSupport};
+use libp2p::swarm::NetworkBehaviour;
+use libp2p::{Multiaddr, StreamProtocol, Swarm, identify, noise, ping, tcp, yamux};
+use thunder_protocol::wire::PROTOCOL;
+
+use super::codec::WireCodec;
+
+/// An exchange that takes longer has failed.
+const EXCHANGE_TIMEOUT: Duration = Duration::from_secs(10);
+/// How many exchanges one connection may have under way.
+const MAX_STREAMS: usize = 512;
+/// How often a connection is probed.
+const PING_INTERVAL: Duration = Duration::from_secs(10);
+/// A probe that is not answered in this time ends the connection.
+const PING_TIMEOUT: Duration = Duration::from_secs(10);
+/// Both sides may dial at the same time; more connections to one node serve nobody.
+const MAX_PER_PEER: u32 = 4;
+/// Connections that are being set up from outside.
+const MAX_PENDING_INCOMING: u32 = 256;
+/// All connections.
+const MAX_CONNECTIONS: u32 = 4096;
+
+/// What runs on every connection.
+#[derive(NetworkBehaviour)]
+pub struct Behaviour {
+    limits: connection_limits::Behaviour,
+    identify: identify::Behaviour,
+    ping: ping::Behaviour,
+    /// The channel protocol.
+    pub messages: request_response::Behaviour<WireCodec>,
+}
+
+/// The network can't be started.
+#[derive(Debug, thiserror::Error)]
+#[error("can't start the network: {0}")]
+pub struct NetworkError(String);
+
+/// Makes the swarm of the node with this key. It does not listen yet.
+pub fn build(keypair: Keypair) -> Result<Swarm<Behaviour>, NetworkError> {
+    let failed = |error: &dyn std::fmt::Display| NetworkError(error.to_string());
+    let limits = ConnectionLimits::default()
+        .with_max_established_per_peer(Some(MAX_PER_PEER))
+        .with_max_pending_incoming(Some(MAX_PENDING_INCOMING))
+        .with_max_established(Some(MAX_CONNECTIONS));
+    let exchanges = request_response::Config::default()
+        .with_request_timeout(EXCHANGE_TIMEOUT)
+        .with_max_concurrent_streams(MAX_STREAMS);
+    let swarm = libp2p::SwarmBuilder::with_existing_identity(keypair)
+        .with_tokio()
+        .with_tcp(tcp::Config::default().nodelay(true), noise::Config::new, yamux::Config::default)
+        .map_err(|error| failed(&error))?
+        .with_quic()
+        .with_behaviour(|key| Behaviour {
+            limits: connection_limits::Behaviour::new(limits),
+            identify: identify::Behaviour::new(
+                identify::Config::new(PROTOCOL.into(), key.public())
+                    .with_agent_version(format!("thunderd/{}", env!("CARGO_PKG_VERSION"))),
+            ),
+            ping: ping::Behaviour::new(
+                ping::Config::new().with_interval(PING_INTERVAL).with_timeout(PING_TIMEOUT),
+            ),
+            messages: request_response::Behaviour::new(
+                [(StreamProtocol::new(PROTOCOL), ProtocolSupport::Full)],
+                exchanges,
+            ),
+        })
+        .map_err(|error| failed(&error))?
+        // A connection is kept for as long as both sides are there.
+        .with_swarm_config(|config| config.with_idle_connection_timeout(Duration::MAX))
+        .build();
+    Ok(swarm)
+}
+
+/// Where to listen: TCP, and QUIC on the same UDP port; on all interfaces unless told otherwise.
+pub fn listen_addresses(ip: Option<IpAddr>, port: u16) -> Vec<Multiaddr> {
+    let all = [IpAddr::V4(Ipv4Addr::UNSPECIFIED), IpAddr::V6(Ipv6Addr::UNSPECIFIED)];
+    let ips = ip.map_or_else(|| all.to_vec(), |ip| vec![ip]);
+    ips.into_iter()
+        .flat_map(|ip| {
+            let base = Multiaddr::from(ip);
+            let tcp = base.clone().with(Protocol::Tcp(port));
+            [tcp, base.with(Protocol::Udp(port)).with(Protocol::QuicV1)]
+        })
+        .collect()
+}
+
+/// Addresses for people: TCP before QUIC, IPv4 before IPv6, without those that hold on one wire only.
+pub fn shown_addresses<'a>(addresses: impl Iterator<Item = &'a Multiaddr>) -> Vec<String> {
+    let rank = |address: &Multiaddr| {
+        let is_link_local =
+            |part: &Protocol<'_>| matches!(part, Protocol::Ip6(ip) if ip.is_unicast_link_local());
+        let is_ip6 = address.iter().any(|part| matches!(part, Protocol::Ip6(_)));
+        let is_quic = address.iter().any(|part| matches!(part, Protocol::QuicV1));
+        (!address.iter().any(|part| is_link_local(&part))).then_some((is_quic, is_ip6))
+    };
+    let mut shown: Vec<_> =
+        addresses.filter_map(|address| Some((rank(address)?, address.to_string()))).collect();
+    shown.sort();
+    shown.into_iter().map(|(_, address)| address).collect()
+}

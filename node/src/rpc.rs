@@ -1,0 +1,244 @@
+//! The local socket: every call of the API has one handler here. Handlers look things up on the
+//! chain, and leave everything that changes something to the daemon, so that nothing is left half
+//! done when a caller stops waiting.
+
+use std::sync::Arc;
+
+use futures::StreamExt;
+use interprocess::local_socket::tokio::prelude::*;
+use tarpc::context::Context;
+use tarpc::server::{BaseChannel, Channel as _};
+use thunder_api::{
+    Answer, ApiError, Balance, CloseRequest, ClosingStarted, Code, Events, FundRequest, History,
+    HistoryRequest, Imported, Infos, OpenRequest, Paid, PaidIn, PaidOut, PayManyRequest, PayRequest, Peer,
+    Receipts, Selector, Thunder, WalletSource, local,
+};
+use thunder_chain::keys::from_phrase;
+use thunder_chain::{Chain, ChainError};
+use thunder_protocol::{Address, Amount};
+use tokio::sync::{mpsc, oneshot};
+
+use crate::daemon::{Ask, Order};
+use crate::events::EventLog;
+use crate::keys::{self, WalletFile};
+use crate::p2p::PeerAddress;
+use crate::units;
+
+/// How many calls may be under way for one client.
+const MAX_IN_FLIGHT: usize = 1 << 16;
+
+/// What opening a channel or paying into one takes at most, in units of gas.
+const OPENING_GAS: u64 = 200_000;
+/// What closing, challenging, withdrawing and cancelling take at most.
+const CLOSING_GAS: u64 = 80_000;
+
+/// What a handler needs.
+#[derive(Clone)]
+pub struct Handlers {
+    asks: mpsc::Sender<Ask>,
+    chain: Chain,
+    events: EventLog,
+    wallet_file: Arc<WalletFile>,
+}
+
+impl Handlers {
+    /// Handlers that leave orders in `asks`.
+    pub fn new(asks: mpsc::Sender<Ask>, chain: Chain, events: EventLog, wallet_file: WalletFile) -> Self {
+        Self { asks, chain, events, wallet_file: Arc::new(wallet_file) }
+    }
+
+    /// Serves whoever connects, until dropped.
+    pub async fn serve(self, listener: interprocess::local_socket::tokio::Listener) {
+        loop {
+            match listener.accept().await {
+                Ok(stream) => {
+                    let config = tarpc::server::Config { pending_response_buffer: MAX_IN_FLIGHT };
+                    let channel = BaseChannel::new(config, local::transport(stream));
+                    let requests = channel.execute(self.clone().serve_calls());
+                    tokio::task::spawn_local(requests.for_each(|handler| async {
+                        tokio::task::spawn_local(handler);
+                    }));
+                }
+                Err(error) => {
+                    tracing::warn!(%error, "a client could not connect");
+                    tokio::time::sleep(std::time::Duration::from_millis(100)).await;
+                }
+            }
+        }
+    }
+
+    fn serve_calls(self) -> thunder_api::ServeThunder<Self> {
+        Thunder::serve(self)
+    }
+
+    /// Leaves an order and waits for the answer.
+    async fn ask<T>(&self, make: impl FnOnce(oneshot::Sender<Answer<T>>) -> Ask) -> Answer<T> {
+        let (reply, answer) = oneshot::channel();
+        let stopping = || ApiError::new(Code::Internal, "thunderd is stopping", "start it again");
+        self.asks.send(make(reply)).await.map_err(|_| stopping())?;
+        answer.await.map_err(|_| stopping())?
+    }
+
+    /// THD in a wallet, in base units.
+    async fn thd_of(&self, wallet: Address) -> Answer<u128> {
+        let balance = self.chain.thd_balance(wallet).await.map_err(|error| chain_error(&error))?;
+        Ok(u128::try_from(balance).unwrap_or(u128::MAX))
+    }
+
+    async fn eth_of(&self, wallet: Address) -> Answer<u128> {
+        let balance = self.chain.eth_balance(wallet).await.map_err(|error| chain_error(&error))?;
+        Ok(u128::try_from(balance).unwrap_or(u128::MAX))
+    }
+
+    /// Makes sure that the wallet can pay in, before anybody is asked for anything.
+    async fn require_money(&self, wallet: Address, amount: Amount) -> Answer<()> {
+        let thd = self.thd_of(wallet).await?;
+        if thd < amount.base_units() {
+            let message =
+                format!("{amount} THD are needed and the wallet {wallet} has {}", units::decimal(thd));
+            let hint = format!("on a local testnet: thunder-deploy thd --to {wallet}");
+            return Err(ApiError::new(Code::InsufficientThd, message, hint));
+        }
+        self.require_gas(wallet, OPENING_GAS).await
+    }
+
+    /// Makes sure that the wallet can pay for a transaction, before anything is done that needs one.
+    async fn require_gas(&self, wallet: Address, gas: u64) -> Answer<()> {
+        match self.chain.require_ether(wallet, gas).await {
+            Ok(()) => Ok(()),
+            Err(error @ ChainError::NoEther { .. }) => {
+                let hint = format!(
+                    "send some ether to {wallet} (on a local testnet: thunder-deploy thd --to {wallet})"
+                );
+                Err(ApiError::new(Code::InsufficientEth, error.to_string(), hint))
+            }
+            Err(error) => Err(chain_error(&error)),
+        }
+    }
+
+    async fn order(&self, order: Order, channel: Selector) -> Answer<PaidOut> {
+        let gas = self.own_gas().await;
+        self.ask(|reply| Ask::Order(order, channel, gas, reply)).await
+    }
+
+    async fn own_gas(&self) -> Answer<()> {
+        let (wallet, _) = self.ask(Ask::Shares).await?;
+        self.require_gas(wallet, CLOSING_GAS).await
+    }
+}
+
+impl Thunder for Handlers {
+    async fn infos(self, _: Context) -> Answer<Infos> {
+        self.ask(Ask::Infos).await
+    }
+
+    async fn import_wallet(self, _: Context, source: WalletSource) -> Answer<Imported> {
+        // Key derivation is slow by design and runs on a thread of its own.
+        let derived = tokio::task::spawn_blocking(move || match source {
+            WalletSource::Phrase { phrase, path } => Ok(from_phrase(phrase.expose(), &path)?),
+            WalletSource::Keyfile { json, password } => keys::key_from_keyfile(&json, &password),
+        });
+        let broken =
+            || ApiError::new(Code::InvalidKeyfile, "the key file can't be read", "nothing was changed");
+        let key =
+            derived.await.map_err(|_| broken())?.map_err(|error| crate::daemon::wallet_error(&error))?;
+        let signer = keys::signer(&key).map_err(|error| crate::daemon::wallet_error(&error))?;
+        self.ask(|reply| Ask::MayImport(signer.address(), reply)).await?;
+        let (file, kept) = (Arc::clone(&self.wallet_file), key.clone());
+        let saved = tokio::task::spawn_blocking(move || file.save(&kept)).await;
+        let lost = || ApiError::new(Code::Internal, "the wallet could not be written", "nothing was changed");
+        saved.map_err(|_| lost())?.map_err(|error| crate::daemon::wallet_error(&error))?;
+        let address = self.ask(|reply| Ask::Import(key, reply)).await?;
+        Ok(Imported { address: address.into() })
+    }
+
+    async fn balance(self, _: Context) -> Answer<Balance> {
+        let (wallet, shares) = self.ask(Ask::Shares).await?;
+        let (thd, eth) = (self.thd_of(wallet).await?, self.eth_of(wallet).await?);
+        Ok(Balance {
+            total: units::decimal(thd.saturating_add(shares.base_units())),
+            wallet: units::decimal(thd),
+            channel: shares.to_string(),
+            eth: units::decimal(eth),
+        })
+    }
+
+    async fn connect(self, _: Context, address: String) -> Answer<Peer> {
+        let parsed: PeerAddress = address.parse().map_err(|error: crate::p2p::InvalidPeerAddress| {
+            let hint = "write ip:port, host:port or a multiaddr like /ip4/1.2.3.4/tcp/2001";
+            ApiError::new(Code::InvalidAddress, error.to_string(), hint)
+        })?;
+        let found = parsed.resolve().await.map_err(|error| {
+            let message = format!("can't find {address}: {error}");
+            ApiError::new(Code::PeerUnreachable, message, "check the name of the other node's machine")
+        })?;
+        self.ask(|reply| Ask::Connect(parsed, found, reply)).await
+    }
+
+    async fn open_channel(self, _: Context, request: OpenRequest) -> Answer<PaidIn> {
+        let (wallet, partner) = self.ask(|reply| Ask::OpenWith(request.clone(), reply)).await?;
+        self.require_money(wallet, request.deposit.unwrap_or(request.amount)).await?;
+        self.ask(|reply| Ask::Open(request, partner, reply)).await
+    }
+
+    async fn fund(self, _: Context, request: FundRequest) -> Answer<PaidIn> {
+        let (wallet, channel, value) = self.ask(|reply| Ask::FundHow(request, reply)).await?;
+        self.require_money(wallet, value).await?;
+        self.ask(|reply| Ask::Fund(channel, value, reply)).await
+    }
+
+    async fn pay(self, _: Context, request: PayRequest) -> Answer<Paid> {
+        self.ask(|reply| Ask::Pay(request, reply)).await
+    }
+
+    async fn pay_many(self, _: Context, request: PayManyRequest) -> Answer<Vec<Answer<Paid>>> {
+        self.ask(|reply| Ask::PayMany(request, reply)).await
+    }
+
+    async fn close_channel(self, _: Context, request: CloseRequest) -> Answer<ClosingStarted> {
+        let gas = self.own_gas().await;
+        self.ask(|reply| Ask::Close(request, gas, reply)).await
+    }
+
+    async fn challenge(self, _: Context, channel: Selector) -> Answer<PaidOut> {
+        self.order(Order::Challenge, channel).await
+    }
+
+    async fn withdraw(self, _: Context, channel: Selector) -> Answer<PaidOut> {
+        self.order(Order::Withdraw, channel).await
+    }
+
+    async fn cancel(self, _: Context, channel: Selector) -> Answer<PaidOut> {
+        self.order(Order::Cancel, channel).await
+    }
+
+    async fn history(self, _: Context, request: HistoryRequest) -> Answer<History> {
+        self.ask(|reply| Ask::History(request, reply)).await
+    }
+
+    async fn receipts(self, _: Context, channel: Selector) -> Answer<Receipts> {
+        self.ask(|reply| Ask::Receipts(channel, reply)).await
+    }
+
+    async fn events(self, _: Context, after: u64) -> Answer<Events> {
+        Ok(self.events.after(after).await)
+    }
+}
+
+/// Why a question to the chain has no answer.
+fn chain_error(error: &ChainError) -> ApiError {
+    let (code, hint) = match error {
+        ChainError::Unreachable(_) => {
+            (Code::ChainUnreachable, "check that the chain runs, and --RPC; thunderd keeps trying")
+        }
+        ChainError::Missing(_) => (
+            Code::ContractsMissing,
+            "deploy THD and the factory with `thunder-deploy thd --to <address>`, or see --token and --factory",
+        ),
+        ChainError::NoEther { .. } => (Code::InsufficientEth, "send some ether to the wallet's address"),
+        ChainError::Reverted(_) | ChainError::Nonsense(_) => {
+            (Code::TransactionFailed, "see the log of thunderd")
+        }
+    };
+    ApiError::new(code, error.to_string(), hint)
+}

@@ -1,0 +1,239 @@
+//! Putting the node together, running it, and taking it down.
+
+use std::fs::{self, File};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpListener};
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use fs4::FileExt;
+use thunder_api::{Secret, local};
+use thunder_chain::{Chain, ChainError};
+use tokio::sync::mpsc;
+use tokio::time::Instant;
+
+use crate::chain_task::ChainTask;
+use crate::config::{Config, shown, version_line};
+use crate::daemon::{Daemon, Parts};
+use crate::events::EventLog;
+use crate::keys::{self, FileError, WalletFile};
+use crate::p2p::{self, NetworkError};
+use crate::rpc::Handlers;
+use crate::store::{Store, StoreError};
+
+/// How many orders of users may wait for the daemon.
+const MAX_ASKS: usize = 1 << 16;
+/// How many messages of the chain task may wait for the daemon.
+const MAX_CHAIN_QUEUE: usize = 1024;
+/// How long the start waits for the chain and the network, to have something to say about them.
+const FIRST_LOOK: Duration = Duration::from_secs(2);
+
+/// Why thunderd does not start. Each says what to do.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// There is no place for the node's files.
+    #[error("this user has no data directory; give one with --data-dir")]
+    NoDataDirectory,
+    /// The data directory can't be used.
+    #[error("can't use the data directory {path}: {reason}")]
+    DataDirectory {
+        /// Which.
+        path: PathBuf,
+        /// Why.
+        reason: String,
+    },
+    /// Another thunderd uses the data directory.
+    #[error("another thunderd is using the data directory {0}; stop it, or give this one another --data-dir")]
+    DataDirectoryInUse(PathBuf),
+    /// Something else listens on the port.
+    #[error("port {port} can't be used: {reason}; stop what is there, or give this node another --port")]
+    Port {
+        /// Which.
+        port: u16,
+        /// Why.
+        reason: String,
+    },
+    /// The local socket can't be opened.
+    #[error(transparent)]
+    LocalSocket(#[from] local::ListenError),
+    /// A file can't be read or written.
+    #[error(transparent)]
+    File(#[from] FileError),
+    /// The password file can't be read.
+    #[error("can't read the password file {path}: {reason}")]
+    PasswordFile {
+        /// Which.
+        path: PathBuf,
+        /// Why.
+        reason: String,
+    },
+    /// The database can't be used.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// The network can't be started.
+    #[error(transparent)]
+    Network(#[from] NetworkError),
+    /// The RPC client can't be made.
+    #[error("can't use the RPC entry point: {0}")]
+    Chain(#[from] ChainError),
+    /// The metrics can't be served.
+    #[error("can't serve metrics at {address}: {reason}")]
+    Metrics {
+        /// Where.
+        address: SocketAddr,
+        /// Why.
+        reason: String,
+    },
+}
+
+/// The data directory, locked for as long as this lives.
+struct DataDirectory {
+    path: PathBuf,
+    _lock: File,
+}
+
+impl DataDirectory {
+    fn open(path: PathBuf) -> Result<Self, StartError> {
+        let failed = |error: std::io::Error| StartError::DataDirectory {
+            path: path.clone(),
+            reason: error.to_string(),
+        };
+        make_private(&path).map_err(failed)?;
+        let lock = File::options()
+            .create(true)
+            .truncate(false)
+            .write(true)
+            .open(path.join("thunderd.lock"))
+            .map_err(failed)?;
+        match FileExt::try_lock(&lock) {
+            Ok(()) => Ok(Self { path, _lock: lock }),
+            Err(fs4::TryLockError::WouldBlock) => Err(StartError::DataDirectoryInUse(path)),
+            Err(fs4::TryLockError::Error(error)) => Err(failed(error)),
+        }
+    }
+
+    fn file(&self, name: &str) -> PathBuf {
+        self.path.join(name)
+    }
+}
+
+#[cfg(unix)]
+fn make_private(path: &Path) -> std::io::Result<()> {
+    use std::os::unix::fs::DirBuilderExt;
+    fs::DirBuilder::new().recursive(true).mode(0o700).create(path)
+}
+
+/// On Windows a user's data directory is the user's own.
+#[cfg(not(unix))]
+fn make_private(path: &Path) -> std::io::Result<()> {
+    fs::create_dir_all(path)
+}
+
+/// Runs a node until `stop` is there.
+pub async fn run(mut config: Config, stop: impl Future<Output = ()>) -> Result<(), StartError> {
+    config.port = free_port(&config)?;
+    let directory = DataDirectory::open(config.data_directory().ok_or(StartError::NoDataDirectory)?)?;
+    let listener = local::listen(config.port).await?;
+    let password = config.password_file.as_deref().map(read_password).transpose()?;
+    let store = Store::open(&directory.file("thunder.db"))?;
+    let keypair = keys::load_or_create_identity(&directory.file("node.key"))?;
+    let mut swarm = p2p::build(keypair)?;
+    listen(&mut swarm, &config)?;
+    if let Some(address) = config.metrics {
+        serve_metrics(address)?;
+    }
+    let chain = Chain::new(&config.rpc, config.contracts())?;
+    let wallet_file = WalletFile::new(&directory.path, password);
+    let events = EventLog::default();
+    let (asks, asked) = mpsc::channel(MAX_ASKS);
+    // No longer than the channels are many: each asks for a call once.
+    let (to_chain, chain_requests) = mpsc::unbounded_channel();
+    let (chain_events, from_chain) = mpsc::channel(MAX_CHAIN_QUEUE);
+    let mut daemon = Daemon::new(Parts {
+        config: config.clone(),
+        store: store.clone(),
+        swarm,
+        to_chain,
+        from_chain,
+        asks: asked,
+        contracts: config.contracts(),
+        wallet_file: wallet_file.clone(),
+        events: events.clone(),
+    })?;
+    daemon.load_wallet();
+    let task = ChainTask::new(chain.clone(), config.clone(), store, chain_requests, chain_events);
+    tokio::task::spawn_local(task.run());
+    daemon
+        .run_until(Instant::now() + FIRST_LOOK, |daemon| {
+            daemon.knows_chain() && !daemon.listeners().is_empty()
+        })
+        .await;
+    announce(&daemon, &config, &directory.path);
+    tokio::task::spawn_local(Handlers::new(asks, chain, events, wallet_file).serve(listener));
+    daemon.run(stop).await;
+    Ok(())
+}
+
+/// The port to use: the one that was asked for, if it is free, or, for 0, one that is.
+fn free_port(config: &Config) -> Result<u16, StartError> {
+    let ip = config.listen.unwrap_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED));
+    let failed = |error: std::io::Error| StartError::Port { port: config.port, reason: error.to_string() };
+    // libp2p shares ports between its own sockets, and so would not notice another node.
+    let probe = TcpListener::bind((ip, config.port)).map_err(failed)?;
+    Ok(probe.local_addr().map_err(failed)?.port())
+}
+
+fn listen(swarm: &mut libp2p::Swarm<p2p::Behaviour>, config: &Config) -> Result<(), StartError> {
+    let mut refused = None;
+    let mut listening = false;
+    for address in p2p::listen_addresses(config.listen, config.port) {
+        match swarm.listen_on(address.clone()) {
+            Ok(_) => listening = true,
+            Err(error) => {
+                tracing::debug!(%address, %error, "can't listen");
+                refused.get_or_insert(error.to_string());
+            }
+        }
+    }
+    match refused {
+        Some(reason) if !listening => Err(StartError::Port { port: config.port, reason }),
+        _ => Ok(()),
+    }
+}
+
+fn read_password(path: &Path) -> Result<Secret, StartError> {
+    let failed = |reason: String| StartError::PasswordFile { path: path.into(), reason };
+    let password = Secret::new(fs::read_to_string(path).map_err(|error| failed(error.to_string()))?);
+    if password.expose().is_empty() { Err(failed("it is empty".into())) } else { Ok(password) }
+}
+
+fn serve_metrics(address: SocketAddr) -> Result<(), StartError> {
+    let failed = |error: &dyn std::fmt::Display| StartError::Metrics { address, reason: error.to_string() };
+    TcpListener::bind(address).map_err(|error| failed(&error))?;
+    metrics_exporter_prometheus::PrometheusBuilder::new()
+        .with_http_listener(address)
+        .install()
+        .map_err(|error| failed(&error))
+}
+
+/// What a person who starts a node wants to know.
+fn announce(daemon: &Daemon, config: &Config, directory: &Path) {
+    let listening = daemon.listeners();
+    let wallet = match daemon.wallet_address() {
+        Some(address) => shown(address).to_string(),
+        None => "none yet: thunder-cli importwallet \"<seedphrase>\"".into(),
+    };
+    let contracts = config.contracts();
+    println!("{}", version_line());
+    println!("  port        {} ({})", config.port, local::describe(config.port));
+    println!("  data        {}", directory.display());
+    println!("  peer id     {}", daemon.peer_id());
+    for (index, address) in listening.iter().enumerate() {
+        println!("  {:<11} {address}", if index == 0 { "listening" } else { "" });
+    }
+    println!("  chain       {}", daemon.chain_summary());
+    println!("  THD         {}", shown(contracts.token));
+    println!("  factory     {}", shown(contracts.factory));
+    println!("  wallet      {wallet}");
+    println!("  channels    {}", daemon.open_channels());
+    println!("Ready. Ctrl-C stops the node.");
+}

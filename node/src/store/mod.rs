@@ -1,0 +1,142 @@
+//! What survives: one SQLite database (WAL, synchronous FULL, so that a commit is on the disk when
+//! it returns).
+//!
+//! The daemon applies a batch of inputs, writes what they changed in one transaction, commits, and
+//! only then sends, broadcasts or answers. Everything here is synchronous and runs on the daemon's
+//! one thread.
+
+mod channels;
+mod meta;
+mod payments;
+mod schema;
+mod transactions;
+
+use std::cell::{Cell, RefCell};
+use std::path::Path;
+use std::rc::Rc;
+
+use rusqlite::Connection;
+use thunder_protocol::codec::CodecError;
+
+pub use channels::StoredChannel;
+pub use meta::KnownPeer;
+pub use payments::{PaymentQuery, StoredPayment};
+pub use transactions::TransactionLog;
+
+/// Databases of at most so many pages (of 4 KiB) are checked whole when they are opened.
+const CHECKED_PAGES: i64 = 8192;
+
+/// Why the database can't be used. Nothing that depends on a failed write is ever sent.
+#[derive(Debug, thiserror::Error)]
+pub enum StoreError {
+    /// SQLite or the operating system refuses: disk full, read-only, damaged.
+    #[error("the database can't be used: {0}")]
+    Database(#[from] rusqlite::Error),
+    /// A record can't be read.
+    #[error("a record in the database can't be read: {0}")]
+    Record(#[from] CodecError),
+    /// The same for a record in JSON.
+    #[error("a record in the database can't be read: {0}")]
+    Json(#[from] serde_json::Error),
+    /// The database was written by a later version.
+    #[error(
+        "the database has format {found}, and this thunderd knows formats up to {known}; use a newer thunderd"
+    )]
+    TooNew {
+        /// The database's.
+        found: i64,
+        /// The newest known.
+        known: i64,
+    },
+    /// Something in it makes no sense.
+    #[error("the database is damaged: {0}")]
+    Damaged(String),
+}
+
+/// The database. Clones share it.
+#[derive(Clone)]
+pub struct Store {
+    connection: Rc<RefCell<Connection>>,
+    is_collecting: Rc<Cell<bool>>,
+}
+
+impl Store {
+    /// Opens or makes the database file.
+    pub fn open(path: &Path) -> Result<Self, StoreError> {
+        Self::prepare(Connection::open(path)?)
+    }
+
+    fn prepare(mut connection: Connection) -> Result<Self, StoreError> {
+        connection.pragma_update(None, "journal_mode", "WAL")?;
+        connection.pragma_update(None, "synchronous", "FULL")?;
+        connection.pragma_update(None, "foreign_keys", true)?;
+        connection.pragma_update(None, "temp_store", "MEMORY")?;
+        connection.set_prepared_statement_cache_capacity(64);
+        schema::migrate(&mut connection)?;
+        check(&connection)?;
+        Ok(Self { connection: Rc::new(RefCell::new(connection)), is_collecting: Rc::default() })
+    }
+
+    /// Starts collecting writes, unless that was done already; nothing is on the disk before
+    /// [`Self::commit`].
+    pub fn begin(&self) -> Result<(), StoreError> {
+        if !self.is_collecting.get() {
+            self.connection.borrow().prepare_cached("BEGIN IMMEDIATE")?.execute([])?;
+            self.is_collecting.set(true);
+        }
+        Ok(())
+    }
+
+    /// Puts everything that was collected on the disk, all of it or nothing. When it returns, it is
+    /// there; when it fails, nothing is.
+    pub fn commit(&self) -> Result<(), StoreError> {
+        if !self.is_collecting.get() {
+            return Ok(());
+        }
+        let result =
+            self.connection.borrow().prepare_cached("COMMIT").and_then(|mut commit| commit.execute([]));
+        if let Err(error) = result {
+            self.roll_back();
+            return Err(error.into());
+        }
+        self.is_collecting.set(false);
+        Ok(())
+    }
+
+    /// Forgets what was collected.
+    pub fn roll_back(&self) {
+        if self.is_collecting.replace(false) {
+            // If even this fails, the connection is of no more use and every later call says so.
+            let _ = self.connection.borrow().execute_batch("ROLLBACK");
+        }
+    }
+
+    /// Runs `write` and commits it, by itself.
+    fn atomically<T>(
+        &self,
+        write: impl FnOnce(&Connection) -> Result<T, StoreError>,
+    ) -> Result<T, StoreError> {
+        self.begin()?;
+        let result = write(&self.connection.borrow());
+        match result {
+            Ok(value) => self.commit().map(|()| value),
+            Err(error) => {
+                self.roll_back();
+                Err(error)
+            }
+        }
+    }
+}
+
+/// Looks for damage where that takes no time; in a large database it shows when the page is read.
+fn check(connection: &Connection) -> Result<(), StoreError> {
+    let pages: i64 = connection.pragma_query_value(None, "page_count", |row| row.get(0))?;
+    if pages > CHECKED_PAGES {
+        return Ok(());
+    }
+    let result: String = connection.query_row("PRAGMA quick_check(1)", [], |row| row.get(0))?;
+    if result == "ok" { Ok(()) } else { Err(StoreError::Damaged(result)) }
+}
+
+#[cfg(test)]
+mod tests;

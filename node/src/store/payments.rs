@@ -1,0 +1,159 @@
+//! The history of payments.
+
+use rusqlite::{Connection, OptionalExtension, Row, params};
+use thunder_protocol::channel::{Direction, KnownPayment};
+use thunder_protocol::{Amount, Memo, Nonce, Payment, PaymentId};
+
+use super::{Store, StoreError};
+
+/// A payment as it is on disk.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct StoredPayment {
+    /// The channel's row.
+    pub channel: i64,
+    /// Which way.
+    pub direction: Direction,
+    /// The payment.
+    pub payment: Payment,
+    /// The receipt it went into, or `None` if certainly none.
+    pub nonce: Option<Nonce>,
+    /// When, in milliseconds since 1970.
+    pub time: u64,
+}
+
+/// Which payments.
+#[derive(Debug, Clone, Default)]
+pub struct PaymentQuery {
+    /// Only of this channel's row.
+    pub channel: Option<i64>,
+    /// At most this many.
+    pub limit: u32,
+}
+
+impl Store {
+    pub(super) fn insert_payment(
+        &self,
+        connection: &Connection,
+        channel: i64,
+        outgoing: bool,
+        payment: &Payment,
+        nonce: Nonce,
+        time: u64,
+    ) -> Result<i64, StoreError> {
+        let mut statement = connection.prepare_cached(
+            "INSERT INTO payments (channel, outgoing, payment_id, amount, memo, nonce, time)
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)",
+        )?;
+        let amount = amount_to_bytes(payment.amount);
+        Ok(statement.insert(params![
+            channel,
+            outgoing,
+            payment.id.as_str(),
+            amount,
+            payment.memo.as_str(),
+            nonce.get(),
+            time
+        ])?)
+    }
+
+    pub(super) fn renumber_payments(
+        &self,
+        connection: &Connection,
+        channel: i64,
+        from: Nonce,
+        to: Option<Nonce>,
+    ) -> Result<(), StoreError> {
+        let mut statement = connection.prepare_cached(
+            "UPDATE payments SET nonce = ?3
+             WHERE id >= (SELECT pending_from FROM channels WHERE id = ?1)
+             AND channel = ?1 AND outgoing = 1 AND nonce = ?2",
+        )?;
+        statement.execute(params![channel, from.get(), to.map(Nonce::get)])?;
+        Ok(())
+    }
+
+    /// The payments of the own unanswered proposal, in its order.
+    pub(super) fn proposed_payments(
+        &self,
+        connection: &Connection,
+        channel: i64,
+        nonce: Nonce,
+    ) -> Result<Vec<Payment>, StoreError> {
+        let mut statement = connection.prepare_cached(
+            "SELECT channel, outgoing, payment_id, amount, memo, nonce, time FROM payments
+             WHERE id >= (SELECT pending_from FROM channels WHERE id = ?1)
+             AND channel = ?1 AND outgoing = 1 AND nonce = ?2 ORDER BY id",
+        )?;
+        let mut rows = statement.query(params![channel, nonce.get()])?;
+        let mut payments = Vec::new();
+        while let Some(row) = rows.next()? {
+            payments.push(read(row)?.payment);
+        }
+        Ok(payments)
+    }
+
+    /// What the disk knows of an own payment with this id.
+    pub fn own_payment(&self, channel: i64, id: &PaymentId) -> Result<Option<KnownPayment>, StoreError> {
+        let connection = self.connection.borrow();
+        let mut statement = connection.prepare_cached(
+            "SELECT channel, outgoing, payment_id, amount, memo, nonce, time FROM payments
+             WHERE channel = ?1 AND outgoing = 1 AND payment_id = ?2",
+        )?;
+        let mut rows = statement.query(params![channel, id.as_str()])?;
+        let Some(row) = rows.next()? else { return Ok(None) };
+        let stored = read(row)?;
+        Ok(Some(KnownPayment { amount: stored.payment.amount, nonce: stored.nonce }))
+    }
+
+    /// Whether a payment of the partner's with this id was applied.
+    pub fn knows_payment_of_partner(&self, channel: i64, id: &PaymentId) -> Result<bool, StoreError> {
+        let connection = self.connection.borrow();
+        let mut statement = connection.prepare_cached(
+            "SELECT 1 FROM payments WHERE channel = ?1 AND outgoing = 0 AND payment_id = ?2",
+        )?;
+        let found = statement.query_row(params![channel, id.as_str()], |_| Ok(())).optional()?;
+        Ok(found.is_some())
+    }
+
+    /// Payments, newest first.
+    pub fn payments(&self, query: &PaymentQuery) -> Result<Vec<StoredPayment>, StoreError> {
+        let connection = self.connection.borrow();
+        let mut statement = connection.prepare_cached(
+            "SELECT channel, outgoing, payment_id, amount, memo, nonce, time FROM payments
+             WHERE ?1 IS NULL OR channel = ?1 ORDER BY id DESC LIMIT ?2",
+        )?;
+        let mut rows = statement.query(params![query.channel, query.limit])?;
+        let mut payments = Vec::new();
+        while let Some(row) = rows.next()? {
+            payments.push(read(row)?);
+        }
+        Ok(payments)
+    }
+}
+
+fn read(row: &Row<'_>) -> Result<StoredPayment, StoreError> {
+    let damaged = |what: &str| StoreError::Damaged(format!("a payment has an impossible {what}"));
+    let amount: Vec<u8> = row.get(3)?;
+    let nonce: Option<u64> = row.get(5)?;
+    let payment = Payment {
+        id: PaymentId::new(row.get::<_, String>(2)?).map_err(|_| damaged("id"))?,
+        amount: amount_from_bytes(&amount).ok_or_else(|| damaged("amount"))?,
+        memo: Memo::new(row.get::<_, String>(4)?).map_err(|_| damaged("memo"))?,
+    };
+    let nonce = nonce.map(|nonce| Nonce::new(nonce).ok_or_else(|| damaged("nonce"))).transpose()?;
+    let direction = if row.get(1)? { Direction::Out } else { Direction::In };
+    Ok(StoredPayment { channel: row.get(0)?, direction, payment, nonce, time: row.get(6)? })
+}
+
+/// Base units, big-endian, without leading zeros: SQLite's integers are too small.
+fn amount_to_bytes(amount: Amount) -> Vec<u8> {
+    let bytes = amount.base_units().to_be_bytes();
+    bytes.into_iter().skip_while(|byte| *byte == 0).collect()
+}
+
+fn amount_from_bytes(bytes: &[u8]) -> Option<Amount> {
+    if bytes.len() > 16 {
+        return None;
+    }
+    Amount::from_base_units(bytes.iter().fold(0u128, |units, byte| units << 8 | u128::from(*byte)))
+}

@@ -1,0 +1,86 @@
+//! The tables, and how older ones become newer ones.
+
+use rusqlite::Connection;
+
+use super::StoreError;
+
+/// Each step takes the database from one format to the next. Steps are never changed once released.
+const STEPS: [&str; 1] = ["
+    CREATE TABLE meta (
+        key TEXT PRIMARY KEY,
+        value BLOB NOT NULL
+    ) WITHOUT ROWID;
+
+    -- One row for each channel ever agreed on; never deleted, so that no address is used twice.
+    CREATE TABLE channels (
+        id INTEGER PRIMARY KEY,
+        address BLOB NOT NULL UNIQUE,
+        -- the hash of block 0 of its chain
+        genesis BLOB NOT NULL,
+        partner BLOB NOT NULL,
+        -- its events are not older than this block
+        since INTEGER NOT NULL,
+        created INTEGER NOT NULL,
+        -- the payments of its unanswered proposal have at least this id
+        pending_from INTEGER NOT NULL DEFAULT 0,
+        -- it can't change any more
+        over INTEGER NOT NULL DEFAULT 0,
+        -- the channel core's state, in CBOR
+        state BLOB NOT NULL
+    );
+    CREATE INDEX channels_by_chain ON channels (genesis, over);
+
+    -- Payments in the order in which they came.
+    CREATE TABLE payments (
+        id INTEGER PRIMARY KEY,
+        channel INTEGER NOT NULL REFERENCES channels (id),
+        -- 0: from the partner, 1: to the partner
+        outgoing INTEGER NOT NULL,
+        payment_id TEXT NOT NULL,
+        -- base units, big-endian
+        amount BLOB NOT NULL,
+        memo TEXT NOT NULL,
+        -- the receipt that it went into; null if certainly none
+        nonce INTEGER,
+        time INTEGER NOT NULL,
+        -- a payment is (channel, payer, id) and is applied once, for ever
+        UNIQUE (channel, outgoing, payment_id)
+    );
+
+    -- Transactions that were signed and may be anywhere.
+    CREATE TABLE transactions (
+        channel BLOB NOT NULL,
+        kind TEXT NOT NULL,
+        record TEXT NOT NULL,
+        PRIMARY KEY (channel, kind)
+    ) WITHOUT ROWID;
+
+    -- Nodes to be connected with.
+    CREATE TABLE peers (
+        peer_id TEXT PRIMARY KEY,
+        address TEXT NOT NULL,
+        wallet BLOB
+    ) WITHOUT ROWID;
+
+    -- The newest blocks that were fully processed.
+    CREATE TABLE blocks (
+        number INTEGER PRIMARY KEY,
+        hash BLOB NOT NULL
+    );
+"];
+
+/// Brings the database to the newest format, each step in a transaction of its own.
+pub(super) fn migrate(connection: &mut Connection) -> Result<(), StoreError> {
+    let known = i64::try_from(STEPS.len()).unwrap_or(i64::MAX);
+    let found: i64 = connection.pragma_query_value(None, "user_version", |row| row.get(0))?;
+    if found > known {
+        return Err(StoreError::TooNew { found, known });
+    }
+    for (step, format) in STEPS.iter().zip(1..=known).skip(usize::try_from(found).unwrap_or(0)) {
+        let transaction = connection.transaction()?;
+        transaction.execute_batch(step)?;
+        transaction.pragma_update(None, "user_version", format)?;
+        transaction.commit()?;
+    }
+    Ok(())
+}
