@@ -1,0 +1,293 @@
+//! The command line: its words, its flags, and what they may be.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use clap::builder::FalseyValueParser;
+use clap::{ArgAction, Args, Parser, Subcommand};
+use clap_complete::Shell;
+use thunder_api::{Secret, Selector};
+use thunder_protocol::{Amount, Memo, PaymentId};
+
+use crate::values;
+
+const GLOBAL: &str = "Global options";
+
+/// The whole command line.
+#[derive(Debug, Parser)]
+#[command(
+    name = "thunder-cli",
+    display_name = "Thunder cli",
+    version = concat!("version v", env!("CARGO_PKG_VERSION")),
+    about = "Interact with a thunder node and manage a channel",
+    override_usage = "thunder-cli [options] <command>",
+    disable_help_flag = true
+)]
+pub struct Cli {
+    /// Flags that every command takes, before or after it.
+    #[command(flatten)]
+    pub global: Global,
+    /// What to do; `infos` if nothing is said.
+    #[command(subcommand)]
+    pub command: Option<Command>,
+}
+
+/// Flags that every command takes, before or after it.
+#[derive(Debug, Args)]
+pub struct Global {
+    /// Print this help message and exit
+    #[arg(short, long, global = true, action = ArgAction::Help, help_heading = GLOBAL)]
+    pub help: Option<bool>,
+
+    /// Specify the port at which a thunder node is available (if not default is used)
+    #[arg(
+        long,
+        global = true,
+        env = "THUNDER_PORT",
+        hide_env_values = true,
+        default_value_t = 2001,
+        value_name = "port",
+        value_parser = clap::value_parser!(u16).range(1..),
+        help_heading = GLOBAL
+    )]
+    pub port: u16,
+
+    /// Print one JSON object instead of text for people
+    #[arg(
+        long,
+        global = true,
+        env = "THUNDER_JSON",
+        hide_env_values = true,
+        value_parser = FalseyValueParser::new(),
+        help_heading = GLOBAL
+    )]
+    pub json: bool,
+
+    /// How many seconds to wait for an answer
+    #[arg(
+        long,
+        global = true,
+        env = "THUNDER_TIMEOUT",
+        hide_env_values = true,
+        default_value = "120",
+        value_name = "s",
+        value_parser = values::seconds,
+        allow_negative_numbers = true,
+        help_heading = GLOBAL
+    )]
+    pub timeout: Duration,
+}
+
+/// The commands. The `about` texts of the first eight are the customer's own words.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// `infos`
+    #[command(
+        about = "display information about the node (available port, connected node, and the state of the channel)"
+    )]
+    Infos,
+    /// `importwallet`
+    #[command(
+        about = "Import a wallet using a seed phrase",
+        after_help = "A seed phrase has 12 to 24 words (BIP-39); a keyfile is Web3 Secret Storage V3. The wallet \
+                      is kept, encrypted, and loaded again when thunderd starts."
+    )]
+    Importwallet(ImportWallet),
+    /// `balance`
+    #[command(about = "Shows the balance in your main wallet in THD and the amount available in the channel")]
+    Balance,
+    /// `connect`
+    #[command(about = "connect to another thunder node.")]
+    Connect {
+        /// Where it listens: ip:port, host:port, or a multiaddr with or without `/p2p/…`
+        #[arg(value_name = "ip:port")]
+        address: String,
+    },
+    /// `openchannel`
+    #[command(
+        about = "create a channel to another connected node.",
+        after_help = "Returns when the channel is ACTIVE, or, with --deposit, \
+                      when it is on the chain and waits for the other side's `fund`."
+    )]
+    Openchannel(OpenChannel),
+    /// `pay`
+    #[command(
+        about = "pay someone using the open channel",
+        after_help = "Returns when the receipt that both sides have signed is on disk."
+    )]
+    Pay(Pay),
+    /// `closechannel`
+    #[command(
+        about = "Request the closing of the channel. It sends to the smart contract the last receipt",
+        after_help = "The money comes with `withdraw`, 24 blocks later. With --cooperative it comes at once."
+    )]
+    Closechannel(CloseChannel),
+    /// `withdraw`
+    #[command(about = "retrieve the THD locked in a closed channel after the challenge period")]
+    Withdraw(Which),
+    /// `challenge`
+    #[command(
+        about = "take the whole channel if the other side closed it with an old receipt",
+        after_help = "thunderd does so by itself unless it was started with --no-auto-challenge."
+    )]
+    Challenge(Which),
+    /// `fund`
+    #[command(about = "pay your own share into a channel that the other side opened")]
+    Fund(Fund),
+    /// `cancel`
+    #[command(about = "take back what you paid into a channel that never became ACTIVE")]
+    Cancel(Which),
+    /// `history`
+    #[command(about = "list payments, newest first")]
+    History(ListPayments),
+    /// `receipts`
+    #[command(about = "export the newest receipts of a channel as JSON, for use with any Ethereum tool")]
+    Receipts(ExportReceipts),
+    /// `watch`
+    #[command(about = "show payments, chain events and connections as they come, until Ctrl-C")]
+    Watch,
+    /// `completions`
+    #[command(about = "print a completion script for a shell")]
+    Completions {
+        /// For which shell
+        #[arg(value_name = "shell")]
+        shell: Shell,
+    },
+}
+
+/// Which channel a command means.
+#[derive(Debug, Default, Clone, Args)]
+pub struct Which {
+    /// Which channel: its address, or a unique beginning of it
+    #[arg(long, value_name = "address")]
+    pub channel: Option<String>,
+    /// Which channel: the other side's peer id or wallet, or a unique beginning of either
+    #[arg(long, value_name = "peer")]
+    pub peer: Option<String>,
+}
+
+impl From<Which> for Selector {
+    fn from(Which { channel, peer }: Which) -> Self {
+        Self { channel, peer }
+    }
+}
+
+/// `importwallet`
+#[derive(Debug, Args)]
+pub struct ImportWallet {
+    /// The seed phrase, or - to read it from standard input; asked for, unseen, if left out
+    // Several, because a phrase without its quotes is plain enough.
+    #[arg(value_name = "seedphrase", value_parser = values::secret, conflicts_with = "keyfile")]
+    pub phrase: Vec<Secret>,
+    /// Which account of the phrase: the last number of m/44'/60'/0'/0/0
+    #[arg(
+        long,
+        value_name = "N",
+        value_parser = clap::value_parser!(u32).range(..=0x7fff_ffff),
+        conflicts_with_all = ["path", "keyfile"]
+    )]
+    pub index: Option<u32>,
+    /// The whole derivation path, instead of m/44'/60'/0'/0/0
+    #[arg(long, value_name = "path", conflicts_with = "keyfile")]
+    pub path: Option<String>,
+    /// Import a keyfile (Web3 Secret Storage V3); its password is asked for, unseen
+    #[arg(long, value_name = "path")]
+    pub keyfile: Option<PathBuf>,
+    /// Read the keyfile's password from a file
+    #[arg(long, value_name = "path", requires = "keyfile", conflicts_with_all = ["phrase", "index", "path"])]
+    pub password_file: Option<PathBuf>,
+}
+
+/// `openchannel`
+#[derive(Debug, Args)]
+pub struct OpenChannel {
+    /// What the channel will hold, in THD
+    #[arg(
+        value_name = "amount",
+        value_parser = values::thd,
+        default_value = "10",
+        allow_negative_numbers = true
+    )]
+    pub amount: Amount,
+    /// Pay only this part of it, and leave the rest for the other side's `fund`
+    #[arg(long, value_name = "part", value_parser = values::thd, allow_negative_numbers = true)]
+    pub deposit: Option<Amount>,
+    /// With which connected node: its peer id or wallet, or a unique beginning of either
+    #[arg(long, value_name = "peer")]
+    pub peer: Option<String>,
+}
+
+/// `fund`
+#[derive(Debug, Args)]
+pub struct Fund {
+    /// How much, in THD; what is missing of your share if left out
+    #[arg(value_name = "amount", value_parser = values::thd, allow_negative_numbers = true)]
+    pub amount: Option<Amount>,
+    /// Which channel.
+    #[command(flatten)]
+    pub which: Which,
+}
+
+/// `pay`
+#[derive(Debug, Args)]
+pub struct Pay {
+    /// How much, in THD, exact to 18 decimals
+    #[arg(value_name = "amount", value_parser = values::thd, allow_negative_numbers = true)]
+    pub amount: Amount,
+    /// Which channel.
+    #[command(flatten)]
+    pub which: Which,
+    /// A note for the receiver, at most 256 bytes
+    #[arg(long, value_name = "text", value_parser = values::memo, allow_hyphen_values = true)]
+    pub memo: Option<Memo>,
+    /// The payment's name; repeating a payment with the same one pays once
+    #[arg(long, value_name = "id", value_parser = values::payment_id)]
+    pub id: Option<PaymentId>,
+}
+
+/// `closechannel`
+#[derive(Debug, Args)]
+pub struct CloseChannel {
+    /// Which channel.
+    #[command(flatten)]
+    pub which: Which,
+    /// Ask the other side for a FINAL receipt, which pays out at once
+    #[arg(long, conflicts_with_all = ["receipt", "yes"])]
+    pub cooperative: bool,
+    /// If the other side refuses or does not answer in time, close alone
+    #[arg(long, requires = "cooperative", conflicts_with_all = ["receipt", "yes"])]
+    pub fallback: bool,
+    /// Close on this receipt, as `receipts` exported it
+    #[arg(long, value_name = "file")]
+    pub receipt: Option<PathBuf>,
+    /// Close on it although it is not the newest; the other side can then take everything
+    #[arg(long, requires = "receipt")]
+    pub yes: bool,
+}
+
+/// `history`
+#[derive(Debug, Args)]
+pub struct ListPayments {
+    /// How many at most
+    #[arg(
+        long,
+        value_name = "N",
+        default_value_t = 20,
+        value_parser = clap::value_parser!(u32).range(1..)
+    )]
+    pub limit: u32,
+    /// Which channels.
+    #[command(flatten)]
+    pub which: Which,
+}
+
+/// `receipts`
+#[derive(Debug, Args)]
+pub struct ExportReceipts {
+    /// Which channel.
+    #[command(flatten)]
+    pub which: Which,
+    /// Write them to a new file instead
+    #[arg(long, value_name = "file")]
+    pub output: Option<PathBuf>,
+}

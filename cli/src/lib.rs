@@ -1,0 +1,62 @@
+//! The command line of Thunder: its definition, and what it does.
+//!
+//! It knows thunderd's local socket ([`thunder_api`]) and nothing else of the daemon.
+
+pub mod args;
+mod client;
+mod close;
+mod files;
+mod menu;
+mod output;
+mod progress;
+mod run;
+mod secrets;
+mod usage;
+mod values;
+mod watch;
+
+use std::ffi::OsString;
+use std::process::ExitCode;
+
+use clap::{CommandFactory, FromArgMatches};
+
+use crate::args::Cli;
+use crate::output::Output;
+
+/// The command line as clap knows it, with the main help page; for completions and man pages too.
+pub fn definition() -> clap::Command {
+    let definition = Cli::command();
+    let page = menu::page(&definition);
+    definition.override_help(page)
+}
+
+/// Does what the command line says and tells how it went.
+pub async fn main(arguments: Vec<OsString>) -> ExitCode {
+    let cli = match parse(&arguments) {
+        Ok(cli) => cli,
+        Err(error) => return refuse(&error, &arguments),
+    };
+    let output = Output::new(cli.global.json);
+    match run::run(cli, &output).await {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failure) => output.failure(failure),
+    }
+}
+
+fn parse(arguments: &[OsString]) -> Result<Cli, clap::Error> {
+    Cli::from_arg_matches(&definition().try_get_matches_from(arguments)?)
+}
+
+/// Prints clap's own text, and with `--json` the error as an object too.
+fn refuse(error: &clap::Error, arguments: &[OsString]) -> ExitCode {
+    // A closed pipe is no reason to say anything more.
+    let _ = error.print();
+    if usage::is_answer(error) {
+        return ExitCode::SUCCESS;
+    }
+    let error = usage::to_api_error(error);
+    if usage::wants_json(arguments, std::env::var_os("THUNDER_JSON")) {
+        output::json::print_error(&error);
+    }
+    ExitCode::from(error.code.exit_code() as u8)
+}

@@ -1,0 +1,212 @@
+//! Answers as text for people.
+
+mod events;
+mod infos;
+#[cfg(test)]
+mod tests;
+
+pub(crate) use events::event;
+pub(crate) use infos::infos;
+
+use std::collections::BTreeSet;
+use std::path::Path;
+
+use anstyle::{AnsiColor, Style};
+use thunder_api::{
+    Account, Balance, ChannelState, ClosedBy, ClosingStarted, Direction, History, Imported, Paid, PaidIn,
+    PaidOut, PaymentInfo, PaymentStatus, Peer, Receipts,
+};
+use thunder_protocol::{Amount, Nonce};
+
+use super::text::{BOLD, DIM, Fields, align, safe, short, time};
+
+/// `importwallet`
+pub(crate) fn imported(wallet: &Imported) -> String {
+    format!("wallet {BOLD}{}{BOLD:#} is loaded, and kept encrypted\n", wallet.address)
+}
+
+/// `balance`
+pub(crate) fn balance(balance: &Balance) -> String {
+    let numbers = [&balance.total, &balance.wallet, &balance.channel, &balance.eth].map(String::as_str);
+    let [total, wallet, channel, eth] = &align(&numbers)[..] else { return String::new() };
+    Fields::new()
+        .add("total", format_args!("{BOLD}{} THD{BOLD:#}", safe(total)))
+        .add("in the wallet", format_args!("{} THD", safe(wallet)))
+        .add("in channels", format_args!("{} THD", safe(channel)))
+        .add("for gas", format_args!("{} ETH", safe(eth)))
+        .lines(0)
+}
+
+/// `connect`
+pub(crate) fn connected(peer: &Peer) -> String {
+    format!("connected to {BOLD}{}{BOLD:#}\n{}", safe(&peer.peer_id), peer_fields(peer).lines(2))
+}
+
+fn peer_fields(peer: &Peer) -> Fields {
+    let wallet = peer.wallet.map_or_else(|| "none yet".to_owned(), |wallet| wallet.to_string());
+    Fields::new().add("address", safe(&peer.address)).add("wallet", wallet)
+}
+
+/// `openchannel`
+pub(crate) fn opened(channel: &PaidIn) -> String {
+    let next = match channel.state {
+        ChannelState::Active => "thunder-cli pay <amount>",
+        _ => "the other side pays its share: thunder-cli fund",
+    };
+    let head = format!("channel {BOLD}{}{BOLD:#} is {}\n", channel.channel, state(channel.state));
+    head + &paid_in(channel).add("next", next).lines(2)
+}
+
+/// `fund`
+pub(crate) fn funded(channel: &PaidIn) -> String {
+    let head =
+        format!("paid into channel {BOLD}{}{BOLD:#}, which is {}\n", channel.channel, state(channel.state));
+    head + &paid_in(channel).lines(2)
+}
+
+fn paid_in(channel: &PaidIn) -> Fields {
+    let holds = if channel.state == ChannelState::Empty { "will hold" } else { "holds" };
+    Fields::new()
+        .add(holds, thd(channel.amount))
+        .add("yours", thd(channel.mine))
+        .add("transaction", channel.tx)
+}
+
+/// `pay`
+pub(crate) fn paid(paid: &Paid) -> String {
+    let amounts = [paid.mine.to_string(), paid.theirs.to_string()];
+    let [mine, theirs] = &align(&[&amounts[0], &amounts[1]])[..] else { return String::new() };
+    let fields = Fields::new()
+        .add("yours", format_args!("{mine} THD"))
+        .add("theirs", format_args!("{theirs} THD"))
+        .add("receipt", nonce(paid.nonce))
+        .add("id", &paid.id)
+        .add("channel", paid.channel);
+    format!("paid {BOLD}{}{BOLD:#}\n{}", thd(paid.amount), fields.lines(2))
+}
+
+/// `closechannel`
+pub(crate) fn closing(closing: &ClosingStarted) -> String {
+    let on = match closing.mode {
+        ClosedBy::Unilateral => format!("receipt {}", nonce(closing.nonce)),
+        ClosedBy::Proposal => format!("receipt {}, your own unanswered proposal", nonce(closing.nonce)),
+        ClosedBy::Cooperative => "a FINAL receipt, which both sides have signed".to_owned(),
+    };
+    let (head, next) = match closing.withdrawable_at {
+        Some(block) => ("is CLOSING", format!("thunder-cli withdraw, from block {block}")),
+        None => ("is CLOSED", "nothing; your share is in the wallet".to_owned()),
+    };
+    let fields = Fields::new().add("on", on).add("transaction", closing.tx).add("next", next);
+    format!("channel {BOLD}{}{BOLD:#} {head}\n{}", closing.channel, fields.lines(2))
+}
+
+/// `withdraw`
+pub(crate) fn withdrawn(paid: &PaidOut) -> String {
+    if paid.by_other {
+        return received(paid, "the other side had already withdrawn for both; you received");
+    }
+    received(paid, "withdrawn:")
+}
+
+/// `challenge`
+pub(crate) fn challenged(paid: &PaidOut) -> String {
+    received(paid, "challenged with a newer receipt; you received the whole channel,")
+}
+
+/// `cancel`
+pub(crate) fn cancelled(paid: &PaidOut) -> String {
+    received(paid, "cancelled; you got back")
+}
+
+fn received(paid: &PaidOut, head: &str) -> String {
+    let fields = Fields::new().add("channel", paid.channel).add("transaction", paid.tx);
+    format!("{head} {BOLD}{}{BOLD:#}\n{}", thd(paid.received), fields.lines(2))
+}
+
+/// `history`
+pub(crate) fn history(history: &History) -> String {
+    if history.payments.is_empty() {
+        return "no payments yet\n".to_owned();
+    }
+    let amounts: Vec<_> = history.payments.iter().map(|payment| payment.amount.to_string()).collect();
+    let amounts = align(&amounts.iter().map(String::as_str).collect::<Vec<_>>());
+    let width = amounts.iter().map(String::len).max().unwrap_or_default();
+    let channels: BTreeSet<_> = history.payments.iter().map(|payment| payment.channel).collect();
+    let mut text = String::new();
+    for (payment, amount) in history.payments.iter().zip(&amounts) {
+        let line = format!(
+            "{}  {}  {amount:width$} THD  {}  {}",
+            time(payment.time),
+            direction(payment.direction),
+            status(payment.status, 7),
+            safe(&payment.memo)
+        );
+        text.push_str(line.trim_end());
+        let receipt = payment.nonce.map(|number| format!("  receipt {}", nonce(number))).unwrap_or_default();
+        let of = if channels.len() > 1 { channel_suffix(payment.channel) } else { String::new() };
+        text.push_str(&format!("\n  {DIM}id {}{receipt}{of}{DIM:#}\n", safe(&payment.id)));
+    }
+    text
+}
+
+fn channel_suffix(channel: Account) -> String {
+    format!("  channel {}", short(channel))
+}
+
+fn payment_line(payment: &PaymentInfo) -> String {
+    let (way, of) = match payment.direction {
+        Direction::In => ("received", "from channel"),
+        Direction::Out => ("paid", "into channel"),
+    };
+    let status = match payment.status {
+        PaymentStatus::Done => String::new(),
+        other => format!(" ({})", status(other, 0)),
+    };
+    let memo = payment.memo.as_str();
+    let memo = if memo.is_empty() { String::new() } else { format!(": {}", safe(memo)) };
+    format!("{way} {BOLD}{}{BOLD:#} {of} {}{status}{memo}", thd(payment.amount), short(payment.channel))
+}
+
+/// `receipts --output`
+pub(crate) fn exported(receipts: &Receipts, path: &Path) -> String {
+    let proposal = if receipts.proposal.is_some() { " and your own unanswered proposal" } else { "" };
+    format!(
+        "receipt {}{proposal} of channel {} written to {}\n",
+        nonce(receipts.agreed.nonce),
+        receipts.channel,
+        safe(path.display())
+    )
+}
+
+fn thd(amount: Amount) -> String {
+    format!("{amount} THD")
+}
+
+fn nonce(number: u64) -> String {
+    Nonce::new(number).map_or_else(|| number.to_string(), |nonce| nonce.to_string())
+}
+
+fn state(state: ChannelState) -> String {
+    let style = match state {
+        ChannelState::Active => AnsiColor::Green.on_default(),
+        ChannelState::Closing => AnsiColor::Yellow.on_default(),
+        ChannelState::Empty | ChannelState::Closed => DIM,
+    };
+    format!("{style}{state}{style:#}")
+}
+
+fn direction(direction: Direction) -> &'static str {
+    match direction {
+        Direction::In => "in ",
+        Direction::Out => "out",
+    }
+}
+
+fn status(status: PaymentStatus, width: usize) -> String {
+    let (style, text) = match status {
+        PaymentStatus::Done => (Style::new(), "done"),
+        PaymentStatus::Pending => (AnsiColor::Yellow.on_default(), "pending"),
+        PaymentStatus::Failed => (AnsiColor::Red.on_default(), "failed"),
+    };
+    format!("{style}{text:width$}{style:#}")
+}

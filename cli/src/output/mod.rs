@@ -1,0 +1,96 @@
+//! What the user gets to see: answers on standard output, everything else on standard error.
+
+pub(crate) mod human;
+pub(crate) mod json;
+mod text;
+
+use std::io::{self, Write};
+use std::process::ExitCode;
+
+use anstyle::{AnsiColor, Style};
+use serde::Serialize;
+use thunder_api::ApiError;
+
+pub(crate) use text::safe;
+
+/// Why a command did not end well.
+#[derive(Debug)]
+pub(crate) enum Failure {
+    /// It was not done, or nobody knows.
+    Api(ApiError),
+    /// Its answer could not be written.
+    Write {
+        /// Why.
+        cause: io::Error,
+        /// Whether the command has changed something.
+        done: bool,
+    },
+}
+
+impl From<ApiError> for Failure {
+    fn from(error: ApiError) -> Self {
+        Self::Api(error)
+    }
+}
+
+/// Where answers go, and in which form.
+pub(crate) struct Output {
+    json: bool,
+}
+
+impl Output {
+    pub(crate) fn new(json: bool) -> Self {
+        Self { json }
+    }
+
+    /// Prints an answer: as one JSON object, or as text for people.
+    pub(crate) fn answer<T: Serialize>(&self, value: &T, human: impl FnOnce(&T) -> String) -> io::Result<()> {
+        if self.json { json::print(value) } else { self.text(&human(value)) }
+    }
+
+    /// Prints text for people.
+    pub(crate) fn text(&self, text: &str) -> io::Result<()> {
+        let mut out = anstream::stdout().lock();
+        out.write_all(text.as_bytes())?;
+        out.flush()
+    }
+
+    /// Tells a person what to beware of.
+    pub(crate) fn warning(&self, message: &str) {
+        self.remark("warning", AnsiColor::Yellow.on_default().bold(), message);
+    }
+
+    /// Tells a person what goes on.
+    pub(crate) fn note(&self, message: &str) {
+        self.remark("note", Style::new().bold(), message);
+    }
+
+    fn remark(&self, label: &str, style: Style, message: &str) {
+        if !self.json {
+            // Nothing depends on it.
+            let _ = writeln!(anstream::stderr(), "{style}{label}:{style:#} {message}");
+        }
+    }
+
+    /// Says what went wrong and what to do, and gives the exit code for it.
+    pub(crate) fn failure(&self, failure: Failure) -> ExitCode {
+        let error = match failure {
+            Failure::Api(error) => error,
+            Failure::Write { cause, .. } if cause.kind() == io::ErrorKind::BrokenPipe => {
+                return ExitCode::SUCCESS;
+            }
+            Failure::Write { cause, done } => text::unwritten(&cause, done),
+        };
+        if self.json {
+            json::print_error(&error);
+        }
+        let style = AnsiColor::Red.on_default().bold();
+        let mut text = format!("{style}error:{style:#} {}\n", safe(&error.message));
+        if !error.hint.is_empty() {
+            let style = AnsiColor::Cyan.on_default().bold();
+            text.push_str(&format!("{style}hint:{style:#} {}\n", safe(&error.hint)));
+        }
+        let _ = anstream::stderr().write_all(text.as_bytes());
+        ExitCode::from(error.code.exit_code() as u8)
+    }
+}

@@ -1,0 +1,169 @@
+//! What each command does: one call of thunderd, and its answer shown.
+
+use std::io;
+
+use thunder_api::{
+    ApiError, Code, FundRequest, HistoryRequest, OpenRequest, PaidOut, PayRequest, PaymentOrder, Selector,
+};
+use thunder_protocol::PaymentId;
+
+use crate::args::{Cli, Command, ExportReceipts, Fund, ListPayments, OpenChannel, Pay, Which};
+use crate::client::{Node, Stake};
+use crate::close::{self, Closing};
+use crate::output::{Failure, Output, human};
+use crate::{files, secrets, watch};
+
+/// Does what the command line says. Whatever is wrong with the user's own files and input is found
+/// out before thunderd is asked for anything.
+pub(crate) async fn run(cli: Cli, output: &Output) -> Result<(), Failure> {
+    let connect = Node::connect(&cli.global);
+    match cli.command.unwrap_or(Command::Infos) {
+        Command::Infos => infos(&connect.await?, output).await,
+        Command::Importwallet(arguments) => {
+            let wallet = secrets::read(arguments, output)?;
+            // Before the user is asked: who types 24 words wants them to get somewhere.
+            let node = connect.await?;
+            import_wallet(&node, output, wallet).await
+        }
+        Command::Balance => balance(&connect.await?, output).await,
+        Command::Connect { address } => connect_to(&connect.await?, output, address).await,
+        Command::Openchannel(arguments) => open_channel(&connect.await?, output, arguments).await,
+        Command::Pay(arguments) => pay(&connect.await?, output, arguments).await,
+        Command::Closechannel(arguments) => {
+            let closing = Closing::new(arguments, output)?;
+            close::close(&connect.await?, output, closing).await
+        }
+        Command::Withdraw(which) => withdraw(&connect.await?, output, which).await,
+        Command::Challenge(which) => challenge(&connect.await?, output, which).await,
+        Command::Fund(arguments) => fund(&connect.await?, output, arguments).await,
+        Command::Cancel(which) => cancel(&connect.await?, output, which).await,
+        Command::History(arguments) => history(&connect.await?, output, arguments).await,
+        Command::Receipts(arguments) => receipts(&connect.await?, output, arguments).await,
+        Command::Watch => watch::watch(&connect.await?, output).await,
+        Command::Completions { shell } => {
+            let mut script = Vec::new();
+            clap_complete::generate(shell, &mut crate::definition(), "thunder-cli", &mut script);
+            output.text(&String::from_utf8_lossy(&script)).map_err(unread)
+        }
+    }
+}
+
+async fn infos(node: &Node, output: &Output) -> Result<(), Failure> {
+    let call = node.calls.infos(node.context());
+    let infos = node.ask("asking thunderd", Stake::Nothing, call).await?;
+    output.answer(&infos, human::infos).map_err(unread)
+}
+
+async fn import_wallet(node: &Node, output: &Output, wallet: secrets::Wallet) -> Result<(), Failure> {
+    let call = node.calls.import_wallet(node.context(), wallet.complete()?);
+    let imported = node.ask("encrypting the wallet", Stake::State, call).await?;
+    output.answer(&imported, human::imported).map_err(done)
+}
+
+async fn balance(node: &Node, output: &Output) -> Result<(), Failure> {
+    let call = node.calls.balance(node.context());
+    let balance = node.ask("asking the chain", Stake::Nothing, call).await?;
+    output.answer(&balance, human::balance).map_err(unread)
+}
+
+async fn connect_to(node: &Node, output: &Output, address: String) -> Result<(), Failure> {
+    let call = node.calls.connect(node.context(), address);
+    let peer = node.ask("connecting, and checking who it is", Stake::State, call).await?;
+    output.answer(&peer, human::connected).map_err(done)
+}
+
+async fn open_channel(node: &Node, output: &Output, arguments: OpenChannel) -> Result<(), Failure> {
+    let OpenChannel { amount, deposit, peer } = arguments;
+    let call = node.calls.open_channel(node.context(), OpenRequest { amount, deposit, peer });
+    let doing = "opening the channel: waiting for the transaction and its confirmations";
+    let channel = node.ask(doing, Stake::State, call).await?;
+    output.answer(&channel, human::opened).map_err(done)
+}
+
+async fn fund(node: &Node, output: &Output, arguments: Fund) -> Result<(), Failure> {
+    let request = FundRequest { channel: arguments.which.into(), amount: arguments.amount };
+    let call = node.calls.fund(node.context(), request);
+    let doing = "paying in: waiting for the transaction and its confirmations";
+    let channel = node.ask(doing, Stake::State, call).await?;
+    output.answer(&channel, human::funded).map_err(done)
+}
+
+async fn pay(node: &Node, output: &Output, arguments: Pay) -> Result<(), Failure> {
+    // Chosen here and not by thunderd, so that the user can repeat the payment with the same id
+    // even if no answer ever comes.
+    let id = arguments.id.map_or_else(new_payment_id, Ok)?;
+    let payment = PaymentOrder {
+        amount: arguments.amount,
+        memo: arguments.memo.unwrap_or_default(),
+        id: Some(id.clone()),
+    };
+    let call = node.calls.pay(node.context(), PayRequest { channel: arguments.which.into(), payment });
+    let paid = node.ask("waiting for the other side's signature", Stake::Payment(&id), call).await?;
+    output.answer(&paid, human::paid).map_err(done)
+}
+
+async fn withdraw(node: &Node, output: &Output, which: Which) -> Result<(), Failure> {
+    let call = node.calls.withdraw(node.context(), which.into());
+    let paid = node.ask("withdrawing: waiting for the transaction", Stake::State, call).await?;
+    show_paid_out(output, &paid, human::withdrawn)
+}
+
+async fn challenge(node: &Node, output: &Output, which: Which) -> Result<(), Failure> {
+    let call = node.calls.challenge(node.context(), which.into());
+    let paid = node.ask("challenging: waiting for the transaction", Stake::State, call).await?;
+    show_paid_out(output, &paid, human::challenged)
+}
+
+async fn cancel(node: &Node, output: &Output, which: Which) -> Result<(), Failure> {
+    let call = node.calls.cancel(node.context(), which.into());
+    let paid = node.ask("cancelling: waiting for the transaction", Stake::State, call).await?;
+    show_paid_out(output, &paid, human::cancelled)
+}
+
+fn show_paid_out(
+    output: &Output,
+    paid: &PaidOut,
+    human: impl FnOnce(&PaidOut) -> String,
+) -> Result<(), Failure> {
+    output.answer(paid, human).map_err(done)
+}
+
+async fn history(node: &Node, output: &Output, arguments: ListPayments) -> Result<(), Failure> {
+    let request = HistoryRequest { channel: arguments.which.into(), limit: arguments.limit };
+    let call = node.calls.history(node.context(), request);
+    let history = node.ask("asking thunderd", Stake::Nothing, call).await?;
+    output.answer(&history, human::history).map_err(unread)
+}
+
+/// Exports as JSON for people, too: it is meant for other tools, or for a file.
+async fn receipts(node: &Node, output: &Output, arguments: ExportReceipts) -> Result<(), Failure> {
+    let selector: Selector = arguments.which.into();
+    let call = node.calls.receipts(node.context(), selector);
+    let receipts = node.ask("asking thunderd", Stake::Nothing, call).await?;
+    let json = serde_json::to_string_pretty(&receipts).map_err(io::Error::from).map_err(unread)? + "\n";
+    let Some(path) = arguments.output else {
+        return output.answer(&receipts, |_| json).map_err(unread);
+    };
+    files::create(&path, &json)?;
+    output.answer(&receipts, |receipts| human::exported(receipts, &path)).map_err(unread)
+}
+
+/// 128 random bits: no two payments ever share them.
+fn new_payment_id() -> Result<PaymentId, ApiError> {
+    let failed = |cause: &dyn std::fmt::Display| {
+        ApiError::new(Code::Internal, format!("can't choose a payment id: {cause}"), "name one with --id")
+    };
+    let mut bytes = [0; 16];
+    getrandom::fill(&mut bytes).map_err(|error| failed(&error))?;
+    PaymentId::new(format!("{:032x}", u128::from_be_bytes(bytes))).map_err(|error| failed(&error))
+}
+
+/// The answer of a command that only reads could not be written.
+fn unread(cause: io::Error) -> Failure {
+    Failure::Write { cause, done: false }
+}
+
+/// The answer of a command that has changed something could not be written.
+pub(crate) fn done(cause: io::Error) -> Failure {
+    Failure::Write { cause, done: true }
+}

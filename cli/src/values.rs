@@ -1,0 +1,76 @@
+//! The texts of the command line, parsed. Each error says what is wrong and what to write.
+
+use std::convert::Infallible;
+use std::fmt;
+use std::time::Duration;
+
+use thunder_api::Secret;
+use thunder_protocol::{Amount, InvalidText, Memo, ParseAmountError, PaymentId};
+
+/// The longest time that a command may be told to wait, in seconds: a day.
+const MAX_SECONDS: f64 = 86_400.0;
+
+/// A text that is not an amount of THD.
+#[derive(Debug)]
+pub(crate) struct BadAmount(ParseAmountError);
+
+impl fmt::Display for BadAmount {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.0 {
+            cause @ (ParseAmountError::Empty | ParseAmountError::Negative) => {
+                write!(f, "{cause}; write THD like 10 or 0.25")
+            }
+            cause => cause.fmt(f),
+        }
+    }
+}
+
+impl std::error::Error for BadAmount {}
+
+pub(crate) fn thd(text: &str) -> Result<Amount, BadAmount> {
+    text.parse().map_err(BadAmount)
+}
+
+pub(crate) fn memo(text: &str) -> Result<Memo, InvalidText> {
+    Memo::new(text)
+}
+
+pub(crate) fn payment_id(text: &str) -> Result<PaymentId, InvalidText> {
+    PaymentId::new(text)
+}
+
+pub(crate) fn secret(text: &str) -> Result<Secret, Infallible> {
+    Ok(Secret::new(text.to_owned()))
+}
+
+pub(crate) fn seconds(text: &str) -> Result<Duration, &'static str> {
+    match text.parse::<f64>() {
+        // A millisecond is the finest step of the timer behind it.
+        Ok(seconds) if (0.001..=MAX_SECONDS).contains(&seconds) => Ok(Duration::from_secs_f64(seconds)),
+        _ => Err("write seconds above 0, at most 86400 (a day)"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_bad_amount_says_what_to_write() {
+        for text in ["", "-1", "abc", "1,5"] {
+            let message = thd(text).unwrap_err().to_string();
+            assert!(message.ends_with("write THD like 10 or 0.25"), "{text}: {message}");
+        }
+        assert!(thd("-1").unwrap_err().to_string().contains("the amount is negative"));
+        assert!(thd("0.0000000000000000001").unwrap_err().to_string().contains("18 decimals"));
+        assert_eq!(thd("0").unwrap(), Amount::ZERO, "refusing zero is thunderd's part");
+    }
+
+    #[test]
+    fn seconds_are_positive_and_bounded() {
+        assert_eq!(seconds("0.5").unwrap(), Duration::from_millis(500));
+        for text in ["0", "-1", "nan", "inf", "1e300", "", "ten", "86401"] {
+            assert!(seconds(text).is_err(), "{text}");
+        }
+    }
+}

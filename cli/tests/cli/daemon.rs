@@ -1,0 +1,271 @@
+//! What `thunder-cli` asks of thunderd, and what it makes of the answers.
+
+use std::io::{BufRead, BufReader};
+use std::process::Stdio;
+
+use serde_json::{Value, json};
+use thunder_api::Code;
+
+use crate::common::{Ran, run, run_with_input};
+use crate::fake::{CHANNEL, Fake, LONG, Mood, all, exported, payment, peer};
+
+const REPEAT: &str = "repeat the payment with the same id, which pays once: --id ";
+
+fn call(mood: Mood, arguments: &[&str]) -> (Ran, Vec<Value>) {
+    let fake = Fake::start(mood);
+    let ran = run(&mut fake.cli(arguments));
+    (ran, fake.asked())
+}
+
+#[test]
+fn each_command_makes_its_call() {
+    let nobody = json!({"channel": null, "peer": null});
+    let both = json!({"channel": "0xcc", "peer": "12D3"});
+    let which = ["--channel", "0xcc", "--peer", "12D3"];
+    let fake = Fake::start(Mood::Willing);
+    for (arguments, asked) in [
+        (vec!["balance"], json!(["balance", null])),
+        (vec!["connect", "host:2002"], json!(["connect", "host:2002"])),
+        (vec!["openchannel"], json!(["open_channel", {"amount": "10", "deposit": null, "peer": null}])),
+        (
+            vec!["openchannel", "2.50", "--deposit", "1", "--peer", "12D3"],
+            json!(["open_channel", {"amount": "2.5", "deposit": "1", "peer": "12D3"}]),
+        ),
+        (vec!["fund"], json!(["fund", {"channel": nobody, "amount": null}])),
+        ([&["fund", "0"], &which[..]].concat(), json!(["fund", {"channel": both, "amount": "0"}])),
+        (vec!["closechannel"], json!(["close_channel", {"channel": nobody, "mode": "Alone"}])),
+        (
+            [&["closechannel", "--cooperative"], &which[..]].concat(),
+            json!(["close_channel", {"channel": both, "mode": "Cooperative"}]),
+        ),
+        (vec!["withdraw"], json!(["withdraw", nobody])),
+        ([&["challenge"], &which[..]].concat(), json!(["challenge", both])),
+        ([&["cancel"], &which[..]].concat(), json!(["cancel", both])),
+        (vec!["history"], json!(["history", {"channel": nobody, "limit": 20}])),
+        (vec!["history", "--limit", "5"], json!(["history", {"channel": nobody, "limit": 5}])),
+        ([&["receipts"], &which[..]].concat(), json!(["receipts", both])),
+    ] {
+        let human = run(&mut fake.cli(&arguments));
+        assert_eq!((human.code, human.err.as_str()), (0, ""), "{arguments:?}");
+        assert!(!human.out.is_empty() && !human.out.contains('\u{1b}'), "{}", human.out);
+        assert_eq!(fake.asked(), [asked], "{arguments:?}");
+        let ran = run(fake.cli(&arguments).env("THUNDER_JSON", "true"));
+        assert_eq!((ran.code, ran.err.as_str()), (0, ""), "{arguments:?}");
+        assert!(ran.json().is_object());
+        fake.asked();
+    }
+}
+
+#[test]
+fn no_command_is_infos_and_the_answer_is_the_apis() {
+    for arguments in [&["--json"][..], &["infos", "--json"], &["--json", "infos"]] {
+        let (ran, asked) = call(Mood::Willing, arguments);
+        assert_eq!(ran.code, 0);
+        assert_eq!(ran.json(), serde_json::to_value(all()).unwrap());
+        assert_eq!(asked[0][0], "infos");
+    }
+}
+
+#[test]
+fn the_user_decides_how_long_to_wait_and_not_tarpc() {
+    for arguments in [&["infos"][..], &["--timeout", "600"]] {
+        let (_, asked) = call(Mood::Willing, arguments);
+        assert!(asked[0][1].as_u64().unwrap() > LONG.as_secs(), "{asked:?}");
+    }
+}
+
+#[test]
+fn a_wallet_reaches_the_node_whichever_way_it_comes() {
+    let fake = Fake::start(Mood::Willing);
+    let path = "m/44'/60'/0'/0/0";
+    let phrase =
+        |phrase: &str, path: &str| json!(["import_wallet", {"Phrase": {"phrase": phrase, "path": path}}]);
+    for (arguments, input, asked) in [
+        (&["importwallet", "a b c"][..], "", phrase("a b c", path)),
+        (&["importwallet", "a", "b", "c"], "", phrase("a b c", path)),
+        (&["importwallet", "-"], "a b c\r\n", phrase("a b c", path)),
+        (&["importwallet", "-", "--index", "7"], "a b", phrase("a b", "m/44'/60'/0'/0/7")),
+        (&["importwallet", "-", "--path", "m/1'/2"], "a b", phrase("a b", "m/1'/2")),
+    ] {
+        let mut command = fake.cli(&[&["--json"], arguments].concat());
+        let ran = if input.is_empty() { run(&mut command) } else { run_with_input(&mut command, input) };
+        assert_eq!((ran.code, ran.err.as_str()), (0, ""), "no warning with --json: {arguments:?}");
+        assert_eq!(ran.json(), json!({"address": CHANNEL.to_string()}));
+        assert_eq!(fake.asked(), [asked]);
+    }
+    let at = |name: &str, content: &str| {
+        let path = fake.directory().join(name);
+        std::fs::write(&path, content).unwrap();
+        path.to_str().unwrap().to_owned()
+    };
+    let (key, password) = (at("key.json", "{\"version\":3}\n"), at("password", "pass word \n"));
+    let ran = run(&mut fake.cli(&["importwallet", "--keyfile", &key, "--password-file", &password]));
+    assert_eq!((ran.code, ran.err.as_str()), (0, ""));
+    let source = json!({"Keyfile": {"json": "{\"version\":3}", "password": "pass word "}});
+    assert_eq!(fake.asked(), [json!(["import_wallet", source])]);
+}
+
+#[test]
+fn a_payment_carries_the_users_id_or_one_of_its_own() {
+    let fake = Fake::start(Mood::Willing);
+    let ran = run(&mut fake.cli(&["--json", "pay", "1.25", "--id", "order-1", "--memo", "-- für Kaffee"]));
+    assert_eq!(ran.json()["id"], "order-1");
+    let order = json!({"amount": "1.25", "memo": "-- für Kaffee", "id": "order-1"});
+    assert_eq!(fake.asked()[0][1]["payment"], order);
+    let mut ids: Vec<_> = (0..2)
+        .map(|_| run(&mut fake.cli(&["--json", "pay", "1"])).json()["id"].as_str().unwrap().to_owned())
+        .collect();
+    assert!(ids.iter().all(|id| id.len() == 32), "{ids:?}");
+    ids.dedup();
+    assert_eq!(ids.len(), 2);
+}
+
+#[test]
+fn no_answer_in_time_ends_with_6_and_names_the_payments_id() {
+    let (ran, asked) = call(Mood::Silent, &["--json", "--timeout", "1", "pay", "1"]);
+    assert_eq!(ran.code, 6);
+    let id = asked[0][1]["payment"]["id"].as_str().unwrap();
+    let error = &ran.json()["error"];
+    assert_eq!(error["code"], "timeout");
+    assert_eq!(error["message"], "no answer within 1 s; the outcome is unknown");
+    assert!(error["hint"].as_str().unwrap().starts_with(&format!("{REPEAT}{id}; or look at")), "{error}");
+    assert!(ran.err.contains(&format!("hint: {REPEAT}{id}")), "{}", ran.err);
+
+    let (ran, _) = call(Mood::Silent, &["--timeout", "1", "openchannel"]);
+    assert_eq!((ran.code, ran.out.as_str()), (6, ""));
+    assert!(ran.err.contains("hint: look at `thunder-cli infos` before you repeat it"), "{}", ran.err);
+
+    let (ran, _) = call(Mood::Silent, &["--timeout", "1", "balance"]);
+    assert_eq!(ran.code, 6);
+    assert!(!ran.err.contains("outcome"), "nothing was to come out: {}", ran.err);
+}
+
+#[test]
+fn a_lost_connection_ends_with_6_only_if_something_may_have_changed() {
+    let lost = "the connection to thunderd on port 61999 was lost";
+    let (ran, _) = call(Mood::Dying, &["pay", "1", "--id", "order-1"]);
+    assert_eq!(ran.code, 6);
+    assert!(ran.err.starts_with(&format!("error: {lost}; the outcome is unknown\n")), "{}", ran.err);
+    assert!(ran.err.contains(&format!("hint: {REPEAT}order-1")), "{}", ran.err);
+
+    let (ran, _) = call(Mood::Dying, &["--json", "history"]);
+    assert_eq!((ran.code, &ran.json()["error"]["code"]), (3, &json!("no_daemon")));
+    assert_eq!(ran.json()["error"]["message"], lost);
+}
+
+#[test]
+fn a_refusal_keeps_its_code_message_and_hint() {
+    for code in Code::ALL {
+        let fake = Fake::start(Mood::Refusing(*code));
+        let ran = run(&mut fake.cli(&["--json", "withdraw"]));
+        assert_eq!(ran.code, code.exit_code() as i32, "{code}");
+        let error = json!({"code": code.as_str(), "message": "no \u{1b}[31mway", "hint": "try harder"});
+        assert_eq!(ran.json(), json!({ "error": error }));
+        assert_eq!(ran.err, "error: no \u{fffd}[31mway\nhint: try harder\n", "harmless to a terminal");
+    }
+}
+
+#[test]
+fn closing_falls_back_only_if_told_to_and_only_if_that_can_help() {
+    let modes = |asked: &[Value]| -> Vec<_> {
+        asked.iter().map(|call| call[1]["mode"].as_str().unwrap().to_owned()).collect()
+    };
+    let told = ["closechannel", "--cooperative", "--fallback"];
+    let (ran, asked) = call(Mood::Alone(Code::PeerRefused), &told);
+    assert_eq!((ran.code, ran.err.as_str()), (0, "note: no; closing alone\n"));
+    assert_eq!(modes(&asked), ["Cooperative", "Alone"]);
+    assert!(ran.out.contains("withdraw, from block 123"), "{}", ran.out);
+
+    let (ran, asked) = call(Mood::Alone(Code::PeerRefused), &told[..2]);
+    assert_eq!((ran.code, modes(&asked)), (1, vec!["Cooperative".into()]));
+    let (ran, asked) = call(Mood::Alone(Code::ChainUnreachable), &told);
+    assert_eq!((ran.code, modes(&asked)), (4, vec!["Cooperative".into()]));
+
+    let (ran, _) = call(Mood::Stuck(Code::Timeout, Code::UnderWay), &[&["--json"], &told[..]].concat());
+    assert_eq!(ran.code, 6, "nobody knows what became of the cooperative way");
+    let error =
+        json!({"code": "timeout", "message": "no; then, closing alone: not alone either", "hint": "wait"});
+    assert_eq!(ran.json(), json!({ "error": error }));
+}
+
+#[test]
+fn an_exported_receipt_can_be_closed_on() {
+    let fake = Fake::start(Mood::Willing);
+    let file = fake.directory().join("receipts.json");
+    let file = file.to_str().unwrap();
+    let ran = run(&mut fake.cli(&["receipts", "--output", file]));
+    assert_eq!(ran.code, 0);
+    assert!(ran.out.starts_with("receipt 3 of channel 0xcC") || ran.out.contains(file), "{}", ran.out);
+    let again = run(&mut fake.cli(&["receipts", "--output", file]));
+    assert_eq!(again.code, 1, "nothing is overwritten");
+    let printed = run(&mut fake.cli(&["receipts"])).out;
+    assert_eq!(printed, std::fs::read_to_string(file).unwrap());
+    assert_eq!(serde_json::from_str::<Value>(&printed).unwrap(), serde_json::to_value(exported()).unwrap());
+    fake.asked();
+
+    let ran = run(&mut fake.cli(&["closechannel", "--receipt", file]));
+    assert_eq!((ran.code, ran.err.as_str()), (0, ""));
+    let asked = &fake.asked()[0][1];
+    assert_eq!(asked["channel"]["channel"], CHANNEL.to_string(), "the file names the channel");
+    assert_eq!(asked["mode"]["Receipt"]["even_if_old"], false);
+
+    let bare = fake.directory().join("bare.json");
+    std::fs::write(&bare, serde_json::to_string(&exported().agreed).unwrap()).unwrap();
+    let ran = run(&mut fake.cli(&["closechannel", "--receipt", bare.to_str().unwrap(), "--yes"]));
+    assert_eq!(ran.code, 0);
+    assert!(ran.err.starts_with("warning: if this receipt is not the newest"), "{}", ran.err);
+    let asked = &fake.asked()[0][1];
+    assert_eq!(asked["channel"]["channel"], Value::Null);
+    let receipt = json!({"receipt": exported().agreed, "even_if_old": true});
+    assert_eq!(asked["mode"]["Receipt"], receipt);
+}
+
+#[test]
+fn watch_prints_one_object_a_line_and_tells_when_the_node_is_gone() {
+    let (ran, asked) = call(Mood::Dying, &["watch", "--json", "--timeout", "0.1"]);
+    assert_eq!(ran.code, 3);
+    let lines: Vec<Value> = ran.out.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    let mut payment = serde_json::to_value(payment()).unwrap();
+    payment["event"] = json!("payment");
+    let mut connected = serde_json::to_value(peer()).unwrap();
+    connected["event"] = json!("connected");
+    assert_eq!(lines[..2], [payment, connected]);
+    assert_eq!(lines[2]["error"]["code"], "no_daemon");
+    assert_eq!(asked, [json!(["events", 2])], "it goes on where it was");
+}
+
+#[test]
+fn watch_ends_well_on_ctrl_c() {
+    let fake = Fake::start(Mood::Willing);
+    let mut child = fake.cli(&["watch"]).spawn().unwrap();
+    let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
+    let first = lines.next().unwrap().unwrap();
+    assert!(first.ends_with("received 1.25 THD from channel 0xCcCCcccc…: coffee"), "{first}");
+    let pid = child.id().to_string();
+    assert!(std::process::Command::new("kill").args(["-INT", &pid]).status().unwrap().success());
+    assert_eq!(child.wait().unwrap().code(), Some(0));
+}
+
+#[test]
+fn a_closed_pipe_ends_it_quietly() {
+    let fake = Fake::start(Mood::Willing);
+    for arguments in [&["infos"][..], &["watch"], &["pay", "1"], &["completions", "bash"], &["--help"]] {
+        let (reader, writer) = std::io::pipe().unwrap();
+        drop(reader);
+        let ran = run(fake.cli(arguments).stdout(writer));
+        assert_eq!(ran.code, 0, "{arguments:?}");
+        assert!(!ran.err.contains("error") && !ran.err.contains("panicked"), "{arguments:?}: {}", ran.err);
+    }
+}
+
+/// Exit code 1 would say that nothing was done, and a script would pay again.
+#[cfg(target_os = "linux")]
+#[test]
+fn an_answer_that_can_not_be_written_is_no_refusal() {
+    let fake = Fake::start(Mood::Willing);
+    let full = || Stdio::from(std::fs::File::options().write(true).open("/dev/full").unwrap());
+    let ran = run(fake.cli(&["pay", "1"]).stdout(full()));
+    assert_eq!(ran.code, 6);
+    assert!(ran.err.contains("hint: it was done all the same"), "{}", ran.err);
+    assert_eq!(run(fake.cli(&["infos"]).stdout(full())).code, 1);
+}

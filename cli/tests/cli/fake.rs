@@ -1,0 +1,295 @@
+//! A stand-in for thunderd: answers as told, and remembers what it was asked.
+
+use std::os::unix::fs::DirBuilderExt;
+use std::path::Path;
+use std::process::Command;
+use std::sync::{Arc, Mutex, mpsc};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use futures::StreamExt;
+use futures::future::pending;
+use interprocess::local_socket::tokio::prelude::*;
+use interprocess::local_socket::{GenericFilePath, ListenerOptions};
+use serde_json::{Value, json};
+use tarpc::context::Context;
+use tarpc::server::{BaseChannel, Channel};
+use thunder_api::*;
+use thunder_protocol::{Address, Amount, B256, Memo, PaymentId};
+use tokio::sync::Notify;
+
+use crate::common::{PORT, thunder_cli};
+
+pub(crate) const CHANNEL: Account = Account(Address::repeat_byte(0xcc));
+const TX: B256 = B256::repeat_byte(0xee);
+
+/// What the fake does when it is asked for something that changes something.
+#[derive(Clone, Copy, PartialEq)]
+pub(crate) enum Mood {
+    /// Does it.
+    Willing,
+    /// Never answers.
+    Silent,
+    /// Ends the connection.
+    Dying,
+    /// Refuses everything.
+    Refusing(Code),
+    /// Refuses cooperative closing only.
+    Alone(Code),
+    /// Refuses cooperative closing with the first, and closing alone with the second.
+    Stuck(Code, Code),
+}
+
+/// The fake and its directory.
+pub(crate) struct Fake {
+    directory: tempfile::TempDir,
+    asked: Arc<Mutex<Vec<Value>>>,
+}
+
+impl Fake {
+    /// Starts it; it ends with the test's process.
+    pub(crate) fn start(mood: Mood) -> Self {
+        let directory = tempfile::tempdir().unwrap();
+        let asked = Arc::new(Mutex::new(Vec::new()));
+        let (ready, is_ready) = mpsc::channel();
+        let at = directory.path().join("thunder");
+        std::fs::DirBuilder::new().mode(0o700).create(&at).unwrap();
+        let handler = Handler { mood, asked: asked.clone(), end: Arc::new(Notify::new()) };
+        thread::spawn(move || {
+            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+            runtime.block_on(serve(&at.join(format!("{PORT}.sock")), handler, &ready));
+        });
+        is_ready.recv().unwrap();
+        Self { directory, asked }
+    }
+
+    pub(crate) fn directory(&self) -> &Path {
+        self.directory.path()
+    }
+
+    /// thunder-cli, for this fake.
+    pub(crate) fn cli(&self, arguments: &[&str]) -> Command {
+        thunder_cli(self.directory(), arguments)
+    }
+
+    /// What was asked since the last time.
+    pub(crate) fn asked(&self) -> Vec<Value> {
+        std::mem::take(&mut self.asked.lock().unwrap())
+    }
+}
+
+async fn serve(socket: &Path, handler: Handler, ready: &mpsc::Sender<()>) {
+    let name = socket.to_fs_name::<GenericFilePath>().unwrap();
+    let listener = ListenerOptions::new().name(name).create_tokio().unwrap();
+    ready.send(()).unwrap();
+    loop {
+        let stream = listener.accept().await.unwrap();
+        let handler = Handler { end: Arc::new(Notify::new()), ..handler.clone() };
+        let end = handler.end.clone();
+        let requests = BaseChannel::with_defaults(local::transport(stream)).execute(handler.serve());
+        tokio::spawn(async move {
+            let answering = requests.for_each_concurrent(None, |answer| answer);
+            tokio::select! {
+                () = answering => {}
+                () = end.notified() => {}
+            }
+        });
+    }
+}
+
+#[derive(Clone)]
+struct Handler {
+    mood: Mood,
+    asked: Arc<Mutex<Vec<Value>>>,
+    end: Arc<Notify>,
+}
+
+impl Handler {
+    fn note(&self, call: &str, request: Value) {
+        self.asked.lock().unwrap().push(json!([call, request]));
+    }
+
+    async fn change<T>(&self, call: &str, request: Value, answer: T) -> Result<T, ApiError> {
+        self.note(call, request);
+        match self.mood {
+            Mood::Willing | Mood::Alone(_) | Mood::Stuck(..) => Ok(answer),
+            Mood::Silent => pending().await,
+            Mood::Dying => {
+                self.end.notify_one();
+                pending().await
+            }
+            Mood::Refusing(code) => Err(ApiError::new(code, "no \u{1b}[31mway", "try harder")),
+        }
+    }
+}
+
+fn value(request: impl serde::Serialize) -> Value {
+    serde_json::to_value(request).unwrap()
+}
+
+fn thd(text: &str) -> Amount {
+    text.parse().unwrap()
+}
+
+fn out() -> PaidOut {
+    PaidOut { channel: CHANNEL, tx: TX, received: thd("8.75"), by_other: true }
+}
+
+fn opened(state: ChannelState) -> PaidIn {
+    PaidIn { channel: CHANNEL, amount: thd("10"), mine: thd("10"), state, tx: TX }
+}
+
+pub(crate) fn peer() -> Peer {
+    Peer { peer_id: "12D3KooWPeer".into(), address: "/ip4/127.0.0.1/tcp/2002".into(), wallet: Some(CHANNEL) }
+}
+
+pub(crate) fn payment() -> PaymentInfo {
+    PaymentInfo {
+        id: PaymentId::new("order-1").unwrap(),
+        channel: CHANNEL,
+        direction: Direction::In,
+        amount: thd("1.25"),
+        memo: Memo::new("coffee").unwrap(),
+        nonce: Some(3),
+        time: 1_795_371_903_000,
+        status: PaymentStatus::Done,
+    }
+}
+
+pub(crate) fn exported() -> Receipts {
+    let agreed = ExportedReceipt {
+        nonce: 3,
+        balance_a: "8750000000000000000".into(),
+        balance_b: "1250000000000000000".into(),
+        digest: TX,
+        signature_a: Some(thunder_protocol::Signature::from_bytes([1; 65])),
+        signature_b: Some(thunder_protocol::Signature::from_bytes([2; 65])),
+    };
+    Receipts {
+        channel: CHANNEL,
+        chain_id: 31337,
+        part_a: CHANNEL,
+        part_b: CHANNEL,
+        role: Role::A,
+        agreed,
+        proposal: None,
+    }
+}
+
+pub(crate) fn all() -> Infos {
+    Infos {
+        version: "0.0.1".into(),
+        port: 61999,
+        peer_id: "12D3KooWOwn".into(),
+        listen: vec![],
+        wallet: None,
+        chain: ChainInfo {
+            rpc: "http://localhost:8545".into(),
+            connected: true,
+            chain_id: Some(31337),
+            block: Some(7),
+        },
+        token: CHANNEL,
+        factory: CHANNEL,
+        peers: vec![peer()],
+        channels: vec![],
+        warnings: vec![],
+    }
+}
+
+impl Thunder for Handler {
+    async fn infos(self, context: Context) -> Result<Infos, ApiError> {
+        // So long the client is willing to wait, in seconds.
+        let left = context.deadline.saturating_duration_since(Instant::now());
+        self.note("infos", value(left.as_secs()));
+        Ok(all())
+    }
+
+    async fn import_wallet(self, _: Context, source: WalletSource) -> Result<Imported, ApiError> {
+        self.change("import_wallet", value(source), Imported { address: CHANNEL }).await
+    }
+
+    async fn balance(self, _: Context) -> Result<Balance, ApiError> {
+        let balance =
+            Balance { total: "10".into(), wallet: "1.25".into(), channel: "8.75".into(), eth: "1".into() };
+        self.change("balance", Value::Null, balance).await
+    }
+
+    async fn connect(self, _: Context, address: String) -> Result<Peer, ApiError> {
+        self.change("connect", value(address), peer()).await
+    }
+
+    async fn open_channel(self, _: Context, request: OpenRequest) -> Result<PaidIn, ApiError> {
+        self.change("open_channel", value(request), opened(ChannelState::Active)).await
+    }
+
+    async fn fund(self, _: Context, request: FundRequest) -> Result<PaidIn, ApiError> {
+        self.change("fund", value(request), opened(ChannelState::Active)).await
+    }
+
+    async fn pay(self, _: Context, request: PayRequest) -> Result<Paid, ApiError> {
+        let paid = Paid {
+            id: request.payment.id.clone().expect("thunder-cli chooses an id"),
+            channel: CHANNEL,
+            amount: request.payment.amount,
+            nonce: 3,
+            mine: thd("8.75"),
+            theirs: thd("1.25"),
+        };
+        self.change("pay", value(request), paid).await
+    }
+
+    async fn pay_many(self, _: Context, _: PayManyRequest) -> Result<Vec<Result<Paid, ApiError>>, ApiError> {
+        Ok(vec![])
+    }
+
+    async fn close_channel(self, _: Context, request: CloseRequest) -> Result<ClosingStarted, ApiError> {
+        let cooperative = matches!(request.mode, CloseMode::Cooperative);
+        let closing = ClosingStarted {
+            channel: CHANNEL,
+            tx: TX,
+            mode: if cooperative { ClosedBy::Cooperative } else { ClosedBy::Unilateral },
+            nonce: 3,
+            withdrawable_at: (!cooperative).then_some(123),
+        };
+        let closing = self.change("close_channel", value(&request), closing).await?;
+        match self.mood {
+            Mood::Alone(code) | Mood::Stuck(code, _) if cooperative => Err(ApiError::new(code, "no", "")),
+            Mood::Stuck(_, code) => Err(ApiError::new(code, "not alone either", "wait")),
+            _ => Ok(closing),
+        }
+    }
+
+    async fn challenge(self, _: Context, channel: Selector) -> Result<PaidOut, ApiError> {
+        self.change("challenge", value(channel), out()).await
+    }
+
+    async fn withdraw(self, _: Context, channel: Selector) -> Result<PaidOut, ApiError> {
+        self.change("withdraw", value(channel), out()).await
+    }
+
+    async fn cancel(self, _: Context, channel: Selector) -> Result<PaidOut, ApiError> {
+        self.change("cancel", value(channel), out()).await
+    }
+
+    async fn history(self, _: Context, request: HistoryRequest) -> Result<History, ApiError> {
+        self.change("history", value(request), History { payments: vec![payment()] }).await
+    }
+
+    async fn receipts(self, _: Context, channel: Selector) -> Result<Receipts, ApiError> {
+        self.change("receipts", value(channel), exported()).await
+    }
+
+    /// Two events at first, then what the mood says.
+    async fn events(self, _: Context, after: u64) -> Result<Events, ApiError> {
+        if after == 0 {
+            return Ok(Events { next: 2, events: vec![Event::Payment(payment()), Event::Connected(peer())] });
+        }
+        let silent =
+            Handler { mood: if self.mood == Mood::Willing { Mood::Silent } else { self.mood }, ..self };
+        silent.change("events", value(after), Events { next: after, events: vec![] }).await
+    }
+}
+
+/// Far above tarpc's own ten seconds, far below every timeout that the tests set.
+pub(crate) const LONG: Duration = Duration::from_secs(40);
