@@ -1,0 +1,243 @@
+//! THD and the channel factory: deployed through the deterministic CREATE2 deployer, so that they
+//! have the same addresses on every local testnet; and THD for whoever is to have some.
+//!
+//! Everything may be repeated, and done by several programs at once: what is there is not deployed
+//! again, and whoever comes second finds it there.
+
+pub(crate) mod local;
+
+use alloy_primitives::{Address, B256, address, hex};
+use serde_json::{Value, json};
+use thunder_chain::contracts::{
+    CREATE2_DEPLOYER, Contracts, create2_address, factory_init_code, thd_init_code,
+};
+use thunder_chain::submit::Account;
+use thunder_chain::{Amount, Chain, ChainError, RpcUrl};
+
+use crate::error::{Advice, Exit, chain_advice};
+use crate::keys::{DevelopmentAccount, Key, KeyError};
+use crate::money::ETHER;
+
+/// The account that the CREATE2 deployer's transaction comes from. Nobody has its key: the
+/// signature was made up, and the account computed from it.
+const DEPLOYERS_DEPLOYER: Address = address!("3fAB184622Dc19b6109349B94811493BF2a45362");
+/// What that transaction costs: 100,000 gas at 100 gwei.
+const DEPLOYERS_PRICE: u128 = ETHER / 100;
+/// The CREATE2 deployer's code.
+const DEPLOYERS_CODE: [u8; 69] = hex!(
+    "7fffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffe03601600081602082378035828234f58015156039578182fd5b8082525050506014600cf3"
+);
+/// What the owner of THD has at least on a local testnet.
+const OWNERS_ETHER: u128 = 1_000 * ETHER;
+/// What somebody gets for gas who has nothing.
+const ETHER_FOR_GAS: u128 = 10 * ETHER;
+
+/// Why something on the chain was not done.
+#[derive(Debug, thiserror::Error)]
+pub enum DeployError {
+    /// The chain.
+    #[error(transparent)]
+    Chain(#[from] ChainError),
+    /// The key.
+    #[error(transparent)]
+    Key(#[from] KeyError),
+    /// Only a local testnet can do that.
+    #[error("chain {chain_id} is no local testnet: {what}")]
+    NotLocal {
+        /// Its id.
+        chain_id: u64,
+        /// What it can't do.
+        what: &'static str,
+    },
+    /// The chain has no CREATE2 deployer and does not let it be deployed.
+    #[error("the chain has no CREATE2 deployer at {CREATE2_DEPLOYER}, and refuses its transaction: {0}")]
+    NoDeployer(ChainError),
+}
+
+impl DeployError {
+    pub(crate) fn advice(&self) -> Advice {
+        match self {
+            Self::Chain(error) => chain_advice(error),
+            Self::Key(error) => error.advice(),
+            Self::NotLocal { .. } => Advice {
+                code: "not_local",
+                exit: Exit::Refused,
+                hint: "name a local testnet with --RPC (chain id 31337 or 1337)".into(),
+            },
+            Self::NoDeployer(_) => Advice {
+                code: "transaction_failed",
+                exit: Exit::Chain,
+                hint: "use a chain that takes transactions without a chain id (before EIP-155), or has the deployer".into(),
+            },
+        }
+    }
+}
+
+/// What there is now, and what was not there before.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Deployed {
+    /// Where THD and the factory are.
+    pub contracts: Contracts,
+    /// Whether THD was deployed by this.
+    pub new_token: bool,
+    /// Whether the factory was deployed by this.
+    pub new_factory: bool,
+}
+
+/// The owner of THD, at work.
+pub struct Operator {
+    account: Account,
+    chain_id: u64,
+}
+
+impl Operator {
+    /// The owner on a local testnet is whoever `key` belongs to, or the first of the well-known
+    /// accounts; on other chains there has to be a key.
+    pub async fn connect(url: &RpcUrl, key: Option<Key>) -> Result<Self, DeployError> {
+        let chain = Chain::new(url, Contracts::deterministic())?;
+        let chain_id = chain.identity().await?.chain_id;
+        match key {
+            Some(key) => {
+                let token = create2_address(&thd_init_code(key.address()?));
+                let contracts = Contracts { token, factory: create2_address(&factory_init_code(token)) };
+                Self::new(Chain::new(url, contracts)?, chain_id, &key).await
+            }
+            None if local::is_local(chain_id) => Self::local(&chain).await,
+            None => Err(KeyError::Needed { chain_id }.into()),
+        }
+    }
+
+    /// The owner on a local testnet.
+    pub async fn local(chain: &Chain) -> Result<Self, DeployError> {
+        let chain_id = chain.identity().await?.chain_id;
+        Self::new(chain.clone(), chain_id, &DevelopmentAccount::new(0)?.key).await
+    }
+
+    async fn new(chain: Chain, chain_id: u64, key: &Key) -> Result<Self, DeployError> {
+        let account = Account::new(chain, key.expose()).await?;
+        Ok(Self { account, chain_id })
+    }
+
+    /// The chain's id.
+    pub const fn chain_id(&self) -> u64 {
+        self.chain_id
+    }
+
+    /// The chain, with the addresses that THD and the factory of this owner have.
+    pub const fn chain(&self) -> &Chain {
+        self.account.chain()
+    }
+
+    /// Whether the chain is a local testnet.
+    pub fn is_local(&self) -> bool {
+        local::is_local(self.chain_id)
+    }
+
+    /// Deploys THD and the factory if they are not there, and makes sure that they belong together.
+    pub async fn deploy(&self) -> Result<Deployed, DeployError> {
+        let contracts = self.chain().contracts();
+        let has_token = self.is_there(contracts.token).await?;
+        let has_factory = self.is_there(contracts.factory).await?;
+        if !has_token || !has_factory {
+            self.require_own_ether().await?;
+            self.require_deployer().await?;
+        }
+        let new_token =
+            !has_token && self.create(contracts.token, &thd_init_code(self.account.address())).await?;
+        let new_factory =
+            !has_factory && self.create(contracts.factory, &factory_init_code(contracts.token)).await?;
+        self.chain().template().await?;
+        Ok(Deployed { contracts, new_token, new_factory })
+    }
+
+    /// Mints THD; returns the transaction.
+    pub async fn give_thd(&self, to: Address, amount: Amount) -> Result<B256, DeployError> {
+        self.require_own_ether().await?;
+        Ok(self.account.mint(to, amount).await?)
+    }
+
+    /// On a local testnet, gives an account ether for gas if it has none at all. Returns how much,
+    /// in wei.
+    pub async fn give_gas(&self, to: Address) -> Result<Option<u128>, DeployError> {
+        if !self.is_local() || !self.chain().eth_balance(to).await?.is_zero() {
+            return Ok(None);
+        }
+        if local::set_balance(self.chain(), to, ETHER_FOR_GAS).await.is_err() {
+            // A testnet that has no such magic.
+            self.account.send_ether(to, ETHER_FOR_GAS).await?;
+        }
+        Ok(Some(ETHER_FOR_GAS))
+    }
+
+    /// Creates a contract. Returns whether it was not there before: another program may have been
+    /// faster, and then the deployer refuses.
+    async fn create(&self, at: Address, init_code: &[u8]) -> Result<bool, DeployError> {
+        match self.account.create(init_code).await {
+            Ok(_) if self.is_there(at).await? => Ok(true),
+            Ok(_) => {
+                Err(ChainError::Missing(format!("the deployment did not put a contract at {at}")).into())
+            }
+            Err(error) => {
+                if self.is_there(at).await? {
+                    Ok(false)
+                } else {
+                    Err(error.into())
+                }
+            }
+        }
+    }
+
+    async fn is_there(&self, at: Address) -> Result<bool, DeployError> {
+        Ok(!self.chain().code(at).await?.is_empty())
+    }
+
+    /// Nobody owns a local testnet's ether; elsewhere the account has what it has.
+    async fn require_own_ether(&self) -> Result<(), DeployError> {
+        let owner = self.account.address();
+        if self.is_local() && self.chain().eth_balance(owner).await? < ETHER.into() {
+            local::set_balance(self.chain(), owner, OWNERS_ETHER).await?;
+        }
+        Ok(())
+    }
+
+    /// Most chains have the CREATE2 deployer from the start, or somebody has long deployed it.
+    async fn require_deployer(&self) -> Result<(), DeployError> {
+        if self.is_there(CREATE2_DEPLOYER).await? {
+            return Ok(());
+        }
+        let balance = self.chain().eth_balance(DEPLOYERS_DEPLOYER).await?;
+        if balance < DEPLOYERS_PRICE.into() {
+            self.account.send_ether(DEPLOYERS_DEPLOYER, DEPLOYERS_PRICE).await?;
+        }
+        let raw = hex::encode_prefixed(deployers_transaction());
+        let sent: Result<Value, _> =
+            self.chain().provider().request("eth_sendRawTransaction", json!([raw])).await;
+        let refused = sent.err().map(ChainError::from);
+        self.wait_for_deployer(refused).await
+    }
+
+    async fn wait_for_deployer(&self, refused: Option<ChainError>) -> Result<(), DeployError> {
+        const TRIES: u32 = 600;
+        const PAUSE: std::time::Duration = std::time::Duration::from_millis(200);
+        // Refused, it may still be there: two programs may have sent it at once.
+        let tries = if refused.is_some() { 10 } else { TRIES };
+        for _ in 0..tries {
+            if self.is_there(CREATE2_DEPLOYER).await? {
+                return Ok(());
+            }
+            tokio::time::sleep(PAUSE).await;
+        }
+        let error = refused.unwrap_or_else(|| ChainError::Unreachable("it is not mined".into()));
+        Err(DeployError::NoDeployer(error))
+    }
+}
+
+/// The transaction that puts the CREATE2 deployer at the same address on every chain: signed by
+/// nobody, for any chain (before EIP-155), in RLP.
+fn deployers_transaction() -> Vec<u8> {
+    // A list: nonce 0, gas price, gas limit, no recipient, no value, 83 bytes of creation code
+    // (14 that return the 69 after them), and v = 27, r, s.
+    let head = hex!("f8a5 80 85174876e800 830186a0 80 80 b853 604580600e600039806000f350fe");
+    let signature = [&[0x1b, 0xa0][..], &[0x22; 32], &[0xa0], &[0x22; 32]].concat();
+    [&head[..], &DEPLOYERS_CODE, &signature].concat()
+}

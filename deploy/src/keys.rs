@@ -1,0 +1,191 @@
+//! Keys: the well-known ones of local testnets, and the user's own.
+
+use std::fmt;
+use std::path::{Path, PathBuf};
+use std::str::FromStr;
+
+use alloy_primitives::{Address, hex};
+use thunder_chain::keys;
+use zeroize::Zeroizing;
+
+use crate::error::{Advice, Exit};
+
+/// The seed phrase of local testnets, as anvil and hardhat have it. Everybody knows it.
+pub const DEVELOPMENT_PHRASE: &str = "test test test test test test test test test test test junk";
+
+/// Why there is no usable key.
+#[derive(Debug, thiserror::Error)]
+pub enum KeyError {
+    /// Not 32 bytes in hexadecimal, or not between 1 and the order of the curve.
+    #[error("not a secret key: it has 64 hexadecimal digits")]
+    NotAKey,
+    /// The chain is no local testnet, and no key was given.
+    #[error("chain {chain_id} is no local testnet, so somebody has to pay for the transactions")]
+    Needed {
+        /// Its id.
+        chain_id: u64,
+    },
+    /// A file can't be read.
+    #[error("can't read {path}: {source}")]
+    Unreadable {
+        /// Which.
+        path: PathBuf,
+        /// Why.
+        source: std::io::Error,
+    },
+    /// Not a key file.
+    #[error("{path} is no Web3 Secret Storage (V3) file: {reason}")]
+    NotAKeyfile {
+        /// Which.
+        path: PathBuf,
+        /// Why not.
+        reason: String,
+    },
+    /// The password is not the file's.
+    #[error("the password does not fit {path}")]
+    WrongPassword {
+        /// Which file.
+        path: PathBuf,
+    },
+    /// Nobody is there to be asked for the password.
+    #[error("the password of {path} is missing, and there is no terminal to ask on")]
+    NoTerminal {
+        /// Which file.
+        path: PathBuf,
+    },
+}
+
+impl KeyError {
+    pub(crate) fn advice(&self) -> Advice {
+        let (code, exit, hint) = match self {
+            Self::NotAKey => {
+                ("invalid_key", Exit::Usage, "write it like 0x followed by 64 hexadecimal digits")
+            }
+            Self::Needed { .. } => {
+                ("key_needed", Exit::Usage, "give one with --keyfile, or in the variable THUNDER_DEPLOY_KEY")
+            }
+            Self::Unreadable { .. } => ("file", Exit::Refused, "name a file that you may read"),
+            Self::NotAKeyfile { .. } => {
+                ("invalid_keyfile", Exit::Refused, "name a file that a wallet has exported")
+            }
+            Self::WrongPassword { .. } => ("wrong_password", Exit::Refused, "repeat with the right one"),
+            Self::NoTerminal { .. } => {
+                ("usage", Exit::Usage, "name a file that holds the password with --password-file")
+            }
+        };
+        Advice { code, exit, hint: hint.into() }
+    }
+}
+
+/// A secret key. Wiped when dropped, never shown.
+#[derive(Clone)]
+pub struct Key(Zeroizing<[u8; 32]>);
+
+impl Key {
+    /// From the 32 bytes of the key.
+    pub fn new(bytes: &[u8]) -> Result<Self, KeyError> {
+        let bytes = bytes.try_into().map(Zeroizing::new).map_err(|_| KeyError::NotAKey)?;
+        keys::address_of(&bytes).map_err(|_| KeyError::NotAKey)?;
+        Ok(Self(bytes))
+    }
+
+    /// The key itself.
+    pub const fn expose(&self) -> &Zeroizing<[u8; 32]> {
+        &self.0
+    }
+
+    /// Its address.
+    pub fn address(&self) -> Result<Address, KeyError> {
+        keys::address_of(&self.0).map_err(|_| KeyError::NotAKey)
+    }
+
+    /// Reads a Web3 Secret Storage file. Takes a second or so: that is what protects the password.
+    pub(crate) fn from_keyfile(path: &Path, password: &str) -> Result<Self, KeyError> {
+        keys::decrypt_keyfile(path, password).map(Self).map_err(|error| match error {
+            keys::KeyError::Password => KeyError::WrongPassword { path: path.into() },
+            keys::KeyError::File { path, source } => KeyError::Unreadable { path, source },
+            keys::KeyError::Keyfile(reason) => KeyError::NotAKeyfile { path: path.into(), reason },
+            other => KeyError::NotAKeyfile { path: path.into(), reason: other.to_string() },
+        })
+    }
+}
+
+impl FromStr for Key {
+    type Err = KeyError;
+
+    fn from_str(text: &str) -> Result<Self, KeyError> {
+        let bytes = Zeroizing::new(hex::decode(text.trim()).map_err(|_| KeyError::NotAKey)?);
+        Self::new(&bytes)
+    }
+}
+
+impl fmt::Debug for Key {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Key(secret)")
+    }
+}
+
+/// One of the accounts of the well-known seed phrase, which local testnets make rich.
+#[derive(Debug, Clone)]
+pub struct DevelopmentAccount {
+    /// Its place: the last number of m/44'/60'/0'/0/0, and what `importwallet --index` takes.
+    pub index: u32,
+    /// Its address.
+    pub address: Address,
+    /// Its key.
+    pub key: Key,
+}
+
+impl DevelopmentAccount {
+    /// The account with this index.
+    pub fn new(index: u32) -> Result<Self, KeyError> {
+        let path = format!("m/44'/60'/0'/0/{index}");
+        let key = keys::from_phrase(DEVELOPMENT_PHRASE, &path).map(Key).map_err(|_| KeyError::NotAKey)?;
+        Ok(Self { index, address: key.address()?, key })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+
+    use thunder_chain::contracts::TESTNET_OWNER;
+
+    use super::*;
+
+    #[test]
+    fn the_first_development_account_owns_thd_on_local_testnets() {
+        let account = DevelopmentAccount::new(0).unwrap();
+        assert_eq!(account.address, TESTNET_OWNER);
+        let text = hex::encode_prefixed(account.key.expose().as_slice());
+        assert_eq!(text.parse::<Key>().unwrap().address().unwrap(), TESTNET_OWNER);
+        assert_eq!(format!("{:?}", account.key), "Key(secret)");
+    }
+
+    #[test]
+    fn what_is_no_key_is_refused() {
+        let order = "fffffffffffffffffffffffffffffffebaaedce6af48a03bbfd25e8cd0364141";
+        for bad in ["", "0x", "12", &"0".repeat(64), order, &"1".repeat(66), "secret"] {
+            assert!(matches!(bad.parse::<Key>(), Err(KeyError::NotAKey)), "{bad}");
+        }
+    }
+
+    #[test]
+    fn a_keyfile_gives_its_key_to_whoever_knows_the_password() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("key.json");
+        // PBKDF2 with few rounds, encrypted by hand: scrypt as wallets use it would take long.
+        let file = include_str!("../tests/data/keyfile.json");
+        fs::write(&path, file).unwrap();
+        let account = DevelopmentAccount::new(3).unwrap();
+        assert_eq!(Key::from_keyfile(&path, "correct horse").unwrap().address().unwrap(), account.address);
+        assert!(matches!(Key::from_keyfile(&path, "wrong"), Err(KeyError::WrongPassword { .. })));
+        for (from, to) in
+            [("\"version\": 3", "\"version\": 1"), ("\"dklen\": 32", "\"dklen\": 16"), ("{", "[")]
+        {
+            fs::write(&path, file.replacen(from, to, 1)).unwrap();
+            assert!(matches!(Key::from_keyfile(&path, "x"), Err(KeyError::NotAKeyfile { .. })), "{to}");
+        }
+        assert!(matches!(Key::from_keyfile(folder.path(), "x"), Err(KeyError::Unreadable { .. })));
+    }
+}

@@ -1,0 +1,44 @@
+//! A local Ethereum testnet, THD and the channel factory on it, THD for whoever wants some, and a
+//! demonstration of everything.
+//!
+//! The command line is `thunder-deploy`. As a library it is the harness of the end-to-end tests:
+//! [`Testnet`] is a real anvil that ends with its owner, [`Binaries`] are the real programs.
+
+mod args;
+mod banner;
+mod demo;
+mod deployment;
+mod error;
+mod keys;
+mod money;
+mod output;
+pub mod ports;
+pub mod process;
+mod programs;
+mod run;
+mod signals;
+mod testnet;
+pub mod tools;
+
+use std::ffi::OsString;
+use std::process::ExitCode;
+
+pub use demo::DemoError;
+pub use deployment::{DeployError, Deployed, Operator};
+pub use error::{Error, Exit};
+pub use keys::{DEVELOPMENT_PHRASE, DevelopmentAccount, Key, KeyError};
+pub use programs::{Binaries, BinariesError, beside};
+pub use testnet::{Testnet, TestnetError, TestnetOptions};
+
+/// Does what the command line says and tells how it went.
+pub async fn main(arguments: Vec<OsString>) -> ExitCode {
+    let cli = match args::parse(&arguments) {
+        Ok(cli) => cli,
+        Err(error) => return args::refuse(&error, &arguments),
+    };
+    let json = cli.json;
+    match Box::pin(run::run(cli)).await {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => output::failure(&error, json),
+    }
+}

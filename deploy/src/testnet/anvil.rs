@@ -1,0 +1,126 @@
+//! An anvil process, from its start until it listens.
+
+use std::collections::VecDeque;
+use std::io::{BufRead, BufReader, Read};
+use std::net::SocketAddr;
+use std::path::Path;
+use std::process::{Command, Stdio};
+use std::sync::{Arc, Mutex};
+use std::thread;
+use std::time::Duration;
+
+use tokio::sync::oneshot;
+
+use super::{CHAIN_ID, TestnetError, TestnetOptions};
+use crate::keys::DEVELOPMENT_PHRASE;
+use crate::process::Process;
+
+/// How long anvil may take to listen, on a machine that has much else to do.
+const START: Duration = Duration::from_secs(120);
+/// How long it may take to write its state when it is told to end.
+const STATE_GRACE: Duration = Duration::from_secs(30);
+/// How many lines of its output are kept for an error message.
+const KEPT_LINES: usize = 15;
+
+/// The end of what anvil has said, for when it fails.
+type Said = Arc<Mutex<VecDeque<String>>>;
+
+/// Starts anvil on this port (0: any) and waits until it listens. Returns where.
+pub(super) async fn start(
+    program: &Path,
+    options: &TestnetOptions,
+    port: u16,
+) -> Result<(Process, SocketAddr), TestnetError> {
+    let grace = if options.state.is_some() { STATE_GRACE } else { Duration::ZERO };
+    let mut process = Process::spawn(&mut command(program, options, port), grace)
+        .map_err(|source| TestnetError::Spawn { program: program.into(), source })?;
+    let said = Said::default();
+    let (found, listening) = oneshot::channel();
+    let mut found = Some(found);
+    let child = process.child();
+    if let Some(errors) = child.stderr.take() {
+        follow(errors, Arc::clone(&said), |_| {});
+    }
+    if let Some(output) = child.stdout.take() {
+        follow(output, Arc::clone(&said), move |line| {
+            if let Some(address) = address_in(line)
+                && let Some(found) = found.take()
+            {
+                // Whoever has waited for it may have given up.
+                let _ = found.send(address);
+            }
+        });
+    }
+    match tokio::time::timeout(START, listening).await {
+        Ok(Ok(address)) => Ok((process, address)),
+        // The output has ended without it, and so has anvil, or is about to.
+        Ok(Err(_)) => {
+            let _ = process.wait().await;
+            Err(TestnetError::Ended { said: end_of(&said) })
+        }
+        Err(_) => Err(TestnetError::Silent { seconds: START.as_secs() }),
+    }
+}
+
+fn command(program: &Path, options: &TestnetOptions, port: u16) -> Command {
+    let mut command = Command::new(program);
+    command
+        .args(["--chain-id", &CHAIN_ID.to_string(), "--mnemonic", DEVELOPMENT_PHRASE, "--color", "never"])
+        .args(["--host", &options.listen.to_string(), "--port", &port.to_string()])
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped());
+    if let Some(interval) = options.block_time {
+        // Alone, the block time would make transactions wait for the next block.
+        command.args(["--mixed-mining", "--block-time", &interval.as_secs_f64().to_string()]);
+    }
+    if let Some(state) = &options.state {
+        command.arg("--state").arg(state);
+        if cfg!(windows) {
+            // There it can't be asked to end, so it has to be written all the time.
+            command.args(["--state-interval", "1"]);
+        }
+    }
+    command
+}
+
+/// Reads until the end, so that anvil never waits for a reader. In a thread of its own: it must go
+/// on while the program does something else.
+fn follow(source: impl Read + Send + 'static, said: Said, mut on_line: impl FnMut(&str) + Send + 'static) {
+    thread::spawn(move || {
+        for line in BufReader::new(source).split(b'\n').map_while(Result::ok) {
+            let line = String::from_utf8_lossy(&line);
+            on_line(&line);
+            if let Ok(mut said) = said.lock()
+                && !line.trim().is_empty()
+            {
+                said.push_back(line.into_owned());
+                if said.len() > KEPT_LINES {
+                    said.pop_front();
+                }
+            }
+        }
+    });
+}
+
+fn end_of(said: &Said) -> String {
+    said.lock()
+        .map(|lines| lines.iter().map(String::as_str).collect::<Vec<_>>().join("\n"))
+        .unwrap_or_default()
+}
+
+fn address_in(line: &str) -> Option<SocketAddr> {
+    line.trim().strip_prefix("Listening on ")?.parse().ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_address_is_read_from_the_output() {
+        assert_eq!(address_in("Listening on 127.0.0.1:8545"), Some(([127, 0, 0, 1], 8545).into()));
+        assert_eq!(address_in("Listening on [::1]:8545\r").map(|address| address.port()), Some(8545));
+        assert_eq!(address_in("Genesis Number"), None);
+    }
+}

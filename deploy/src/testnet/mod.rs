@@ -1,0 +1,274 @@
+//! A local Ethereum testnet.
+
+mod anvil;
+
+use std::io;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener};
+use std::path::PathBuf;
+use std::time::Duration;
+
+use alloy_primitives::Address;
+use serde::Serialize;
+use serde_json::Value;
+use thunder_chain::contracts::Contracts;
+use thunder_chain::{Amount, Chain, ChainError, InvalidRpcUrl, RpcUrl};
+
+use crate::deployment::{DeployError, Deployed, Operator, local};
+use crate::error::{Advice, Error, Exit, chain_advice};
+use crate::keys::{DevelopmentAccount, KeyError};
+use crate::process::Process;
+use crate::tools;
+
+/// The chain id of local testnets.
+pub(crate) const CHAIN_ID: u64 = 31337;
+/// How many accounts anvil makes rich.
+const ACCOUNTS: u32 = 10;
+
+/// What a testnet is to be like.
+#[derive(Debug, Clone)]
+pub struct TestnetOptions {
+    /// Where it listens.
+    pub listen: IpAddr,
+    /// On which port; 0 takes any that is free.
+    pub port: u16,
+    /// How often there is an empty block, besides one for each transaction; `None`: never.
+    pub block_time: Option<Duration>,
+    /// The file in which it is kept from one run to the next.
+    pub state: Option<PathBuf>,
+}
+
+/// For tests: on any port of this machine alone, with a block for each transaction and no other.
+impl Default for TestnetOptions {
+    fn default() -> Self {
+        Self { listen: Ipv4Addr::LOCALHOST.into(), port: 0, block_time: None, state: None }
+    }
+}
+
+/// Why there is no testnet.
+#[derive(Debug, thiserror::Error)]
+pub enum TestnetError {
+    /// Somebody listens on the port.
+    #[error("port {port} is in use")]
+    PortInUse {
+        /// The port.
+        port: u16,
+    },
+    /// The port can't be had.
+    #[error("can't listen on {address}: {source}")]
+    Listen {
+        /// Where.
+        address: SocketAddr,
+        /// Why.
+        source: io::Error,
+    },
+    /// anvil can't be started.
+    #[error("can't start {program}: {source}")]
+    Spawn {
+        /// Which one.
+        program: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+    /// anvil ended although nobody told it to.
+    #[error("anvil ended:\n{said}")]
+    Ended {
+        /// The end of its output.
+        said: String,
+    },
+    /// anvil does not listen.
+    #[error("anvil does not listen after {seconds} s")]
+    Silent {
+        /// How long it was waited for.
+        seconds: u64,
+    },
+    /// anvil can't be ended.
+    #[error("can't end anvil: {0}")]
+    Stop(io::Error),
+    /// anvil does not answer.
+    #[error("the testnet does not answer: {0}")]
+    Chain(#[from] ChainError),
+    /// anvil has an address that is none.
+    #[error(transparent)]
+    Url(#[from] InvalidRpcUrl),
+}
+
+impl TestnetError {
+    pub(crate) fn advice(&self) -> Advice {
+        let (code, hint) = match self {
+            Self::PortInUse { .. } => {
+                ("port_in_use", "end what listens there (another testnet?), or name another with --port")
+            }
+            Self::Listen { .. } => ("port_refused", "name another port with --port"),
+            Self::Spawn { .. } => ("tool_missing", "name another anvil in the variable THUNDER_ANVIL"),
+            Self::Ended { .. } => {
+                ("testnet_ended", "start it again; with --state, make sure that the file is one of anvil's")
+            }
+            Self::Silent { .. } | Self::Stop(_) | Self::Url(_) => ("testnet_ended", "start it again"),
+            Self::Chain(error) => return chain_advice(error),
+        };
+        Advice { code, exit: Exit::Refused, hint: hint.into() }
+    }
+}
+
+/// A running anvil. It ends when this is dropped.
+#[derive(Debug)]
+pub struct Testnet {
+    options: TestnetOptions,
+    program: PathBuf,
+    port: u16,
+    chain: Chain,
+    /// `None` while it is stopped.
+    process: Option<Process>,
+}
+
+impl Testnet {
+    /// Starts a testnet and waits until it answers. Nothing is deployed on it yet. anvil is
+    /// installed if it is not there.
+    pub async fn start(options: TestnetOptions) -> Result<Self, Error> {
+        let program = tools::anvil().await?;
+        let (process, port) = launch(&program, &options, options.port).await?;
+        let chain = connect(&options, port)?;
+        let mut testnet = Self { options, program, port, chain, process: Some(process) };
+        testnet.answers().await?;
+        Ok(testnet)
+    }
+
+    /// Ends it. With a state file, it can go on later from where it was.
+    pub async fn stop(&mut self) -> Result<(), Error> {
+        if let Some(mut process) = self.process.take() {
+            process.stop().await.map_err(TestnetError::Stop)?;
+        }
+        Ok(())
+    }
+
+    /// Starts it again, on the same port: another chain, unless there is a state file.
+    pub async fn restart(&mut self) -> Result<(), Error> {
+        self.stop().await?;
+        let (process, _) = launch(&self.program, &self.options, self.port).await?;
+        self.process = Some(process);
+        Ok(self.answers().await?)
+    }
+
+    /// Waits until anvil ends by itself, which it does not.
+    pub(crate) async fn ended(&mut self) -> TestnetError {
+        match self.process.as_mut() {
+            Some(process) => match process.wait().await {
+                Ok(status) => TestnetError::Ended { said: status.to_string() },
+                Err(error) => TestnetError::Stop(error),
+            },
+            None => TestnetError::Ended { said: String::new() },
+        }
+    }
+
+    /// What it was started with.
+    pub const fn options(&self) -> &TestnetOptions {
+        &self.options
+    }
+
+    /// The port that it listens on, also while it is stopped.
+    pub const fn port(&self) -> u16 {
+        self.port
+    }
+
+    /// What `--RPC` takes.
+    pub fn rpc_url(&self) -> String {
+        format!("http://{}", reachable(self.options.listen, self.port))
+    }
+
+    /// The process id of anvil, while it runs.
+    pub fn id(&self) -> Option<u32> {
+        self.process.as_ref().map(Process::id)
+    }
+
+    /// A client for it.
+    pub fn chain(&self) -> Chain {
+        self.chain.clone()
+    }
+
+    /// The accounts that have ether from the start. The first owns THD.
+    pub fn accounts(&self) -> Result<Vec<DevelopmentAccount>, KeyError> {
+        (0..ACCOUNTS).map(DevelopmentAccount::new).collect()
+    }
+
+    /// Mines empty blocks.
+    pub async fn mine(&self, blocks: u64) -> Result<(), ChainError> {
+        local::mine(&self.chain, blocks).await
+    }
+
+    /// Calls any JSON-RPC method, `anvil_…` and `evm_…` among them.
+    pub async fn rpc(&self, method: &str, params: impl Serialize) -> Result<Value, ChainError> {
+        let params = serde_json::to_value(params).map_err(|error| ChainError::Nonsense(error.to_string()))?;
+        Ok(self.chain.provider().request(method, params).await?)
+    }
+
+    /// Deploys THD and the factory, if they are not there.
+    pub async fn deploy(&self) -> Result<Deployed, DeployError> {
+        self.operator().await?.deploy().await
+    }
+
+    /// Gives an account THD, which are deployed if they are not there.
+    pub async fn give_thd(&self, to: Address, amount: Amount) -> Result<(), DeployError> {
+        let operator = self.operator().await?;
+        operator.deploy().await?;
+        operator.give_thd(to, amount).await?;
+        Ok(())
+    }
+
+    /// Sets an account's ether, in wei.
+    pub async fn set_eth(&self, of: Address, wei: u128) -> Result<(), ChainError> {
+        local::set_balance(&self.chain, of, wei).await
+    }
+
+    /// Whoever owns THD here.
+    pub async fn operator(&self) -> Result<Operator, DeployError> {
+        Operator::local(&self.chain).await
+    }
+
+    /// It listens before it answers.
+    async fn answers(&mut self) -> Result<(), TestnetError> {
+        const TRIES: u32 = 100;
+        const PAUSE: Duration = Duration::from_millis(50);
+        let mut last = self.chain.head().await;
+        for _ in 0..TRIES {
+            if last.is_ok() {
+                break;
+            }
+            tokio::time::sleep(PAUSE).await;
+            last = self.chain.head().await;
+        }
+        last?;
+        Ok(())
+    }
+}
+
+async fn launch(
+    program: &std::path::Path,
+    options: &TestnetOptions,
+    port: u16,
+) -> Result<(Process, u16), TestnetError> {
+    let address = SocketAddr::new(options.listen, port);
+    if port != 0 {
+        // Said in so many words, before anvil says it in its own.
+        TcpListener::bind(address).map_err(|source| match source.kind() {
+            io::ErrorKind::AddrInUse => TestnetError::PortInUse { port },
+            _ => TestnetError::Listen { address, source },
+        })?;
+    }
+    let (process, address) = anvil::start(program, options, port).await?;
+    Ok((process, address.port()))
+}
+
+fn connect(options: &TestnetOptions, port: u16) -> Result<Chain, TestnetError> {
+    let url: RpcUrl = reachable(options.listen, port).to_string().parse()?;
+    Ok(Chain::new(&url, Contracts::deterministic())?)
+}
+
+/// Where a program on this machine reaches what listens there.
+fn reachable(listen: IpAddr, port: u16) -> SocketAddr {
+    let address = match listen {
+        IpAddr::V4(address) if address.is_unspecified() => Ipv4Addr::LOCALHOST.into(),
+        IpAddr::V6(address) if address.is_unspecified() => Ipv6Addr::LOCALHOST.into(),
+        address => address,
+    };
+    SocketAddr::new(address, port)
+}

@@ -1,0 +1,102 @@
+//! A cheat, and what it costs.
+
+use thunder_protocol::Address;
+
+use super::harness::*;
+
+/// Alice keeps an old receipt, pays more, and closes on the old one.
+fn cheat(world: &World, bob_flags: &[&str]) -> (Node, Node, Address) {
+    let (alice, bob) = (world.user(1), world.user_with(2, bob_flags));
+    alice.connect(&bob);
+    let channel = address(&alice.ok(&["openchannel", "10"])["channel"]);
+    bob.wait_usable(channel);
+    alice.pay("1");
+    let old = write(alice.data.path(), "old.json", &alice.ok(&["receipts"]).to_string());
+    alice.pay("5");
+    let warned = alice.refused(&["closechannel", "--receipt", &old], 1, "invalid_receipt");
+    assert!(warned["hint"].as_str().unwrap().contains("--yes"));
+    assert_eq!(alice.channel(channel)["state"], "ACTIVE", "nothing was done");
+    let closing = alice.ok(&["closechannel", "--receipt", &old, "--yes"]);
+    assert_eq!(closing["nonce"], 1);
+    (alice, bob, channel)
+}
+
+#[test]
+fn the_node_answers_an_old_receipt_by_itself_and_takes_everything() {
+    let world = World::new();
+    let (alice, bob, channel) = cheat(&world, &[]);
+    bob.wait_state(channel, "CLOSED");
+    assert!(bob.channel(channel)["next"].as_str().unwrap().contains("10 THD received"));
+    assert_eq!((world.thd_of(alice.wallet()), world.thd_of(bob.wallet())), (thd("90"), thd("110")));
+    alice.wait_state(channel, "CLOSED");
+    assert_eq!(alice.ok(&["withdraw"])["received"], "0");
+}
+
+#[test]
+fn the_command_does_it_too() {
+    let world = World::new();
+    let (alice, bob, channel) = cheat(&world, &["--no-auto-challenge"]);
+    bob.wait_state(channel, "CLOSING");
+    let info = bob.infos();
+    assert!(
+        info["warnings"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .any(|warning| warning.as_str().unwrap().contains("old receipt"))
+    );
+    assert!(bob.channel(channel)["next"].as_str().unwrap().contains("challenge within"));
+    assert!(bob.has_logged("MONEY AT RISK"));
+    assert_eq!(bob.ok(&["challenge"])["received"], "10");
+    assert_eq!((world.thd_of(alice.wallet()), world.thd_of(bob.wallet())), (thd("90"), thd("110")));
+    assert_eq!(bob.ok(&["challenge"])["received"], "10", "twice does no harm");
+    alice.wait_state(channel, "CLOSED");
+    alice.refused(&["challenge"], 1, "nothing_to_challenge");
+}
+
+#[test]
+fn a_cheat_while_the_other_side_is_down_is_answered_when_it_is_back() {
+    let world = World::new();
+    let (alice, mut bob, channel) = world.channel();
+    alice.pay("1");
+    let old = write(alice.data.path(), "old.json", &alice.ok(&["receipts"]).to_string());
+    alice.pay("5");
+    bob.kill();
+    alice.ok(&["closechannel", "--receipt", &old, "--yes"]);
+    world.mine(10);
+    bob.start();
+    bob.wait_state(channel, "CLOSED");
+    assert_eq!(world.thd_of(bob.wallet()), thd("110"));
+}
+
+#[test]
+fn too_late_is_too_late() {
+    let world = World::new();
+    let (alice, bob, channel) = cheat(&world, &["--no-auto-challenge"]);
+    bob.wait_state(channel, "CLOSING");
+    world.mine(24);
+    wait_for("bob sees the blocks", || bob.channel(channel)["next"] == "withdraw possible now");
+    bob.refused(&["challenge"], 1, "nothing_to_challenge");
+    assert_eq!(bob.ok(&["withdraw"])["received"], "1");
+    assert_eq!(world.thd_of(alice.wallet()), thd("99"));
+    // The payment of 5 was only in the newer receipt: the chain has paid out without it.
+    alice.wait_state(channel, "CLOSED");
+    let status = |node: &Node| node.history()[0]["status"].clone();
+    assert_eq!((status(&alice), status(&bob)), ("failed".into(), "failed".into()));
+}
+
+#[test]
+fn a_receipt_of_another_channel_or_forged_is_refused() {
+    let world = World::new();
+    let (alice, bob, channel) = world.channel();
+    alice.pay("1");
+    let mut receipts = alice.ok(&["receipts"]);
+    receipts["agreed"]["balance_a"] = "10000000000000000000".into();
+    receipts["agreed"]["balance_b"] = "0".into();
+    let forged = write(alice.data.path(), "forged.json", &receipts.to_string());
+    alice.refused(&["closechannel", "--receipt", &forged, "--yes"], 1, "invalid_receipt");
+    let garbage = write(alice.data.path(), "garbage.json", "not json");
+    let refused = alice.output(&["closechannel", "--receipt", &garbage, "--yes"]);
+    assert_eq!(refused.status.code(), Some(1));
+    assert_eq!(bob.channel(channel)["state"], "ACTIVE");
+}

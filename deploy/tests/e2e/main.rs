@@ -1,0 +1,15 @@
+//! End to end: a real anvil, real thunderd processes, the real thunder-cli, and what a user types.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test fails by panicking")]
+#![allow(unreachable_pub, reason = "there is nothing outside to reach it from")]
+
+mod chain_faults;
+mod challenge;
+mod closing;
+mod harness;
+mod life;
+mod opening;
+mod payments;
+mod refusals;
+mod restart;
+mod several;
+mod wallet;

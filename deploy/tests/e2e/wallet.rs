@@ -1,0 +1,96 @@
+//! Wallets.
+
+use std::io::Write;
+use std::process::Stdio;
+
+use super::harness::*;
+
+/// The fourth development account.
+const KEYFILE: &str = include_str!("../data/keyfile.json");
+const KEYFILE_PASSWORD: &str = "correct horse";
+const KEYFILE_ADDRESS: &str = "0x90F79bf6EB2c4f870365E785982E1f101E93b906";
+
+#[test]
+fn a_keyfile_is_imported_with_its_password_and_kept() {
+    let world = World::new();
+    let mut node = world.node();
+    let keyfile = write(node.data.path(), "key.json", KEYFILE);
+    let wrong = write(node.data.path(), "wrong", "not it\n");
+    let right = write(node.data.path(), "right", KEYFILE_PASSWORD);
+    node.refused(&["importwallet", "--keyfile", &keyfile, "--password-file", &wrong], 1, "wrong_password");
+    assert!(node.infos()["wallet"].is_null());
+    let garbage = write(node.data.path(), "garbage", "{}");
+    node.refused(&["importwallet", "--keyfile", &garbage, "--password-file", &right], 1, "invalid_keyfile");
+    let imported = node.ok(&["importwallet", "--keyfile", &keyfile, "--password-file", &right]);
+    assert_eq!(imported["address"], KEYFILE_ADDRESS);
+    node.crash();
+    assert_eq!(node.infos()["wallet"], KEYFILE_ADDRESS, "loaded again");
+    // It is a wallet like any other.
+    world.give_thd(node.wallet(), "100");
+    world.run(world.testnet.set_eth(node.wallet(), 10u128.pow(18))).unwrap();
+    let other = world.user(2);
+    node.connect(&other);
+    node.ok(&["openchannel"]);
+}
+
+#[test]
+fn a_phrase_comes_from_stdin_too_and_never_reaches_a_log() {
+    let world = World::new();
+    let node = world.node_with(&["--log", "trace"]);
+    let mut command = node
+        .cli()
+        .args(["--json", "importwallet", "-"])
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    command.stdin.take().unwrap().write_all(format!("{PHRASE}\n").as_bytes()).unwrap();
+    let output = command.wait_with_output().unwrap();
+    assert!(output.status.success());
+    assert!(text(&output.stdout).contains("0xf39Fd6e51aad88F6F4ce6aB8827279cffFb92266"));
+    assert!(!node.log().contains("junk"));
+    let custom = node.ok(&["importwallet", PHRASE, "--path", "m/44'/60'/1'/0/3"]);
+    assert_ne!(custom["address"], "0xf39Fd6e51aad88F6F4ce6aB8827279cffFb92266");
+}
+
+#[test]
+fn a_bad_phrase_changes_nothing() {
+    let world = World::new();
+    let node = world.user(1);
+    let before = node.infos()["wallet"].clone();
+    let checksum = PHRASE.replace("junk", "test");
+    let refused = node.refused(&["importwallet", &checksum], 1, "invalid_phrase");
+    assert!(refused["message"].as_str().unwrap().contains("checksum"));
+    node.refused(&["importwallet", "too short"], 1, "invalid_phrase");
+    node.refused(&["importwallet", PHRASE, "--path", "nonsense"], 1, "invalid_path");
+    assert_eq!(node.infos()["wallet"], before);
+}
+
+#[test]
+fn a_wallet_with_open_channels_is_not_replaced() {
+    let world = World::new();
+    let (alice, _bob, channel) = world.channel();
+    alice.refused(&["importwallet", PHRASE, "--index", "5"], 1, "wallet_in_use");
+    alice.ok(&["importwallet", PHRASE, "--index", "1"]);
+    alice.wait_usable(channel);
+    alice.pay("1");
+    alice.ok(&["closechannel", "--cooperative"]);
+    alice.ok(&["importwallet", PHRASE, "--index", "5"]);
+}
+
+#[test]
+fn a_password_of_the_users_own_encrypts_the_wallet() {
+    let world = World::new();
+    let directory = tempfile::tempdir().unwrap();
+    let password = write(directory.path(), "password", "correct horse battery staple\n");
+    let mut node = world.node_with(&["--password-file", &password]);
+    let address = node.ok(&["importwallet", PHRASE])["address"].clone();
+    node.crash();
+    assert_eq!(node.infos()["wallet"], address);
+    // Without the password the wallet stays locked, and the node says what to do.
+    node.kill();
+    node.flags.clear();
+    node.start();
+    assert!(node.infos()["wallet"].is_null());
+    assert!(node.has_logged("--password-file"));
+}

@@ -1,0 +1,197 @@
+//! `thunder-deploy testnet`: a real anvil, and nothing of it afterwards.
+
+use std::io::{BufRead, BufReader};
+use std::net::TcpListener;
+use std::process::Stdio;
+use std::time::Duration;
+
+use crate::common::{PATIENCE, command, fail, testnet, until};
+use alloy_primitives::{Address, address};
+use serde_json::Value;
+use thunder_chain::contracts::{Contracts, TESTNET_OWNER};
+use thunder_chain::{Amount, Chain};
+use thunder_deploy::process::Process;
+use thunder_deploy::{Error, Testnet, TestnetError, TestnetOptions};
+
+const ALICE: Address = address!("00000000000000000000000000000000000a11ce");
+
+fn every(block_time: Duration) -> TestnetOptions {
+    TestnetOptions { block_time: Some(block_time), ..TestnetOptions::default() }
+}
+
+async fn height(testnet: &Testnet) -> u64 {
+    testnet.chain().head().await.unwrap().number
+}
+
+/// The command and the object that it prints. It is asked to end when a test fails.
+fn start(arguments: &[&str]) -> (Process, Value) {
+    let mut command = command(&[&["testnet", "--json"], arguments].concat());
+    let mut process = Process::spawn(command.stdout(Stdio::piped()).stderr(Stdio::null()), PATIENCE).unwrap();
+    let mut line = String::new();
+    BufReader::new(process.child().stdout.as_mut().unwrap()).read_line(&mut line).unwrap();
+    let answer = serde_json::from_str(&line).unwrap_or_else(|error| panic!("{error}: {line}"));
+    (process, answer)
+}
+
+fn chain_at(answer: &Value) -> Chain {
+    Chain::new(&answer["rpc"].as_str().unwrap().parse().unwrap(), Contracts::deterministic()).unwrap()
+}
+
+#[tokio::test]
+async fn accounts_are_those_of_the_seed_phrase() {
+    let testnet = testnet().await;
+    let theirs = testnet.rpc("eth_accounts", Vec::<u8>::new()).await.unwrap();
+    let ours: Vec<_> = testnet.accounts().unwrap().iter().map(|account| account.address).collect();
+    assert_eq!(serde_json::from_value::<Vec<Address>>(theirs).unwrap(), ours);
+    assert_eq!(ours[0], TESTNET_OWNER);
+}
+
+#[tokio::test]
+async fn without_a_block_time_there_is_a_block_for_each_transaction_and_no_other() {
+    let testnet = testnet().await;
+    assert_eq!(height(&testnet).await, 0);
+    testnet.give_thd(ALICE, Amount::ONE_THD).await.unwrap();
+    assert_eq!(height(&testnet).await, 3, "THD, the factory, the minting");
+}
+
+#[tokio::test]
+async fn with_a_block_time_transactions_do_not_wait_for_the_next_block() {
+    let testnet = Testnet::start(every(Duration::from_secs(86_400))).await.unwrap();
+    testnet.give_thd(ALICE, Amount::ONE_THD).await.unwrap();
+    assert_eq!(height(&testnet).await, 3);
+}
+
+#[tokio::test]
+async fn with_a_block_time_blocks_come_without_transactions() {
+    let testnet = Testnet::start(every(Duration::from_millis(250))).await.unwrap();
+    let before = height(&testnet).await;
+    until("three empty blocks come", async || height(&testnet).await >= before + 3).await;
+    testnet.give_thd(ALICE, Amount::ONE_THD).await.unwrap();
+    let after = height(&testnet).await;
+    until("and more after transactions", async || height(&testnet).await >= after + 3).await;
+}
+
+#[tokio::test]
+async fn a_state_file_keeps_the_chain() {
+    let folder = tempfile::tempdir().unwrap();
+    let state = Some(folder.path().join("state.json"));
+    let options = TestnetOptions { state, ..TestnetOptions::default() };
+    let mut testnet = Testnet::start(options.clone()).await.unwrap();
+    testnet.give_thd(ALICE, Amount::ONE_THD).await.unwrap();
+    testnet.mine(5).await.unwrap();
+    let (identity, head) = (testnet.chain().identity().await.unwrap(), height(&testnet).await);
+    let port = testnet.port();
+
+    testnet.restart().await.unwrap();
+    assert_eq!(testnet.port(), port);
+    assert_eq!((testnet.chain().identity().await.unwrap(), height(&testnet).await), (identity, head));
+    testnet.stop().await.unwrap();
+    assert!(testnet.chain().head().await.is_err());
+
+    let other = Testnet::start(options).await.unwrap();
+    assert_eq!((other.chain().identity().await.unwrap(), height(&other).await), (identity, head));
+    let deployed = other.deploy().await.unwrap();
+    assert!(!deployed.new_token && !deployed.new_factory);
+    other.give_thd(ALICE, Amount::ONE_THD).await.unwrap();
+    assert_eq!(other.chain().thd_balance(ALICE).await.unwrap().as_u128(), 2 * Amount::ONE_THD.base_units());
+}
+
+#[tokio::test]
+async fn a_dropped_testnet_keeps_its_state_too() {
+    let folder = tempfile::tempdir().unwrap();
+    let options =
+        TestnetOptions { state: Some(folder.path().join("state.json")), ..TestnetOptions::default() };
+    let testnet = Testnet::start(options.clone()).await.unwrap();
+    testnet.mine(7).await.unwrap();
+    drop(testnet);
+    assert_eq!(height(&Testnet::start(options).await.unwrap()).await, 7);
+}
+
+#[tokio::test]
+async fn without_a_state_file_a_restart_is_another_chain() {
+    let mut testnet = testnet().await;
+    testnet.deploy().await.unwrap();
+    testnet.restart().await.unwrap();
+    assert_eq!(height(&testnet).await, 0);
+    assert!(testnet.deploy().await.unwrap().new_token);
+}
+
+#[tokio::test]
+async fn a_state_file_that_is_none_is_said_so() {
+    let folder = tempfile::tempdir().unwrap();
+    let state = folder.path().join("state.json");
+    std::fs::write(&state, "not a state").unwrap();
+    let options = TestnetOptions { state: Some(state), ..TestnetOptions::default() };
+    match Testnet::start(options).await {
+        Err(Error::Testnet(TestnetError::Ended { said })) => assert!(!said.is_empty()),
+        other => panic!("{other:?}"),
+    }
+}
+
+#[tokio::test]
+async fn a_port_in_use_is_said_so() {
+    let taken = TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = taken.local_addr().unwrap().port().to_string();
+    let said = fail(command(&["testnet", "--port", &port]), 1).await;
+    assert!(said.contains(&format!("port {port} is in use")) && said.contains("--port"), "{said}");
+}
+
+#[tokio::test]
+async fn a_wrong_anvil_is_said_so() {
+    let mut command = command(&["testnet", "--port", "0"]);
+    command.env("THUNDER_ANVIL", "no/such/anvil");
+    let said = fail(command, 1).await;
+    assert!(said.contains("no/such/anvil") && said.contains("THUNDER_ANVIL"), "{said}");
+}
+
+#[cfg(unix)]
+#[tokio::test]
+async fn asked_to_end_it_leaves_no_anvil_behind() {
+    use rustix::process::{Pid, Signal, kill_process};
+
+    for signal in [Signal::TERM, Signal::INT, Signal::HUP] {
+        let (mut process, answer) = start(&["--port", "0"]);
+        assert_eq!(answer["token"], Contracts::deterministic().token.to_string());
+        assert_eq!(answer["accounts"][0]["address"], TESTNET_OWNER.to_string());
+        let chain = chain_at(&answer);
+        chain.template().await.unwrap();
+        kill_process(Pid::from_child(process.child()), signal).unwrap();
+        let status = tokio::time::timeout(PATIENCE, process.wait()).await.unwrap().unwrap();
+        assert!(status.success(), "{signal:?}: {status}");
+        // anvil holds the port as long as it lives.
+        let port = u16::try_from(answer["port"].as_u64().unwrap()).unwrap();
+        TcpListener::bind(("127.0.0.1", port)).unwrap();
+    }
+}
+
+#[cfg(unix)]
+#[tokio::test]
+async fn asked_to_end_it_writes_its_state() {
+    use rustix::process::{Pid, Signal, kill_process};
+
+    let folder = tempfile::tempdir().unwrap();
+    let state = folder.path().join("state.json");
+    let arguments = ["--port", "0", "--block-time", "0", "--state", state.to_str().unwrap()];
+    let mut blocks = Vec::new();
+    for _ in 0..2 {
+        let (mut process, answer) = start(&arguments);
+        blocks.push(chain_at(&answer).head().await.unwrap().number);
+        kill_process(Pid::from_child(process.child()), Signal::TERM).unwrap();
+        tokio::time::timeout(PATIENCE, process.wait()).await.unwrap().unwrap();
+    }
+    assert_eq!(blocks, [2, 2], "deployed once");
+}
+
+#[cfg(target_os = "linux")]
+#[tokio::test]
+async fn an_anvil_that_dies_is_said_so() {
+    use rustix::process::{Pid, Signal, kill_process};
+
+    let (mut process, _) = start(&["--port", "0"]);
+    let id = process.id();
+    let children = std::fs::read_to_string(format!("/proc/{id}/task/{id}/children")).unwrap();
+    let anvil = Pid::from_raw(children.trim().parse().unwrap()).unwrap();
+    kill_process(anvil, Signal::KILL).unwrap();
+    let status = tokio::time::timeout(PATIENCE, process.wait()).await.unwrap().unwrap();
+    assert_eq!(status.code(), Some(1));
+}
