@@ -39,6 +39,8 @@ pub async fn main(arguments: Vec<OsString>) -> ExitCode {
     let json = cli.json;
     match Box::pin(run::run(cli)).await {
         Ok(()) => ExitCode::SUCCESS,
+        // Whoever read has read enough.
+        Err(Error::Output(cause)) if cause.kind() == std::io::ErrorKind::BrokenPipe => ExitCode::SUCCESS,
         Err(error) => output::failure(&error, json),
     }
 }

@@ -19,8 +19,7 @@ Options:
 
 {options}{after-help}";
 
-const AFTER_HELP: &str = "
-Every option has an environment variable: THUNDER_ and its name, with _ for - (THUNDER_RPC, THUNDER_PORT, ...).
+const AFTER_HELP: &str = "Every option has an environment variable: THUNDER_ and its name, with _ for - (THUNDER_RPC, THUNDER_PORT, ...).
 thunder-cli talks to the node: try `thunder-cli --help`.";
 
 /// What thunderd was started with.

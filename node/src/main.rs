@@ -1,6 +1,6 @@
 //! thunderd.
 
-use std::io::IsTerminal;
+use std::io::{IsTerminal, Write};
 use std::process::ExitCode;
 
 use clap::Parser;
@@ -12,7 +12,7 @@ use tracing_subscriber::EnvFilter;
 fn main() -> ExitCode {
     let config = Config::parse();
     if config.version {
-        println!("{}", version_line());
+        let _ = writeln!(std::io::stdout(), "{}", version_line());
         return ExitCode::SUCCESS;
     }
     // What these say at their own discretion helps nobody; who asks for them by name gets them.

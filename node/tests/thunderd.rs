@@ -147,6 +147,7 @@ fn it_says_what_it_is_and_stays_up_without_a_chain() {
         let mode =
             |path: &str| std::fs::metadata(node.home.path().join(path)).unwrap().permissions().mode() & 0o777;
         assert_eq!((mode("data"), mode("data/node.key"), mode("thunder")), (0o700, 0o600, 0o700));
+        assert_eq!((mode("data/thunder.db"), mode("data/thunder.db-wal")), (0o600, 0o600));
     }
 }
 

@@ -9,6 +9,7 @@ mod harness;
 mod life;
 mod opening;
 mod payments;
+mod readme;
 mod refusals;
 mod restart;
 mod several;

@@ -32,6 +32,14 @@ pub enum StoreError {
     /// SQLite or the operating system refuses: disk full, read-only, damaged.
     #[error("the database can't be used: {0}")]
     Database(#[from] rusqlite::Error),
+    /// The file can't be opened.
+    #[error("can't open the database {path}: {source}")]
+    File {
+        /// Which.
+        path: std::path::PathBuf,
+        /// Why.
+        source: std::io::Error,
+    },
     /// A record can't be read.
     #[error("a record in the database can't be read: {0}")]
     Record(#[from] CodecError),
@@ -63,6 +71,7 @@ pub struct Store {
 impl Store {
     /// Opens or makes the database file.
     pub fn open(path: &Path) -> Result<Self, StoreError> {
+        make_private(path)?;
         Self::prepare(Connection::open(path)?)
     }
 
@@ -126,6 +135,21 @@ impl Store {
             }
         }
     }
+}
+
+/// Only the owner may read the database; SQLite gives the files beside it the same mode.
+#[cfg(unix)]
+fn make_private(path: &Path) -> Result<(), StoreError> {
+    use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
+    let file = std::fs::File::options().create(true).truncate(false).write(true).mode(0o600).open(path);
+    file.and_then(|file| file.set_permissions(std::fs::Permissions::from_mode(0o600)))
+        .map_err(|source| StoreError::File { path: path.into(), source })
+}
+
+/// On Windows a user's data directory is the user's own.
+#[cfg(not(unix))]
+fn make_private(_: &Path) -> Result<(), StoreError> {
+    Ok(())
 }
 
 /// Looks for damage where that takes no time; in a large database it shows when the page is read.
