@@ -64,7 +64,7 @@ pub struct Config {
     )]
     pub port: u16,
 
-    /// Where the node keeps its keys and channels. Default: thunder/<port> in the platform's data directory
+    /// Where the node keeps its keys and channels. Default: `thunder/PORT` in the platform's data directory
     #[arg(long, value_name = "directory", env = "THUNDER_DATA_DIR", hide_env = true)]
     pub data_dir: Option<PathBuf>,
 
