@@ -64,8 +64,14 @@ pub struct Config {
     )]
     pub port: u16,
 
-    /// Where the node keeps its keys and channels. Default: `thunder/PORT` in the platform's data directory
-    #[arg(long, value_name = "directory", env = "THUNDER_DATA_DIR", hide_env = true)]
+    /// Where the node keeps its keys and channels.
+    #[arg(
+        long,
+        value_name = "directory",
+        env = "THUNDER_DATA_DIR",
+        hide_env = true,
+        help = "Where the node keeps its keys and channels. Default: thunder/<port> in the platform's data directory"
+    )]
     pub data_dir: Option<PathBuf>,
 
     /// The THD contract. Default: where thunder-deploy puts it on every local testnet

@@ -540,3 +540,17 @@ fn every_message_survives_the_codec_and_is_small() {
     let largest = Message::Propose(pair.a.forge(1, 3, balances(0, 20), payments));
     assert!(codec::encode(&largest).unwrap().len() < codec::MAX_LEN);
 }
+
+#[test]
+fn rule_11_a_final_that_comes_before_the_other_side_is_ready_waits_for_its_sync() {
+    let shares = balances(10, 10);
+    let mut pair = Pair::active(shares);
+    pair.b.chain(OnChain::Empty { paid_in: balances(10, 0) });
+    pair.a.command(Command::Close(CloseMode::Cooperative));
+    pair.deliver(Role::B);
+    pair.deliver(Role::A);
+    assert!(pair.a.outbox.is_empty(), "FINAL and its refusal must not go round and round");
+    pair.b.chain(OnChain::Active { paid_in: shares });
+    pair.run();
+    assert!(matches!(plan_of(&pair.a), ClosePlan::Final { .. }), "both FINALs are there after the sync");
+}

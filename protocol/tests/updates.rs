@@ -461,3 +461,16 @@ fn messages_outside_a_session_are_dropped() {
     assert!(pair.b.outbox.is_empty());
     assert_eq!(Nonce::ZERO, nonce(0));
 }
+
+#[test]
+fn rule_6_no_more_than_a_bounded_number_wait_for_one_payment() {
+    let mut pair = pair();
+    let callers: Vec<_> = (0..100).map(|_| pair.a.pay("same", 1)).collect();
+    let refused = callers.iter().filter(|caller| pair.a.is_answered(**caller)).count();
+    assert!(refused > 0, "whoever repeats one id for ever is told that it is enough");
+    assert_eq!(pair.a.reply(callers[99]), &Err(Denied::QueueFull));
+    pair.run();
+    let paid = callers.iter().filter(|caller| pair.a.reply(**caller).is_ok()).count();
+    assert_eq!(paid + refused, 100);
+    assert_eq!(pair.a.agreed(), (1, balances(9, 11)));
+}

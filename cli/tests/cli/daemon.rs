@@ -7,14 +7,14 @@ use serde_json::{Value, json};
 use thunder_api::Code;
 
 use crate::common::{Ran, run, run_with_input};
-use crate::fake::{CHANNEL, Fake, LONG, Mood, all, exported, payment, peer};
+use crate::scripted::{CHANNEL, LONG, Mood, Scripted, all, exported, payment, peer};
 
 const REPEAT: &str = "repeat the payment with the same id, which pays once: --id ";
 
 fn call(mood: Mood, arguments: &[&str]) -> (Ran, Vec<Value>) {
-    let fake = Fake::start(mood);
-    let ran = run(&mut fake.cli(arguments));
-    (ran, fake.asked())
+    let node = Scripted::start(mood);
+    let ran = run(&mut node.cli(arguments));
+    (ran, node.asked())
 }
 
 #[test]
@@ -22,7 +22,7 @@ fn each_command_makes_its_call() {
     let nobody = json!({"channel": null, "peer": null});
     let both = json!({"channel": "0xcc", "peer": "12D3"});
     let which = ["--channel", "0xcc", "--peer", "12D3"];
-    let fake = Fake::start(Mood::Willing);
+    let node = Scripted::start(Mood::Willing);
     for (arguments, asked) in [
         (vec!["balance"], json!(["balance", null])),
         (vec!["connect", "host:2002"], json!(["connect", "host:2002"])),
@@ -45,14 +45,14 @@ fn each_command_makes_its_call() {
         (vec!["history", "--limit", "5"], json!(["history", {"channel": nobody, "limit": 5}])),
         ([&["receipts"], &which[..]].concat(), json!(["receipts", both])),
     ] {
-        let human = run(&mut fake.cli(&arguments));
+        let human = run(&mut node.cli(&arguments));
         assert_eq!((human.code, human.err.as_str()), (0, ""), "{arguments:?}");
         assert!(!human.out.is_empty() && !human.out.contains('\u{1b}'), "{}", human.out);
-        assert_eq!(fake.asked(), [asked], "{arguments:?}");
-        let ran = run(fake.cli(&arguments).env("THUNDER_JSON", "true"));
+        assert_eq!(node.asked(), [asked], "{arguments:?}");
+        let ran = run(node.cli(&arguments).env("THUNDER_JSON", "true"));
         assert_eq!((ran.code, ran.err.as_str()), (0, ""), "{arguments:?}");
         assert!(ran.json().is_object());
-        fake.asked();
+        node.asked();
     }
 }
 
@@ -76,7 +76,7 @@ fn the_user_decides_how_long_to_wait_and_not_tarpc() {
 
 #[test]
 fn a_wallet_reaches_the_node_whichever_way_it_comes() {
-    let fake = Fake::start(Mood::Willing);
+    let node = Scripted::start(Mood::Willing);
     let path = "m/44'/60'/0'/0/0";
     let phrase =
         |phrase: &str, path: &str| json!(["import_wallet", {"Phrase": {"phrase": phrase, "path": path}}]);
@@ -87,33 +87,33 @@ fn a_wallet_reaches_the_node_whichever_way_it_comes() {
         (&["importwallet", "-", "--index", "7"], "a b", phrase("a b", "m/44'/60'/0'/0/7")),
         (&["importwallet", "-", "--path", "m/1'/2"], "a b", phrase("a b", "m/1'/2")),
     ] {
-        let mut command = fake.cli(&[&["--json"], arguments].concat());
+        let mut command = node.cli(&[&["--json"], arguments].concat());
         let ran = if input.is_empty() { run(&mut command) } else { run_with_input(&mut command, input) };
         assert_eq!((ran.code, ran.err.as_str()), (0, ""), "no warning with --json: {arguments:?}");
         assert_eq!(ran.json(), json!({"address": CHANNEL.to_string()}));
-        assert_eq!(fake.asked(), [asked]);
+        assert_eq!(node.asked(), [asked]);
     }
     let at = |name: &str, content: &str| {
-        let path = fake.directory().join(name);
+        let path = node.directory().join(name);
         std::fs::write(&path, content).unwrap();
         path.to_str().unwrap().to_owned()
     };
     let (key, password) = (at("key.json", "{\"version\":3}\n"), at("password", "pass word \n"));
-    let ran = run(&mut fake.cli(&["importwallet", "--keyfile", &key, "--password-file", &password]));
+    let ran = run(&mut node.cli(&["importwallet", "--keyfile", &key, "--password-file", &password]));
     assert_eq!((ran.code, ran.err.as_str()), (0, ""));
     let source = json!({"Keyfile": {"json": "{\"version\":3}", "password": "pass word "}});
-    assert_eq!(fake.asked(), [json!(["import_wallet", source])]);
+    assert_eq!(node.asked(), [json!(["import_wallet", source])]);
 }
 
 #[test]
 fn a_payment_carries_the_users_id_or_one_of_its_own() {
-    let fake = Fake::start(Mood::Willing);
-    let ran = run(&mut fake.cli(&["--json", "pay", "1.25", "--id", "order-1", "--memo", "-- für Kaffee"]));
+    let node = Scripted::start(Mood::Willing);
+    let ran = run(&mut node.cli(&["--json", "pay", "1.25", "--id", "order-1", "--memo", "-- für Kaffee"]));
     assert_eq!(ran.json()["id"], "order-1");
     let order = json!({"amount": "1.25", "memo": "-- für Kaffee", "id": "order-1"});
-    assert_eq!(fake.asked()[0][1]["payment"], order);
+    assert_eq!(node.asked()[0][1]["payment"], order);
     let mut ids: Vec<_> = (0..2)
-        .map(|_| run(&mut fake.cli(&["--json", "pay", "1"])).json()["id"].as_str().unwrap().to_owned())
+        .map(|_| run(&mut node.cli(&["--json", "pay", "1"])).json()["id"].as_str().unwrap().to_owned())
         .collect();
     assert!(ids.iter().all(|id| id.len() == 32), "{ids:?}");
     ids.dedup();
@@ -156,8 +156,8 @@ fn a_lost_connection_ends_with_6_only_if_something_may_have_changed() {
 #[test]
 fn a_refusal_keeps_its_code_message_and_hint() {
     for code in Code::ALL {
-        let fake = Fake::start(Mood::Refusing(*code));
-        let ran = run(&mut fake.cli(&["--json", "withdraw"]));
+        let node = Scripted::start(Mood::Refusing(*code));
+        let ran = run(&mut node.cli(&["--json", "withdraw"]));
         assert_eq!(ran.code, code.exit_code() as i32, "{code}");
         let error = json!({"code": code.as_str(), "message": "no \u{1b}[31mway", "hint": "try harder"});
         assert_eq!(ran.json(), json!({ "error": error }));
@@ -190,31 +190,31 @@ fn closing_falls_back_only_if_told_to_and_only_if_that_can_help() {
 
 #[test]
 fn an_exported_receipt_can_be_closed_on() {
-    let fake = Fake::start(Mood::Willing);
-    let file = fake.directory().join("receipts.json");
+    let node = Scripted::start(Mood::Willing);
+    let file = node.directory().join("receipts.json");
     let file = file.to_str().unwrap();
-    let ran = run(&mut fake.cli(&["receipts", "--output", file]));
+    let ran = run(&mut node.cli(&["receipts", "--output", file]));
     assert_eq!(ran.code, 0);
     assert!(ran.out.starts_with("receipt 3 of channel 0xcC") || ran.out.contains(file), "{}", ran.out);
-    let again = run(&mut fake.cli(&["receipts", "--output", file]));
+    let again = run(&mut node.cli(&["receipts", "--output", file]));
     assert_eq!(again.code, 1, "nothing is overwritten");
-    let printed = run(&mut fake.cli(&["receipts"])).out;
+    let printed = run(&mut node.cli(&["receipts"])).out;
     assert_eq!(printed, std::fs::read_to_string(file).unwrap());
     assert_eq!(serde_json::from_str::<Value>(&printed).unwrap(), serde_json::to_value(exported()).unwrap());
-    fake.asked();
+    node.asked();
 
-    let ran = run(&mut fake.cli(&["closechannel", "--receipt", file]));
+    let ran = run(&mut node.cli(&["closechannel", "--receipt", file]));
     assert_eq!((ran.code, ran.err.as_str()), (0, ""));
-    let asked = &fake.asked()[0][1];
+    let asked = &node.asked()[0][1];
     assert_eq!(asked["channel"]["channel"], CHANNEL.to_string(), "the file names the channel");
     assert_eq!(asked["mode"]["Receipt"]["even_if_old"], false);
 
-    let bare = fake.directory().join("bare.json");
+    let bare = node.directory().join("bare.json");
     std::fs::write(&bare, serde_json::to_string(&exported().agreed).unwrap()).unwrap();
-    let ran = run(&mut fake.cli(&["closechannel", "--receipt", bare.to_str().unwrap(), "--yes"]));
+    let ran = run(&mut node.cli(&["closechannel", "--receipt", bare.to_str().unwrap(), "--yes"]));
     assert_eq!(ran.code, 0);
     assert!(ran.err.starts_with("warning: if this receipt is not the newest"), "{}", ran.err);
-    let asked = &fake.asked()[0][1];
+    let asked = &node.asked()[0][1];
     assert_eq!(asked["channel"]["channel"], Value::Null);
     let receipt = json!({"receipt": exported().agreed, "even_if_old": true});
     assert_eq!(asked["mode"]["Receipt"], receipt);
@@ -236,8 +236,8 @@ fn watch_prints_one_object_a_line_and_tells_when_the_node_is_gone() {
 
 #[test]
 fn watch_ends_well_on_ctrl_c() {
-    let fake = Fake::start(Mood::Willing);
-    let mut child = fake.cli(&["watch"]).spawn().unwrap();
+    let node = Scripted::start(Mood::Willing);
+    let mut child = node.cli(&["watch"]).spawn().unwrap();
     let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
     let first = lines.next().unwrap().unwrap();
     assert!(first.ends_with("received 1.25 THD from channel 0xCcCCcccc…: coffee"), "{first}");
@@ -248,11 +248,11 @@ fn watch_ends_well_on_ctrl_c() {
 
 #[test]
 fn a_closed_pipe_ends_it_quietly() {
-    let fake = Fake::start(Mood::Willing);
+    let node = Scripted::start(Mood::Willing);
     for arguments in [&["infos"][..], &["watch"], &["pay", "1"], &["completions", "bash"], &["--help"]] {
         let (reader, writer) = std::io::pipe().unwrap();
         drop(reader);
-        let ran = run(fake.cli(arguments).stdout(writer));
+        let ran = run(node.cli(arguments).stdout(writer));
         assert_eq!(ran.code, 0, "{arguments:?}");
         assert!(!ran.err.contains("error") && !ran.err.contains("panicked"), "{arguments:?}: {}", ran.err);
     }
@@ -262,10 +262,10 @@ fn a_closed_pipe_ends_it_quietly() {
 #[cfg(target_os = "linux")]
 #[test]
 fn an_answer_that_can_not_be_written_is_no_refusal() {
-    let fake = Fake::start(Mood::Willing);
+    let node = Scripted::start(Mood::Willing);
     let full = || Stdio::from(std::fs::File::options().write(true).open("/dev/full").unwrap());
-    let ran = run(fake.cli(&["pay", "1"]).stdout(full()));
+    let ran = run(node.cli(&["pay", "1"]).stdout(full()));
     assert_eq!(ran.code, 6);
     assert!(ran.err.contains("hint: it was done all the same"), "{}", ran.err);
-    assert_eq!(run(fake.cli(&["infos"]).stdout(full())).code, 1);
+    assert_eq!(run(node.cli(&["infos"]).stdout(full())).code, 1);
 }

@@ -1,4 +1,4 @@
-//! Runs the real `thunder-cli`: alone, and with a stand-in for thunderd.
+//! Runs the real `thunder-cli`: alone, and with a scripted end of the local socket.
 
 #![expect(clippy::unwrap_used, clippy::expect_used, reason = "a panic is how a test fails")]
 
@@ -6,5 +6,5 @@ mod common;
 #[cfg(unix)]
 mod daemon;
 #[cfg(unix)]
-mod fake;
+mod scripted;
 mod usage;

@@ -208,13 +208,12 @@ impl Finishing {
             Message::Propose(propose) => {
                 effects.send.push(self.books.refuse(propose.nonce, RefuseReason::Stopped))
             }
-            Message::Refuse(refuse) if refuse.nonce == Nonce::FINAL => {
-                if refuse.reason == RefuseReason::NotNow {
-                    effects.send.push(Message::Final(self.own.clone()));
-                } else {
-                    self.waiting.answer(CallKind::Close, &Err(Denied::PeerStopped), effects);
-                    effects.notify.push(Notice::Refused(refuse.reason));
-                }
+            // Not now: the partner syncs when it is ready, and the answer to that carries FINAL.
+            Message::Refuse(refuse)
+                if refuse.nonce == Nonce::FINAL && refuse.reason != RefuseReason::NotNow =>
+            {
+                self.waiting.answer(CallKind::Close, &Err(Denied::PeerStopped), effects);
+                effects.notify.push(Notice::Refused(refuse.reason));
             }
             Message::Refuse(_) | Message::Answer(_) => {}
         }

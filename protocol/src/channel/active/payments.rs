@@ -10,6 +10,9 @@ use super::super::io::{
 };
 use super::{Active, REPEAT_AFTER};
 
+/// How many may wait for one payment.
+const MAX_CALLERS: usize = 64;
+
 impl Active {
     pub(super) fn pay(
         &mut self,
@@ -21,6 +24,9 @@ impl Active {
         if let Some(pending) = self.find_pending(&payment.id) {
             if pending.payment.amount != payment.amount {
                 return Err(Denied::IdInUse { amount: pending.payment.amount });
+            }
+            if pending.callers.len() >= MAX_CALLERS {
+                return Err(Denied::QueueFull);
             }
             pending.callers.push(caller);
             return Ok(());

@@ -1,4 +1,6 @@
-//! A stand-in for thunderd: answers as told, and remembers what it was asked.
+//! The node's end of the local socket, following a script: it answers, stays silent, hangs up or refuses as told,
+//! which a healthy thunderd can't be made to do, and remembers what it was asked. Every command against the real
+//! thunderd is in deploy/tests/e2e.
 
 use std::os::unix::fs::DirBuilderExt;
 use std::path::Path;
@@ -23,7 +25,7 @@ use crate::common::{PORT, thunder_cli};
 pub(crate) const CHANNEL: Account = Account(Address::repeat_byte(0xcc));
 const TX: B256 = B256::repeat_byte(0xee);
 
-/// What the fake does when it is asked for something that changes something.
+/// What it does when it is asked for something that changes something.
 #[derive(Clone, Copy, PartialEq)]
 pub(crate) enum Mood {
     /// Does it.
@@ -40,13 +42,13 @@ pub(crate) enum Mood {
     Stuck(Code, Code),
 }
 
-/// The fake and its directory.
-pub(crate) struct Fake {
+/// The scripted end and its directory.
+pub(crate) struct Scripted {
     directory: tempfile::TempDir,
     asked: Arc<Mutex<Vec<Value>>>,
 }
 
-impl Fake {
+impl Scripted {
     /// Starts it; it ends with the test's process.
     pub(crate) fn start(mood: Mood) -> Self {
         let directory = tempfile::tempdir().unwrap();
@@ -67,7 +69,7 @@ impl Fake {
         self.directory.path()
     }
 
-    /// thunder-cli, for this fake.
+    /// thunder-cli, for it.
     pub(crate) fn cli(&self, arguments: &[&str]) -> Command {
         thunder_cli(self.directory(), arguments)
     }
