@@ -82,7 +82,10 @@ fn apply(terms: &Terms, status: OnChain, log: &Log) -> Result<Option<OnChain>, C
             Some(if is_full { OnChain::Active { paid_in } } else { OnChain::Empty { paid_in } })
         }
         PaymentChannelEvents::ClosingFilter(event) => {
-            Some(OnChain::Closing(decode_closing(terms, &event, log)?))
+            let OnChain::Active { paid_in } = status else {
+                return Err(ChainError::Nonsense("a closing of a channel that was not ACTIVE".into()));
+            };
+            Some(OnChain::Closing(decode_closing(terms, paid_in, &event, log)?))
         }
         PaymentChannelEvents::CancelledFilter(event) => {
             Some(ended(EndKind::Cancelled, balances(event.refund_a, event.refund_b)?))
@@ -105,13 +108,19 @@ fn apply(terms: &Terms, status: OnChain, log: &Log) -> Result<Option<OnChain>, C
     })
 }
 
-fn decode_closing(terms: &Terms, event: &ClosingFilter, log: &Log) -> Result<Closing, ChainError> {
+fn decode_closing(
+    terms: &Terms,
+    paid_in: Balances,
+    event: &ClosingFilter,
+    log: &Log,
+) -> Result<Closing, ChainError> {
     Ok(Closing {
         closer: role(terms, from_ethers(event.closer))?,
         nonce: nonce(event.nonce)?,
         balances: balances(event.balance_a, event.balance_b)?,
         base_nonce: nonce(event.base_nonce)?,
         by_proposal: event.by_proposal,
+        paid_in,
         block: log.block_number.unwrap_or_default().as_u64(),
         tx: hash_from_ethers(log.transaction_hash.unwrap_or_default()),
     })

@@ -81,6 +81,8 @@ pub struct Closing {
     pub base_nonce: Nonce,
     /// Whether the closer closed on its own proposal.
     pub by_proposal: bool,
+    /// What each party had paid in: receipt 0.
+    pub paid_in: Balances,
     /// The block of the closing.
     pub block: u64,
     /// Its transaction.

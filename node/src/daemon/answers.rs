@@ -138,7 +138,7 @@ fn paid_out(channel: Address, done: &Done, by_other: bool) -> Answer<PaidOut> {
     Ok(PaidOut { channel: channel.into(), tx: *tx, received: *received, by_other })
 }
 
-fn refuse(caller: Caller, error: ApiError) {
+pub(super) fn refuse(caller: Caller, error: ApiError) {
     match caller {
         Caller::Paid(reply) => drop(reply.send(Err(error))),
         Caller::OneOf(index, many) => many.borrow_mut().put(index, Err(error)),
@@ -178,6 +178,10 @@ fn explain(denied: &Denied) -> ApiError {
         Denied::Undecided => {
             (Code::PaymentUndecided, "history shows whether the payment is in once the channel is CLOSED")
         }
+        Denied::Unanswered => (
+            Code::PaymentUndecided,
+            "connect with the other node, or wait until it is back, and repeat it with the same --id; history shows it",
+        ),
         Denied::Closing => (Code::ChannelClosing, "nothing was paid; see infos"),
         Denied::Lost => (
             Code::DataLost,

@@ -4,14 +4,14 @@ use serde::{Deserialize, Serialize};
 
 use crate::onchain::{self, CallKind, ChainView, ClosePlan, End, EndKind, OnChain};
 use crate::wire::{Message, Refuse, RefuseReason, Sync};
-use crate::{Amount, Balances, Nonce};
+use crate::{Amount, Balances, Nonce, PaymentId};
 
 use super::books::{Books, Proposal};
 use super::closing::{Closing, closed_by};
 use super::io::{ChainInput, ClosedBy, Command, CommandId, Context, Denied, Done, Effects, Input, PeerInput};
 use super::opening::Opening;
 use super::setup::Setup;
-use super::{Channel, WaitList};
+use super::{Channel, WaitList, record};
 
 /// A channel at its end. Until the end is deep in the chain a reorganisation can take it back.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -24,6 +24,10 @@ pub struct Closed {
     pub view: ChainView,
     /// How this side was closing, if it was.
     pub plan: Option<ClosePlan>,
+    /// Whether this side has lost data.
+    pub lost: bool,
+    /// Whether the closer's last proposal was taken into the history (rule 12).
+    pub(super) recorded: bool,
 }
 
 /// How a channel ended.
@@ -41,36 +45,53 @@ pub enum Outcome {
 }
 
 impl Closed {
-    pub(super) const fn abandoned(setup: Setup, view: ChainView) -> Self {
-        Self { setup, books: None, view, plan: None }
+    pub(super) const fn new(setup: Setup, books: Option<Books>, view: ChainView) -> Self {
+        Self { setup, books, view, plan: None, lost: false, recorded: false }
     }
 
-    /// The chain shows the end.
-    pub(super) fn seen(
-        setup: Setup,
-        books: Option<Books>,
-        waiting: WaitList,
-        view: ChainView,
-        effects: &mut Effects,
-    ) -> Box<Self> {
-        Self::seen_with_plan(setup, books, None, waiting, view, effects)
-    }
-
-    pub(super) fn seen_with_plan(
-        setup: Setup,
-        books: Option<Books>,
-        plan: Option<ClosePlan>,
-        mut waiting: WaitList,
-        view: ChainView,
-        effects: &mut Effects,
-    ) -> Box<Self> {
+    /// The chain shows the end: whoever waited for it is told.
+    pub(super) fn seen(self, mut waiting: WaitList, effects: &mut Effects) -> Box<Self> {
         effects.persist();
-        let state = Box::new(Self { setup, books, view, plan });
         for kind in [CallKind::Close, CallKind::Challenge, CallKind::Withdraw, CallKind::Cancel] {
-            waiting.answer(kind, &state.done(kind), effects);
+            waiting.answer(kind, &self.done(kind), effects);
         }
         waiting.answer_all(&Err(Denied::WrongState("CLOSED")), effects);
-        state
+        self.ask_for_record(effects);
+        Box::new(self)
+    }
+
+    /// The closing by the partner's proposal whose payments are not in the history yet.
+    fn unrecorded(&self) -> Option<onchain::Closing> {
+        match self.outcome() {
+            Outcome::Ended { closing: Some(closing), end: End { kind: EndKind::Withdrawn, .. } }
+                if !self.recorded && record::is_wanted(&self.setup, &closing) =>
+            {
+                Some(closing)
+            }
+            Outcome::Ended { .. } | Outcome::Abandoned => None,
+        }
+    }
+
+    /// Whether the partner still has to show what it closed on (rule 12).
+    pub(super) fn wants_record(&self) -> bool {
+        self.books.is_some() && self.unrecorded().is_some()
+    }
+
+    fn ask_for_record(&self, effects: &mut Effects) {
+        if let Some(books) = self.books.as_ref().filter(|_| self.wants_record()) {
+            effects.send.push(Message::Sync(self.sync(books, true).into()));
+        }
+    }
+
+    fn sync(&self, books: &Books, wants_reply: bool) -> Sync {
+        Sync {
+            agreed: books.agreed,
+            proposal: books.proposal.as_ref().map(Proposal::message),
+            finish: None,
+            closing: true,
+            lost: self.lost,
+            wants_reply,
+        }
     }
 
     /// How it ended.
@@ -142,16 +163,19 @@ impl Closed {
     }
 
     pub(super) fn apply(
-        self: Box<Self>,
+        mut self: Box<Self>,
         input: Input,
         context: &Context<'_>,
         effects: &mut Effects,
     ) -> Channel {
         match input {
             Input::Command(caller, command) => self.command(caller, command, effects),
-            Input::Peer(PeerInput::Message { message, .. }) => self.message(&message, effects),
+            Input::Peer(PeerInput::Message { message, repeated }) => {
+                self.message(&message, &repeated, context, effects);
+            }
+            Input::Peer(PeerInput::Connected { .. }) => self.ask_for_record(effects),
             Input::Chain(ChainInput::View(view)) => return self.chain_view(view, context, effects),
-            Input::Peer(PeerInput::Connected { .. } | PeerInput::Disconnected)
+            Input::Peer(PeerInput::Disconnected)
             | Input::Chain(ChainInput::Block | ChainInput::CallFailed { .. } | ChainInput::Invalid(_))
             | Input::Tick
             | Input::Resume => {}
@@ -173,25 +197,30 @@ impl Closed {
         effects.reply.push((caller, outcome));
     }
 
-    fn message(&self, message: &Message, effects: &mut Effects) {
+    fn message(
+        &mut self,
+        message: &Message,
+        repeated: &[PaymentId],
+        context: &Context<'_>,
+        effects: &mut Effects,
+    ) {
         let agreed_nonce = self.books.as_ref().map_or(Nonce::ZERO, |books| books.agreed.nonce());
         let refuse = |nonce| Message::Refuse(Refuse { nonce, reason: RefuseReason::Stopped, agreed_nonce });
-        match (message, &self.books) {
-            (Message::Sync(sync), Some(books)) if sync.wants_reply => {
-                let proposal = books.proposal.as_ref().map(Proposal::message);
-                let sync = Sync {
-                    agreed: books.agreed,
-                    proposal,
-                    finish: None,
-                    closing: true,
-                    lost: false,
-                    wants_reply: false,
-                };
-                effects.send.push(Message::Sync(sync.into()));
+        match message {
+            Message::Sync(sync) => {
+                if let (Some(books), Some(closing), Some(propose)) =
+                    (&self.books, self.unrecorded(), &sync.proposal)
+                {
+                    self.recorded =
+                        record::record(&self.setup, books, &closing, propose, repeated, context, effects);
+                }
+                if let Some(books) = self.books.as_ref().filter(|_| sync.wants_reply) {
+                    effects.send.push(Message::Sync(self.sync(books, false).into()));
+                }
             }
-            (Message::Propose(propose), _) => effects.send.push(refuse(propose.nonce)),
-            (Message::Final(_), _) => effects.send.push(refuse(Nonce::FINAL)),
-            (Message::Sync(_) | Message::Answer(_) | Message::Refuse(_), _) => {}
+            Message::Propose(propose) => effects.send.push(refuse(propose.nonce)),
+            Message::Final(_) => effects.send.push(refuse(Nonce::FINAL)),
+            Message::Answer(_) | Message::Refuse(_) => {}
         }
     }
 
@@ -204,24 +233,23 @@ impl Closed {
         if view.newest != self.view.newest || view.status != self.view.status {
             effects.persist();
         }
+        let was_closed = matches!(self.view.status, OnChain::Closed { .. });
         match (view.status, self.books.take()) {
+            (OnChain::Missing, Some(books)) if was_closed => {
+                self.view = view;
+                Channel::Closing(Closing::reopened(*self, books))
+            }
             (OnChain::Closed { .. } | OnChain::Missing, books) => {
-                let keeps_end =
-                    matches!((view.status, self.view.status), (OnChain::Missing, OnChain::Closed { .. }));
-                if keeps_end && let Some(books) = books {
-                    return Channel::Closing(Closing::reopened(self.setup, books, self.plan, view));
-                }
-                Channel::Closed(Box::new(Self { setup: self.setup, books, view, plan: self.plan }))
+                (self.books, self.view) = (books, view);
+                Channel::Closed(self)
             }
             // The chain took the end back, or an opening that had failed is there after all.
-            (_, Some(books)) => {
-                Closing::reopened(self.setup, books, self.plan, self.view).chain_view(view, context, effects)
+            (_, Some(books)) => Closing::reopened(*self, books).chain_view(view, context, effects),
+            (_, None) => {
+                let mut opening = Opening::as_partner(self.setup.into());
+                opening.lost = self.lost;
+                Box::new(opening).apply(Input::Chain(ChainInput::View(view)), context, effects)
             }
-            (_, None) => Box::new(Opening::as_partner(self.setup.into())).apply(
-                Input::Chain(ChainInput::View(view)),
-                context,
-                effects,
-            ),
         }
     }
 }

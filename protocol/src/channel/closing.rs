@@ -4,17 +4,17 @@ use serde::{Deserialize, Serialize};
 
 use crate::onchain::{self, Call, CallKind, ChainView, ClosePlan, Evidence, OnChain};
 use crate::wire::{Message, Propose, RefuseReason, Sync};
-use crate::{Agreed, Nonce, Receipt, Signatures};
+use crate::{Agreed, Balances, Nonce, Signatures};
 
 use super::books::{Books, Proposal};
 use super::closed::Closed;
 use super::io::{
-    ChainInput, CloseMode, ClosedBy, Command, CommandId, Context, Denied, Direction, Done, Effects, Input,
-    Notice, PaymentWrite, PeerInput,
+    ChainInput, CloseMode, ClosedBy, Command, CommandId, Context, Denied, Done, Effects, Input, Notice,
+    PeerInput,
 };
 use super::setup::Setup;
-use super::update::{Claim, check_proposal, judge_claim};
-use super::{Channel, WaitList, replace_view};
+use super::update::{Claim, judge_claim};
+use super::{Channel, WaitList, record, replace_view};
 
 /// A channel on its way to CLOSED.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -30,9 +30,12 @@ pub struct Closing {
     /// Whether this side has lost data.
     pub lost: bool,
     /// Whether the closer's last proposal was taken into the history (rule 12).
-    recorded: bool,
+    pub(super) recorded: bool,
     #[serde(skip)]
     waiting: WaitList,
+    /// Whether the user asked for the challenge, which this side does not make by itself then.
+    #[serde(skip)]
+    told_to_challenge: bool,
 }
 
 impl Closing {
@@ -60,9 +63,41 @@ impl Closing {
     ) -> Channel {
         effects.persist();
         effects.submit.push(Call::Close(plan));
-        let state = Self { setup, books, view, plan: Some(plan), lost: false, recorded: false, waiting };
+        let mut state = Self::new(setup, books, view, Some(plan));
+        state.waiting = waiting;
         effects.send.push(Message::Sync(state.sync(false).into()));
         Channel::Closing(Box::new(state))
+    }
+
+    /// The chain took back what somebody had paid in: what is still there comes back.
+    pub(super) fn cancel(
+        setup: Setup,
+        books: Books,
+        view: ChainView,
+        lost: bool,
+        caller: CommandId,
+        effects: &mut Effects,
+    ) -> Channel {
+        effects.persist();
+        effects.submit.push(Call::Cancel);
+        let mut state = Self::new(setup, books, view, None);
+        state.lost = lost;
+        state.waiting.push(caller, CallKind::Cancel);
+        effects.send.push(Message::Sync(state.sync(false).into()));
+        Channel::Closing(Box::new(state))
+    }
+
+    fn new(setup: Setup, books: Books, view: ChainView, plan: Option<ClosePlan>) -> Self {
+        Self {
+            setup,
+            books,
+            view,
+            plan,
+            lost: false,
+            recorded: false,
+            waiting: WaitList::default(),
+            told_to_challenge: false,
+        }
     }
 
     /// The chain shows a closing.
@@ -74,9 +109,7 @@ impl Closing {
         effects: &mut Effects,
     ) -> Channel {
         effects.persist();
-        let waiting = WaitList::default();
-        let state = Box::new(Self { setup, books, view, plan: None, lost: false, recorded: false, waiting });
-        state.chain_view(view, context, effects)
+        Box::new(Self::new(setup, books, view, None)).chain_view(view, context, effects)
     }
 
     /// The closing on the chain.
@@ -111,8 +144,18 @@ impl Closing {
     }
 
     pub(super) fn next_block(&self, context: &Context<'_>) -> Option<u64> {
-        let at = self.seen()?.withdrawable_at().saturating_sub(1);
-        (self.head(context) < at).then_some(at)
+        let (head, last) = (self.head(context), self.seen()?.withdrawable_at().saturating_sub(1));
+        if head >= last {
+            return None;
+        }
+        Some(if self.challenges(context) { head.saturating_add(1) } else { last })
+    }
+
+    /// Whether a challenge is due that this side is to make: it is asked for again with each block
+    /// until it is mined, whatever became of it.
+    fn challenges(&self, context: &Context<'_>) -> bool {
+        let wanted = context.auto_challenge || self.told_to_challenge;
+        wanted && self.challenge_evidence().is_some() && self.in_challenge_period(context)
     }
 
     pub(super) fn apply(
@@ -133,9 +176,14 @@ impl Closing {
             }
             Input::Chain(ChainInput::View(view)) => return self.chain_view(view, context, effects),
             Input::Chain(ChainInput::CallFailed { kind, reason }) => {
+                if kind == CallKind::Challenge && self.challenges(context) {
+                    effects.notify.push(Notice::AtRisk(
+                        "the challenge of the other side's closing failed; it is tried again with the next block",
+                    ));
+                }
                 self.waiting.answer(kind, &Err(Denied::CallFailed { kind, reason }), effects);
             }
-            Input::Chain(ChainInput::Block) => effects.notify.push(Notice::State("withdrawable")),
+            Input::Chain(ChainInput::Block) => self.block(context, effects),
             Input::Resume => self.resume(context, effects),
             Input::Peer(PeerInput::Disconnected) | Input::Chain(ChainInput::Invalid(_)) | Input::Tick => {}
         }
@@ -148,6 +196,14 @@ impl Closing {
             (None, Some(plan)) => effects.submit.push(Call::Close(plan)),
             (Some(_), _) => self.challenge_if_due(context, effects),
             (None, None) => {}
+        }
+    }
+
+    fn block(&self, context: &Context<'_>, effects: &mut Effects) {
+        if self.challenges(context) {
+            effects.submit.extend(self.challenge_evidence().map(Call::Challenge));
+        } else if self.seen().is_some() && !self.in_challenge_period(context) {
+            effects.notify.push(Notice::State("withdrawable"));
         }
     }
 
@@ -167,13 +223,15 @@ impl Closing {
     fn command(&mut self, caller: CommandId, command: Command, context: &Context<'_>, effects: &mut Effects) {
         let result = match command {
             Command::Pay { payment, known } => {
-                let outcome = known.map_or(Err(Denied::Closing), |known| self.known_outcome(known, &payment));
+                let outcome =
+                    known.map_or(Err(Denied::Closing), |known| self.books.outcome_of(&known, &payment));
                 effects.reply.push((caller, outcome));
                 return;
             }
-            Command::Close(mode) => self.close(&mode),
+            Command::Close(mode) => self.close(&mode, effects),
             Command::Challenge => self.challenge(context),
             Command::Withdraw => self.withdraw(context),
+            Command::Cancel if matches!(self.view.status, OnChain::Empty { .. }) => Ok(Call::Cancel),
             Command::Fund { .. } | Command::Cancel => Err(Denied::WrongState("closing")),
         };
         match result {
@@ -185,22 +243,9 @@ impl Closing {
         }
     }
 
-    fn known_outcome(
-        &self,
-        known: super::io::KnownPayment,
-        payment: &crate::Payment,
-    ) -> Result<Done, Denied> {
-        let pending = self.books.proposal.as_ref().is_some_and(|own| known.nonce == Some(own.nonce));
-        if pending && known.amount == payment.amount {
-            Err(Denied::Undecided)
-        } else {
-            known.outcome(payment)
-        }
-    }
-
     /// A closing that was begun and never mined can be asked for again, on the same plan: by then
     /// the first transaction may be anywhere.
-    fn close(&self, mode: &CloseMode) -> Result<Call, Denied> {
+    fn close(&mut self, mode: &CloseMode, effects: &mut Effects) -> Result<Call, Denied> {
         if self.seen().is_some() {
             return Err(Denied::WrongState("CLOSING already"));
         }
@@ -209,12 +254,15 @@ impl Closing {
             (CloseMode::Alone | CloseMode::Cooperative, Some(plan)) => Ok(Call::Close(plan)),
             (CloseMode::Alone | CloseMode::Cooperative, None) if self.lost => Err(Denied::Lost),
             (CloseMode::Alone | CloseMode::Cooperative, None) => {
-                Ok(Call::Close(self.books.close_plan(self.setup.role())))
+                let plan = self.books.close_plan(self.setup.role());
+                self.plan = Some(plan);
+                effects.persist();
+                Ok(Call::Close(plan))
             }
         }
     }
 
-    fn challenge(&self, context: &Context<'_>) -> Result<Call, Denied> {
+    fn challenge(&mut self, context: &Context<'_>) -> Result<Call, Denied> {
         let Some(closing) = self.seen() else {
             return Err(Denied::NothingToChallenge("no closing of the other side is on the chain"));
         };
@@ -227,6 +275,7 @@ impl Closing {
         if !self.in_challenge_period(context) {
             return Err(Denied::NothingToChallenge("the challenge period is over"));
         }
+        self.told_to_challenge = true;
         Ok(Call::Challenge(evidence))
     }
 
@@ -310,24 +359,25 @@ impl Closing {
                 effects.persist();
                 self.challenge_if_due(context, effects);
             }
-            Ok(Claim::LostData) if !self.lost => {
-                self.lost = true;
-                self.books.agreed = *claim;
-                self.books.proposal = None;
-                effects.persist();
-                effects.notify.push(Notice::AtRisk(
-                    "data was lost: the other side has a newer receipt with our signature",
-                ));
-                self.challenge_if_due(context, effects);
-            }
             Ok(Claim::LostData) => {
                 self.books.agreed = *claim;
                 self.books.proposal = None;
-                effects.persist();
+                self.lose("data was lost: the other side has a newer receipt with our signature", effects);
+                self.challenge_if_due(context, effects);
             }
             Ok(Claim::Known | Claim::OtherPaidIn) => {}
             Err(why) => effects.misbehaviour = Some(why),
         }
+    }
+
+    /// Data was lost, which proves that the plan is on an old receipt. A FINAL one can't be.
+    fn lose(&mut self, why: &'static str, effects: &mut Effects) {
+        if !self.lost {
+            effects.notify.push(Notice::AtRisk(why));
+        }
+        self.lost = true;
+        self.plan.take_if(|plan| !matches!(plan, ClosePlan::Final { .. }));
+        effects.persist();
     }
 
     /// Rule 12: the closer's last proposal is accepted for the record, not signed, when the chain
@@ -339,36 +389,13 @@ impl Closing {
         context: &Context<'_>,
         effects: &mut Effects,
     ) -> bool {
-        let partner = self.setup.role().other();
-        let Some(closing) = self.seen().filter(|closing| closing.by_proposal && closing.closer == partner)
-        else {
-            return false;
-        };
-        let receipt = Receipt { nonce: propose.nonce, balances: propose.balances };
-        if receipt != (Receipt { nonce: closing.nonce, balances: closing.balances }) {
-            return false;
-        }
-        let base = [Some(self.books.agreed.receipt), self.books.proposal.as_ref().map(Proposal::receipt)]
-            .into_iter()
-            .flatten()
-            .find(|base| base.nonce == propose.base_nonce && base.nonce == closing.base_nonce);
-        let Some(base) = base else { return false };
-        if self.recorded {
+        let Some(closing) = self.seen() else { return false };
+        if self.recorded && record::is_wanted(&self.setup, closing) && propose.nonce == closing.nonce {
             return true;
         }
-        if check_proposal(&self.setup, &base, propose, partner, repeated, context.crypto).is_err() {
-            return false;
-        }
-        self.recorded = true;
-        for payment in &propose.payments {
-            effects.write(PaymentWrite::Insert {
-                direction: Direction::In,
-                payment: payment.clone(),
-                nonce: propose.nonce,
-                time: context.now,
-            });
-        }
-        true
+        let recorded = record::record(&self.setup, &self.books, closing, propose, repeated, context, effects);
+        self.recorded |= recorded;
+        recorded
     }
 
     // ---- the chain ----------------------------------------------------------------------------
@@ -381,11 +408,11 @@ impl Closing {
     ) -> Channel {
         replace_view(&mut self.view, view, effects);
         match view.status {
-            OnChain::Missing | OnChain::Empty { .. } | OnChain::Active { .. } => {
-                // A reorganisation took the closing back, or brought the channel back.
-                if let (Some(plan), OnChain::Active { .. }) = (self.plan, view.status) {
-                    effects.submit.push(Call::Close(plan));
-                }
+            OnChain::Missing | OnChain::Empty { .. } => Channel::Closing(self),
+            // A reorganisation took the closing back, or brought the channel back.
+            OnChain::Active { paid_in } => {
+                self.pay_in_again(paid_in, effects);
+                effects.submit.extend(self.plan.map(Call::Close));
                 Channel::Closing(self)
             }
             OnChain::Closing(closing) => {
@@ -393,10 +420,22 @@ impl Closing {
                 Channel::Closing(self)
             }
             OnChain::Closed { .. } => {
-                let Self { setup, books, plan, waiting, .. } = *self;
-                Channel::Closed(Closed::seen_with_plan(setup, Some(books), plan, waiting, view, effects))
+                let Self { setup, books, plan, lost, recorded, waiting, .. } = *self;
+                let closed = Closed { setup, books: Some(books), view, plan, lost, recorded };
+                Channel::Closed(closed.seen(waiting, effects))
             }
         }
+    }
+
+    /// Receipt 0 is what the chain says: a reorganisation can have changed it.
+    fn pay_in_again(&mut self, paid_in: Balances, effects: &mut Effects) {
+        if !self.books.take_paid_in(paid_in) {
+            return;
+        }
+        if matches!(self.plan, Some(ClosePlan::Receipt(Evidence { signature: None, .. }))) {
+            self.plan = Some(self.books.close_plan(self.setup.role()));
+        }
+        effects.persist();
     }
 
     fn closing_seen(&mut self, closing: &onchain::Closing, context: &Context<'_>, effects: &mut Effects) {
@@ -412,32 +451,20 @@ impl Closing {
         let own = self.books.proposal.as_ref().map(|own| own.nonce);
         let newest = own.unwrap_or(Nonce::ZERO).max(self.books.agreed.nonce());
         let unknown = closing.nonce > newest && !(closing.by_proposal && closing.base_nonce <= newest);
-        if unknown && !self.lost {
-            self.lost = true;
-            effects.persist();
-            effects.notify.push(Notice::AtRisk(
-                "data was lost: the channel closes on a receipt that this node does not know",
-            ));
+        if unknown {
+            self.lose("data was lost: the channel closes on a receipt that this node does not know", effects);
+        }
+        if record::is_wanted(&self.setup, closing) && !self.recorded {
+            // The proposal may have come before the chain showed the closing.
+            effects.send.push(Message::Sync(self.sync(true).into()));
         }
         self.challenge_if_due(context, effects);
     }
 
     /// Starts from CLOSED again, because the chain took that back.
-    pub(super) fn reopened(
-        setup: Setup,
-        books: Books,
-        plan: Option<ClosePlan>,
-        view: ChainView,
-    ) -> Box<Self> {
-        Box::new(Self {
-            setup,
-            books,
-            view,
-            plan,
-            lost: false,
-            recorded: false,
-            waiting: WaitList::default(),
-        })
+    pub(super) fn reopened(closed: Closed, books: Books) -> Box<Self> {
+        let Closed { setup, books: _, view, plan, lost, recorded } = closed;
+        Box::new(Self { lost, recorded, ..Self::new(setup, books, view, plan) })
     }
 }
 

@@ -7,12 +7,12 @@ use crate::onchain::{CallKind, ChainView, ClosePlan, OnChain};
 use crate::wire::{Final, Message, RefuseReason, Sync};
 use crate::{Nonce, Role};
 
-use super::active::Active;
+use super::active::{Active, REPEAT_AFTER};
 use super::books::Books;
 use super::closed::Closed;
 use super::closing::Closing;
 use super::io::{
-    ChainInput, CloseMode, Command, CommandId, Context, Denied, Effects, Input, Notice, PeerInput,
+    ChainInput, CloseMode, Command, CommandId, Context, Denied, Effects, Input, Millis, Notice, PeerInput,
 };
 use super::lost::Lost;
 use super::setup::Setup;
@@ -40,6 +40,9 @@ pub struct Finishing {
     post_at: Option<u64>,
     #[serde(skip)]
     online: bool,
+    /// When the own FINAL is sent again.
+    #[serde(skip)]
+    repeat_at: Option<Millis>,
     #[serde(skip)]
     waiting: WaitList,
 }
@@ -73,6 +76,7 @@ impl Finishing {
             theirs: None,
             post_at: None,
             online: true,
+            repeat_at: Some(context.now.saturating_add(REPEAT_AFTER)),
             waiting,
         }))
     }
@@ -95,13 +99,29 @@ impl Finishing {
         let post_at = Some(if posts_first { head } else { head.saturating_add(POST_WITHIN) });
         let mut waiting = WaitList::default();
         caller.into_iter().for_each(|caller| waiting.push(caller, CallKind::Close));
-        let state =
-            Box::new(Self { setup, books, view, own, theirs: Some(theirs), post_at, online: true, waiting });
+        let (theirs, online, repeat_at) = (Some(theirs), true, None);
+        let state = Box::new(Self { setup, books, view, own, theirs, post_at, online, repeat_at, waiting });
         state.post_if_due(context, effects)
     }
 
     pub(super) fn into_lost(self) -> Lost {
         Lost::from_books(self.setup, self.books, self.view).with_final(self.own)
+    }
+
+    pub(super) const fn next_tick(&self) -> Option<Millis> {
+        self.repeat_at
+    }
+
+    /// Says again that this is the end, until the partner says so too.
+    fn tick(&mut self, context: &Context<'_>, effects: &mut Effects) {
+        if self.repeat_at.is_none_or(|due| due > context.now) {
+            return;
+        }
+        self.repeat_at = None;
+        if self.online && self.theirs.is_none() {
+            effects.send.push(Message::Final(self.own.clone()));
+            self.repeat_at = Some(context.now.saturating_add(REPEAT_AFTER));
+        }
     }
 
     pub(super) const fn next_block(&self) -> Option<u64> {
@@ -133,6 +153,7 @@ impl Finishing {
             Input::Command(caller, command) => self.command(caller, command, effects),
             Input::Peer(PeerInput::Connected { initiator }) => {
                 self.online = true;
+                self.repeat_at = Some(context.now.saturating_add(REPEAT_AFTER));
                 if initiator {
                     effects.send.push(Message::Sync(self.sync(true).into()));
                 }
@@ -140,6 +161,7 @@ impl Finishing {
             }
             Input::Peer(PeerInput::Disconnected) => {
                 self.online = false;
+                self.repeat_at = None;
                 self.waiting.answer_all(&Err(Denied::PeerOffline), effects);
                 Channel::Finishing(self)
             }
@@ -150,7 +172,11 @@ impl Finishing {
                 self.waiting.answer(kind, &Err(Denied::CallFailed { kind, reason }), effects);
                 Channel::Finishing(self)
             }
-            Input::Chain(ChainInput::Invalid(_)) | Input::Tick => Channel::Finishing(self),
+            Input::Tick => {
+                self.tick(context, effects);
+                Channel::Finishing(self)
+            }
+            Input::Chain(ChainInput::Invalid(_)) => Channel::Finishing(self),
         }
     }
 
@@ -174,6 +200,10 @@ impl Finishing {
                 let outcome = known.map_or(Err(Denied::Closing), |known| known.outcome(&payment));
                 effects.reply.push((caller, outcome));
                 return Channel::Finishing(self);
+            }
+            Command::Cancel if matches!(self.view.status, OnChain::Empty { .. }) => {
+                let Self { setup, books, view, .. } = *self;
+                return Closing::cancel(setup, books, view, false, caller, effects);
             }
             Command::Close(CloseMode::On(_)) => Denied::BadReceipt,
             Command::Challenge => Denied::NothingToChallenge("the channel is not closing"),
@@ -208,7 +238,7 @@ impl Finishing {
             Message::Propose(propose) => {
                 effects.send.push(self.books.refuse(propose.nonce, RefuseReason::Stopped))
             }
-            // Not now: the partner syncs when it is ready, and the answer to that carries FINAL.
+            // Not now: it is repeated after a while.
             Message::Refuse(refuse)
                 if refuse.nonce == Nonce::FINAL && refuse.reason != RefuseReason::NotNow =>
             {
@@ -266,14 +296,21 @@ impl Finishing {
     ) -> Channel {
         replace_view(&mut self.view, view, effects);
         match view.status {
-            OnChain::Missing | OnChain::Empty { .. } | OnChain::Active { .. } => Channel::Finishing(self),
+            OnChain::Active { paid_in } => {
+                if self.books.take_paid_in(paid_in) {
+                    effects.persist();
+                }
+                Channel::Finishing(self)
+            }
+            OnChain::Missing | OnChain::Empty { .. } => Channel::Finishing(self),
             OnChain::Closing(_) => {
                 let denied = Err(Denied::WrongState("CLOSING: the other side closed alone"));
                 self.waiting.answer_all(&denied, effects);
                 Closing::seen_from(self.setup, self.books, view, context, effects)
             }
             OnChain::Closed { .. } => {
-                Channel::Closed(Closed::seen(self.setup, Some(self.books), self.waiting, view, effects))
+                let closed = Closed::new(self.setup, Some(self.books), view);
+                Channel::Closed(closed.seen(self.waiting, effects))
             }
         }
     }

@@ -123,6 +123,7 @@ pub enum PeerInput {
 
 /// The chain.
 #[derive(Debug, Clone)]
+#[expect(clippy::large_enum_variant, reason = "it is made for one call, and views are what mostly comes")]
 pub enum ChainInput {
     /// What the chain now says.
     View(ChainView),
@@ -336,6 +337,9 @@ pub enum Denied {
         "the channel is closing, and the payment had not been answered; the chain decides whether it is in"
     )]
     Undecided,
+    /// The payment is proposed, and the partner, who would answer it, is not connected.
+    #[error("the payment was sent and the other side, which has not answered it, is not connected")]
+    Unanswered,
     /// The channel is closing; the payment was not proposed and is out.
     #[error("the channel is closing; nothing was paid")]
     Closing,

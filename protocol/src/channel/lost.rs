@@ -48,10 +48,14 @@ impl Lost {
         effects: &mut Effects,
     ) -> Channel {
         match input {
+            Input::Command(caller, Command::Cancel) if matches!(self.view.status, OnChain::Empty { .. }) => {
+                let Self { setup, books, view, .. } = *self;
+                return Closing::cancel(setup, books, view, true, caller, effects);
+            }
             Input::Command(caller, command) => self.command(caller, &command, effects),
             Input::Peer(PeerInput::Connected { initiator }) => {
                 if initiator {
-                    effects.send.push(Message::Sync(self.sync(true).into()));
+                    self.send_sync(effects);
                 }
             }
             Input::Peer(PeerInput::Message { message, .. }) => {
@@ -71,7 +75,7 @@ impl Lost {
 
     fn command(&mut self, caller: CommandId, command: &Command, effects: &mut Effects) {
         let outcome = match command {
-            Command::Pay { payment, known: Some(known) } => known.outcome(payment),
+            Command::Pay { payment, known: Some(known) } => self.books.outcome_of(known, payment),
             Command::Challenge => Err(Denied::NothingToChallenge("the channel is not closing")),
             Command::Pay { known: None, .. }
             | Command::Close(_)
@@ -80,6 +84,11 @@ impl Lost {
             | Command::Withdraw => Err(Denied::Lost),
         };
         effects.reply.push((caller, outcome));
+    }
+
+    /// Shows the partner where this side stands, and asks where it stands.
+    pub(super) fn send_sync(&self, effects: &mut Effects) {
+        effects.send.push(Message::Sync(self.sync(true).into()));
     }
 
     fn sync(&self, wants_reply: bool) -> Sync {
@@ -203,13 +212,20 @@ impl Lost {
     ) -> Channel {
         replace_view(&mut self.view, view, effects);
         match view.status {
-            OnChain::Missing | OnChain::Empty { .. } | OnChain::Active { .. } => Channel::Lost(self),
+            OnChain::Active { paid_in } => {
+                if self.books.take_paid_in(paid_in) {
+                    effects.persist();
+                }
+                Channel::Lost(self)
+            }
+            OnChain::Missing | OnChain::Empty { .. } => Channel::Lost(self),
             OnChain::Closing(_) => {
                 let channel = Closing::seen_from(self.setup, self.books, view, context, effects);
                 channel.mark_lost()
             }
             OnChain::Closed { .. } => {
-                Channel::Closed(Closed::seen(self.setup, Some(self.books), self.waiting, view, effects))
+                let closed = Closed { lost: true, ..Closed::new(self.setup, Some(self.books), view) };
+                Channel::Closed(closed.seen(self.waiting, effects))
             }
         }
     }

@@ -20,6 +20,7 @@ mod io;
 mod lost;
 mod opening;
 mod queue;
+mod record;
 mod settle;
 mod setup;
 mod update;
@@ -108,11 +109,21 @@ impl Channel {
                 Self::Lost(Box::new(Lost::from_books(state.setup, state.books, state.view)))
             }
             Self::Finishing(state) => Self::Lost(Box::new(state.into_lost())),
+            // Once closing has begun nothing is signed, so what it closes on can't be outdated.
             Self::Closing(mut state) => {
                 state.lost = true;
                 Self::Closing(state)
             }
-            same @ (Self::Opening(_) | Self::Lost(_) | Self::Closed(_)) => same,
+            // It may have become ACTIVE since, or, after a reorganisation, may again.
+            Self::Opening(mut state) => {
+                state.lost = true;
+                Self::Opening(state)
+            }
+            Self::Closed(mut state) => {
+                state.lost = true;
+                Self::Closed(state)
+            }
+            same @ Self::Lost(_) => same,
         }
     }
 
@@ -197,9 +208,8 @@ impl Channel {
     pub fn next_tick(&self) -> Option<Millis> {
         match self {
             Self::Active(state) => state.next_tick(),
-            Self::Opening(_) | Self::Finishing(_) | Self::Lost(_) | Self::Closing(_) | Self::Closed(_) => {
-                None
-            }
+            Self::Finishing(state) => state.next_tick(),
+            Self::Opening(_) | Self::Lost(_) | Self::Closing(_) | Self::Closed(_) => None,
         }
     }
 
@@ -219,7 +229,7 @@ impl Channel {
     /// opened.
     pub fn is_over(&self, context: &Context<'_>) -> bool {
         match self {
-            Self::Closed(state) => state.is_buried(context),
+            Self::Closed(state) => state.is_buried(context) && !state.wants_record(),
             Self::Opening(_) | Self::Active(_) | Self::Finishing(_) | Self::Lost(_) | Self::Closing(_) => {
                 false
             }

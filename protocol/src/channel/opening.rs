@@ -10,7 +10,8 @@ use super::active::Active;
 use super::books::Books;
 use super::closed::Closed;
 use super::closing::Closing;
-use super::io::{ChainInput, Command, CommandId, Context, Denied, Done, Effects, Input, PeerInput};
+use super::io::{ChainInput, Command, CommandId, Context, Denied, Done, Effects, Input, Notice, PeerInput};
+use super::lost::Lost;
 use super::setup::{Setup, Terms};
 use super::{Channel, WaitList, replace_view};
 
@@ -22,6 +23,8 @@ pub struct Opening {
     pub setup: Setup,
     /// What the chain last said.
     pub view: ChainView,
+    /// Whether this comes out of a backup: what was signed since is not known (rule 9).
+    pub lost: bool,
     /// What this side pays in when it opens; `None` if the partner opens.
     deposit: Option<Amount>,
     #[serde(skip)]
@@ -53,6 +56,7 @@ impl Opening {
         Self {
             setup: terms.into(),
             view: ChainView::missing(0),
+            lost: false,
             deposit: None,
             session: Session::Online,
             waiting: WaitList::default(),
@@ -62,7 +66,7 @@ impl Opening {
     /// Back from ACTIVE, because the chain took the opening back before anything was signed.
     pub(super) fn from_active(setup: Setup, view: ChainView, deposit: Option<Amount>, online: bool) -> Self {
         let session = if online { Session::Online } else { Session::Offline };
-        Self { setup, view, deposit, session, waiting: WaitList::default() }
+        Self { setup, view, lost: false, deposit, session, waiting: WaitList::default() }
     }
 
     fn open_call(&self) -> Option<Call> {
@@ -131,7 +135,10 @@ impl Opening {
                     &Err(Denied::CallFailed { kind: CallKind::Open, reason: CallFailure::Refused(reason) }),
                     effects,
                 );
-                Channel::Closed(Box::new(Closed::abandoned(self.setup, self.view)))
+                Channel::Closed(Box::new(Closed {
+                    lost: self.lost,
+                    ..Closed::new(self.setup, None, self.view)
+                }))
             }
             Input::Chain(ChainInput::CallFailed { kind, reason }) => self.call_failed(kind, reason, effects),
             Input::Resume => {
@@ -238,11 +245,13 @@ impl Opening {
             OnChain::Active { .. } => Channel::Opening(self),
             OnChain::Closing(closing) => {
                 self.waiting.answer_all(&Err(Denied::WrongState("closing already")), effects);
-                let paid_in = closing.balances;
-                Closing::seen_from(self.setup, Books::new(paid_in), view, context, effects)
+                let books = Books::new(closing.paid_in);
+                let channel = Closing::seen_from(self.setup, books, view, context, effects);
+                if self.lost { channel.mark_lost() } else { channel }
             }
             OnChain::Closed { .. } => {
-                Channel::Closed(Closed::seen(self.setup, None, self.waiting, view, effects))
+                let closed = Closed { lost: self.lost, ..Closed::new(self.setup, None, view) };
+                Channel::Closed(closed.seen(self.waiting, effects))
             }
         }
     }
@@ -260,6 +269,14 @@ impl Opening {
         self.waiting.answer(CallKind::Open, &done, effects);
         self.waiting.answer(CallKind::Fund, &done, effects);
         self.waiting.answer_all(&Err(Denied::WrongState("ACTIVE; use closechannel")), effects);
+        if self.lost {
+            effects.notify.push(Notice::AtRisk("the channel comes out of a backup: it must not act alone"));
+            let lost = Lost::from_books(self.setup, Books::new(paid_in), self.view);
+            if self.session == Session::Online {
+                lost.send_sync(effects);
+            }
+            return Channel::Lost(Box::new(lost));
+        }
         let online = self.session == Session::Online;
         Channel::Active(Box::new(Active::start(
             self.setup,
@@ -280,7 +297,8 @@ impl Opening {
     ) -> Channel {
         self.waiting.answer(kind, &Err(Denied::CallFailed { kind, reason }), effects);
         if kind == CallKind::Open && self.view.status == OnChain::Missing {
-            return Channel::Closed(Box::new(Closed::abandoned(self.setup, self.view)));
+            let closed = Closed { lost: self.lost, ..Closed::new(self.setup, None, self.view) };
+            return Channel::Closed(Box::new(closed));
         }
         Channel::Opening(self)
     }

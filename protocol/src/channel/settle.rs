@@ -29,13 +29,11 @@ impl Channel {
                 Outcome::Abandoned => PaymentStatus::Failed,
                 Outcome::Ended { closing, end } => {
                     let base = match (end.kind, closing, &state.plan) {
+                        // Everybody got back what they had paid in.
+                        (EndKind::Cancelled, _, _) => return PaymentStatus::Failed,
                         (EndKind::Withdrawn, Some(closing), _) => return by_closing(&closing, nonce),
                         (EndKind::Final, _, Some(ClosePlan::Final { base_nonce, .. })) => *base_nonce,
-                        (
-                            EndKind::Final | EndKind::Challenged | EndKind::Withdrawn | EndKind::Cancelled,
-                            _,
-                            _,
-                        ) => agreed,
+                        (EndKind::Final | EndKind::Challenged | EndKind::Withdrawn, _, _) => agreed,
                     };
                     in_or_out(nonce <= base)
                 }

@@ -67,6 +67,11 @@ impl Setup {
         self.terms.role
     }
 
+    /// Which party the partner is.
+    pub(super) const fn partner_role(&self) -> Role {
+        self.terms.role.other()
+    }
+
     /// The wallet of one party.
     pub const fn party(&self, role: Role) -> Address {
         match role {

@@ -85,6 +85,7 @@ impl Chain {
                 balances,
                 base_nonce,
                 by_proposal,
+                paid_in: self.paid_in,
                 block: self.block,
                 tx: B256::with_last_byte(self.block as u8),
             })

@@ -83,7 +83,7 @@ pub struct Disk {
 }
 
 impl Disk {
-    fn write(&mut self, channel: &Channel, writes: Vec<PaymentWrite>) {
+    pub fn write(&mut self, channel: &Channel, writes: Vec<PaymentWrite>) {
         self.record = channel.encode().unwrap();
         self.writes += 1;
         for write in writes {
@@ -406,6 +406,7 @@ pub fn closing(
         balances: shares,
         base_nonce: nonce(base),
         by_proposal,
+        paid_in: balances(10, 10),
         block,
         tx: B256::with_last_byte(block as u8),
     })

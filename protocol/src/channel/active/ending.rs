@@ -2,7 +2,7 @@
 
 use crate::onchain::{ChainView, ClosePlan, Evidence, OnChain};
 use crate::wire::{Final, RefuseReason};
-use crate::{Agreed, Nonce, Receipt};
+use crate::{Nonce, Receipt};
 
 use super::super::books::Books;
 use super::super::closed::Closed;
@@ -31,6 +31,12 @@ impl Active {
                 effects.send.push(self.books.refuse(Nonce::FINAL, RefuseReason::Stale));
                 Channel::Active(self)
             }
+            // Not deep enough, or nothing was heard of the chain: a reorganisation could change what
+            // was paid in.
+            Ok(FinalBase::Agreed) if self.books.proposal.is_none() && !self.is_chain_sound(context) => {
+                effects.send.push(self.books.refuse(Nonce::FINAL, RefuseReason::NotNow));
+                Channel::Active(self)
+            }
             Ok(FinalBase::Agreed) if self.books.proposal.is_none() => {
                 self.fail_queue(&Denied::Closing, effects);
                 Finishing::answering(*self, finish, context, effects)
@@ -50,7 +56,7 @@ impl Active {
         context: &Context<'_>,
         effects: &mut Effects,
     ) -> Channel {
-        if self.books.proposal.is_some() || !self.link.synced {
+        if self.books.proposal.is_some() || !self.link.synced || !self.is_chain_sound(context) {
             return Channel::Active(self);
         }
         let Some(caller) = self.finish.take() else { return Channel::Active(self) };
@@ -127,6 +133,14 @@ impl Active {
         Closing::begin(setup, books, view, plan, caller, effects)
     }
 
+    /// The chain took back what somebody had paid in, so that receipts are worth nothing: what is
+    /// still there comes back.
+    pub(super) fn cancel(mut self: Box<Self>, caller: CommandId, effects: &mut Effects) -> Channel {
+        self.stop_paying(effects);
+        let Self { setup, books, view, .. } = *self;
+        Closing::cancel(setup, books, view, false, caller, effects)
+    }
+
     pub(super) fn stop_paying(&mut self, effects: &mut Effects) {
         self.fail_queue(&Denied::Closing, effects);
         effects.deny(self.finish.take(), &Denied::Closing);
@@ -145,12 +159,11 @@ impl Active {
         let untouched = self.books.agreed.nonce() == Nonce::ZERO && self.books.proposal.is_none();
         match view.status {
             OnChain::Active { paid_in } => {
-                if untouched && self.books.agreed.balances() != paid_in {
-                    self.books.agreed = Agreed::zero(paid_in);
+                if self.books.take_paid_in(paid_in) {
                     effects.persist();
                 }
                 self.propose(context, effects);
-                Channel::Active(self)
+                self.finish_if_ready(context, effects)
             }
             OnChain::Missing | OnChain::Empty { .. } if untouched => {
                 self.fail_queue(&Denied::NotConfirmed, effects);
@@ -170,13 +183,8 @@ impl Active {
             }
             OnChain::Closed { .. } => {
                 self.stop_paying(effects);
-                Channel::Closed(Closed::seen(
-                    self.setup,
-                    Some(self.books),
-                    WaitList::default(),
-                    view,
-                    effects,
-                ))
+                let closed = Closed::new(self.setup, Some(self.books), view);
+                Channel::Closed(closed.seen(WaitList::default(), effects))
             }
         }
     }

@@ -6,7 +6,7 @@ mod payments;
 
 use serde::{Deserialize, Serialize};
 
-use crate::onchain::ChainView;
+use crate::onchain::{ChainView, OnChain};
 use crate::{Amount, Balances};
 
 use super::Channel;
@@ -16,7 +16,7 @@ use super::queue::Queue;
 use super::setup::Setup;
 
 /// An unanswered message is repeated after this long.
-const REPEAT_AFTER: Millis = 3_000;
+pub(super) const REPEAT_AFTER: Millis = 3_000;
 /// A proposal that the partner was not ready for is repeated after this long.
 const NOT_NOW_DELAY: Millis = 100;
 
@@ -49,6 +49,8 @@ struct Link {
     peer_stopped: bool,
     peer_lost: bool,
     repeat_at: Option<Millis>,
+    /// Whether the partner was asked where it stands and has not said so yet.
+    asked: bool,
 }
 
 impl Active {
@@ -72,7 +74,7 @@ impl Active {
             finish: None,
         };
         if online {
-            active.send_sync(true, context, effects);
+            active.send_sync(context, effects);
         }
         active
     }
@@ -103,8 +105,13 @@ impl Active {
 
     pub(super) fn next_block(&self, context: &Context<'_>) -> Option<u64> {
         let event = self.view.newest?;
-        (!self.is_chain_sound(context))
-            .then(|| event.block.saturating_add(context.confirmations).saturating_sub(1))
+        if self.is_chain_sound(context) || !matches!(self.view.status, OnChain::Active { .. }) {
+            return None;
+        }
+        // Not deep enough, or the chain was silent for too long: then the next block says more.
+        let deep = event.block.saturating_add(context.confirmations).saturating_sub(1);
+        let next = context.head.unwrap_or(0).max(self.view.head).saturating_add(1);
+        Some(deep.max(next))
     }
 
     pub(super) fn apply(
@@ -115,7 +122,7 @@ impl Active {
     ) -> Channel {
         match input {
             Input::Command(caller, Command::Pay { payment, known }) => {
-                if let Err(why) = self.pay(caller, payment, known, effects) {
+                if let Err(why) = self.pay(caller, payment, known, context, effects) {
                     effects.reply.push((caller, Err(why)));
                 }
                 self.propose(context, effects);
@@ -126,6 +133,9 @@ impl Active {
                 effects.reply.push((caller, Err(Denied::NothingToChallenge("the channel is not closing"))));
                 Channel::Active(self)
             }
+            Input::Command(caller, Command::Cancel) if matches!(self.view.status, OnChain::Empty { .. }) => {
+                self.cancel(caller, effects)
+            }
             Input::Command(caller, Command::Fund { .. } | Command::Cancel | Command::Withdraw) => {
                 effects.reply.push((caller, Err(Denied::WrongState("ACTIVE; closechannel comes first"))));
                 Channel::Active(self)
@@ -133,7 +143,7 @@ impl Active {
             Input::Peer(PeerInput::Connected { initiator }) => {
                 self.link = Link { online: true, ..Link::default() };
                 if initiator {
-                    self.send_sync(true, context, effects);
+                    self.send_sync(context, effects);
                 }
                 Channel::Active(self)
             }
@@ -148,7 +158,7 @@ impl Active {
             Input::Chain(ChainInput::Block | ChainInput::CallFailed { .. } | ChainInput::Invalid(_))
             | Input::Resume => {
                 self.propose(context, effects);
-                Channel::Active(self)
+                self.finish_if_ready(context, effects)
             }
             Input::Tick => {
                 self.tick(context, effects);

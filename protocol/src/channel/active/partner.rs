@@ -19,8 +19,10 @@ impl Active {
         effects.deny(self.finish.take(), &Denied::PeerOffline);
     }
 
-    pub(super) fn send_sync(&mut self, wants_reply: bool, context: &Context<'_>, effects: &mut Effects) {
-        effects.send.push(Message::Sync(self.sync(wants_reply).into()));
+    /// Shows the partner where this side stands, and asks where it stands.
+    pub(super) fn send_sync(&mut self, context: &Context<'_>, effects: &mut Effects) {
+        self.link.asked = true;
+        effects.send.push(Message::Sync(self.sync(true).into()));
         self.link.repeat_at = Some(context.now.saturating_add(REPEAT_AFTER));
     }
 
@@ -40,11 +42,12 @@ impl Active {
             return;
         }
         self.link.repeat_at = None;
+        self.link.asked = false;
         if !self.link.online {
             return;
         }
         if !self.link.synced {
-            self.send_sync(true, context, effects);
+            self.send_sync(context, effects);
         } else if let Some(proposal) = &self.books.proposal {
             effects.send.push(Message::Propose(proposal.message()));
             self.link.repeat_at = Some(context.now.saturating_add(REPEAT_AFTER));
@@ -214,8 +217,8 @@ impl Active {
             // The partner is ahead, or its own proposal is on the way: both sides show where they
             // stand.
             RefuseReason::Stale | RefuseReason::Crossed => {
-                if refuse.agreed_nonce > self.books.agreed.nonce() {
-                    self.send_sync(true, context, effects);
+                if refuse.agreed_nonce > self.books.agreed.nonce() && !self.link.asked {
+                    self.send_sync(context, effects);
                 }
             }
             RefuseReason::Stopped | RefuseReason::Lost => {
@@ -256,6 +259,7 @@ impl Active {
             Ok(Claim::Known | Claim::Answers) => {}
         }
         self.link.synced = true;
+        self.link.asked = false;
         self.link.peer_lost = sync.lost;
         self.link.peer_stopped = sync.closing || sync.finish.is_some();
         self.link.repeat_at = self.books.proposal.as_ref().map(|_| context.now.saturating_add(REPEAT_AFTER));

@@ -8,7 +8,7 @@ use super::super::books::{Pending, Proposal};
 use super::super::io::{
     CommandId, Context, Denied, Direction, Done, Effects, KnownPayment, Notice, PaymentWrite,
 };
-use super::{Active, REPEAT_AFTER};
+use super::{Active, Link, REPEAT_AFTER};
 
 /// How many may wait for one payment.
 const MAX_CALLERS: usize = 64;
@@ -19,11 +19,20 @@ impl Active {
         caller: CommandId,
         payment: Payment,
         known: Option<KnownPayment>,
+        context: &Context<'_>,
         effects: &mut Effects,
     ) -> Result<(), Denied> {
+        let Link { online, peer_stopped, peer_lost, .. } = self.link;
         if let Some(pending) = self.find_pending(&payment.id) {
             if pending.payment.amount != payment.amount {
                 return Err(Denied::IdInUse { amount: pending.payment.amount });
+            }
+            // It is proposed, and in this session nothing will answer it (rule 8: at once).
+            if peer_stopped || peer_lost {
+                return Err(Denied::Undecided);
+            }
+            if !online {
+                return Err(Denied::Unanswered);
             }
             if pending.callers.len() >= MAX_CALLERS {
                 return Err(Denied::QueueFull);
@@ -35,7 +44,7 @@ impl Active {
             effects.reply.push((caller, Ok(known.outcome(&payment)?)));
             return Ok(());
         }
-        self.may_pay(payment.amount)?;
+        self.may_pay(payment.amount, context)?;
         self.queue.push(Pending { payment, callers: vec![caller] });
         Ok(())
     }
@@ -45,7 +54,7 @@ impl Active {
         proposed.chain(self.queue.iter_mut()).find(|pending| pending.payment.id == *id)
     }
 
-    pub(super) fn may_pay(&self, amount: Amount) -> Result<(), Denied> {
+    pub(super) fn may_pay(&self, amount: Amount, context: &Context<'_>) -> Result<(), Denied> {
         if amount.is_zero() {
             return Err(Denied::ZeroAmount);
         }
@@ -57,6 +66,9 @@ impl Active {
         }
         if self.link.peer_stopped || self.link.peer_lost {
             return Err(Denied::PeerStopped);
+        }
+        if !context.chain_fresh {
+            return Err(Denied::ChainStale);
         }
         if self.queue.is_full() {
             return Err(Denied::QueueFull);

@@ -1,0 +1,53 @@
+//! Rule 12: the closer's last proposal is accepted for the record, not signed, when the chain
+//! closed on exactly it.
+
+use crate::onchain::Closing;
+use crate::wire::Propose;
+use crate::{PaymentId, Receipt};
+
+use super::books::{Books, Proposal};
+use super::io::{Context, Direction, Effects, PaymentWrite};
+use super::setup::Setup;
+use super::update::check_proposal;
+
+/// Whether the partner closed on a proposal of its own, so that its payments belong into the
+/// history.
+pub(super) fn is_wanted(setup: &Setup, closing: &Closing) -> bool {
+    closing.by_proposal && closing.closer == setup.partner_role()
+}
+
+/// Takes the payments of the closer's last proposal into the history. Reports whether `propose` is
+/// that proposal.
+pub(super) fn record(
+    setup: &Setup,
+    books: &Books,
+    closing: &Closing,
+    propose: &Propose,
+    repeated: &[PaymentId],
+    context: &Context<'_>,
+    effects: &mut Effects,
+) -> bool {
+    let receipt = Receipt { nonce: propose.nonce, balances: propose.balances };
+    let is_closed_on = receipt == (Receipt { nonce: closing.nonce, balances: closing.balances });
+    if !is_closed_on || !is_wanted(setup, closing) {
+        return false;
+    }
+    let base = [Some(books.agreed.receipt), books.proposal.as_ref().map(Proposal::receipt)]
+        .into_iter()
+        .flatten()
+        .find(|base| base.nonce == propose.base_nonce && base.nonce == closing.base_nonce);
+    let Some(base) = base else { return false };
+    let proposer = setup.partner_role();
+    if check_proposal(setup, &base, propose, proposer, repeated, context.crypto).is_err() {
+        return false;
+    }
+    for payment in &propose.payments {
+        effects.write(PaymentWrite::Insert {
+            direction: Direction::In,
+            payment: payment.clone(),
+            nonce: propose.nonce,
+            time: context.now,
+        });
+    }
+    true
+}
