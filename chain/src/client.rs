@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use ethers::contract::ContractError;
-use ethers::providers::{Middleware, Provider, ProviderError, RpcError as _};
+use ethers::providers::{JsonRpcClient as _, Middleware, Provider, ProviderError, RpcError as _};
 use ethers::types::transaction::eip2718::TypedTransaction;
 use ethers::types::{
     Block, BlockId, BlockNumber, Bytes, Filter, H256, Log, Transaction, TransactionReceipt, U64, U256,
@@ -19,9 +19,6 @@ use crate::contracts::{
 use crate::error::ChainError;
 use crate::events;
 use crate::rpc::{Rpc, RpcUrl};
-
-/// How many blocks one question for logs covers, where the endpoint refuses more.
-const LOG_RANGE: u64 = 2_000;
 
 /// A chain, asked through one RPC endpoint. Cheap to clone.
 #[derive(Debug, Clone)]
@@ -171,27 +168,34 @@ impl Chain {
 
     /// Checks a channel by itself, on chain, trusting nothing that the other side says: the own
     /// factory's address for it, its code, its amount, and that it holds what is said to be paid in.
-    pub async fn verify(&self, terms: &Terms) -> Result<Result<(), NotTheChannel>, ChainError> {
-        let template = self.template().await?;
-        let factory = ChannelFactory::new(to_ethers(terms.factory), self.provider.clone().into());
+    /// Everything is read at one block: an endpoint that does not have it yet fails, and says
+    /// nothing of the channel.
+    pub async fn verify(&self, terms: &Terms, head: &Head) -> Result<Result<(), NotTheChannel>, ChainError> {
+        let at = BlockId::from(head.number);
+        let client = Arc::new(self.provider.clone());
+        let factory = ChannelFactory::new(to_ethers(terms.factory), Arc::clone(&client));
+        let template = from_ethers(factory.template().block(at).call().await.map_err(contract_error)?);
         let (a, b) = (to_ethers(terms.part_a), to_ethers(terms.part_b));
-        let expected = factory.channel_address(a, b, terms.salt.0).call().await.map_err(contract_error)?;
+        let expected =
+            factory.channel_address(a, b, terms.salt.0).block(at).call().await.map_err(contract_error)?;
         if from_ethers(expected) != terms.channel {
             return Ok(Err(NotTheChannel::OtherAddress(from_ethers(expected))));
         }
-        let code = self.code(terms.channel).await?;
+        let code = self.provider.get_code(to_ethers(terms.channel), Some(at)).await?;
         if code.as_ref() != clone_code(template, terms.part_a, terms.part_b) {
             return Ok(Err(NotTheChannel::OtherCode));
         }
-        let channel = PaymentChannel::new(to_ethers(terms.channel), self.provider.clone().into());
-        let amount = channel.amount().call().await.map_err(contract_error)?;
+        let channel = PaymentChannel::new(to_ethers(terms.channel), Arc::clone(&client));
+        let amount = channel.amount().block(at).call().await.map_err(contract_error)?;
         if amount_from_ethers(amount) != Some(terms.amount) {
             return Ok(Err(NotTheChannel::OtherAmount(amount)));
         }
-        let state = channel.state().call().await.map_err(contract_error)?;
-        let paid_a = channel.balance_a().call().await.map_err(contract_error)?;
-        let paid_b = channel.balance_b().call().await.map_err(contract_error)?;
-        let held = self.thd_balance(terms.channel).await?;
+        let state = channel.state().block(at).call().await.map_err(contract_error)?;
+        let paid_a = channel.balance_a().block(at).call().await.map_err(contract_error)?;
+        let paid_b = channel.balance_b().block(at).call().await.map_err(contract_error)?;
+        let token = Thd::new(to_ethers(self.contracts.token), client);
+        let held =
+            token.balance_of(to_ethers(terms.channel)).block(at).call().await.map_err(contract_error)?;
         let is_open = state < 3; // a CLOSED channel has paid everything out
         Ok(if is_open && held < paid_a.saturating_add(paid_b) {
             Err(NotTheChannel::NotCovered)
@@ -225,20 +229,23 @@ impl Chain {
         Ok(touched)
     }
 
-    /// Logs in a range of blocks; in pieces where the endpoint does not give them at once.
+    /// Logs in a range of blocks; in ever smaller pieces where the endpoint does not give them at
+    /// once (many cap the range, or how much they answer).
     async fn logs(&self, filter: Filter, from: u64, to: u64) -> Result<Vec<Log>, ChainError> {
-        match self.provider.get_logs(&filter.clone().from_block(from).to_block(to)).await {
-            Ok(logs) => return Ok(logs),
-            Err(error) if to.saturating_sub(from) < LOG_RANGE => return Err(error.into()),
-            Err(error) if error.as_error_response().is_none() => return Err(error.into()),
-            Err(_) => {}
-        }
+        let rpc: &Arc<Rpc> = self.provider.as_ref();
         let mut logs = Vec::new();
-        let mut start = from;
+        let (mut start, mut blocks) = (from, to.saturating_sub(from).saturating_add(1));
         while start <= to {
-            let end = to.min(start.saturating_add(LOG_RANGE - 1));
-            logs.extend(self.provider.get_logs(&filter.clone().from_block(start).to_block(end)).await?);
-            start = end.saturating_add(1);
+            let end = to.min(start.saturating_add(blocks - 1));
+            let piece = filter.clone().from_block(start).to_block(end);
+            match rpc.request::<_, Vec<Log>>("eth_getLogs", [piece]).await {
+                Ok(found) => {
+                    logs.extend(found);
+                    start = end.saturating_add(1);
+                }
+                Err(error) if blocks > 1 && error.may_be_too_much() => blocks /= 2,
+                Err(error) => return Err(error.into()),
+            }
         }
         Ok(logs)
     }

@@ -5,10 +5,14 @@ use std::collections::VecDeque;
 use thunder_protocol::{Address, B256};
 
 use crate::client::{Chain, Head, Identity};
+use crate::contracts::LOCAL_CHAIN_IDS;
 use crate::error::ChainError;
 
 /// How many processed blocks are remembered to find out how deep a reorganisation went.
 const REMEMBERED: usize = 256;
+/// How many processed blocks are read again each time, because an endpoint made of many machines may
+/// have shown a block before it had its events. A local testnet is one machine.
+const OVERLAP: u64 = 6;
 /// How far below the oldest remembered block is looked when none of them is left.
 const DEEPER: u64 = 10_000;
 
@@ -48,14 +52,21 @@ pub struct Blocks {
 #[derive(Debug)]
 pub struct Follower {
     identity: Identity,
+    /// Where to begin if nothing is processed yet; with the newest block, if nothing is said.
+    first: Option<u64>,
     /// Oldest first.
     processed: VecDeque<Processed>,
 }
 
 impl Follower {
-    /// Goes on after the blocks that were processed in an earlier life (oldest first).
-    pub fn new(identity: Identity, processed: impl IntoIterator<Item = Processed>) -> Self {
-        Self { identity, processed: processed.into_iter().collect() }
+    /// Goes on after the blocks that were processed in an earlier life (oldest first); if there are
+    /// none, with the block `first`.
+    pub fn new(
+        identity: Identity,
+        first: Option<u64>,
+        processed: impl IntoIterator<Item = Processed>,
+    ) -> Self {
+        Self { identity, first, processed: processed.into_iter().collect() }
     }
 
     /// Which chain is followed.
@@ -86,7 +97,7 @@ impl Follower {
             }
             match self.common_ancestor(chain).await? {
                 // A new node starts with the newest block: it has no channels yet.
-                Ancestor::NothingProcessed => head.number,
+                Ancestor::NothingProcessed => self.first.unwrap_or(head.number).min(head.number),
                 Ancestor::At(ancestor) => {
                     let is_newest = last.is_some_and(|last| last.number == ancestor);
                     replaced_from = (!is_newest).then_some(ancestor + 1);
@@ -100,7 +111,9 @@ impl Follower {
             }
         };
         let touched = match account {
-            Some(account) if from <= head.number => chain.touched(account, from, head.number).await?,
+            Some(account) if from <= head.number => {
+                chain.touched(account, from.saturating_sub(self.overlap()), head.number).await?
+            }
             _ => Vec::new(),
         };
         let still = chain.block(head.number).await?;
@@ -119,6 +132,10 @@ impl Follower {
         if self.processed.len() > REMEMBERED {
             self.processed.pop_front();
         }
+    }
+
+    fn overlap(&self) -> u64 {
+        if LOCAL_CHAIN_IDS.contains(&self.identity.chain_id) { 0 } else { OVERLAP }
     }
 
     async fn common_ancestor(&self, chain: &Chain) -> Result<Ancestor, ChainError> {

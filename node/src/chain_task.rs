@@ -111,6 +111,8 @@ pub(crate) struct ChainTask {
     wallet: Option<(Address, Key)>,
     follower: Option<Follower>,
     submitter: Option<Submitter<TransactionLog>>,
+    /// For which account and chain it is.
+    submits_for: Option<(Address, Identity)>,
     has_template: bool,
     last_advance: Instant,
     unmined: usize,
@@ -137,6 +139,7 @@ impl ChainTask {
             wallet: None,
             follower: None,
             submitter: None,
+            submits_for: None,
             has_template: false,
             last_advance: Instant::now(),
             unmined: 0,
@@ -207,15 +210,23 @@ impl ChainTask {
 
     fn make_submitter(&mut self) {
         let (Some((account, key)), Some(follower)) = (&self.wallet, &self.follower) else { return };
-        let chain_id = follower.identity().chain_id;
-        let sent = self.store.transactions().unwrap_or_else(|error| {
+        let identity = follower.identity();
+        // What waits in the one that is there must not be lost.
+        if self.submits_for == Some((*account, identity)) {
+            return;
+        }
+        let (chain_id, genesis) = (identity.chain_id, identity.genesis);
+        let sent = self.store.transactions(genesis).unwrap_or_else(|error| {
             tracing::error!(%error, "can't read the transactions that are under way");
             Vec::new()
         });
-        let log = TransactionLog(self.store.clone());
+        let log = TransactionLog::new(self.store.clone(), genesis);
         let confirmations = self.config.confirmations_on(chain_id);
         match Submitter::new(self.chain.clone(), key, chain_id, confirmations, log, sent) {
-            Ok(submitter) => self.submitter = Some(submitter),
+            Ok(submitter) => {
+                self.submitter = Some(submitter);
+                self.submits_for = Some((*account, identity));
+            }
             Err(error) => tracing::error!(%error, %account, "the wallet can't sign transactions"),
         }
     }
@@ -253,26 +264,29 @@ impl ChainTask {
         if template.as_ref().is_err_and(ChainError::is_temporary) {
             return Ok(template.map(|_| ()));
         }
-        let processed = match self.prepare_store(&identity) {
-            Ok(processed) => processed,
+        let (first, processed) = match self.prepare_store(&identity) {
+            Ok(prepared) => prepared,
             Err(error) => return Ok(Err(ChainError::Nonsense(error.to_string()))),
         };
         self.has_template = template.is_ok();
-        self.follower = Some(Follower::new(identity, processed));
-        self.submitter = None;
+        self.follower = Some(Follower::new(identity, first, processed));
         self.make_submitter();
         self.tell(ChainEvent::Identified { identity, template }).await?;
         Ok(Ok(()))
     }
 
-    /// Makes the database one for this chain. What belongs to another stays in it, out of use.
-    fn prepare_store(&self, identity: &Identity) -> Result<Vec<Processed>, StoreError> {
-        let known = self.store.identity()?;
-        if known != Some(*identity) {
+    /// Makes the database one for this chain; what belongs to another stays in it, out of use. Says
+    /// where to begin: with the oldest channel if nothing of the chain is processed, else after what is.
+    fn prepare_store(&self, identity: &Identity) -> Result<(Option<u64>, Vec<Processed>), StoreError> {
+        if self.store.identity()? != Some(*identity) {
             self.store.set_identity(identity)?;
-            self.store.clear_transactions()?;
         }
-        self.store.processed_blocks()
+        let processed = self.store.processed_blocks(identity.genesis)?;
+        let first = match processed.is_empty() {
+            true => self.store.channels(identity.genesis)?.iter().map(|stored| stored.since).min(),
+            false => None,
+        };
+        Ok((first, processed))
     }
 
     async fn process(&mut self, blocks: Blocks) -> Result<Result<(), ChainError>, Stopped> {
@@ -301,7 +315,7 @@ impl ChainTask {
         let view = self.chain.view(&look.terms, look.since, &blocks.head).await?;
         if look.verify
             && view.newest.is_some()
-            && let Err(why) = self.chain.verify(&look.terms).await?
+            && let Err(why) = self.chain.verify(&look.terms, &blocks.head).await?
         {
             return Ok(Seen::Invalid(why));
         }

@@ -9,6 +9,9 @@ use url::Url;
 
 use super::{Answer, Call, MAX_ANSWER, RpcError, TIMEOUT};
 
+/// How often an idle connection is probed.
+const KEEPALIVE: Duration = Duration::from_secs(15);
+
 #[derive(Debug)]
 pub(super) struct Http {
     client: reqwest::Client,
@@ -21,6 +24,8 @@ impl Http {
         let client = reqwest::Client::builder()
             .connect_timeout(Duration::from_secs(5))
             .timeout(TIMEOUT)
+            // A connection whose other end is gone without a word is found out and made anew.
+            .tcp_keepalive(KEEPALIVE)
             .no_proxy()
             .build()
             .map_err(|error| RpcError::Unreachable(innermost(&error)))?;

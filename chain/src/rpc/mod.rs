@@ -43,6 +43,13 @@ pub enum RpcError {
     Json(#[from] serde_json::Error),
 }
 
+impl RpcError {
+    /// Whether the endpoint may give a smaller answer.
+    pub(crate) const fn may_be_too_much(&self) -> bool {
+        matches!(self, Self::Refused(_) | Self::Malformed(_) | Self::Timeout)
+    }
+}
+
 impl EthersRpcError for RpcError {
     fn as_error_response(&self) -> Option<&JsonRpcError> {
         match self {
@@ -152,7 +159,14 @@ impl JsonRpcClient for Rpc {
         }
         let answer = match &self.transport {
             Transport::Http(http) => tokio::time::timeout(TIMEOUT, http.request(method, &params)).await,
-            Transport::WebSocket(ws) => tokio::time::timeout(TIMEOUT, ws.request(method, &params)).await,
+            Transport::WebSocket(ws) => {
+                let answer = tokio::time::timeout(TIMEOUT, ws.request(method, &params)).await;
+                if answer.is_err() {
+                    // It may hang for ever; the next request makes another.
+                    ws.drop_connection().await;
+                }
+                answer
+            }
         };
         let answer = answer.map_err(|_| RpcError::Timeout)??;
         Ok(serde_json::from_str(answer.get())?)

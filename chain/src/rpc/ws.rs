@@ -51,6 +51,11 @@ impl WebSocket {
         answer.await.map_err(|_| gone())?
     }
 
+    /// The connection is not used any more.
+    pub(super) async fn drop_connection(&self) {
+        self.connection.lock().await.take();
+    }
+
     /// The connection, made if there is none.
     async fn connection(&self) -> Result<mpsc::Sender<Pending>, RpcError> {
         let mut connection = self.connection.lock().await;

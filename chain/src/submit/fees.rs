@@ -58,6 +58,25 @@ impl Fees {
         Ok(())
     }
 
+    /// What of these fees an account can pay for `gas` units: less than would be prudent, if that is
+    /// all it has and a block would still take it.
+    pub(super) async fn affordable(
+        self,
+        chain: &Chain,
+        head: &Head,
+        account: Address,
+        gas: u64,
+    ) -> Result<Self, ChainError> {
+        let available = chain.eth_balance(account).await?;
+        let per_gas = u128::try_from(available / U256::from(gas.max(1))).unwrap_or(u128::MAX);
+        let least = head.base_fee.unwrap_or(self.max_fee).saturating_add(1);
+        if per_gas >= self.max_fee || per_gas < least {
+            self.require_ether(chain, account, gas, U256::zero()).await?;
+            return Ok(self);
+        }
+        Ok(Self { max_fee: per_gas, tip: self.tip.map(|tip| tip.min(per_gas)) })
+    }
+
     /// Fees that replace these: at least an eighth more, which is what mempools ask of a
     /// replacement (they ask for a tenth), and what the market asks now. `None` at the cap.
     pub(super) fn raised(&self, market: &Self, urgent: bool) -> Option<Self> {

@@ -66,6 +66,9 @@ pub struct Sent {
     pub sent_at: u64,
     /// The block that it was mined in, as far as is known.
     pub mined_at: Option<u64>,
+    /// Since which block the account's nonce is used and none of the attempts is seen mined.
+    #[serde(default)]
+    pub nonce_used_at: Option<u64>,
 }
 
 /// A signed transaction.
@@ -185,6 +188,12 @@ impl<J: Journal> Submitter<J> {
         if under_way || queued {
             return None;
         }
+        // A permit's nonce is right for one at a time.
+        if uses_permit(kind) && self.sent.iter().any(|sent| uses_permit(sent.kind) && sent.mined_at.is_none())
+        {
+            self.waiting.push_back(request);
+            return None;
+        }
         match self.send(&request).await {
             Ok(()) => None,
             // What protects money is tried until it works; for the rest somebody waits.
@@ -204,8 +213,12 @@ impl<J: Journal> Submitter<J> {
         self.chain.require_code(to, "channel").await?;
         let kind = request.call.kind();
         let gas = self.estimate(to, &data, kind).await?;
-        let fees = Fees::suggest(&self.chain, head, kind == CallKind::Challenge).await?;
-        fees.require_ether(&self.chain, self.account(), gas, U256::zero()).await?;
+        let mut fees = Fees::suggest(&self.chain, head, kind == CallKind::Challenge).await?;
+        if kind == CallKind::Challenge {
+            fees = fees.affordable(&self.chain, head, self.account(), gas).await?;
+        } else {
+            fees.require_ether(&self.chain, self.account(), gas, U256::zero()).await?;
+        }
         let nonce = self.chain.nonce(self.account(), true).await?.max(next_nonce(&self.sent));
         let mut sent = Sent {
             channel: request.terms.channel,
@@ -217,6 +230,7 @@ impl<J: Journal> Submitter<J> {
             attempts: Vec::new(),
             sent_at: head.number,
             mined_at: None,
+            nonce_used_at: None,
         };
         self.attempt(&mut sent, fees)?;
         // The same call may have been mined before and taken back since.
@@ -244,7 +258,8 @@ impl<J: Journal> Submitter<J> {
         Ok(u64::try_from(gas + gas / margin).unwrap_or(u64::MAX))
     }
 
-    /// Signs with these fees and writes it down. After this it may be broadcast.
+    /// Signs with these fees and writes it down. After this it may be broadcast. A challenge is, even
+    /// if the disk takes nothing more: made a second time it has no second effect.
     fn attempt(&mut self, sent: &mut Sent, fees: Fees) -> Result<(), ChainError> {
         let tx = transaction(sent, &fees, self.wallet.chain_id());
         let signature = self
@@ -253,7 +268,13 @@ impl<J: Journal> Submitter<J> {
             .map_err(|error| ChainError::Nonsense(error.to_string()))?;
         let raw = tx.rlp_signed(&signature).to_vec();
         sent.attempts.push(Attempt { hash: B256::new(keccak256(&raw)), raw, fees });
-        self.journal.put(sent).map_err(|error| ChainError::Nonsense(error.to_string()))
+        match self.journal.put(sent) {
+            Err(error) if sent.kind == CallKind::Challenge => {
+                tracing::error!(channel = %sent.channel, %error, "sending the challenge all the same");
+                Ok(())
+            }
+            written => written.map_err(|error| ChainError::Nonsense(error.to_string())),
+        }
     }
 
     async fn broadcast_newest(&self, sent: &Sent) -> Result<(), ChainError> {
@@ -281,7 +302,12 @@ impl<J: Journal> Submitter<J> {
             self.sent.iter().filter(|sent| sent.kind == CallKind::Challenge && sent.mined_at.is_none());
         let urgent_up_to = urgent_up_to.map(|sent| sent.nonce).max();
         let mut free_nonce = next_nonce(&self.sent);
+        let mut reachable = true;
         for mut sent in std::mem::take(&mut self.sent) {
+            if !reachable {
+                self.sent.push(sent);
+                continue;
+            }
             let urgent = urgent_up_to.is_some_and(|nonce| sent.nonce <= nonce);
             match self.look_after(&mut sent, head, urgent, &mut free_nonce).await {
                 Ok(Next::Keep(outcome)) => {
@@ -292,7 +318,13 @@ impl<J: Journal> Submitter<J> {
                     outcomes.extend(outcome);
                     self.forget(&sent);
                 }
+                Err(error @ ChainError::NoEther { .. }) => {
+                    tracing::warn!(%error, channel = %sent.channel, kind = ?sent.kind, "can't raise a transaction's fee");
+                    self.sent.push(sent);
+                }
                 Err(error) => {
+                    // Each question may take as long as a timeout; the rest waits for the next time.
+                    reachable = !error.is_temporary();
                     tracing::debug!(%error, channel = %sent.channel, kind = ?sent.kind, "can't look after a transaction");
                     self.sent.push(sent);
                 }
@@ -318,18 +350,26 @@ impl<J: Journal> Submitter<J> {
         let (channel, kind) = (sent.channel, sent.kind);
         if self.chain.nonce(self.account(), false).await? > sent.nonce {
             // Another program used the account's nonce. The same calldata goes out under a new one.
-            if head.number < sent.sent_at + URGENT_PATIENCE {
+            // Or an own attempt was mined and the endpoint does not show its receipt yet.
+            let since = *sent.nonce_used_at.get_or_insert(head.number);
+            if head.number < since.saturating_add(URGENT_PATIENCE) {
                 return Ok(Next::Keep(None));
             }
+            sent.nonce_used_at = None;
             return match self.renumber(sent, head, free_nonce).await {
                 Ok(()) => Ok(Next::Keep(None)),
                 Err(error) if error.is_temporary() => Ok(Next::Keep(None)),
                 Err(error) => Ok(Next::Forget(Some(Outcome::Failed { channel, kind, error }))),
             };
         }
+        sent.nonce_used_at = None;
         let patience = if urgent { URGENT_PATIENCE } else { PATIENCE };
         if head.number >= sent.sent_at.saturating_add(patience) {
-            self.raise(sent, head, urgent).await?;
+            if let Err(error) = self.raise(sent, head, urgent).await {
+                // Whatever keeps the fee from rising, the transaction itself must not be forgotten.
+                self.rebroadcast(sent).await?;
+                return Err(error);
+            }
         } else if !self.is_known(sent).await? {
             self.rebroadcast(sent).await?;
         }
@@ -381,11 +421,15 @@ impl<J: Journal> Submitter<J> {
     async fn raise(&mut self, sent: &mut Sent, head: &Head, urgent: bool) -> Result<(), ChainError> {
         let Some(last) = sent.attempts.last().map(|attempt| attempt.fees) else { return Ok(()) };
         let market = Fees::suggest(&self.chain, head, urgent).await?;
-        let Some(fees) = last.raised(&market, urgent) else {
+        let Some(mut fees) = last.raised(&market, urgent) else {
             tracing::warn!(channel = %sent.channel, kind = ?sent.kind, "a transaction waits at the highest fee that is allowed");
             return self.rebroadcast(sent).await;
         };
-        fees.require_ether(&self.chain, self.account(), sent.gas, U256::zero()).await?;
+        if sent.kind == CallKind::Challenge {
+            fees = fees.affordable(&self.chain, head, self.account(), sent.gas).await?;
+        } else {
+            fees.require_ether(&self.chain, self.account(), sent.gas, U256::zero()).await?;
+        }
         tracing::info!(channel = %sent.channel, kind = ?sent.kind, max_fee = fees.max_fee, "raising a transaction's fee");
         sent.sent_at = head.number;
         self.attempt(sent, fees)?;
@@ -414,6 +458,11 @@ impl<J: Journal> Submitter<J> {
 fn next_nonce(sent: &[Sent]) -> u64 {
     let unmined = sent.iter().filter(|sent| sent.mined_at.is_none());
     unmined.map(|sent| sent.nonce + 1).max().unwrap_or(0)
+}
+
+/// Whether the call carries an EIP-2612 permit.
+const fn uses_permit(kind: CallKind) -> bool {
+    matches!(kind, CallKind::Open | CallKind::Fund)
 }
 
 enum Next {

@@ -55,8 +55,11 @@ fn a_reorganisation_takes_an_opening_back_and_it_is_sent_again() {
     bob.wait_usable(channel);
     alice.pay("1");
     // Once more, now that there are receipts.
+    world.rpc("evm_setAutomine", json!([false]));
     world.rpc("anvil_reorg", json!([1, []]));
     wait_for("bob says so", || bob.has_logged("MONEY AT RISK: the chain took back the opening"));
+    world.rpc("evm_setAutomine", json!([true]));
+    world.mine(1);
     alice.wait_usable(channel);
     bob.wait_usable(channel);
     bob.pay("0.5");

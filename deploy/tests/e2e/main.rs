@@ -6,6 +6,7 @@ mod chain_faults;
 mod challenge;
 mod closing;
 mod harness;
+mod hostile;
 mod life;
 mod opening;
 mod payments;

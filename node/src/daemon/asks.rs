@@ -2,6 +2,7 @@
 
 use std::cell::RefCell;
 use std::rc::Rc;
+use std::time::Duration;
 
 use libp2p::Multiaddr;
 use thunder_api::{
@@ -10,17 +11,24 @@ use thunder_api::{
     Peer, Receipts, Selector,
 };
 use thunder_chain::Identity;
+use thunder_chain::contracts::LOCAL_CHAIN_IDS;
 use thunder_protocol::channel::{CloseMode, Command, PaymentStatus};
 use thunder_protocol::onchain::Evidence;
 use thunder_protocol::{Address, Amount, Balances, Input, Nonce, Payment, PaymentId, Receipt, Role, hex};
 use tokio::sync::oneshot;
+use tokio::time::Instant;
 
 use super::answers::{Caller, Many};
 use super::channels::Purpose;
+use super::execute::{disk_error, is_live};
+use super::opening::is_awaited;
 use super::{Daemon, Wallet};
 use crate::keys::{self, Key};
 use crate::p2p::PeerAddress;
+use crate::store::StoredChannel;
 
+/// How long writing a wallet to disk may take.
+const IMPORT_WITHIN: Duration = Duration::from_secs(60);
 /// The most payments in one call.
 const MAX_PAYMENTS: usize = 4096;
 /// The most payments that `history` lists.
@@ -94,7 +102,7 @@ impl Daemon {
             Ask::Shares(reply) => {
                 drop(reply.send(self.require_wallet().map(|wallet| (wallet.address, self.own_shares()))))
             }
-            Ask::MayImport(address, reply) => drop(reply.send(self.may_import(address))),
+            Ask::MayImport(address, reply) => drop(reply.send(self.before_import(address))),
             Ask::Import(key, reply) => self.import(key, reply),
             Ask::Connect(address, found, reply) => self.connect(&address, found, reply),
             Ask::OpenWith(request, reply) => drop(reply.send(self.open_with(&request))),
@@ -116,6 +124,9 @@ impl Daemon {
 
     fn require_wallet(&self) -> Result<&Wallet, ApiError> {
         self.wallet.as_ref().ok_or_else(|| {
+            if let Some(why) = &self.locked {
+                return ApiError::new(Code::WrongPassword, why.clone(), "put it right and restart thunderd");
+            }
             let hint = "import one: thunder-cli importwallet \"<seedphrase>\"";
             ApiError::new(Code::NoWallet, "no wallet is loaded", hint)
         })
@@ -154,9 +165,16 @@ impl Daemon {
 
     /// Whether this wallet may be used: another one than the open channels are for may not.
     pub(super) fn may_import(&self, address: Address) -> Answer<()> {
-        let live = self.channels.newest_first().filter(|(_, slot)| super::execute::is_live(&slot.channel));
-        let setups = live.map(|(_, slot)| slot.channel.setup());
-        let open = setups.filter(|setup| setup.party(setup.role()) != address).count();
+        let others = self.store.channels_of_other_wallets(&address).map_err(|error| disk_error(&error))?;
+        let genesis = self.chain.identity.map(|identity| identity.genesis);
+        // A local testnet that was started anew is gone for good, and its channels with it.
+        let counts = |stored: &&StoredChannel| {
+            let terms = stored.channel.setup().terms();
+            let is_here = self.channels.get(&terms.channel).is_some() && genesis.is_some();
+            let is_real = !LOCAL_CHAIN_IDS.contains(&terms.chain_id);
+            is_live(&stored.channel) && !is_awaited(&stored.channel) && (is_here || is_real)
+        };
+        let open = others.iter().filter(counts).count();
         if open > 0 {
             let message = format!("{open} open channels belong to another wallet, which can't be replaced");
             return Err(ApiError::new(
@@ -171,16 +189,29 @@ impl Daemon {
     fn import(&mut self, key: Key, reply: Reply<Address>) {
         let signer = or_refuse!(reply, keys::signer(&key).map_err(|error| wallet_error(&error)));
         let address = signer.address();
+        self.importing = None;
         or_refuse!(reply, self.may_import(address));
         self.wallet = Some(Wallet { address, signer, key });
+        self.locked = None;
         self.end_all_sessions("another wallet is used");
+        // Before anything is asked of the chain; also if the disk refuses the rest of the batch.
+        self.tell_chain_of_wallet();
+        if self.chain.caught_up {
+            self.resume_channels();
+        }
         let _ = reply.send(Ok(address));
-        self.after.then.push(Box::new(Self::tell_chain_of_wallet));
+    }
+
+    /// Whether this wallet may be used; if so nothing is agreed on with the present one any more.
+    fn before_import(&mut self, address: Address) -> Answer<()> {
+        self.may_import(address)?;
+        self.importing = Some(Instant::now() + IMPORT_WITHIN);
+        Ok(())
     }
 
     /// What of the own money is in channels.
     fn own_shares(&self) -> Amount {
-        let live = self.channels.newest_first().filter(|(_, slot)| super::execute::is_live(&slot.channel));
+        let live = self.channels.newest_first().filter(|(_, slot)| is_live(&slot.channel));
         let shares = live.map(|(_, slot)| slot.channel.balances().of(slot.channel.setup().role()));
         Amount::checked_sum(shares).unwrap_or(Amount::MAX)
     }
@@ -288,7 +319,7 @@ impl Daemon {
             },
             Some(id) => match self.known_payment(channel, &id) {
                 Ok(known) => (id, known),
-                Err(error) => return self.fail(caller, super::execute::disk_error(&error)),
+                Err(error) => return self.fail(caller, disk_error(&error)),
             },
         };
         let payment = Payment { id, amount, memo };

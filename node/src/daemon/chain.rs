@@ -1,11 +1,14 @@
 //! What the chain task says.
 
+use std::collections::HashSet;
+
 use thunder_api::Event;
 use thunder_chain::follow::{Blocks, Processed};
 use thunder_chain::submit::Outcome;
 use thunder_chain::{ChainError, Identity};
 use thunder_protocol::channel::ChainInput;
-use thunder_protocol::{Address, Channel, Input};
+use thunder_protocol::onchain::CHALLENGE_PERIOD;
+use thunder_protocol::{Address, Input};
 use tokio::sync::oneshot;
 use tokio::time::Instant;
 
@@ -19,7 +22,7 @@ impl Daemon {
             ChainEvent::Identified { identity, template } => self.on_identified(identity, template),
             ChainEvent::Template(template) => self.on_template(template),
             ChainEvent::NewBlocks { blocks, wanted } => {
-                self.heard();
+                self.reached();
                 let _ = wanted.send(self.looks(&blocks));
             }
             ChainEvent::Views { blocks, views, done } => self.on_views(&blocks, views, done),
@@ -36,8 +39,13 @@ impl Daemon {
         }
     }
 
+    /// All that the chain says is read.
     fn heard(&mut self) {
         self.chain.last_heard = Instant::now();
+        self.reached();
+    }
+
+    fn reached(&mut self) {
         if !self.chain.connected {
             self.chain.connected = true;
             tracing::info!(rpc = %self.config.rpc, "the chain is reachable");
@@ -79,6 +87,8 @@ impl Daemon {
                 ),
             }
             self.chain.identity = Some(identity);
+            self.chain.last_advanced = Instant::now();
+            self.chain.followed = self.store.followed(identity.genesis).unwrap_or_default();
             self.chain.head = None;
             self.chain.caught_up = false;
             self.end_all_sessions("the chain is another one");
@@ -87,7 +97,7 @@ impl Daemon {
             }
             self.events.push(Event::Chain(self.chain_info()));
         }
-        self.heard();
+        self.reached();
     }
 
     /// Which channels to look at: those that emitted something, and, if blocks were taken back,
@@ -101,11 +111,18 @@ impl Daemon {
                 .map(|(_, slot)| slot)
                 .filter(move |slot| slot.channel.view().newest.is_some_and(|event| event.block >= first))
         });
-        let mut looks: Vec<Look> = Vec::new();
-        for slot in touched.chain(replaced.into_iter().flatten()) {
+        let (mut looks, mut looked) = (Vec::new(), HashSet::new());
+        // What this side opens is looked at with every block, so that one odd answer changes nothing.
+        let own = self.channels.own_openings();
+        // Blocks that were read for another wallet say nothing of this one's channels.
+        let is_other = self.chain.followed != self.wallet_address();
+        let all = is_other.then(|| self.channels.newest_first().map(|(_, slot)| slot));
+        let all = all.into_iter().flatten().filter(|slot| is_live(&slot.channel));
+        for slot in touched.chain(replaced.into_iter().flatten()).chain(own).chain(all) {
             let terms = slot.channel.setup().terms();
-            if looks.iter().all(|look| look.terms.channel != terms.channel) {
-                let verify = matches!(slot.channel, Channel::Opening(_));
+            if looked.insert(terms.channel) {
+                // Whatever was never used is checked, also if it was given up once.
+                let verify = slot.channel.books().is_none();
                 looks.push(Look { terms: terms.clone(), since: slot.since, verify });
             }
         }
@@ -114,8 +131,12 @@ impl Daemon {
 
     /// The chain moved on. What it says is on disk together with how far it was read.
     fn on_views(&mut self, blocks: &Blocks, views: Vec<(Address, Seen)>, done: oneshot::Sender<()>) {
-        self.heard();
+        self.reached();
         let head = blocks.head.number;
+        self.warn_of_absence(head);
+        if self.chain.head != Some(head) {
+            self.chain.last_advanced = Instant::now();
+        }
         self.chain.head = Some(head);
         metrics::gauge!("thunder_chain_height").set(head as f64);
         if self.wallet.is_none() && !self.channels.is_empty() {
@@ -132,30 +153,52 @@ impl Daemon {
             };
             self.apply(channel, Input::Chain(input));
         }
-        while let Some((due, channel)) =
-            self.block_ticks.keys().next().copied().filter(|(due, _)| *due <= head)
-        {
-            self.block_ticks.remove(&(due, channel));
+        // Taken at once: what asks for another block meanwhile waits for that.
+        let later = self.block_ticks.split_off(&(head.saturating_add(1), Address::ZERO));
+        for (_, channel) in std::mem::replace(&mut self.block_ticks, later).into_keys() {
             if let Some(slot) = self.channels.get_mut(&channel) {
                 slot.block_tick = None;
             }
             self.apply(channel, Input::Chain(ChainInput::Block));
         }
+        if self.channels.any_frozen() {
+            // What a frozen channel has seen is not on disk: after a restart it has to come again.
+            self.heard();
+            self.caught_up();
+            return;
+        }
+        let Some(identity) = self.chain.identity else { return };
         let processed = Processed { number: head, hash: blocks.head.hash };
-        let written =
-            self.store.begin().and_then(|()| self.store.add_processed(&processed, blocks.replaced_from));
+        let followed = self.wallet_address();
+        let written = self.store.begin().and_then(|()| {
+            if let Some(wallet) = followed.filter(|_| followed != self.chain.followed) {
+                self.store.set_followed(identity.genesis, &wallet)?;
+            }
+            self.store.add_processed(identity.genesis, &processed, blocks.replaced_from)
+        });
         if let Err(error) = written {
             // Without the word that it is on disk the same blocks come again.
             tracing::error!(%error, "can't note how far the chain was read");
             return;
         }
-        self.after.then.push(Box::new(move |_| {
+        self.after.then.push(Box::new(move |daemon: &mut Self| {
+            daemon.heard();
+            daemon.chain.followed = followed;
             let _ = done.send(());
         }));
-        if self.chain.caught_up {
-            return;
-        }
         self.caught_up();
+    }
+
+    /// Says so if the node was away for so long that a cheat may have got through.
+    fn warn_of_absence(&self, head: u64) {
+        let Some(last) = self.chain.head.filter(|_| !self.chain.caught_up) else { return };
+        let missed = head.saturating_sub(last);
+        if missed >= CHALLENGE_PERIOD && self.channels.open_count() > 0 {
+            tracing::warn!(
+                missed,
+                "blocks were missed, more than a challenge period has: see infos, and keep the node running while a channel is open"
+            );
+        }
     }
 
     /// For the first time since the start the chain is read to its end: now other nodes are let in,
@@ -165,6 +208,14 @@ impl Daemon {
             return;
         }
         self.chain.caught_up = true;
+        self.resume_channels();
+        for peer in self.peers.links.keys().copied().collect::<Vec<_>>() {
+            self.say_hello(peer);
+        }
+    }
+
+    /// Whatever is under way in a channel goes on.
+    pub(super) fn resume_channels(&mut self) {
         let live: Vec<_> = self
             .channels
             .newest_first()
@@ -173,9 +224,6 @@ impl Daemon {
             .collect();
         for channel in live {
             self.apply(channel, Input::Resume);
-        }
-        for peer in self.peers.links.keys().copied().collect::<Vec<_>>() {
-            self.say_hello(peer);
         }
     }
 

@@ -86,6 +86,11 @@ impl Daemon {
                     format!("{} THD are missing: fund pays in, cancel takes back", opening.missing())
                 }
             },
+            Channel::Active(_) | Channel::Finishing(_) | Channel::Lost(_) | Channel::Closing(_)
+                if matches!(channel.view().status, OnChain::Empty { .. }) =>
+            {
+                "the chain took back what was paid in: cancel takes back what is still there".into()
+            }
             Channel::Active(active) if !matches!(active.view.status, OnChain::Active { .. }) => {
                 "the chain took the opening back; waiting until it is there again".into()
             }

@@ -1,12 +1,16 @@
 //! The channels that are kept, and how to find the one that somebody means.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use thunder_api::{ApiError, Code, Selector};
 use thunder_protocol::channel::Terms;
+use thunder_protocol::onchain::OnChain;
 use thunder_protocol::{Address, Channel};
 
 use super::Daemon;
+use super::answers::refuse;
+use super::execute::is_live;
+use super::opening::{is_awaited, is_own_opening};
 use crate::store::StoreError;
 
 /// A channel and what belongs to it here.
@@ -34,6 +38,11 @@ pub(super) struct Channels {
     /// Oldest first.
     by_age: BTreeMap<i64, Address>,
     by_partner: HashMap<Address, Vec<Address>>,
+    /// Those that the other side wanted to open and that are not on the chain.
+    awaited: BTreeSet<Address>,
+    /// Those that this side opens.
+    own_openings: BTreeSet<Address>,
+    frozen: bool,
 }
 
 impl Channels {
@@ -42,7 +51,35 @@ impl Channels {
         let (address, partner) = (terms.channel, slot.channel.setup().partner());
         self.by_age.insert(slot.id, address);
         self.by_partner.entry(partner).or_default().push(address);
-        self.slots.insert(address, slot);
+        self.put_back(address, slot);
+    }
+
+    pub(super) fn remove(&mut self, address: &Address) {
+        let Some(slot) = self.slots.remove(address) else { return };
+        self.by_age.remove(&slot.id);
+        let partner = slot.channel.setup().partner();
+        if let Some(of_partner) = self.by_partner.get_mut(&partner) {
+            of_partner.retain(|other| other != address);
+            if of_partner.is_empty() {
+                self.by_partner.remove(&partner);
+            }
+        }
+        self.awaited.remove(address);
+        self.own_openings.remove(address);
+    }
+
+    /// How many channels the other sides wanted to open that are not on the chain.
+    pub(super) fn awaited(&self) -> usize {
+        self.awaited.len()
+    }
+
+    pub(super) fn all_awaited(&self) -> impl Iterator<Item = &Address> {
+        self.awaited.iter()
+    }
+
+    /// The channels that this side opens and that are not usable yet.
+    pub(super) fn own_openings(&self) -> impl Iterator<Item = &Slot> {
+        self.own_openings.iter().filter_map(|address| self.slots.get(address))
     }
 
     pub(super) fn get(&self, address: &Address) -> Option<&Slot> {
@@ -59,6 +96,15 @@ impl Channels {
     }
 
     pub(super) fn put_back(&mut self, address: Address, slot: Slot) {
+        let mark = |set: &mut BTreeSet<Address>, belongs: bool| {
+            if belongs {
+                set.insert(address);
+            } else if !set.is_empty() {
+                set.remove(&address);
+            }
+        };
+        mark(&mut self.awaited, is_awaited(&slot.channel));
+        mark(&mut self.own_openings, is_own_opening(&slot.channel));
         self.slots.insert(address, slot);
     }
 
@@ -76,7 +122,21 @@ impl Channels {
     }
 
     pub(super) fn open_count(&self) -> usize {
-        self.slots.values().filter(|slot| !matches!(slot.channel, Channel::Closed(_))).count()
+        let open = |slot: &&Slot| is_live(&slot.channel) && !is_awaited(&slot.channel);
+        self.slots.values().filter(open).count()
+    }
+
+    /// Whether the disk is behind for any of them.
+    pub(super) fn any_frozen(&self) -> bool {
+        self.frozen
+    }
+
+    /// The disk is behind for this one.
+    pub(super) fn freeze(&mut self, address: &Address, why: &str) {
+        if let Some(slot) = self.slots.get_mut(address) {
+            slot.frozen = Some(why.to_owned());
+            self.frozen = true;
+        }
     }
 
     pub(super) fn is_empty(&self) -> bool {
@@ -108,6 +168,8 @@ impl Purpose {
             (Self::Look, _) => true,
             (Self::Pay, Channel::Active(_)) => true,
             (Self::Fund | Self::Cancel, Channel::Opening(_)) => true,
+            // The chain took back what somebody had paid in.
+            (Self::Cancel, other) => matches!(other.view().status, OnChain::Empty { .. }),
             (Self::Close, Channel::Active(_) | Channel::Finishing(_) | Channel::Lost(_)) => true,
             (Self::Close, Channel::Closing(closing)) => closing.seen().is_none(),
             (Self::Challenge | Self::Withdraw, Channel::Closing(_)) => true,
@@ -143,6 +205,14 @@ impl Daemon {
     /// Loads the channels of the chain in use from disk.
     pub(super) fn load_channels(&mut self) -> Result<(), StoreError> {
         self.channels.clear();
+        let gone = ApiError::new(
+            Code::ChainUnreachable,
+            "the chain is another one now",
+            "infos shows what became of it when the chain is back",
+        );
+        for (_, caller) in self.callers.drain().collect::<Vec<_>>() {
+            refuse(caller, gone.clone());
+        }
         self.ticks.clear();
         self.block_ticks.clear();
         let Some(identity) = self.chain.identity else { return Ok(()) };
@@ -207,6 +277,9 @@ impl Daemon {
     fn is_meant(&self, selector: &Selector, address: &Address, slot: &Slot) -> bool {
         let begins = |text: &str, beginning: &str| text.to_lowercase().starts_with(&beginning.to_lowercase());
         let Selector { channel, peer } = selector;
+        if channel.is_none() && is_awaited(&slot.channel) {
+            return false;
+        }
         let by_channel = channel.as_ref().is_none_or(|wanted| begins(&address.to_string(), wanted));
         let partner = slot.channel.setup().partner();
         let by_peer = peer.as_ref().is_none_or(|wanted| {

@@ -7,7 +7,7 @@ use thunder_api::{ApiError, Code, Event};
 use thunder_chain::submit::Request as ChainCall;
 use thunder_protocol::channel::{CommandId, Denied, Direction, Done, Effects, Notice, PeerInput};
 use thunder_protocol::onchain::Call;
-use thunder_protocol::wire::{Envelope, Message, Response};
+use thunder_protocol::wire::{Envelope, MAX_PAYMENTS, Message, Response};
 use thunder_protocol::{Address, Channel, Input, PaymentId, Transition};
 
 use super::{Daemon, context};
@@ -42,15 +42,27 @@ impl Daemon {
     pub(super) fn apply(&mut self, address: Address, input: Input) {
         let Some(wallet) = &self.wallet else { return };
         let Some(mut slot) = self.channels.take(&address) else { return };
-        if let Some(reason) = slot.frozen.clone() {
+        let is_frozen = slot.frozen.is_some();
+        if let Some(reason) = slot.frozen.clone().filter(|_| !matches!(input, Input::Chain(_))) {
             self.channels.put_back(address, slot);
             if let Input::Command(caller, _) = input {
                 self.fail(caller, frozen(&reason));
             }
             return;
         }
+        let setup = slot.channel.setup();
+        if setup.party(setup.role()) != wallet.address {
+            self.channels.put_back(address, slot);
+            if let Input::Command(caller, _) = input {
+                self.fail(caller, other_wallet());
+            }
+            return;
+        }
         let context = context(&self.config, wallet, &self.chain);
-        let Transition { channel, effects } = slot.channel.apply(input, &context);
+        let Transition { channel, mut effects } = slot.channel.apply(input, &context);
+        if is_frozen {
+            effects = without_disk(effects);
+        }
         let over = channel.is_over(&context);
         let (tick, block_tick) = (channel.next_tick(), channel.next_block(&context));
         slot.channel = channel;
@@ -94,8 +106,9 @@ impl Daemon {
         let partner = self.channels.get(&address).map(|slot| slot.channel.setup().partner());
         self.after.submit.extend(submit.into_iter().map(|call| (address, call)));
         if let Some(partner) = partner {
-            let envelopes = send.into_iter().map(|message| Envelope::Channel { channel: address, message });
-            self.after.send.extend(envelopes.map(|envelope| (partner, envelope)));
+            for message in send {
+                self.after.push_message(partner, address, message);
+            }
             self.after.disconnect.extend(misbehaviour.map(|why| (partner, why.to_string())));
         }
         self.after.reply.extend(reply.into_iter().map(|(caller, result)| (address, caller, result)));
@@ -171,6 +184,9 @@ impl Daemon {
             Message::Answer(_) | Message::Refuse(_) | Message::Final(_) => &[],
         };
         let mut repeated = Vec::new();
+        if payments.len() > MAX_PAYMENTS {
+            return Ok(repeated); // no proposal has as many; the channel says so
+        }
         for payment in payments {
             if self.store.knows_payment_of_partner(id, &payment.id)? {
                 repeated.push(payment.id.clone());
@@ -183,13 +199,7 @@ impl Daemon {
     fn carry_out_after(&mut self) {
         let After { submit, send, respond, reply, notify, disconnect, then, written: _, failed: _ } =
             std::mem::take(&mut self.after);
-        for (channel, call) in submit {
-            if let Some(terms) = self.terms(&channel).cloned() {
-                let request = Box::new(ChainCall { terms, call });
-                // The task is there for as long as the daemon is.
-                let _ = self.to_chain.send(ChainRequest::Submit(request));
-            }
-        }
+        self.submit(submit);
         self.deliver(send, respond);
         for (channel, caller, result) in reply {
             self.answer(channel, caller, result);
@@ -205,8 +215,21 @@ impl Daemon {
         }
     }
 
+    fn submit(&self, calls: Vec<(Address, Call)>) {
+        for (channel, call) in calls {
+            if let Some(terms) = self.terms(&channel).cloned() {
+                let request = Box::new(ChainCall { terms, call });
+                // The task is there for as long as the daemon is.
+                let _ = self.to_chain.send(ChainRequest::Submit(request));
+            }
+        }
+    }
+
     /// The disk refused the batch: nothing of it is sent or answered, and its channels freeze.
+    /// A challenge goes out all the same.
     fn freeze_batch(&mut self, error: &StoreError) {
+        let submit = std::mem::take(&mut self.after.submit);
+        self.submit(submit.into_iter().filter(|(_, call)| matches!(call, Call::Challenge(_))).collect());
         for channel in std::mem::take(&mut self.after.written) {
             self.freeze(channel, error);
         }
@@ -220,11 +243,23 @@ impl Daemon {
     /// Nothing more is done with a channel whose state the disk does not have.
     fn freeze(&mut self, channel: Address, error: &StoreError) {
         tracing::error!(%channel, %error, "MONEY AT RISK: the channel is frozen, because the disk refused a write; make room or repair the disk, and restart thunderd");
-        if let Some(slot) = self.channels.get_mut(&channel) {
-            slot.frozen = Some(error.to_string());
-        }
+        self.channels.freeze(&channel, &error.to_string());
+        self.fail_waiting(channel, error);
         let message = format!("the channel is frozen, because the disk refused a write: {error}");
         self.events.push(Event::Warning { message, channel: Some(channel.into()) });
+    }
+
+    /// Whoever waits for something that was not proposed learns that it will not be.
+    fn fail_waiting(&mut self, channel: Address, error: &StoreError) {
+        let (Some(wallet), Some(mut slot)) = (&self.wallet, self.channels.take(&channel)) else { return };
+        let context = context(&self.config, wallet, &self.chain);
+        let Transition { channel: state, effects } =
+            slot.channel.apply(Input::Peer(PeerInput::Disconnected), &context);
+        slot.channel = state;
+        self.channels.put_back(channel, slot);
+        for (caller, _) in effects.reply {
+            self.fail(caller, frozen(&error.to_string()));
+        }
     }
 
     /// Tells watchers and the log.
@@ -267,6 +302,41 @@ impl Daemon {
             self.events.push(Event::Channel(info));
         }
     }
+}
+
+impl After {
+    /// A message about a channel. A sync says all that an earlier one of the batch said.
+    fn push_message(&mut self, partner: Address, channel: Address, mut message: Message) {
+        if let Message::Sync(sync) = &mut message {
+            self.send.retain(|(_, envelope)| match envelope {
+                Envelope::Channel { channel: other, message: Message::Sync(earlier) }
+                    if *other == channel =>
+                {
+                    sync.wants_reply |= earlier.wants_reply;
+                    false
+                }
+                _ => true,
+            });
+        }
+        self.send.push((partner, Envelope::Channel { channel, message }));
+    }
+}
+
+/// What a channel still does that the disk knows nothing of: it warns, and it punishes a closing on
+/// an old receipt, which needs nothing but the receipt.
+fn without_disk(effects: Effects) -> Effects {
+    let Effects { mut submit, mut notify, .. } = effects;
+    submit.retain(|call| matches!(call, Call::Challenge(_)));
+    notify.retain(|notice| matches!(notice, Notice::AtRisk(_)));
+    Effects { submit, notify, ..Effects::default() }
+}
+
+fn other_wallet() -> ApiError {
+    ApiError::new(
+        Code::WalletInUse,
+        "the channel belongs to another wallet",
+        "import that one again: thunder-cli importwallet",
+    )
 }
 
 fn frozen(reason: &str) -> ApiError {

@@ -5,6 +5,7 @@ use thunder_protocol::Channel;
 use thunder_protocol::channel::Outcome;
 
 use super::Daemon;
+use super::opening::is_awaited;
 use crate::config::VERSION;
 
 /// How many channels that are over are shown.
@@ -45,7 +46,7 @@ impl Daemon {
                 closed += 1;
                 closed <= CLOSED_SHOWN
             }
-            _ => true,
+            other => !is_awaited(other),
         });
         shown.map(|(_, slot)| self.channel_info(slot)).collect()
     }
@@ -53,7 +54,9 @@ impl Daemon {
     /// What a person should look at.
     fn warnings(&self) -> Vec<String> {
         let mut warnings = Vec::new();
-        if self.wallet.is_none() {
+        if let Some(why) = &self.locked {
+            warnings.push(why.clone());
+        } else if self.wallet.is_none() {
             warnings.push("no wallet is loaded: thunder-cli importwallet \"<seedphrase>\"".into());
         }
         if !self.chain.connected {

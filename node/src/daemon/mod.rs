@@ -17,12 +17,14 @@ mod peers;
 mod sessions;
 
 use std::collections::{BTreeMap, HashMap};
+use std::sync::OnceLock;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use futures::{FutureExt, StreamExt};
 use libp2p::swarm::SwarmEvent;
 use libp2p::{PeerId, Swarm};
-use thunder_chain::contracts::Contracts;
+use thunder_chain::contracts::{Contracts, LOCAL_CHAIN_IDS};
 use thunder_chain::{ChainError, Identity};
 use thunder_protocol::channel::{CommandId, Context, Millis};
 use thunder_protocol::{Address, Signer};
@@ -49,6 +51,8 @@ const MAX_BATCH: usize = 4096;
 /// Without a word from the chain for this long, nothing is signed that relies on it. Well below
 /// the 24 blocks in which a cheat has to be answered.
 const STALE_AFTER: Duration = Duration::from_secs(120);
+/// How often connections that lead nowhere are ended.
+const SWEEP_EVERY: Duration = Duration::from_secs(10);
 /// How often the signer is blinded anew.
 const REBLIND_EVERY: Duration = Duration::from_secs(60);
 
@@ -62,7 +66,12 @@ pub(crate) struct ChainState {
     connected: bool,
     /// Whether the chain was caught up with since the start; before that no message is handled.
     caught_up: bool,
+    /// For which wallet the blocks up to there were read.
+    followed: Option<Address>,
+    /// When all that the chain says was last read and on disk.
     last_heard: Instant,
+    /// When the chain last had a new block.
+    last_advanced: Instant,
     unmined: usize,
     contracts: Contracts,
 }
@@ -85,6 +94,10 @@ pub struct Daemon {
     asks_open: bool,
     wallet_file: WalletFile,
     wallet: Option<Wallet>,
+    /// Why there is a wallet that can't be used.
+    locked: Option<String>,
+    /// Until when no channel is agreed on, because another wallet is being taken.
+    importing: Option<Instant>,
     chain: ChainState,
     channels: Channels,
     peers: Peers,
@@ -98,6 +111,8 @@ pub struct Daemon {
     /// At which block which channel wants to be told.
     block_ticks: BTreeMap<(u64, Address), ()>,
     reblind_at: Instant,
+    /// When connections that lead nowhere are ended next.
+    sweep_at: Instant,
 }
 
 /// What the daemon is made of.
@@ -136,14 +151,18 @@ impl Daemon {
         let Parts { config, store, swarm, to_chain, from_chain, contracts, asks, wallet_file, events } =
             parts;
         let identity = store.identity()?;
-        let head = store.processed_blocks()?.last().map(|block| block.number);
+        let processed = identity.map(|identity| store.processed_blocks(identity.genesis)).transpose()?;
+        let followed = identity.map(|identity| store.followed(identity.genesis)).transpose()?.flatten();
+        let head = processed.and_then(|blocks| blocks.last().map(|block| block.number));
         let chain = ChainState {
             identity,
             template: Err(ChainError::Unreachable("the chain was not reached yet".into())),
             head,
             connected: false,
             caught_up: false,
+            followed,
             last_heard: Instant::now(),
+            last_advanced: Instant::now(),
             unmined: 0,
             contracts,
         };
@@ -158,6 +177,8 @@ impl Daemon {
             asks_open: true,
             wallet_file,
             wallet: None,
+            locked: None,
+            importing: None,
             chain,
             channels: Channels::default(),
             openings: Openings::default(),
@@ -168,6 +189,7 @@ impl Daemon {
             ticks: BTreeMap::new(),
             block_ticks: BTreeMap::new(),
             reblind_at: Instant::now() + REBLIND_EVERY,
+            sweep_at: Instant::now() + SWEEP_EVERY,
         };
         daemon.load_channels()?;
         Ok(daemon)
@@ -177,24 +199,27 @@ impl Daemon {
     pub fn load_wallet(&mut self) {
         let loaded = match self.wallet_file.load() {
             Ok(None) => return,
-            Ok(Some(key)) => keys::signer(&key).map(|signer| (key, signer)),
-            Err(error) => {
-                tracing::error!(%error, "no wallet");
-                return;
+            Ok(Some(key)) => {
+                keys::signer(&key).map(|signer| (key, signer)).map_err(|error| error.to_string())
             }
+            Err(error) => Err(error.to_string()),
         };
         match loaded {
             Ok((key, signer)) => {
                 let address = signer.address();
                 if let Err(error) = self.may_import(address) {
-                    tracing::error!(%address, "the wallet can't be used: {error}");
-                    return;
+                    return self.lock(format!("the wallet {address} can't be used: {error}"));
                 }
                 self.wallet = Some(Wallet { address, signer, key });
                 self.tell_chain_of_wallet();
             }
-            Err(error) => tracing::error!(%error, "the wallet can't be used"),
+            Err(error) => self.lock(error),
         }
+    }
+
+    fn lock(&mut self, why: String) {
+        tracing::error!("no channel can be looked after: {why}");
+        self.locked = Some(why);
     }
 
     /// The wallet's address.
@@ -281,7 +306,11 @@ impl Daemon {
             .next()
             .map(|(due, _)| now + Duration::from_millis(due.saturating_sub(now_ms())));
         let (peer, opening) = (self.peers.next_dial(), self.openings.next_deadline());
-        [tick, peer, opening, Some(self.reblind_at)].into_iter().flatten().min().unwrap_or(self.reblind_at)
+        [tick, peer, opening, Some(self.reblind_at), Some(self.sweep_at)]
+            .into_iter()
+            .flatten()
+            .min()
+            .unwrap_or(self.reblind_at)
     }
 
     /// Applies this input and all that are there by now, writes, and only then does the rest.
@@ -327,10 +356,15 @@ impl Daemon {
             self.apply(channel, thunder_protocol::Input::Tick);
         }
         self.dial_due();
+        if self.sweep_at <= Instant::now() {
+            self.sweep_at = Instant::now() + SWEEP_EVERY;
+            self.drop_unproved();
+        }
         self.openings.give_up(Instant::now());
         if self.reblind_at <= Instant::now() {
             self.reblind_at = Instant::now() + REBLIND_EVERY;
             self.callers.retain(|_, caller| caller.is_waiting());
+            self.give_up_awaited();
             if let (Some(wallet), Ok(bytes)) = (&mut self.wallet, keys::random_bytes()) {
                 wallet.signer.reblind(&bytes);
             }
@@ -339,7 +373,17 @@ impl Daemon {
 
     /// Whether the chain was heard of recently.
     fn is_chain_fresh(&self) -> bool {
-        self.chain.caught_up && self.chain.last_heard.elapsed() < STALE_AFTER
+        self.chain.is_fresh()
+    }
+}
+
+impl ChainState {
+    /// Whether all that the chain says was read lately. An endpoint that answers and stands still is
+    /// as good as none; a local testnet may stand still.
+    fn is_fresh(&self) -> bool {
+        let is_local = self.identity.is_some_and(|identity| LOCAL_CHAIN_IDS.contains(&identity.chain_id));
+        let moves = is_local || self.last_advanced.elapsed() < STALE_AFTER;
+        self.caught_up && moves && self.last_heard.elapsed() < STALE_AFTER
     }
 }
 
@@ -350,14 +394,21 @@ fn context<'a>(config: &Config, wallet: &'a Wallet, chain: &ChainState) -> Conte
         crypto: &wallet.signer,
         now: now_ms(),
         head: chain.head,
-        chain_fresh: chain.caught_up && chain.last_heard.elapsed() < STALE_AFTER,
+        chain_fresh: chain.is_fresh(),
         confirmations: config.confirmations_on(chain_id),
         auto_challenge: !config.no_auto_challenge,
     }
 }
 
-/// Milliseconds since 1970.
+/// Milliseconds since 1970. It never goes back, and goes on also while the system's clock is set
+/// back, so that what waits for a time is not stalled.
 pub(crate) fn now_ms() -> Millis {
-    let elapsed = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    u64::try_from(elapsed.as_millis()).unwrap_or(u64::MAX)
+    static BEGUN: OnceLock<Instant> = OnceLock::new();
+    /// The largest difference so far between the system's clock and the time since the start.
+    static AHEAD: AtomicU64 = AtomicU64::new(0);
+    let millis = |elapsed: Duration| u64::try_from(elapsed.as_millis()).unwrap_or(u64::MAX);
+    let running = millis(BEGUN.get_or_init(Instant::now).elapsed());
+    let clock = millis(SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default());
+    let ahead = clock.saturating_sub(running);
+    running.saturating_add(AHEAD.fetch_max(ahead, Ordering::Relaxed).max(ahead))
 }

@@ -25,6 +25,8 @@ use crate::keys;
 const MAX_AWAITED: usize = 16;
 /// After this long a channel whose transaction never came no longer counts, in milliseconds.
 const AWAITED_FOR: u64 = 60 * 60 * 1000;
+/// How many such channels there may be in all.
+const MAX_AWAITED_IN_ALL: usize = 512;
 /// How long the other side has to say yes or no.
 const ANSWER_WITHIN: Duration = Duration::from_secs(20);
 
@@ -149,7 +151,10 @@ impl Daemon {
         if ask.part_a != partner || !adds_up || ask.amount.is_zero() {
             return Err(OpenRefuseReason::BadTerms);
         }
-        if self.awaited_from(&partner) >= MAX_AWAITED {
+        let is_importing = self.importing.is_some_and(|until| until > Instant::now());
+        let is_too_much =
+            self.awaited_from(&partner) >= MAX_AWAITED || self.channels.awaited() >= MAX_AWAITED_IN_ALL;
+        if is_importing || is_too_much {
             return Err(OpenRefuseReason::TooMany);
         }
         let half_b = keys::random_bytes().map_err(|_| OpenRefuseReason::ChainUnreachable)?;
@@ -171,8 +176,27 @@ impl Daemon {
         let slots = self.channels.of_partner(partner).iter().filter_map(|address| self.channels.get(address));
         slots
             .filter(|slot| now.saturating_sub(slot.created) < AWAITED_FOR)
-            .filter(|slot| matches!(&slot.channel, Channel::Opening(state) if state.view.status == OnChain::Missing))
+            .filter(|slot| is_awaited(&slot.channel))
             .count()
+    }
+
+    /// Forgets channels that the other side wanted to open long ago, and whose transaction never
+    /// came: nothing was paid in and nothing was signed.
+    pub(super) fn give_up_awaited(&mut self) {
+        let now = now_ms();
+        let late: Vec<_> = self
+            .channels
+            .all_awaited()
+            .filter_map(|address| Some((*address, self.channels.get(address)?)))
+            .filter(|(_, slot)| now.saturating_sub(slot.created) >= AWAITED_FOR)
+            .map(|(address, slot)| (address, slot.id))
+            .collect();
+        for (address, id) in late {
+            match self.store.begin().and_then(|()| self.store.give_up_channel(id)) {
+                Ok(()) => self.channels.remove(&address),
+                Err(error) => tracing::warn!(%error, "can't forget a channel that was never opened"),
+            }
+        }
     }
 
     /// What both halves and the template come to; `None` while the template is not known.
@@ -211,6 +235,11 @@ impl Daemon {
             let _ = reply.send(refuse("the channel's address was used before"));
             return;
         };
+        if self.importing.is_some_and(|until| until > Instant::now()) {
+            let message = "another wallet is being imported";
+            let _ = reply.send(Err(ApiError::new(Code::Busy, message, "open the channel with that one")));
+            return;
+        }
         if reply.is_closed() {
             // Whoever asked gave up before anything was signed: nothing is opened behind their back.
             return;
@@ -240,6 +269,18 @@ impl Daemon {
             }
         }
     }
+}
+
+/// Whether the other side wanted to open this channel and the chain does not show it: nothing that
+/// anybody would call a channel yet.
+pub(super) fn is_awaited(channel: &Channel) -> bool {
+    matches!(channel, Channel::Opening(state)
+        if state.view.status == OnChain::Missing && state.setup.role() == Role::B)
+}
+
+/// Whether this side opens this channel and has not seen it as it should be.
+pub(super) fn is_own_opening(channel: &Channel) -> bool {
+    matches!(channel, Channel::Opening(state) if state.setup.role() == Role::A)
 }
 
 /// What the opener pays in at once.

@@ -18,6 +18,8 @@ use crate::store::KnownPeer;
 
 const FIRST_RETRY: Duration = Duration::from_secs(1);
 const LAST_RETRY: Duration = Duration::from_secs(60);
+/// How long a node that has connected may stay without proving for whom it speaks.
+const PROVE_WITHIN: Duration = Duration::from_secs(30);
 
 /// A node that is connected.
 #[derive(Default)]
@@ -27,6 +29,10 @@ pub(super) struct Link {
     /// When to say hello again, after a failure.
     pub(super) hello_at: Option<Instant>,
     pub(super) hello_failures: u32,
+    /// Whether somebody here asked for the connection.
+    is_asked_for: bool,
+    /// Until when the other side has to have proved who it is.
+    prove_by: Option<Instant>,
 }
 
 impl Link {
@@ -212,6 +218,9 @@ impl Daemon {
             wanted.next_dial = None;
         }
         if let Some(Connecting { reply, .. }) = self.peers.dialing.remove(&connection) {
+            if let Some(link) = self.peers.links.get_mut(&peer) {
+                link.is_asked_for = true;
+            }
             match self.peers.links.get(&peer).filter(|link| link.session.is_open()) {
                 Some(_) => {
                     let described = self.peers.describe(&peer);
@@ -219,6 +228,9 @@ impl Daemon {
                 }
                 None => self.peers.proving.push((peer, reply)),
             }
+        }
+        if let Some(link) = self.peers.links.get_mut(&peer).filter(|_| !dialed) {
+            link.prove_by.get_or_insert_with(|| Instant::now() + PROVE_WITHIN);
         }
         let is_silent = self.peers.links.get(&peer).is_some_and(|link| matches!(link.session, Session::None));
         if dialed && is_silent {
@@ -271,9 +283,10 @@ impl Daemon {
         }
     }
 
-    /// A node that this side dialed is dialed again whenever it is gone.
+    /// A node that somebody here asked for is dialed again whenever it is gone.
     fn want(&mut self, peer: PeerId, described: &Peer) {
-        let Some(link) = self.peers.links.get(&peer).filter(|link| link.session.is_initiator()) else {
+        let asked_for = |link: &&Link| link.is_asked_for && link.session.is_initiator();
+        let Some(link) = self.peers.links.get(&peer).filter(asked_for) else {
             return;
         };
         let Some(address) = link.address().cloned() else { return };
@@ -287,6 +300,20 @@ impl Daemon {
         }
         let wanted = Wanted { address, next_dial: None, failures: 0 };
         self.peers.wanted.insert(peer, wanted);
+    }
+
+    /// Ends the connections of those who have had time enough to prove who they are.
+    pub(super) fn drop_unproved(&mut self) {
+        let now = Instant::now();
+        let late = |link: &Link| {
+            !link.session.is_open() && !link.is_asked_for && link.prove_by.is_some_and(|by| by <= now)
+        };
+        let late: Vec<_> =
+            self.peers.links.iter().filter(|(_, link)| late(link)).map(|(peer, _)| *peer).collect();
+        for peer in late {
+            tracing::debug!(%peer, "it has not proved who it is");
+            let _ = self.swarm.disconnect_peer_id(peer);
+        }
     }
 
     /// Dials and greets whoever is due.

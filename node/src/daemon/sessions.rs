@@ -6,10 +6,11 @@ use libp2p::request_response::{self, OutboundRequestId, ResponseChannel};
 use libp2p::swarm::SwarmEvent;
 use thunder_api::{ApiError, Code};
 use thunder_protocol::channel::PeerInput;
+use thunder_protocol::codec::MAX_LEN;
 use thunder_protocol::wire::{
-    Envelope, Hello, MAX_MESSAGES, Packet, Proof, Request, Response, SessionId, Welcome, WireError,
+    Envelope, Hello, MAX_MESSAGES, Message, Packet, Proof, Request, Response, SessionId, Welcome, WireError,
 };
-use thunder_protocol::{Address, B256, Crypto, Input, node_binding_digest};
+use thunder_protocol::{Address, B256, Crypto, Input, Payment, node_binding_digest};
 use tokio::time::Instant;
 
 use super::Daemon;
@@ -31,11 +32,40 @@ pub(super) enum Session {
     Open { id: SessionId, wallet: Address, initiator: bool },
 }
 
+/// A packet that is being filled.
+struct Outgoing {
+    peer: PeerId,
+    session: SessionId,
+    messages: Vec<Envelope>,
+    /// About how many bytes it has.
+    weight: usize,
+}
+
+impl Outgoing {
+    fn has_room_for(&self, weight: usize) -> bool {
+        self.messages.len() < MAX_MESSAGES && self.weight + weight <= MAX_LEN / 2
+    }
+}
+
+/// About how many bytes a message has: at least as many as its encoding.
+fn weight(envelope: &Envelope) -> usize {
+    let payments = match envelope {
+        Envelope::Channel { message: Message::Propose(propose), .. } => propose.payments.as_slice(),
+        Envelope::Channel { message: Message::Sync(sync), .. } => {
+            sync.proposal.as_ref().map_or(&[][..], |propose| &propose.payments)
+        }
+        Envelope::Channel { .. } | Envelope::Open(_) | Envelope::UnknownChannel { .. } => &[],
+    };
+    let text = |payment: &Payment| payment.id.as_str().len() + payment.memo.as_str().len();
+    1024 + payments.iter().map(|payment| 64 + text(payment)).sum::<usize>()
+}
+
 impl Session {
     pub(super) const fn is_open(&self) -> bool {
         matches!(self, Self::Open { .. })
     }
 
+    /// Whether this side said hello.
     pub(super) const fn is_initiator(&self) -> bool {
         matches!(self, Self::Open { initiator: true, .. })
     }
@@ -373,19 +403,20 @@ impl Daemon {
         send: Vec<(Address, Envelope)>,
         respond: Vec<(PeerId, ResponseChannel<Response>)>,
     ) {
-        let mut outgoing: Vec<(PeerId, SessionId, Vec<Envelope>)> = Vec::new();
+        let mut outgoing: Vec<Outgoing> = Vec::new();
         for (wallet, envelope) in send {
             let Some(peer) = self.peers.node_of(&wallet) else { continue };
             let Some(Session::Open { id, .. }) = self.peers.links.get(&peer).map(|link| &link.session) else {
                 continue;
             };
-            match outgoing
-                .iter_mut()
-                .rev()
-                .find(|(to, _, messages)| *to == peer && messages.len() < MAX_MESSAGES)
-            {
-                Some((_, _, messages)) => messages.push(envelope),
-                None => outgoing.push((peer, *id, vec![envelope])),
+            let weight = weight(&envelope);
+            // Only the last packet for a node may grow: messages stay in their order.
+            match outgoing.iter_mut().rev().find(|packet| packet.peer == peer) {
+                Some(packet) if packet.has_room_for(weight) => {
+                    packet.weight += weight;
+                    packet.messages.push(envelope);
+                }
+                _ => outgoing.push(Outgoing { peer, session: *id, messages: vec![envelope], weight }),
             }
         }
         for (peer, channel) in respond {
@@ -397,17 +428,18 @@ impl Daemon {
                     .send_response(channel, Response::Error(WireError::NoSession));
                 continue;
             };
-            let position = outgoing.iter().position(|(to, _, _)| *to == peer);
-            let messages = position.map(|position| outgoing.remove(position).2).unwrap_or_default();
+            let position = outgoing.iter().position(|packet| packet.peer == peer);
+            let messages = position.map(|position| outgoing.remove(position).messages).unwrap_or_default();
             let packet = Packet { session: *id, messages };
             let sent = self.swarm.behaviour_mut().messages.send_response(channel, Response::Packet(packet));
             if let Err(Response::Packet(packet)) = sent
                 && !packet.messages.is_empty()
             {
-                outgoing.push((peer, packet.session, packet.messages));
+                let Packet { session, messages } = packet;
+                outgoing.push(Outgoing { peer, session, messages, weight: 0 });
             }
         }
-        for (peer, session, messages) in outgoing {
+        for Outgoing { peer, session, messages, .. } in outgoing {
             let packet = Packet { session, messages };
             self.swarm.behaviour_mut().messages.send_request(&peer, Request::Packet(packet));
         }

@@ -1,6 +1,7 @@
 //! The wallet: from a BIP-39 seed phrase or a Web3 Secret Storage V3 file, kept in such a file.
 
 use std::path::{Path, PathBuf};
+use std::time::{SystemTime, UNIX_EPOCH};
 
 use thunder_api::Secret;
 use thunder_chain::keys::{self, Key, KeyError};
@@ -83,6 +84,12 @@ impl WalletFile {
         match keys::decrypt_keyfile(&self.keyfile, password.expose()) {
             Ok(key) => Ok(Some(key)),
             Err(KeyError::Password) => {
+                // It may have been imported before there was a password of the user's.
+                if let (Some(_), Some(own)) = (&self.user_password, self.own_password()?)
+                    && let Ok(key) = keys::decrypt_keyfile(&self.keyfile, own.expose())
+                {
+                    return Ok(Some(key));
+                }
                 Err(LoadError::Locked { reason: "its password is another one; check --password-file" })
             }
             Err(other) => Err(WalletError::from(other).into()),
@@ -119,7 +126,17 @@ impl WalletFile {
             return Err(WalletError::NotKept);
         }
         let content = read_if_there(&written)?.unwrap_or_default();
+        self.put_aside(key)?;
         Ok(write_private(&self.keyfile, &content)?)
+    }
+
+    /// An earlier wallet is kept beside the new one, under the time: a channel on another chain may
+    /// still need it.
+    fn put_aside(&self, new: &Key) -> Result<(), WalletError> {
+        let is_same = self.load().is_ok_and(|earlier| earlier.is_none_or(|earlier| earlier == *new));
+        let Some(earlier) = read_if_there(&self.keyfile)?.filter(|_| !is_same) else { return Ok(()) };
+        let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_millis();
+        Ok(write_private(&self.keyfile.with_file_name(format!("wallet-until-{since}.json")), &earlier)?)
     }
 }
 
@@ -148,9 +165,25 @@ mod tests {
             assert!(file.load().unwrap().is_none());
             file.save(&key()).unwrap();
             assert_eq!(file.load().unwrap().unwrap(), key());
-            let other = WalletFile::new(&directory, Some(Secret::new("wrong".into())));
-            assert!(matches!(other.load(), Err(LoadError::Locked { .. })));
+            let other = WalletFile::new(&directory, Some(Secret::new("another".into())));
+            match file.user_password {
+                Some(_) => assert!(matches!(other.load(), Err(LoadError::Locked { .. }))),
+                None => assert_eq!(other.load().unwrap().unwrap(), key(), "kept before there was a password"),
+            }
         }
+    }
+
+    #[test]
+    fn an_earlier_wallet_is_put_aside() {
+        let directory = tempfile::tempdir().unwrap();
+        let file = WalletFile::new(directory.path(), None);
+        file.save(&key()).unwrap();
+        file.save(&key()).unwrap();
+        let kept = || std::fs::read_dir(directory.path()).unwrap().count();
+        let before = kept();
+        let phrase = "test test test test test test test test test test test junk";
+        file.save(&from_phrase(phrase, "m/44'/60'/0'/0/1").unwrap()).unwrap();
+        assert_eq!(kept(), before + 1, "the same wallet is not put aside, another one is");
     }
 
     #[cfg(unix)]

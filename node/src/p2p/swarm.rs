@@ -26,8 +26,10 @@ const PING_TIMEOUT: Duration = Duration::from_secs(10);
 const MAX_PER_PEER: u32 = 4;
 /// Connections that are being set up from outside.
 const MAX_PENDING_INCOMING: u32 = 256;
-/// All connections.
+/// All connections, as far as the system gives that many files.
 const MAX_CONNECTIONS: u32 = 4096;
+/// Files for everything else: the RPC entry point, the local socket, the database.
+const OTHER_FILES: u64 = 256;
 
 /// What runs on every connection.
 #[derive(NetworkBehaviour)]
@@ -50,7 +52,7 @@ pub fn build(keypair: Keypair) -> Result<Swarm<Behaviour>, NetworkError> {
     let limits = ConnectionLimits::default()
         .with_max_established_per_peer(Some(MAX_PER_PEER))
         .with_max_pending_incoming(Some(MAX_PENDING_INCOMING))
-        .with_max_established(Some(MAX_CONNECTIONS));
+        .with_max_established(Some(max_connections()));
     let exchanges = request_response::Config::default()
         .with_request_timeout(EXCHANGE_TIMEOUT)
         .with_max_concurrent_streams(MAX_STREAMS);
@@ -78,6 +80,14 @@ pub fn build(keypair: Keypair) -> Result<Swarm<Behaviour>, NetworkError> {
         .with_swarm_config(|config| config.with_idle_connection_timeout(Duration::MAX))
         .build();
     Ok(swarm)
+}
+
+/// As many connections as there are files for, so that no stranger can use up those that the chain
+/// is reached by. Asks the system for as many as it gives.
+fn max_connections() -> u32 {
+    let files = rlimit::increase_nofile_limit(u64::from(MAX_CONNECTIONS) + OTHER_FILES).unwrap_or(1024);
+    let left = files.saturating_sub(OTHER_FILES).max(16);
+    u32::try_from(left).unwrap_or(MAX_CONNECTIONS).min(MAX_CONNECTIONS)
 }
 
 /// Where to listen: TCP, and QUIC on the same UDP port; on all interfaces unless told otherwise.

@@ -36,12 +36,15 @@ impl Store {
         now: u64,
     ) -> Result<i64, StoreError> {
         let Terms { channel: address, .. } = channel.setup().terms();
+        let setup = channel.setup();
         let connection = self.connection.borrow();
         connection.execute(
-            "INSERT INTO channels (address, genesis, partner, since, created, state) VALUES (?1, ?2, ?3, ?4, ?5, ?6)",
+            "INSERT INTO channels (address, genesis, wallet, partner, since, created, state)
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)",
             params![
                 address.as_slice(),
                 genesis.as_slice(),
+                setup.party(setup.role()).as_slice(),
                 channel.setup().partner().as_slice(),
                 since,
                 now,
@@ -90,24 +93,47 @@ impl Store {
         Ok(())
     }
 
-    /// All channels of a chain, oldest first.
-    pub fn channels(&self, genesis: B256) -> Result<Vec<StoredChannel>, StoreError> {
+    /// A channel that was agreed on and never came onto the chain is given up, inside the current
+    /// batch. Its address stays known.
+    pub fn give_up_channel(&self, id: i64) -> Result<(), StoreError> {
         let connection = self.connection.borrow();
-        let mut statement = connection
-            .prepare("SELECT id, state, since, created FROM channels WHERE genesis = ?1 ORDER BY id")?;
-        let rows = statement.query_map(params![genesis.as_slice()], |row| {
+        let mut statement = connection.prepare_cached("UPDATE channels SET over = 1 WHERE id = ?1")?;
+        statement.execute(params![id])?;
+        Ok(())
+    }
+
+    /// The channels of a chain, oldest first, without those that were given up.
+    pub fn channels(&self, genesis: B256) -> Result<Vec<StoredChannel>, StoreError> {
+        let mut channels = self.read_channels("genesis = ?1", genesis.as_slice())?;
+        channels.retain(|(over, stored)| !(*over && matches!(stored.channel, Channel::Opening(_))));
+        Ok(channels.into_iter().map(|(_, stored)| stored).collect())
+    }
+
+    /// The channels, of whatever chain, that another wallet than this one is needed for.
+    pub fn channels_of_other_wallets(&self, wallet: &Address) -> Result<Vec<StoredChannel>, StoreError> {
+        let channels = self.read_channels("wallet <> ?1 AND over = 0", wallet.as_slice())?;
+        Ok(channels.into_iter().map(|(_, stored)| stored).collect())
+    }
+
+    fn read_channels(&self, condition: &str, of: &[u8]) -> Result<Vec<(bool, StoredChannel)>, StoreError> {
+        let connection = self.connection.borrow();
+        let mut statement = connection.prepare(&format!(
+            "SELECT id, state, since, created, over FROM channels WHERE {condition} ORDER BY id"
+        ))?;
+        let rows = statement.query_map(params![of], |row| {
             Ok((
                 row.get::<_, i64>(0)?,
                 row.get::<_, Vec<u8>>(1)?,
                 row.get::<_, u64>(2)?,
                 row.get::<_, u64>(3)?,
+                row.get::<_, bool>(4)?,
             ))
         })?;
         let mut channels = Vec::new();
         for row in rows {
-            let (id, state, since, created) = row?;
+            let (id, state, since, created, over) = row?;
             let channel = Channel::decode(&state, |nonce| self.proposed_payments(&connection, id, nonce))?;
-            channels.push(StoredChannel { id, channel, since, created });
+            channels.push((over, StoredChannel { id, channel, since, created }));
         }
         Ok(channels)
     }
@@ -117,7 +143,7 @@ impl Store {
         let connection = self.connection.borrow();
         let count = connection
             .query_row(
-                "SELECT count(*) FROM channels WHERE genesis <> ?1",
+                "SELECT count(*) FROM channels WHERE genesis <> ?1 AND over = 0",
                 params![genesis.as_slice()],
                 |row| row.get(0),
             )

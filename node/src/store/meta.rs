@@ -21,6 +21,10 @@ pub struct KnownPeer {
     pub wallet: Option<Address>,
 }
 
+fn followed_key(genesis: B256) -> String {
+    format!("followed {genesis}")
+}
+
 impl Store {
     /// The chain that the database is for.
     pub fn identity(&self) -> Result<Option<Identity>, StoreError> {
@@ -37,24 +41,24 @@ impl Store {
         Ok(Some(Identity { chain_id, genesis }))
     }
 
-    /// The chain is another one from now on; nothing of it is processed. What belongs to the
-    /// earlier one stays in the database.
+    /// The chain is another one from now on. What belongs to the earlier one stays in the database,
+    /// how far it was processed too, and is taken up where it was left when it is back.
     pub fn set_identity(&self, identity: &Identity) -> Result<(), StoreError> {
         self.atomically(|connection| {
             let write = "INSERT INTO meta (key, value) VALUES (?1, ?2)
                          ON CONFLICT (key) DO UPDATE SET value = excluded.value";
             connection.execute(write, params!["chain_id", identity.chain_id.to_be_bytes()])?;
             connection.execute(write, params!["genesis", identity.genesis.as_slice()])?;
-            connection.execute("DELETE FROM blocks", [])?;
             Ok(())
         })
     }
 
-    /// The newest processed blocks, oldest first.
-    pub fn processed_blocks(&self) -> Result<Vec<Processed>, StoreError> {
+    /// The newest processed blocks of a chain, oldest first.
+    pub fn processed_blocks(&self, genesis: B256) -> Result<Vec<Processed>, StoreError> {
         let connection = self.connection.borrow();
-        let mut statement = connection.prepare("SELECT number, hash FROM blocks ORDER BY number")?;
-        let mut rows = statement.query([])?;
+        let mut statement =
+            connection.prepare("SELECT number, hash FROM blocks WHERE genesis = ?1 ORDER BY number")?;
+        let mut rows = statement.query(params![genesis.as_slice()])?;
         let mut blocks = Vec::new();
         while let Some(row) = rows.next()? {
             let hash: Vec<u8> = row.get(1)?;
@@ -66,18 +70,44 @@ impl Store {
     }
 
     /// Notes, inside the current batch, that the chain is processed up to this block.
-    pub fn add_processed(&self, block: &Processed, replaced_from: Option<u64>) -> Result<(), StoreError> {
+    pub fn add_processed(
+        &self,
+        genesis: B256,
+        block: &Processed,
+        replaced_from: Option<u64>,
+    ) -> Result<(), StoreError> {
         let connection = self.connection.borrow();
+        let genesis = genesis.as_slice();
         if let Some(first) = replaced_from {
-            connection.execute("DELETE FROM blocks WHERE number >= ?1", params![first])?;
+            connection
+                .execute("DELETE FROM blocks WHERE genesis = ?1 AND number >= ?2", params![genesis, first])?;
         }
-        let mut statement =
-            connection.prepare_cached("INSERT OR REPLACE INTO blocks (number, hash) VALUES (?1, ?2)")?;
-        statement.execute(params![block.number, block.hash.as_slice()])?;
+        let mut statement = connection
+            .prepare_cached("INSERT OR REPLACE INTO blocks (genesis, number, hash) VALUES (?1, ?2, ?3)")?;
+        statement.execute(params![genesis, block.number, block.hash.as_slice()])?;
         let mut statement = connection.prepare_cached(
-            "DELETE FROM blocks WHERE number < (SELECT number FROM blocks ORDER BY number DESC LIMIT 1 OFFSET ?1)",
+            "DELETE FROM blocks WHERE genesis = ?1 AND number <
+                 (SELECT number FROM blocks WHERE genesis = ?1 ORDER BY number DESC LIMIT 1 OFFSET ?2)",
         )?;
-        statement.execute(params![KEPT_BLOCKS - 1])?;
+        statement.execute(params![genesis, KEPT_BLOCKS - 1])?;
+        Ok(())
+    }
+
+    /// For which wallet the processed blocks of a chain were read.
+    pub fn followed(&self, genesis: B256) -> Result<Option<Address>, StoreError> {
+        let connection = self.connection.borrow();
+        let key = followed_key(genesis);
+        let value =
+            connection.query_row("SELECT value FROM meta WHERE key = ?1", params![key], |row| row.get(0));
+        let value: Option<Vec<u8>> = value.optional()?;
+        Ok(value.and_then(|value| Address::try_from(value.as_slice()).ok()))
+    }
+
+    /// Notes, inside the current batch, for which wallet the blocks are read.
+    pub fn set_followed(&self, genesis: B256, wallet: &Address) -> Result<(), StoreError> {
+        let write = "INSERT INTO meta (key, value) VALUES (?1, ?2)
+                     ON CONFLICT (key) DO UPDATE SET value = excluded.value";
+        self.connection.borrow().execute(write, params![followed_key(genesis), wallet.as_slice()])?;
         Ok(())
     }
 

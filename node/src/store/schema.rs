@@ -17,6 +17,8 @@ const STEPS: [&str; 1] = ["
         address BLOB NOT NULL UNIQUE,
         -- the hash of block 0 of its chain
         genesis BLOB NOT NULL,
+        -- the own party
+        wallet BLOB NOT NULL,
         partner BLOB NOT NULL,
         -- its events are not older than this block
         since INTEGER NOT NULL,
@@ -49,10 +51,11 @@ const STEPS: [&str; 1] = ["
 
     -- Transactions that were signed and may be anywhere.
     CREATE TABLE transactions (
+        genesis BLOB NOT NULL,
         channel BLOB NOT NULL,
         kind TEXT NOT NULL,
         record TEXT NOT NULL,
-        PRIMARY KEY (channel, kind)
+        PRIMARY KEY (genesis, channel, kind)
     ) WITHOUT ROWID;
 
     -- Nodes to be connected with.
@@ -62,11 +65,13 @@ const STEPS: [&str; 1] = ["
         wallet BLOB
     ) WITHOUT ROWID;
 
-    -- The newest blocks that were fully processed.
+    -- The newest blocks of each chain that were fully processed.
     CREATE TABLE blocks (
-        number INTEGER PRIMARY KEY,
-        hash BLOB NOT NULL
-    );
+        genesis BLOB NOT NULL,
+        number INTEGER NOT NULL,
+        hash BLOB NOT NULL,
+        PRIMARY KEY (genesis, number)
+    ) WITHOUT ROWID;
 "];
 
 /// Brings the database to the newest format, each step in a transaction of its own.

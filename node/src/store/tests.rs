@@ -107,11 +107,11 @@ fn processed_blocks_are_replaced_and_bounded() {
     let block = |number, byte| Processed { number, hash: B256::repeat_byte(byte) };
     store.begin().unwrap();
     for number in 0..300 {
-        store.add_processed(&block(number, 1), None).unwrap();
+        store.add_processed(GENESIS, &block(number, 1), None).unwrap();
     }
-    store.add_processed(&block(298, 2), Some(297)).unwrap();
+    store.add_processed(GENESIS, &block(298, 2), Some(297)).unwrap();
     store.commit().unwrap();
-    let blocks = store.processed_blocks().unwrap();
+    let blocks = store.processed_blocks(GENESIS).unwrap();
     assert!(blocks.len() <= 256);
     assert_eq!(blocks[blocks.len() - 2..], [block(296, 1), block(298, 2)]);
 }

@@ -2,25 +2,30 @@
 
 use rusqlite::params;
 use thunder_chain::submit::{Journal, JournalError, Sent};
+use thunder_protocol::B256;
 
 use super::{Store, StoreError};
 
-/// Where the submitter writes transactions before it broadcasts them.
-pub struct TransactionLog(pub Store);
+/// Where the submitter writes the transactions of a chain before it broadcasts them.
+pub struct TransactionLog {
+    store: Store,
+    genesis: B256,
+}
+
+impl TransactionLog {
+    /// The log of the chain with this block 0.
+    pub const fn new(store: Store, genesis: B256) -> Self {
+        Self { store, genesis }
+    }
+}
 
 impl Store {
-    /// Everything that was signed and not forgotten.
-    pub fn transactions(&self) -> Result<Vec<Sent>, StoreError> {
+    /// Everything that was signed for a chain and not forgotten.
+    pub fn transactions(&self, genesis: B256) -> Result<Vec<Sent>, StoreError> {
         let connection = self.connection.borrow();
-        let mut statement = connection.prepare("SELECT record FROM transactions")?;
-        let records = statement.query_map([], |row| row.get::<_, String>(0))?;
+        let mut statement = connection.prepare("SELECT record FROM transactions WHERE genesis = ?1")?;
+        let records = statement.query_map(params![genesis.as_slice()], |row| row.get::<_, String>(0))?;
         records.map(|record| Ok(serde_json::from_str(&record?)?)).collect()
-    }
-
-    /// Forgets all of them, because the chain that they were for is gone.
-    pub fn clear_transactions(&self) -> Result<(), StoreError> {
-        self.connection.borrow().execute("DELETE FROM transactions", [])?;
-        Ok(())
     }
 }
 
@@ -28,11 +33,16 @@ impl Journal for TransactionLog {
     fn put(&mut self, sent: &Sent) -> Result<(), JournalError> {
         let write = || -> Result<(), StoreError> {
             let record = serde_json::to_string(sent)?;
-            self.0.atomically(|connection| {
+            self.store.atomically(|connection| {
                 connection.execute(
-                    "INSERT INTO transactions (channel, kind, record) VALUES (?1, ?2, ?3)
-                     ON CONFLICT (channel, kind) DO UPDATE SET record = excluded.record",
-                    params![sent.channel.as_slice(), format!("{:?}", sent.kind), record],
+                    "INSERT INTO transactions (genesis, channel, kind, record) VALUES (?1, ?2, ?3, ?4)
+                     ON CONFLICT (genesis, channel, kind) DO UPDATE SET record = excluded.record",
+                    params![
+                        self.genesis.as_slice(),
+                        sent.channel.as_slice(),
+                        format!("{:?}", sent.kind),
+                        record
+                    ],
                 )?;
                 Ok(())
             })
@@ -42,10 +52,10 @@ impl Journal for TransactionLog {
 
     fn remove(&mut self, sent: &Sent) -> Result<(), JournalError> {
         let write = || -> Result<(), StoreError> {
-            self.0.atomically(|connection| {
+            self.store.atomically(|connection| {
                 connection.execute(
-                    "DELETE FROM transactions WHERE channel = ?1 AND kind = ?2",
-                    params![sent.channel.as_slice(), format!("{:?}", sent.kind)],
+                    "DELETE FROM transactions WHERE genesis = ?1 AND channel = ?2 AND kind = ?3",
+                    params![self.genesis.as_slice(), sent.channel.as_slice(), format!("{:?}", sent.kind)],
                 )?;
                 Ok(())
             })
