@@ -24,6 +24,9 @@ pub struct Closed {
     pub view: ChainView,
     /// How this side was closing, if it was.
     pub plan: Option<ClosePlan>,
+    /// Whether this side has lost data; it has then also if the chain takes the end back.
+    #[serde(default)]
+    pub lost: bool,
 }
 
 /// How a channel ended.
@@ -42,7 +45,7 @@ pub enum Outcome {
 
 impl Closed {
     pub(super) const fn abandoned(setup: Setup, view: ChainView) -> Self {
-        Self { setup, books: None, view, plan: None }
+        Self { setup, books: None, view, plan: None, lost: false }
     }
 
     /// The chain shows the end.
@@ -65,12 +68,18 @@ impl Closed {
         effects: &mut Effects,
     ) -> Box<Self> {
         effects.persist();
-        let state = Box::new(Self { setup, books, view, plan });
+        let state = Box::new(Self { setup, books, view, plan, lost: false });
         for kind in [CallKind::Close, CallKind::Challenge, CallKind::Withdraw, CallKind::Cancel] {
             waiting.answer(kind, &state.done(kind), effects);
         }
         waiting.answer_all(&Err(Denied::WrongState("CLOSED")), effects);
         state
+    }
+
+    /// The same, of a side that has lost data (rule 9).
+    pub(super) fn with_lost(mut self: Box<Self>, lost: bool) -> Box<Self> {
+        self.lost |= lost;
+        self
     }
 
     /// How it ended.
@@ -209,15 +218,16 @@ impl Closed {
                 let keeps_end =
                     matches!((view.status, self.view.status), (OnChain::Missing, OnChain::Closed { .. }));
                 if keeps_end && let Some(books) = books {
-                    return Channel::Closing(Closing::reopened(self.setup, books, self.plan, view));
+                    return Channel::Closing(Closing::reopened(
+                        self.setup, books, self.plan, self.lost, view,
+                    ));
                 }
-                Channel::Closed(Box::new(Self { setup: self.setup, books, view, plan: self.plan }))
+                Channel::Closed(Box::new(Self { books, view, ..*self }))
             }
             // The chain took the end back, or an opening that had failed is there after all.
-            (_, Some(books)) => {
-                Closing::reopened(self.setup, books, self.plan, self.view).chain_view(view, context, effects)
-            }
-            (_, None) => Box::new(Opening::as_partner(self.setup.into())).apply(
+            (_, Some(books)) => Closing::reopened(self.setup, books, self.plan, self.lost, self.view)
+                .chain_view(view, context, effects),
+            (_, None) => Box::new(Opening::as_partner(self.setup.into()).with_lost(self.lost)).apply(
                 Input::Chain(ChainInput::View(view)),
                 context,
                 effects,

@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::onchain::{self, Call, CallKind, ChainView, ClosePlan, Evidence, OnChain};
 use crate::wire::{Message, Propose, RefuseReason, Sync};
-use crate::{Agreed, Nonce, Receipt, Signatures};
+use crate::{Agreed, Balances, Nonce, Receipt, Signatures};
 
 use super::books::{Books, Proposal};
 use super::closed::Closed;
@@ -190,12 +190,7 @@ impl Closing {
         known: super::io::KnownPayment,
         payment: &crate::Payment,
     ) -> Result<Done, Denied> {
-        let pending = self.books.proposal.as_ref().is_some_and(|own| known.nonce == Some(own.nonce));
-        if pending && known.amount == payment.amount {
-            Err(Denied::Undecided)
-        } else {
-            known.outcome(payment)
-        }
+        known.outcome_if(payment, |nonce| self.status_of(nonce))
     }
 
     /// A closing that was begun and never mined can be asked for again, on the same plan: by then
@@ -381,22 +376,40 @@ impl Closing {
     ) -> Channel {
         replace_view(&mut self.view, view, effects);
         match view.status {
-            OnChain::Missing | OnChain::Empty { .. } | OnChain::Active { .. } => {
+            OnChain::Active { paid_in } => {
                 // A reorganisation took the closing back, or brought the channel back.
-                if let (Some(plan), OnChain::Active { .. }) = (self.plan, view.status) {
-                    effects.submit.push(Call::Close(plan));
-                }
+                self.take_paid_in(paid_in, effects);
+                effects.submit.extend(self.plan.map(Call::Close));
                 Channel::Closing(self)
             }
+            OnChain::Missing | OnChain::Empty { .. } => Channel::Closing(self),
             OnChain::Closing(closing) => {
                 self.closing_seen(&closing, context, effects);
                 Channel::Closing(self)
             }
             OnChain::Closed { .. } => {
-                let Self { setup, books, plan, waiting, .. } = *self;
-                Channel::Closed(Closed::seen_with_plan(setup, Some(books), plan, waiting, view, effects))
+                let Self { setup, books, plan, lost, waiting, .. } = *self;
+                let closed = Closed::seen_with_plan(setup, Some(books), plan, waiting, view, effects);
+                Channel::Closed(closed.with_lost(lost))
             }
         }
+    }
+
+    /// Receipt 0 is what the chain says was paid in; the contract takes no other. A closing that was
+    /// seen before the opening was deep shows other shares.
+    fn take_paid_in(&mut self, paid_in: Balances, effects: &mut Effects) {
+        let zero = Agreed::zero(paid_in);
+        if self.books.agreed.nonce() != Nonce::ZERO
+            || self.books.proposal.is_some()
+            || self.books.agreed == zero
+        {
+            return;
+        }
+        self.books.agreed = zero;
+        if matches!(self.plan, Some(ClosePlan::Receipt(Evidence { signature: None, .. }))) {
+            self.plan = Some(self.books.close_plan(self.setup.role()));
+        }
+        effects.persist();
     }
 
     fn closing_seen(&mut self, closing: &onchain::Closing, context: &Context<'_>, effects: &mut Effects) {
@@ -427,17 +440,10 @@ impl Closing {
         setup: Setup,
         books: Books,
         plan: Option<ClosePlan>,
+        lost: bool,
         view: ChainView,
     ) -> Box<Self> {
-        Box::new(Self {
-            setup,
-            books,
-            view,
-            plan,
-            lost: false,
-            recorded: false,
-            waiting: WaitList::default(),
-        })
+        Box::new(Self { setup, books, view, plan, lost, recorded: false, waiting: WaitList::default() })
     }
 }
 

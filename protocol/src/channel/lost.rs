@@ -11,6 +11,7 @@ use super::closed::Closed;
 use super::closing::Closing;
 use super::finishing::sign_final;
 use super::io::{ChainInput, Command, CommandId, Context, Denied, Effects, Input, Misbehaviour, PeerInput};
+use super::settle::by_agreed;
 use super::setup::Setup;
 use super::update::{FinalBase, judge_final};
 use super::{Channel, WaitList, replace_view};
@@ -71,7 +72,9 @@ impl Lost {
 
     fn command(&mut self, caller: CommandId, command: &Command, effects: &mut Effects) {
         let outcome = match command {
-            Command::Pay { payment, known: Some(known) } => known.outcome(payment),
+            Command::Pay { payment, known: Some(known) } => {
+                known.outcome_if(payment, |nonce| by_agreed(self.books.agreed.nonce(), nonce))
+            }
             Command::Challenge => Err(Denied::NothingToChallenge("the channel is not closing")),
             Command::Pay { known: None, .. }
             | Command::Close(_)
@@ -209,7 +212,8 @@ impl Lost {
                 channel.mark_lost()
             }
             OnChain::Closed { .. } => {
-                Channel::Closed(Closed::seen(self.setup, Some(self.books), self.waiting, view, effects))
+                let closed = Closed::seen(self.setup, Some(self.books), self.waiting, view, effects);
+                Channel::Closed(closed.with_lost(true))
             }
         }
     }

@@ -112,7 +112,10 @@ impl Channel {
                 state.lost = true;
                 Self::Closing(state)
             }
-            same @ (Self::Opening(_) | Self::Lost(_) | Self::Closed(_)) => same,
+            // Since then it may have been opened and used, or its end taken back.
+            Self::Opening(state) => Self::Opening(Box::new(state.with_lost(true))),
+            Self::Closed(state) => Self::Closed(state.with_lost(true)),
+            same @ Self::Lost(_) => same,
         }
     }
 

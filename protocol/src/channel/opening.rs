@@ -11,6 +11,7 @@ use super::books::Books;
 use super::closed::Closed;
 use super::closing::Closing;
 use super::io::{ChainInput, Command, CommandId, Context, Denied, Done, Effects, Input, PeerInput};
+use super::lost::Lost;
 use super::setup::{Setup, Terms};
 use super::{Channel, WaitList, replace_view};
 
@@ -24,6 +25,9 @@ pub struct Opening {
     pub view: ChainView,
     /// What this side pays in when it opens; `None` if the partner opens.
     deposit: Option<Amount>,
+    /// Whether this side has lost data: by now the channel may have been in use.
+    #[serde(default)]
+    lost: bool,
     #[serde(skip)]
     session: Session,
     #[serde(skip)]
@@ -54,6 +58,7 @@ impl Opening {
             setup: terms.into(),
             view: ChainView::missing(0),
             deposit: None,
+            lost: false,
             session: Session::Online,
             waiting: WaitList::default(),
         }
@@ -62,7 +67,13 @@ impl Opening {
     /// Back from ACTIVE, because the chain took the opening back before anything was signed.
     pub(super) fn from_active(setup: Setup, view: ChainView, deposit: Option<Amount>, online: bool) -> Self {
         let session = if online { Session::Online } else { Session::Offline };
-        Self { setup, view, deposit, session, waiting: WaitList::default() }
+        Self { setup, view, deposit, lost: false, session, waiting: WaitList::default() }
+    }
+
+    /// The same, of a side that has lost data (rule 9).
+    pub(super) fn with_lost(mut self, lost: bool) -> Self {
+        self.lost |= lost;
+        self
     }
 
     fn open_call(&self) -> Option<Call> {
@@ -131,7 +142,7 @@ impl Opening {
                     &Err(Denied::CallFailed { kind: CallKind::Open, reason: CallFailure::Refused(reason) }),
                     effects,
                 );
-                Channel::Closed(Box::new(Closed::abandoned(self.setup, self.view)))
+                Channel::Closed(Box::new(Closed::abandoned(self.setup, self.view)).with_lost(self.lost))
             }
             Input::Chain(ChainInput::CallFailed { kind, reason }) => self.call_failed(kind, reason, effects),
             Input::Resume => {
@@ -239,10 +250,13 @@ impl Opening {
             OnChain::Closing(closing) => {
                 self.waiting.answer_all(&Err(Denied::WrongState("closing already")), effects);
                 let paid_in = closing.balances;
-                Closing::seen_from(self.setup, Books::new(paid_in), view, context, effects)
+                let lost = self.lost;
+                let channel = Closing::seen_from(self.setup, Books::new(paid_in), view, context, effects);
+                if lost { channel.mark_lost() } else { channel }
             }
             OnChain::Closed { .. } => {
-                Channel::Closed(Closed::seen(self.setup, None, self.waiting, view, effects))
+                let closed = Closed::seen(self.setup, None, self.waiting, view, effects);
+                Channel::Closed(closed.with_lost(self.lost))
             }
         }
     }
@@ -260,6 +274,9 @@ impl Opening {
         self.waiting.answer(CallKind::Open, &done, effects);
         self.waiting.answer(CallKind::Fund, &done, effects);
         self.waiting.answer_all(&Err(Denied::WrongState("ACTIVE; use closechannel")), effects);
+        if self.lost {
+            return Channel::Lost(Box::new(Lost::from_books(self.setup, Books::new(paid_in), self.view)));
+        }
         let online = self.session == Session::Online;
         Channel::Active(Box::new(Active::start(
             self.setup,
@@ -280,7 +297,7 @@ impl Opening {
     ) -> Channel {
         self.waiting.answer(kind, &Err(Denied::CallFailed { kind, reason }), effects);
         if kind == CallKind::Open && self.view.status == OnChain::Missing {
-            return Channel::Closed(Box::new(Closed::abandoned(self.setup, self.view)));
+            return Channel::Closed(Box::new(Closed::abandoned(self.setup, self.view)).with_lost(self.lost));
         }
         Channel::Opening(self)
     }
