@@ -65,6 +65,16 @@ fn a_field_that_comes_twice_is_refused() {
 }
 
 #[test]
+fn an_unknown_field_is_skipped() {
+    let packed = codec::encode(&refuse()).unwrap();
+    let inner = packed.iter().position(|byte| *byte == 0xa3).unwrap();
+    // Field 9: a list of whatever.
+    let field = hex::decode("0983f5617820").unwrap();
+    let longer = [&packed[..inner], &[0xa4], &packed[inner + 1..], &field].concat();
+    assert_eq!(codec::decode::<Message>(&longer).unwrap(), refuse());
+}
+
+#[test]
 fn nothing_may_follow_and_nothing_be_missing() {
     let bytes = codec::encode(&refuse()).unwrap();
     assert!(codec::decode::<Message>(&bytes).is_ok());

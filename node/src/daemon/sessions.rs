@@ -7,7 +7,8 @@ use libp2p::swarm::SwarmEvent;
 use thunder_api::{ApiError, Code};
 use thunder_protocol::channel::PeerInput;
 use thunder_protocol::wire::{
-    Envelope, Hello, MAX_MESSAGES, Packet, Proof, Request, Response, SessionId, Welcome, WireError,
+    Batch, Envelope, Hello, MAX_MESSAGES, PROTOCOL, Packet, Proof, Request, Response, SessionId, Welcome,
+    WireError,
 };
 use thunder_protocol::{Address, B256, Crypto, Input, node_binding_digest};
 use tokio::time::Instant;
@@ -88,6 +89,9 @@ impl Daemon {
             }
             Event::OutboundFailure { peer, request_id, error, .. } => {
                 tracing::debug!(%peer, %error, "a request failed");
+                if matches!(error, request_response::OutboundFailure::UnsupportedProtocols) {
+                    self.on_other_version(&peer);
+                }
                 self.on_request_failed(peer, request_id);
             }
             // What a response carried may be lost: a new session shows both sides where they stand.
@@ -321,6 +325,14 @@ impl Daemon {
         self.hello_later(peer);
     }
 
+    /// The other node is of a version that this one can't talk to; or no Thunder node at all.
+    fn on_other_version(&mut self, peer: &PeerId) {
+        tracing::warn!(%peer, "the node that answers does not speak {PROTOCOL}");
+        let message = format!("the other node does not speak {PROTOCOL}, the protocol of this one");
+        let hint = "both sides need versions of thunderd with the same protocol";
+        self.fail_proving(peer, &ApiError::new(Code::PeerRefused, message, hint));
+    }
+
     fn on_request_failed(&mut self, peer: PeerId, request: OutboundRequestId) {
         let Some(link) = self.peers.links.get_mut(&peer) else { return };
         match &link.session {
@@ -373,21 +385,25 @@ impl Daemon {
         send: Vec<(Address, Envelope)>,
         respond: Vec<(PeerId, ResponseChannel<Response>)>,
     ) {
-        let mut outgoing: Vec<(PeerId, SessionId, Vec<Envelope>)> = Vec::new();
+        let mut outgoing: Vec<(PeerId, SessionId, Batch)> = Vec::new();
         for (wallet, envelope) in send {
             let Some(peer) = self.peers.node_of(&wallet) else { continue };
             let Some(Session::Open { id, .. }) = self.peers.links.get(&peer).map(|link| &link.session) else {
                 continue;
             };
-            match outgoing
-                .iter_mut()
-                .rev()
-                .find(|(to, _, messages)| *to == peer && messages.len() < MAX_MESSAGES)
-            {
-                Some((_, _, messages)) => messages.push(envelope),
-                None => outgoing.push((peer, *id, vec![envelope])),
+            let newest = outgoing.iter_mut().rev().find(|(to, _, _)| *to == peer);
+            let left = match newest {
+                Some((_, _, batch)) => batch.push(envelope).err().map(|envelope| *envelope),
+                None => Some(envelope),
+            };
+            if let Some(envelope) = left {
+                let mut batch = Batch::default();
+                if batch.push(envelope).is_ok() {
+                    outgoing.push((peer, *id, batch));
+                }
             }
         }
+        let mut undelivered = Vec::new();
         for (peer, channel) in respond {
             let Some(Session::Open { id, .. }) = self.peers.links.get(&peer).map(|link| &link.session) else {
                 let _ = self
@@ -398,17 +414,19 @@ impl Daemon {
                 continue;
             };
             let position = outgoing.iter().position(|(to, _, _)| *to == peer);
-            let messages = position.map(|position| outgoing.remove(position).2).unwrap_or_default();
+            let batch = position.map(|position| outgoing.remove(position).2).unwrap_or_default();
+            let messages = batch.into_messages();
             let packet = Packet { session: *id, messages };
             let sent = self.swarm.behaviour_mut().messages.send_response(channel, Response::Packet(packet));
             if let Err(Response::Packet(packet)) = sent
                 && !packet.messages.is_empty()
             {
-                outgoing.push((peer, packet.session, packet.messages));
+                undelivered.push((peer, packet));
             }
         }
-        for (peer, session, messages) in outgoing {
-            let packet = Packet { session, messages };
+        let packet = |session, batch: Batch| Packet { session, messages: batch.into_messages() };
+        let requests = outgoing.into_iter().map(|(peer, session, batch)| (peer, packet(session, batch)));
+        for (peer, packet) in requests.chain(undelivered) {
             self.swarm.behaviour_mut().messages.send_request(&peer, Request::Packet(packet));
         }
     }
