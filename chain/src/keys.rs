@@ -48,6 +48,11 @@ pub enum KeyError {
     },
 }
 
+/// The most that n, r and p of scrypt may come to together: four times what the most careful wallets
+/// write. It takes at most 1 GiB (128 · n · r bytes) and some seconds. Each alone within its limit,
+/// they could ask for 4 GiB and for hours.
+const MAX_SCRYPT_COST: u64 = 1 << 23;
+
 /// The key at `path` of a seed phrase. Case and spacing of the words don't matter.
 pub fn from_phrase(phrase: &str, path: &str) -> Result<Key, KeyError> {
     let words = Zeroizing::new(phrase.split_whitespace().collect::<Vec<_>>().join(" ").to_lowercase());
@@ -119,7 +124,10 @@ fn check_keyfile(json: &[u8]) -> Result<(), &'static str> {
         parameters[name].is_null()
             || parameters[name].as_u64().is_some_and(|value| (1..=most).contains(&value))
     };
-    if parameters["dklen"] != 32 || !limits.into_iter().all(is_sane) {
+    let cost = ["n", "r", "p"]
+        .into_iter()
+        .fold(1, |cost: u64, name| cost.saturating_mul(parameters[name].as_u64().unwrap_or(1)));
+    if parameters["dklen"] != 32 || !limits.into_iter().all(is_sane) || cost > MAX_SCRYPT_COST {
         return Err("its key derivation parameters are out of range");
     }
     Ok(())
@@ -164,6 +172,8 @@ mod tests {
         // What would take all memory, or panic, is refused before it is tried.
         for (from, to) in [
             ("\"n\":8192", "\"n\":4294967295"),
+            ("\"n\":8192,\"p\":1,\"r\":8", "\"n\":1048576,\"p\":16,\"r\":32"),
+            ("\"n\":8192,\"p\":1,\"r\":8", "\"n\":262144,\"p\":5,\"r\":8"),
             ("\"dklen\":32", "\"dklen\":8"),
             ("\"version\":3", "\"version\":4"),
         ] {

@@ -1,7 +1,7 @@
 //! CBOR (RFC 8949) with a hard size limit: the only place that knows `serde_cbor`.
 //!
-//! Wire messages are packed (fields and variants by number), records on disk keep their field
-//! names. Every encoding is one item; trailing bytes are refused.
+//! Wire messages are packed (fields by number), records on disk keep their field names. Every
+//! encoding is one item; trailing bytes are refused.
 
 use serde::{Serialize, de::DeserializeOwned};
 

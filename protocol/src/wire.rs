@@ -96,6 +96,40 @@ pub struct Packet {
     pub messages: Vec<Envelope>,
 }
 
+/// Collects messages of one packet: at most [`MAX_MESSAGES`], and together below
+/// [`crate::codec::MAX_LEN`]. Four of the fullest proposals are more than a packet holds.
+#[derive(Debug, Default)]
+pub struct Batch {
+    messages: Vec<Envelope>,
+    size: usize,
+}
+
+impl Batch {
+    /// Takes the message, or gives it back if the packet is full. A first message always fits.
+    pub fn push(&mut self, envelope: Envelope) -> Result<(), Box<Envelope>> {
+        let size = self.size + envelope.size_bound();
+        let is_full = self.messages.len() >= MAX_MESSAGES || size > crate::codec::MAX_LEN - PACKET_OVERHEAD;
+        if is_full && !self.messages.is_empty() {
+            return Err(Box::new(envelope));
+        }
+        self.messages.push(envelope);
+        self.size = size;
+        Ok(())
+    }
+
+    /// The messages, in order.
+    pub fn into_messages(self) -> Vec<Envelope> {
+        self.messages
+    }
+}
+
+/// What a packet takes beside its messages, at most.
+const PACKET_OVERHEAD: usize = 64;
+/// What a message takes beside its payments, at most.
+const MESSAGE_OVERHEAD: usize = 512;
+/// What a payment takes beside its id and its memo, at most.
+const PAYMENT_OVERHEAD: usize = 24;
+
 /// A message and what it is about.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Envelope {
@@ -113,6 +147,25 @@ pub enum Envelope {
         /// The channel contract.
         channel: Address,
     },
+}
+
+impl Envelope {
+    /// At least as many bytes as the message takes on the wire.
+    pub fn size_bound(&self) -> usize {
+        let payments = match self {
+            Self::Channel { message: Message::Propose(propose), .. } => &propose.payments[..],
+            Self::Channel { message: Message::Sync(sync), .. } => {
+                sync.proposal.as_ref().map_or(&[][..], |propose| &propose.payments)
+            }
+            Self::Channel {
+                message: Message::Answer(_) | Message::Refuse(_) | Message::Final(_), ..
+            }
+            | Self::Open(_)
+            | Self::UnknownChannel { .. } => &[],
+        };
+        let text = |payment: &Payment| payment.id.as_str().len() + payment.memo.as_str().len();
+        MESSAGE_OVERHEAD + payments.iter().map(|payment| PAYMENT_OVERHEAD + text(payment)).sum::<usize>()
+    }
 }
 
 /// The messages of a channel.

@@ -6,11 +6,11 @@ use libp2p::request_response::{self, OutboundRequestId, ResponseChannel};
 use libp2p::swarm::SwarmEvent;
 use thunder_api::{ApiError, Code};
 use thunder_protocol::channel::PeerInput;
-use thunder_protocol::codec::MAX_LEN;
 use thunder_protocol::wire::{
-    Envelope, Hello, MAX_MESSAGES, Message, Packet, Proof, Request, Response, SessionId, Welcome, WireError,
+    Batch, Envelope, Hello, MAX_MESSAGES, PROTOCOL, Packet, Proof, Request, Response, SessionId, Welcome,
+    WireError,
 };
-use thunder_protocol::{Address, B256, Crypto, Input, Payment, node_binding_digest};
+use thunder_protocol::{Address, B256, Crypto, Input, node_binding_digest};
 use tokio::time::Instant;
 
 use super::Daemon;
@@ -32,40 +32,11 @@ pub(super) enum Session {
     Open { id: SessionId, wallet: Address, initiator: bool },
 }
 
-/// A packet that is being filled.
-struct Outgoing {
-    peer: PeerId,
-    session: SessionId,
-    messages: Vec<Envelope>,
-    /// About how many bytes it has.
-    weight: usize,
-}
-
-impl Outgoing {
-    fn has_room_for(&self, weight: usize) -> bool {
-        self.messages.len() < MAX_MESSAGES && self.weight + weight <= MAX_LEN / 2
-    }
-}
-
-/// About how many bytes a message has: at least as many as its encoding.
-fn weight(envelope: &Envelope) -> usize {
-    let payments = match envelope {
-        Envelope::Channel { message: Message::Propose(propose), .. } => propose.payments.as_slice(),
-        Envelope::Channel { message: Message::Sync(sync), .. } => {
-            sync.proposal.as_ref().map_or(&[][..], |propose| &propose.payments)
-        }
-        Envelope::Channel { .. } | Envelope::Open(_) | Envelope::UnknownChannel { .. } => &[],
-    };
-    let text = |payment: &Payment| payment.id.as_str().len() + payment.memo.as_str().len();
-    1024 + payments.iter().map(|payment| 64 + text(payment)).sum::<usize>()
-}
-
 impl Session {
     pub(super) const fn is_open(&self) -> bool {
         matches!(self, Self::Open { .. })
     }
 
-    /// Whether this side said hello.
     pub(super) const fn is_initiator(&self) -> bool {
         matches!(self, Self::Open { initiator: true, .. })
     }
@@ -118,6 +89,9 @@ impl Daemon {
             }
             Event::OutboundFailure { peer, request_id, error, .. } => {
                 tracing::debug!(%peer, %error, "a request failed");
+                if matches!(error, request_response::OutboundFailure::UnsupportedProtocols) {
+                    self.on_other_version(&peer);
+                }
                 self.on_request_failed(peer, request_id);
             }
             // What a response carried may be lost: a new session shows both sides where they stand.
@@ -351,6 +325,14 @@ impl Daemon {
         self.hello_later(peer);
     }
 
+    /// The other node is of a version that this one can't talk to; or no Thunder node at all.
+    fn on_other_version(&mut self, peer: &PeerId) {
+        tracing::warn!(%peer, "the node that answers does not speak {PROTOCOL}");
+        let message = format!("the other node does not speak {PROTOCOL}, the protocol of this one");
+        let hint = "both sides need versions of thunderd with the same protocol";
+        self.fail_proving(peer, &ApiError::new(Code::PeerRefused, message, hint));
+    }
+
     fn on_request_failed(&mut self, peer: PeerId, request: OutboundRequestId) {
         let Some(link) = self.peers.links.get_mut(&peer) else { return };
         match &link.session {
@@ -403,22 +385,25 @@ impl Daemon {
         send: Vec<(Address, Envelope)>,
         respond: Vec<(PeerId, ResponseChannel<Response>)>,
     ) {
-        let mut outgoing: Vec<Outgoing> = Vec::new();
+        let mut outgoing: Vec<(PeerId, SessionId, Batch)> = Vec::new();
         for (wallet, envelope) in send {
             let Some(peer) = self.peers.node_of(&wallet) else { continue };
             let Some(Session::Open { id, .. }) = self.peers.links.get(&peer).map(|link| &link.session) else {
                 continue;
             };
-            let weight = weight(&envelope);
-            // Only the last packet for a node may grow: messages stay in their order.
-            match outgoing.iter_mut().rev().find(|packet| packet.peer == peer) {
-                Some(packet) if packet.has_room_for(weight) => {
-                    packet.weight += weight;
-                    packet.messages.push(envelope);
+            let newest = outgoing.iter_mut().rev().find(|(to, _, _)| *to == peer);
+            let left = match newest {
+                Some((_, _, batch)) => batch.push(envelope).err().map(|envelope| *envelope),
+                None => Some(envelope),
+            };
+            if let Some(envelope) = left {
+                let mut batch = Batch::default();
+                if batch.push(envelope).is_ok() {
+                    outgoing.push((peer, *id, batch));
                 }
-                _ => outgoing.push(Outgoing { peer, session: *id, messages: vec![envelope], weight }),
             }
         }
+        let mut undelivered = Vec::new();
         for (peer, channel) in respond {
             let Some(Session::Open { id, .. }) = self.peers.links.get(&peer).map(|link| &link.session) else {
                 let _ = self
@@ -428,19 +413,20 @@ impl Daemon {
                     .send_response(channel, Response::Error(WireError::NoSession));
                 continue;
             };
-            let position = outgoing.iter().position(|packet| packet.peer == peer);
-            let messages = position.map(|position| outgoing.remove(position).messages).unwrap_or_default();
+            let position = outgoing.iter().position(|(to, _, _)| *to == peer);
+            let batch = position.map(|position| outgoing.remove(position).2).unwrap_or_default();
+            let messages = batch.into_messages();
             let packet = Packet { session: *id, messages };
             let sent = self.swarm.behaviour_mut().messages.send_response(channel, Response::Packet(packet));
             if let Err(Response::Packet(packet)) = sent
                 && !packet.messages.is_empty()
             {
-                let Packet { session, messages } = packet;
-                outgoing.push(Outgoing { peer, session, messages, weight: 0 });
+                undelivered.push((peer, packet));
             }
         }
-        for Outgoing { peer, session, messages, .. } in outgoing {
-            let packet = Packet { session, messages };
+        let packet = |session, batch: Batch| Packet { session, messages: batch.into_messages() };
+        let requests = outgoing.into_iter().map(|(peer, session, batch)| (peer, packet(session, batch)));
+        for (peer, packet) in requests.chain(undelivered) {
             self.swarm.behaviour_mut().messages.send_request(&peer, Request::Packet(packet));
         }
     }

@@ -6,7 +6,7 @@ use crate::onchain::{ClosePlan, Evidence};
 use crate::wire::{Message, Propose, Refuse, RefuseReason};
 use crate::{Agreed, Amount, Balances, Nonce, Payment, Receipt, Role, Signature};
 
-use super::io::{CommandId, Denied, Done, KnownPayment};
+use super::io::CommandId;
 
 /// The newest receipt that both have signed, and at most one own proposal on top of it.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -82,16 +82,6 @@ impl Books {
     /// At the start: receipt 0.
     pub const fn new(paid_in: Balances) -> Self {
         Self { agreed: Agreed::zero(paid_in), proposal: None }
-    }
-
-    /// What whoever repeats `pay` learns when nothing more is answered: a payment that is proposed
-    /// is the chain's to decide.
-    pub(super) fn outcome_of(&self, known: &KnownPayment, payment: &Payment) -> Result<Done, Denied> {
-        let pending = self.proposal.as_ref().is_some_and(|own| known.nonce == Some(own.nonce));
-        if pending && known.amount == payment.amount {
-            return Err(Denied::Undecided);
-        }
-        known.outcome(payment)
     }
 
     /// As long as nothing is signed, receipt 0 is what the chain says was paid in. Reports whether

@@ -223,8 +223,9 @@ impl Closing {
     fn command(&mut self, caller: CommandId, command: Command, context: &Context<'_>, effects: &mut Effects) {
         let result = match command {
             Command::Pay { payment, known } => {
-                let outcome =
-                    known.map_or(Err(Denied::Closing), |known| self.books.outcome_of(&known, &payment));
+                let outcome = known.map_or(Err(Denied::Closing), |known| {
+                    known.outcome_if(&payment, |nonce| self.status_of(nonce))
+                });
                 effects.reply.push((caller, outcome));
                 return;
             }
@@ -353,6 +354,9 @@ impl Closing {
     /// The own proposal turns out to be answered: nothing has to be signed to take that.
     fn take_answer(&mut self, claim: &Agreed, context: &Context<'_>, effects: &mut Effects) {
         match judge_claim(&self.setup, &self.books, claim, context.crypto) {
+            // The chain closed on the partner's last proposal, and its payments are in the history. If
+            // it crossed the own one, that can't be in as well, also if the closing is taken back.
+            Ok(Claim::Answers) if self.recorded => {}
             Ok(Claim::Answers) => {
                 self.books.agreed = *claim;
                 self.books.proposal = None;

@@ -7,6 +7,7 @@ use crate::wire::{Message, RefuseReason};
 use crate::{Amount, Crypto, Nonce, Payment, PaymentId};
 
 use super::Channel;
+use super::settle::PaymentStatus;
 
 /// Milliseconds since the Unix epoch, as the shell's clock has them.
 pub type Millis = u64;
@@ -88,6 +89,16 @@ impl KnownPayment {
         }
         let nonce = self.nonce.ok_or(Denied::PaymentFailed)?;
         Ok(Done::Paid { id: payment.id.clone(), amount: payment.amount, nonce })
+    }
+
+    /// The same, where it may still be open whether the payment stands.
+    pub(super) fn outcome_if(
+        &self,
+        payment: &Payment,
+        status: impl FnOnce(Nonce) -> PaymentStatus,
+    ) -> Result<Done, Denied> {
+        let is_open = self.nonce.is_some_and(|nonce| status(nonce) == PaymentStatus::Pending);
+        if is_open && self.amount == payment.amount { Err(Denied::Undecided) } else { self.outcome(payment) }
     }
 }
 

@@ -11,6 +11,7 @@ use super::closed::Closed;
 use super::closing::Closing;
 use super::finishing::sign_final;
 use super::io::{ChainInput, Command, CommandId, Context, Denied, Effects, Input, Misbehaviour, PeerInput};
+use super::settle::by_agreed;
 use super::setup::Setup;
 use super::update::{FinalBase, judge_final};
 use super::{Channel, WaitList, replace_view};
@@ -75,7 +76,9 @@ impl Lost {
 
     fn command(&mut self, caller: CommandId, command: &Command, effects: &mut Effects) {
         let outcome = match command {
-            Command::Pay { payment, known: Some(known) } => self.books.outcome_of(known, payment),
+            Command::Pay { payment, known: Some(known) } => {
+                known.outcome_if(payment, |nonce| by_agreed(self.books.agreed.nonce(), nonce))
+            }
             Command::Challenge => Err(Denied::NothingToChallenge("the channel is not closing")),
             Command::Pay { known: None, .. }
             | Command::Close(_)

@@ -5,6 +5,7 @@ use crate::onchain::{self, ClosePlan, EndKind, OnChain};
 
 use super::Channel;
 use super::closed::Outcome;
+use super::closing::Closing;
 
 /// What became of a payment.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -23,7 +24,6 @@ impl Channel {
     /// everything else, for good at CLOSED.
     pub fn status_of(&self, nonce: Nonce) -> PaymentStatus {
         let agreed = self.books().map_or(Nonce::ZERO, |books| books.agreed.nonce());
-        let by_agreed = if nonce <= agreed { PaymentStatus::Done } else { PaymentStatus::Pending };
         match self {
             Self::Closed(state) => match state.outcome() {
                 Outcome::Abandoned => PaymentStatus::Failed,
@@ -38,23 +38,35 @@ impl Channel {
                     in_or_out(nonce <= base)
                 }
             },
-            Self::Closing(state) => match state.view.status {
-                // What the closing decides is not final before CLOSED, but a payment that both
-                // have signed and that is in needs no second thought.
-                OnChain::Closing(closing) => match by_closing(&closing, nonce) {
-                    PaymentStatus::Done if nonce <= agreed => PaymentStatus::Done,
-                    PaymentStatus::Done | PaymentStatus::Pending | PaymentStatus::Failed => {
-                        PaymentStatus::Pending
-                    }
-                },
-                OnChain::Missing
-                | OnChain::Empty { .. }
-                | OnChain::Active { .. }
-                | OnChain::Closed { .. } => by_agreed,
-            },
-            Self::Opening(_) | Self::Active(_) | Self::Finishing(_) | Self::Lost(_) => by_agreed,
+            Self::Closing(state) => state.status_of(nonce),
+            Self::Opening(_) | Self::Active(_) | Self::Finishing(_) | Self::Lost(_) => {
+                by_agreed(agreed, nonce)
+            }
         }
     }
+}
+
+impl Closing {
+    pub(super) fn status_of(&self, nonce: Nonce) -> PaymentStatus {
+        let agreed = self.books.agreed.nonce();
+        match self.view.status {
+            // What the closing decides is not final before CLOSED, but a payment that both have
+            // signed and that is in needs no second thought.
+            OnChain::Closing(closing) => match by_closing(&closing, nonce) {
+                PaymentStatus::Done if nonce <= agreed => PaymentStatus::Done,
+                PaymentStatus::Done | PaymentStatus::Pending | PaymentStatus::Failed => {
+                    PaymentStatus::Pending
+                }
+            },
+            OnChain::Missing | OnChain::Empty { .. } | OnChain::Active { .. } | OnChain::Closed { .. } => {
+                by_agreed(agreed, nonce)
+            }
+        }
+    }
+}
+
+pub(super) fn by_agreed(agreed: Nonce, nonce: Nonce) -> PaymentStatus {
+    if nonce <= agreed { PaymentStatus::Done } else { PaymentStatus::Pending }
 }
 
 fn by_closing(closing: &onchain::Closing, nonce: Nonce) -> PaymentStatus {
