@@ -304,6 +304,9 @@ impl Closing {
     /// The own proposal turns out to be answered: nothing has to be signed to take that.
     fn take_answer(&mut self, claim: &Agreed, context: &Context<'_>, effects: &mut Effects) {
         match judge_claim(&self.setup, &self.books, claim, context.crypto) {
+            // The chain closed on the partner's last proposal, and its payments are in the history. If
+            // it crossed the own one, that can't be in as well, also if the closing is taken back.
+            Ok(Claim::Answers) if self.recorded => {}
             Ok(Claim::Answers) => {
                 self.books.agreed = *claim;
                 self.books.proposal = None;
@@ -381,11 +384,16 @@ impl Closing {
     ) -> Channel {
         replace_view(&mut self.view, view, effects);
         match view.status {
-            OnChain::Missing | OnChain::Empty { .. } | OnChain::Active { .. } => {
-                // A reorganisation took the closing back, or brought the channel back.
-                if let (Some(plan), OnChain::Active { .. }) = (self.plan, view.status) {
-                    effects.submit.push(Call::Close(plan));
+            OnChain::Missing | OnChain::Empty { .. } => Channel::Closing(self),
+            // A reorganisation took the closing back, or brought the channel back.
+            OnChain::Active { paid_in } => {
+                // A side that saw the closing first knows only now what was paid in.
+                let untouched = self.books.agreed.nonce() == Nonce::ZERO && self.books.proposal.is_none();
+                if untouched && self.books.agreed.balances() != paid_in {
+                    self.books.agreed = Agreed::zero(paid_in);
+                    effects.persist();
                 }
+                effects.submit.extend(self.plan.map(Call::Close));
                 Channel::Closing(self)
             }
             OnChain::Closing(closing) => {

@@ -171,7 +171,14 @@ impl Active {
             let signed = self.setup.verify(&receipt, &propose.signature, role.other(), context.crypto);
             return Err(if signed { Misbehaviour::TwoReceiptsOneNonce } else { Misbehaviour::BadSignature });
         }
-        effects.send.push(Message::Answer(Answer { nonce: agreed.nonce(), signature: *signatures.of(role) }));
+        // A proposal on it is its answer. A plain one beside it could overtake it, and let the partner
+        // propose again, and again first, while payments wait here (rule 5).
+        effects.send.push(match &self.books.proposal {
+            Some(own) if own.base_nonce == agreed.nonce() => Message::Propose(own.message()),
+            Some(_) | None => {
+                Message::Answer(Answer { nonce: agreed.nonce(), signature: *signatures.of(role) })
+            }
+        });
         Ok(())
     }
 
