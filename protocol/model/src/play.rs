@@ -1,0 +1,138 @@
+//! How the honest go on by themselves from some moment: the chain mines what they ask for, and
+//! messages arrive in order.
+
+use std::collections::VecDeque;
+
+use thunder_protocol::channel::{ChainInput, CloseMode, Command, PeerInput};
+use thunder_protocol::onchain::{CHALLENGE_PERIOD, Call, CallFailure};
+use thunder_protocol::wire::Message;
+use thunder_protocol::{Channel, Input, Role};
+
+use crate::contract::{Caller, Contract, Function, Phase};
+use crate::crypto::Key;
+use crate::side::{Outcome, Side};
+use crate::verdict::Broken;
+use crate::world::World;
+
+/// More messages than any conversation has that comes to an end.
+const MESSAGES: usize = 200;
+
+/// The continuation of a world.
+#[derive(Debug, Clone)]
+pub(crate) struct Play {
+    pub(crate) sides: Vec<Side>,
+    pub(crate) contract: Contract,
+    pub(crate) mempool: VecDeque<(Role, Call)>,
+    pub(crate) wire: VecDeque<(Role, Message)>,
+    pub(crate) accused: bool,
+}
+
+impl Play {
+    pub(crate) fn of(world: &World) -> Self {
+        Self {
+            sides: world.honest().map(|side| (**side).clone()).collect(),
+            contract: world.contract.clone(),
+            mempool: world.mempool.iter().map(|pending| (pending.from, pending.call.clone())).collect(),
+            wire: VecDeque::new(),
+            accused: false,
+        }
+    }
+
+    pub(crate) fn side(&self, role: Role) -> &Side {
+        self.sides.iter().find(|side| side.role == role).expect("an honest side")
+    }
+
+    fn each(&mut self, mut act: impl FnMut(&mut Side) -> Option<Outcome>) {
+        for at in 0..self.sides.len() {
+            let Some(side) = self.sides.get_mut(at) else { continue };
+            let role = side.role;
+            let Some(outcome) = act(side) else { continue };
+            self.accused |= outcome.misbehaviour.is_some();
+            for call in outcome.submit {
+                if !self.mempool.iter().any(|other| *other == (role, call.clone())) {
+                    self.mempool.push_back((role, call));
+                }
+            }
+            self.wire.extend(outcome.send.into_iter().map(|message| (role.other(), message)));
+        }
+    }
+
+    fn only(&mut self, role: Role, act: impl Fn(&mut Side) -> Option<Outcome>) {
+        self.each(|side| if side.role == role { act(side) } else { None });
+    }
+
+    /// All follow the chain to its newest block.
+    pub(crate) fn see(&mut self) {
+        let view = self.contract.view();
+        self.each(|side| Some(side.see(view)));
+    }
+
+    /// What was asked for is mined, in turn, and seen.
+    pub(crate) fn mine_all(&mut self) {
+        self.see();
+        for _ in 0..8 {
+            let Some((from, call)) = self.mempool.pop_front() else { return };
+            let Some(function) = Function::of(&call) else { continue };
+            if self.contract.mine(Caller::Party(from), &function, &Key(from)).is_err() {
+                let reason = CallFailure::Refused("reverted".into());
+                let failed = ChainInput::CallFailed { kind: call.kind(), reason };
+                self.only(from, |side| side.step(Input::Chain(failed.clone()), None));
+            }
+            self.see();
+        }
+    }
+
+    /// The user closes alone, or takes back what was paid into a channel that never was ACTIVE.
+    pub(crate) fn close(&mut self, role: Role) {
+        let command = match self.side(role).channel {
+            Channel::Opening(_) => Command::Cancel,
+            Channel::Active(_)
+            | Channel::Finishing(_)
+            | Channel::Lost(_)
+            | Channel::Closing(_)
+            | Channel::Closed(_) => Command::Close(CloseMode::Alone),
+        };
+        self.only(role, |side| side.command(command.clone(), None));
+    }
+
+    /// The challenge period passes, and the user asks for the money.
+    pub(crate) fn withdraw(&mut self, role: Role) {
+        if matches!(self.contract.phase, Phase::Closing(_)) {
+            self.contract.block = self.contract.block.max(self.contract.closing_block + CHALLENGE_PERIOD - 1);
+            self.see();
+            self.only(role, |side| side.command(Command::Withdraw, None));
+            self.mine_all();
+        }
+    }
+
+    /// A new session, in which everything arrives, and time enough for every repetition.
+    pub(crate) fn heal(&mut self) -> Result<(), Broken> {
+        self.mine_all();
+        self.wire.clear();
+        self.each(|side| side.online.then(|| side.session(PeerInput::Disconnected)));
+        for role in [Role::B, Role::A] {
+            let initiator = role == Role::A;
+            self.only(role, |side| Some(side.session(PeerInput::Connected { initiator })));
+        }
+        for _ in 0..3 {
+            self.deliver_all()?;
+            self.mine_all();
+            self.each(|side| side.step(Input::Tick, None));
+        }
+        // Whoever waits for the other to post a FINAL first waits no longer.
+        if self.contract.phase == Phase::Active {
+            self.contract.block += 8;
+            self.mine_all();
+            self.deliver_all()?;
+        }
+        if self.accused { Err(Broken::HonestAccused) } else { Ok(()) }
+    }
+
+    fn deliver_all(&mut self) -> Result<(), Broken> {
+        for _ in 0..MESSAGES {
+            let Some((to, message)) = self.wire.pop_front() else { return Ok(()) };
+            self.only(to, |side| if side.online { side.receive(message.clone(), None) } else { None });
+        }
+        Err(Broken::Stuck)
+    }
+}

@@ -1,0 +1,262 @@
+//! Whether what must hold holds in a world. Most of it is asked of the future: the honest go on
+//! from here by themselves, in a fixed way, and what they are paid out in the end is compared with
+//! what they are owed now.
+
+use thunder_protocol::channel::{Direction, PaymentStatus};
+use thunder_protocol::{Channel, Nonce, Role};
+
+use crate::contract::{Caller, Function, Phase, Shown};
+use crate::crypto::Key;
+use crate::hostile;
+use crate::play::Play;
+use crate::scenario::Scenario;
+use crate::side::Side;
+use crate::world::{Held, World};
+
+/// What does not hold.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Broken {
+    /// A side is paid out less than its share of the newest agreed receipt, less what it has
+    /// proposed.
+    Loss,
+    /// A side that did as the protocol says can be challenged.
+    Punished,
+    /// The shares are not what was paid in, moved by the payments in the history.
+    Minted,
+    /// A payment stands twice in the history.
+    AppliedTwice,
+    /// A user was told "paid" of a payment that is not.
+    ToldWrong,
+    /// The money doesn't come out, or the two sides talk for ever.
+    Stuck,
+    /// A side that lost nothing takes itself for lost, and can't close alone.
+    Frozen,
+    /// Payments wait on one side while those of the other go first again and again.
+    Starved,
+    /// A side that lost data does not get out although the other is honest and connected.
+    NoWayOut,
+    /// Two honest sides that are connected don't come to the same receipt and history; or what the
+    /// chain paid is not what a history says.
+    Disagreement,
+    /// An honest side was taken for a cheat.
+    HonestAccused,
+}
+
+/// Stands for everything that a verdict depends on.
+pub(crate) fn key(world: &World) -> u64 {
+    use std::hash::Hasher;
+    let mut hasher = std::hash::DefaultHasher::new();
+    world.hash_for_verdict(&mut hasher);
+    hasher.finish()
+}
+
+/// The verdict on a world.
+pub fn of(world: &World, scenario: &Scenario) -> Option<Broken> {
+    let deposits = world.contract.deposits();
+    world.honest().find_map(|side| locally(side, deposits, scenario)).or_else(|| match &world.sides {
+        [Some(_), Some(_)] => among_honest(world).err(),
+        [Some(side), None] | [None, Some(side)] => against_adversary(world, side.role, scenario).err(),
+        [None, None] => None,
+    })
+}
+
+fn locally(side: &Side, deposits: (u128, u128), scenario: &Scenario) -> Option<Broken> {
+    if side.disk.twice {
+        return Some(Broken::AppliedTwice);
+    }
+    if side.restored {
+        return None;
+    }
+    let lost = match &side.channel {
+        Channel::Lost(_) => true,
+        Channel::Closing(state) => state.lost,
+        Channel::Opening(_) | Channel::Active(_) | Channel::Finishing(_) | Channel::Closed(_) => false,
+    };
+    if lost {
+        return Some(Broken::Frozen);
+    }
+    // Somebody who closed on one receipt and then shows that another was agreed loses everything; what
+    // was recorded of the closing (rule 12) stays in the history.
+    let contradicted = match &side.channel {
+        Channel::Closing(state) => state.challenge_evidence().is_some(),
+        Channel::Closed(_) => true,
+        Channel::Opening(_) | Channel::Active(_) | Channel::Finishing(_) | Channel::Lost(_) => false,
+    };
+    let books = side.channel.books().filter(|_| !contradicted);
+    if let Some(books) = books.filter(|books| books.agreed.nonce() > Nonce::ZERO) {
+        let is_in = |nonce: Nonce| nonce <= books.agreed.nonce();
+        let (got, paid) = (side.sum(Direction::In, is_in), side.sum(Direction::Out, is_in));
+        let share = books.agreed.balances().of(side.role).base_units();
+        if share + paid != of_role(deposits, side.role) + got {
+            return Some(Broken::Minted);
+        }
+    }
+    let stands = |id| {
+        let nonce = side.disk.find(Direction::Out, id).and_then(|row| row.nonce);
+        nonce.is_some_and(|nonce| side.channel.status_of(nonce) != PaymentStatus::Failed)
+    };
+    if !side.told.iter().all(stands) {
+        return Some(Broken::ToldWrong);
+    }
+    (scenario.honest == [true, true] && side.passed > 2).then_some(Broken::Starved)
+}
+
+/// The share of one party.
+pub(crate) const fn of_role((a, b): (u128, u128), role: Role) -> u128 {
+    match role {
+        Role::A => a,
+        Role::B => b,
+    }
+}
+
+// ---- one honest side ------------------------------------------------------------------------------
+
+fn against_adversary(world: &World, honest: Role, scenario: &Scenario) -> Result<(), Broken> {
+    let mut play = Play::of(world);
+    if play.contract.phase == Phase::Active {
+        // The adversary closes first, on whatever it holds.
+        for post in hostile::posts(world, honest, scenario) {
+            let mut contract = play.contract.clone();
+            if contract.mine(Caller::Party(honest.other()), &post, &Key(honest)).is_ok() {
+                let mut play = Play { contract, ..play.clone() };
+                play.see();
+                let owed = owed(&play, honest);
+                ends(play, honest, owed, &world.held)?;
+            }
+        }
+        // Or this side closes alone.
+        play.see();
+        if matches!(play.side(honest).channel, Channel::Opening(_)) {
+            play.contract.block += scenario.confirmations;
+            play.see();
+        }
+        let owed = owed(&play, honest);
+        // A lost side must not act alone. If it thinks that it may, what it does has to be sound.
+        let may_act = matches!(play.side(honest).channel, Channel::Active(_) | Channel::Finishing(_));
+        if play.side(honest).restored && !may_act {
+            return Ok(());
+        }
+        play.close(honest);
+        return ends(play, honest, owed, &world.held);
+    }
+    play.see();
+    let owed = owed(&play, honest);
+    if play.contract.phase == Phase::Empty {
+        play.close(honest);
+    }
+    ends(play, honest, owed, &world.held)
+}
+
+/// A side that lost data is owed nothing for certain, but is never punished.
+fn owed(play: &Play, role: Role) -> u128 {
+    let side = play.side(role);
+    if side.restored {
+        return 0;
+    }
+    // Receipt 0 is what the chain has, also where this side did not see it.
+    match side.channel.books() {
+        Some(books) if books.agreed.nonce() == Nonce::ZERO => {
+            let proposed = books.proposal.as_ref().map_or(0, |own| own.total().base_units());
+            of_role(play.contract.deposits(), role).saturating_sub(proposed)
+        }
+        Some(_) | None => side.owed(),
+    }
+}
+
+/// The money comes out, as much as is owed, whatever the adversary challenges with.
+fn ends(mut play: Play, honest: Role, owed: u128, held: &[Held]) -> Result<(), Broken> {
+    play.mine_all();
+    if play.contract.phase == Phase::Closing(honest) {
+        for held in held {
+            let challenge = Function::Challenge(Shown::new(&held.receipt, Some(held.signature)));
+            let mut contract = play.contract.clone();
+            if contract.mine(Caller::Party(honest.other()), &challenge, &Key(honest)).is_ok() {
+                return Err(Broken::Punished);
+            }
+        }
+    }
+    play.withdraw(honest);
+    let paid = play.contract.paid.ok_or(Broken::Stuck)?;
+    if of_role(paid, honest) < owed { Err(Broken::Loss) } else { Ok(()) }
+}
+
+// ---- two honest sides -----------------------------------------------------------------------------
+
+fn among_honest(world: &World) -> Result<(), Broken> {
+    let start = Play::of(world);
+    let mut healed = start.clone();
+    healed.heal()?;
+    let restored = world.honest().find(|side| side.restored).map(|side| side.role);
+    match restored {
+        None => agreement(&healed)?,
+        Some(role) => way_out(&healed, role)?,
+    }
+    for closer in [Role::A, Role::B].into_iter().filter(|role| restored != Some(*role)) {
+        // Closing after everything was said, and closing in the middle of it.
+        closes(healed.clone(), closer)?;
+        closes(start.clone(), closer)?;
+    }
+    Ok(())
+}
+
+fn agreement(healed: &Play) -> Result<(), Broken> {
+    let [a, b] = [Role::A, Role::B].map(|role| healed.side(role));
+    let (Channel::Active(left), Channel::Active(right)) = (&a.channel, &b.channel) else { return Ok(()) };
+    let same = left.books.agreed.receipt == right.books.agreed.receipt;
+    let quiet = a.channel.pending().is_zero() && b.channel.pending().is_zero();
+    let history = applied(a, Direction::Out) == applied(b, Direction::In)
+        && applied(b, Direction::Out) == applied(a, Direction::In);
+    if same && quiet && history { Ok(()) } else { Err(Broken::Disagreement) }
+}
+
+fn applied(side: &Side, direction: Direction) -> Vec<(String, u128)> {
+    let done = |nonce: Nonce| side.channel.status_of(nonce) == PaymentStatus::Done;
+    let rows = side.disk.rows.iter().filter(|row| row.direction == direction && row.nonce.is_some_and(done));
+    let mut rows: Vec<_> =
+        rows.map(|row| (row.payment.id.to_string(), row.payment.amount.base_units())).collect();
+    rows.sort();
+    rows
+}
+
+/// A side that lost data and has no proposal of its own out gets its money by a FINAL, without
+/// anybody having to close alone.
+fn way_out(healed: &Play, restored: Role) -> Result<(), Broken> {
+    match &healed.side(restored).channel {
+        Channel::Lost(lost) if lost.books.proposal.is_none() && healed.contract.phase == Phase::Active => {
+            Err(Broken::NoWayOut)
+        }
+        Channel::Opening(_)
+        | Channel::Active(_)
+        | Channel::Finishing(_)
+        | Channel::Lost(_)
+        | Channel::Closing(_)
+        | Channel::Closed(_) => Ok(()),
+    }
+}
+
+/// One side closes alone; both are paid what their histories say, and what they are owed.
+fn closes(mut play: Play, closer: Role) -> Result<(), Broken> {
+    let owed = [Role::A, Role::B].map(|role| owed(&play, role));
+    if play.contract.phase == Phase::Active {
+        play.see();
+        play.close(closer);
+    }
+    play.mine_all();
+    play.heal()?;
+    play.withdraw(closer);
+    let paid = play.contract.paid.ok_or(Broken::Stuck)?;
+    let restored = [Role::A, Role::B].into_iter().any(|role| play.side(role).restored);
+    for role in [Role::A, Role::B] {
+        let side = play.side(role);
+        let received = of_role(paid, role);
+        if received < owed[role as usize] {
+            return Err(Broken::Loss);
+        }
+        let sum = |direction| applied(side, direction).iter().map(|row| row.1).sum::<u128>();
+        let expected = of_role(play.contract.deposits(), role) + sum(Direction::In);
+        if !restored && received + sum(Direction::Out) != expected {
+            return Err(Broken::Disagreement);
+        }
+    }
+    Ok(())
+}
