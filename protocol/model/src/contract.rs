@@ -380,6 +380,7 @@ impl Contract {
                 balances: balances(a, b),
                 base_nonce: Nonce::new(base)?,
                 by_proposal,
+                paid_in: balances(self.deposits.0, self.deposits.1),
                 block: self.closing_block,
                 tx: tx(self.closing_block),
             })
