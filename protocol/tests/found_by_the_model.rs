@@ -72,3 +72,18 @@ fn rule_12_what_was_recorded_of_a_closing_and_what_crossed_it_are_never_both_in(
     assert_ne!((status(1), status(2)), (PaymentStatus::Done, PaymentStatus::Done));
     assert_eq!(pair.b.agreed(), (0, balances(10, 10)), "the chain decides, or whoever closes next");
 }
+
+/// A node that was down while its channel's opening became deep enough waited, once it was up again, for
+/// a block that had long been there: the channel could be neither used, nor closed, nor cancelled.
+#[test]
+fn an_opening_that_became_deep_enough_while_the_node_was_down_is_used_after_the_start() {
+    let mut pair = Pair::opening(balances(10, 0), 10);
+    pair.a.confirmations = 6;
+    pair.a.chain(OnChain::Active { paid_in: balances(10, 0) });
+    assert_eq!(pair.a.channel().name(), "opening");
+    pair.a.head += 20;
+    pair.a.restart();
+    assert_eq!(pair.a.channel().name(), "active");
+    pair.a.command(Command::Close(CloseMode::Alone));
+    assert!(matches!(pair.a.submitted.last(), Some(Call::Close(ClosePlan::Receipt(_)))));
+}

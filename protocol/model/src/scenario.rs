@@ -211,7 +211,7 @@ impl Scenario {
     /// larger ones for as long as `THUNDER_MODEL_SECONDS` allows.
     pub fn holds(&self, at_least: usize) {
         let seconds = std::env::var("THUNDER_MODEL_SECONDS").ok().and_then(|text| text.parse().ok());
-        let limit = seconds.unwrap_or(if is_full() { 40 } else { 300 });
+        let limit = seconds.unwrap_or(if is_full() { 25 } else { 600 });
         let found = self.search(Duration::from_secs(limit), None);
         if let Some((broken, trace)) = found.broken {
             panic!("{}: {broken:?}\n{trace}", self.name);

@@ -75,15 +75,7 @@ fn locally(side: &Side, deposits: (u128, u128), scenario: &Scenario) -> Option<B
     if lost {
         return Some(Broken::Frozen);
     }
-    // Somebody who closed on one receipt and then shows that another was agreed loses everything; what
-    // was recorded of the closing (rule 12) stays in the history.
-    let contradicted = match &side.channel {
-        Channel::Closing(state) => state.challenge_evidence().is_some(),
-        Channel::Closed(_) => true,
-        Channel::Opening(_) | Channel::Active(_) | Channel::Finishing(_) | Channel::Lost(_) => false,
-    };
-    let books = side.channel.books().filter(|_| !contradicted);
-    if let Some(books) = books.filter(|books| books.agreed.nonce() > Nonce::ZERO) {
+    if let Some(books) = side.channel.books().filter(|books| books.agreed.nonce() > Nonce::ZERO) {
         let is_in = |nonce: Nonce| nonce <= books.agreed.nonce();
         let (got, paid) = (side.sum(Direction::In, is_in), side.sum(Direction::Out, is_in));
         let share = books.agreed.balances().of(side.role).base_units();

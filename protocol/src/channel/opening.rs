@@ -145,7 +145,9 @@ impl Opening {
                 if self.view.status == OnChain::Missing {
                     effects.submit.extend(self.open_call());
                 }
-                Channel::Opening(self)
+                // The opening may have become deep enough while nobody was there to see it.
+                let view = ChainView { head: context.head.unwrap_or(0).max(self.view.head), ..self.view };
+                self.view(view, context, effects)
             }
             Input::Tick => Channel::Opening(self),
         }
