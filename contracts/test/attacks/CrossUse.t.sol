@@ -58,8 +58,8 @@ abstract contract CrossUseTest is ChannelFixture {
         (bytes32 r, bytes32 s) = abi.decode(sign(B_KEY, 5, 5 ether, 5 ether), (bytes32, bytes32));
         for (uint8 v = 27; v <= 28; v++) {
             vm.prank(stranger);
-            (bool done,) = address(thd)
-                .call(abi.encodeCall(thd.permit, (b, address(channel), 5 ether, block.timestamp, v, r, s)));
+            (bool done,) =
+                address(thd).call(abi.encodeCall(thd.permit, (b, address(channel), 5 ether, block.timestamp, v, r, s)));
             vm.assertFalse(done, "a receipt gave an allowance");
         }
         vm.assertEq(thd.allowance(b, address(channel)), 0, "allowance");

@@ -100,8 +100,7 @@ abstract contract SignaturesTest is ChannelFixture {
         activate();
         bytes memory signature = abi.encodePacked(r, s, v);
         vm.prank(a);
-        (bool done,) =
-            address(channel).call(abi.encodeCall(IPaymentChannel.closing, (5, 5 ether, 5 ether, signature)));
+        (bool done,) = address(channel).call(abi.encodeCall(IPaymentChannel.closing, (5, 5 ether, 5 ether, signature)));
         vm.assertFalse(done, "closed on random bytes");
     }
 
@@ -111,8 +110,7 @@ abstract contract SignaturesTest is ChannelFixture {
         bit = bound(bit, 0, 65 * 8 - 1);
         signature[bit / 8] ^= bytes1(uint8(1 << (bit % 8)));
         vm.prank(a);
-        (bool done,) =
-            address(channel).call(abi.encodeCall(IPaymentChannel.closing, (5, 5 ether, 5 ether, signature)));
+        (bool done,) = address(channel).call(abi.encodeCall(IPaymentChannel.closing, (5, 5 ether, 5 ether, signature)));
         vm.assertFalse(done, "closed on a spoilt signature");
     }
 
