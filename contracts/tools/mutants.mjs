@@ -8,10 +8,11 @@
 // The list is mutants.json beside this file: a file of src/, a text that occurs in it once, and what stands there
 // instead. Everything happens in copies in the temporary folder, MUTANT_JOBS (2) at a time. It takes some 20 seconds a
 // mutant, most of it the compiler's, so CI does not run it. Gas and artifacts are left out: they would differ for any
-// change, and prove nothing. Fuzz and invariant runs are fewer than usual.
+// change, and prove nothing. Fuzz and invariant runs are fewer than usual, and the compiler optimises as little as it
+// can.
 
 import { spawn } from "node:child_process";
-import { cpSync, mkdtempSync, readFileSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
+import { appendFileSync, cpSync, mkdtempSync, readFileSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 
@@ -22,6 +23,20 @@ const SUITES = [
   ["--no-match-path", "test/{Artifacts*,gas/*,invariant/*}"],
   ["--match-path", "test/invariant/*"],
 ];
+const QUICK = `
+[profile.default.optimizer_details]
+peephole = false
+inliner = false
+jumpdestRemover = false
+orderLiterals = false
+deduplicate = false
+cse = false
+constantOptimizer = false
+yul = true
+[profile.default.optimizer_details.yulDetails]
+stackAllocation = true
+optimizerSteps = "u"
+`;
 const LIMITS = { FOUNDRY_FUZZ_RUNS: "64", FOUNDRY_INVARIANT_RUNS: "24", FORGE_SNAPSHOT_CHECK: "false" };
 
 /** A copy of what the suite needs, its builds included: only what a mutant touches is compiled again. */
@@ -30,6 +45,7 @@ function copy() {
   for (const name of ["src", "test", "tools", "foundry.toml", "package.json", "artifacts", "snapshots"]) {
     cpSync(join(root, name), join(folder, name), { recursive: true });
   }
+  appendFileSync(join(folder, "foundry.toml"), QUICK);
   symlinkSync(join(root, "node_modules"), join(folder, "node_modules"));
   return folder;
 }

@@ -41,6 +41,28 @@ abstract contract TokensTest is ChannelFixture {
         );
     }
 
+    function test_refuses_a_token_that_begins_to_take_a_fee() public {
+        // What arrives is more than this payment, but less than what both have paid in.
+        FeeToken token = new FeeToken();
+        channel = make(AMOUNT, a, b, token);
+        address[2] memory parties = [a, b];
+        for (uint256 i = 0; i < parties.length; i++) {
+            token.mint(parties[i], AMOUNT);
+            vm.prank(parties[i]);
+            token.approve(address(channel), AMOUNT);
+        }
+        token.setFree(true);
+        vm.prank(a);
+        channel.fund(7 ether);
+        token.setFree(false);
+        uint256 held = AMOUNT - 3 ether / 100;
+        refuses(
+            b,
+            abi.encodeCall(IPaymentChannel.fund, (3 ether)),
+            abi.encodeWithSelector(IOpeningErrors.TokenShortfall.selector, held, AMOUNT)
+        );
+    }
+
     function test_refuses_a_token_that_says_false() public {
         FalseToken token = new FalseToken();
         channel = make(AMOUNT, a, b, token);
