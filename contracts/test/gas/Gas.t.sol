@@ -151,10 +151,10 @@ contract GasTest is Cloned {
     // -----------------------------------------------------------------------------------------------------------
 
     /// @dev Begins a life. Returns what it has cost so far.
-    function born() private returns (uint256) {
+    function born() private returns (uint256 gas) {
         openWithPermit(SUM, "a salt");
+        gas = vm.lastCallGas().gasTotalUsed;
         channel = IPaymentChannel(factory.channelAddress(a, b, keccak256("a salt")));
-        return vm.lastCallGas().gasTotalUsed;
     }
 
     function recordLife(string memory name, uint256 before, uint256 limit) private {
