@@ -10,6 +10,9 @@ import {SafeCast} from "@openzeppelin/contracts/utils/math/SafeCast.sol";
 import {IPaymentChannel} from "./interfaces/IPaymentChannel.sol";
 import {Deposits} from "./libraries/Deposits.sol";
 
+// The names with an underscore, and the customer's `Nonce`, are those of the ABI that docs/contract.md fixes.
+// slither-disable-start naming-convention
+
 /// @title The logic and the storage of a payment channel
 /// @notice {PaymentChannel} and {ChannelTemplate} differ only in where they keep the parties, and in how a channel
 /// comes about.
@@ -51,7 +54,7 @@ abstract contract ChannelCore is IPaymentChannel, EIP712 {
 
     bytes32 private constant RECEIPT_TYPEHASH = keccak256("Receipt(uint256 nonce,uint256 balanceA,uint256 balanceB)");
 
-    IERC20 private immutable _token;
+    IERC20 private immutable _thd;
 
     Ledger private _ledger;
 
@@ -61,7 +64,7 @@ abstract contract ChannelCore is IPaymentChannel, EIP712 {
 
     constructor(IERC20 token_) EIP712("Thunder", "1") {
         if (address(token_).code.length == 0) revert TokenWithoutCode(address(token_));
-        _token = token_;
+        _thd = token_;
     }
 
     // -----------------------------------------------------------------------------------------------------------
@@ -70,7 +73,8 @@ abstract contract ChannelCore is IPaymentChannel, EIP712 {
 
     /// @inheritdoc IPaymentChannel
     function fund(uint256 _value) public {
-        Ledger memory ledger = _ledgerIn(StateChannel.EMPTY);
+        Ledger memory ledger = _ledger;
+        if (ledger.phase != Phase.EMPTY) revert WrongState(StateChannel.EMPTY, _stateOf(ledger.phase));
         (address a, address b) = _parties();
         bool byA = _callerIsA(a, b);
         uint256 missing = _unfunded;
@@ -83,18 +87,24 @@ abstract contract ChannelCore is IPaymentChannel, EIP712 {
         _unfunded = missing - _value;
 
         emit Funded(a, b, ledger.balanceA, ledger.balanceB, _stateOf(ledger.phase));
-        _token.pull(address(this), _value, _sum(ledger));
+        _thd.pull(address(this), _value, _sum(ledger));
     }
+
+    // A token that calls back from its permit finds the channel as it was before the call: `fund` has not begun.
+    // slither-disable-start reentrancy-benign,reentrancy-events
 
     /// @inheritdoc IPaymentChannel
     function fundWithPermit(uint256 _value, uint256 _deadline, uint8 v, bytes32 r, bytes32 s) external {
-        _token.permit(_value, _deadline, v, r, s);
+        _thd.permit(_value, _deadline, v, r, s);
         fund(_value);
     }
 
+    // slither-disable-end reentrancy-benign,reentrancy-events
+
     /// @inheritdoc IPaymentChannel
     function cancel() external {
-        Ledger memory ledger = _ledgerIn(StateChannel.EMPTY);
+        Ledger memory ledger = _ledger;
+        if (ledger.phase != Phase.EMPTY) revert WrongState(StateChannel.EMPTY, _stateOf(ledger.phase));
         (address a, address b) = _parties();
         _callerIsA(a, b);
 
@@ -111,7 +121,8 @@ abstract contract ChannelCore is IPaymentChannel, EIP712 {
 
     /// @inheritdoc IPaymentChannel
     function closing(uint256 _nonce, uint256 _balanceA, uint256 _balanceB, bytes calldata _signature) external {
-        Ledger memory ledger = _ledgerIn(StateChannel.ACTIVE);
+        Ledger memory ledger = _ledger;
+        if (ledger.phase != Phase.ACTIVE) revert WrongState(StateChannel.ACTIVE, _stateOf(ledger.phase));
         (address a, address b) = _parties();
         bool byA = _callerIsA(a, b);
         _checkHeld(ledger, byA ? b : a, _nonce, _balanceA, _balanceB, _signature);
@@ -138,7 +149,8 @@ abstract contract ChannelCore is IPaymentChannel, EIP712 {
         uint256 _proposedA,
         uint256 _proposedB
     ) external {
-        Ledger memory ledger = _ledgerIn(StateChannel.ACTIVE);
+        Ledger memory ledger = _ledger;
+        if (ledger.phase != Phase.ACTIVE) revert WrongState(StateChannel.ACTIVE, _stateOf(ledger.phase));
         (address a, address b) = _parties();
         bool byA = _callerIsA(a, b);
         if (_nonce == FINAL) revert FinalNotAccepted();
@@ -157,7 +169,10 @@ abstract contract ChannelCore is IPaymentChannel, EIP712 {
 
     /// @inheritdoc IPaymentChannel
     function challenge(uint256 _nonce, uint256 _balanceA, uint256 _balanceB, bytes calldata _signature) external {
-        Ledger memory ledger = _ledgerIn(StateChannel.CLOSING);
+        Ledger memory ledger = _ledger;
+        if (ledger.phase != Phase.CLOSING_BY_A && ledger.phase != Phase.CLOSING_BY_B) {
+            revert WrongState(StateChannel.CLOSING, _stateOf(ledger.phase));
+        }
         uint256 end = ledger.closingBlock + CHALLENGE_PERIOD;
         if (block.number >= end) revert ChallengePeriodOver(block.number, end);
         if (_nonce == FINAL) revert FinalNotAccepted();
@@ -169,7 +184,8 @@ abstract contract ChannelCore is IPaymentChannel, EIP712 {
         bool closedByA = ledger.phase == Phase.CLOSING_BY_A;
         _checkSigner(closedByA ? a : b, _nonce, _balanceA, _balanceB, _signature);
 
-        uint88 total = _sum(ledger).toUint88();
+        // The amount, which was checked to fit when the channel was made.
+        uint88 total = uint88(_sum(ledger));
         (ledger.balanceA, ledger.balanceB) = closedByA ? (uint88(0), total) : (total, uint88(0));
         ledger.phase = Phase.CLOSED;
         _ledger = ledger;
@@ -179,7 +195,10 @@ abstract contract ChannelCore is IPaymentChannel, EIP712 {
 
     /// @inheritdoc IPaymentChannel
     function withdraw() external {
-        Ledger memory ledger = _ledgerIn(StateChannel.CLOSING);
+        Ledger memory ledger = _ledger;
+        if (ledger.phase != Phase.CLOSING_BY_A && ledger.phase != Phase.CLOSING_BY_B) {
+            revert WrongState(StateChannel.CLOSING, _stateOf(ledger.phase));
+        }
         uint256 end = ledger.closingBlock + CHALLENGE_PERIOD;
         if (block.number < end) revert ChallengePeriodNotOver(block.number, end);
         (address a, address b) = _parties();
@@ -223,7 +242,7 @@ abstract contract ChannelCore is IPaymentChannel, EIP712 {
     /// @inheritdoc IPaymentChannel
     function token() external view returns (IERC20) {
         _existing();
-        return _token;
+        return _thd;
     }
 
     /// @inheritdoc IPaymentChannel
@@ -241,10 +260,14 @@ abstract contract ChannelCore is IPaymentChannel, EIP712 {
         return _existing().closingBlock;
     }
 
+    // solhint-disable func-name-mixedcase
+
     /// @inheritdoc IPaymentChannel
     function Nonce() external view returns (uint256) {
         return _existing().nonce;
     }
+
+    // solhint-enable func-name-mixedcase
 
     /// @inheritdoc IPaymentChannel
     function balanceA() external view returns (uint256) {
@@ -302,17 +325,11 @@ abstract contract ChannelCore is IPaymentChannel, EIP712 {
         if (ledger.phase == Phase.NONE) revert NotInitialised();
     }
 
-    /// @dev The ledger, provided there is a channel and it is in the state `required`.
-    function _ledgerIn(StateChannel required) private view returns (Ledger memory ledger) {
-        ledger = _ledger;
-        StateChannel actual = _stateOf(ledger.phase);
-        if (actual != required) revert WrongState(required, actual);
-    }
-
     /// @dev Whether the caller is A, provided it is A or B.
-    function _callerIsA(address a, address b) private view returns (bool byA) {
-        byA = msg.sender == a;
-        if (!byA && msg.sender != b) revert NotParty(msg.sender);
+    function _callerIsA(address a, address b) private view returns (bool) {
+        if (msg.sender == a) return true;
+        if (msg.sender != b) revert NotParty(msg.sender);
+        return false;
     }
 
     /// @dev That the balances add up to the amount. Only for ACTIVE and CLOSING, in which nothing is missing.
@@ -364,22 +381,26 @@ abstract contract ChannelCore is IPaymentChannel, EIP712 {
     // Pieces
     // -----------------------------------------------------------------------------------------------------------
 
-    /// @dev Puts what is closed on, already checked, into the ledger.
+    /// @dev Puts what is closed on into the ledger. Nothing is cut off: the callers have checked that the nonce is at
+    /// most {FINAL}, and that the balances add up to the amount, which fits into one of them.
     function _record(Ledger memory ledger, uint256 nonce, uint256 balanceA_, uint256 balanceB_) private view {
-        ledger.nonce = nonce.toUint40();
-        ledger.balanceA = balanceA_.toUint88();
-        ledger.balanceB = balanceB_.toUint88();
+        ledger.nonce = uint40(nonce);
+        ledger.balanceA = uint88(balanceA_);
+        ledger.balanceB = uint88(balanceB_);
         ledger.closingBlock = block.number.toUint32();
     }
 
     /// @dev Pays each party its balance. A token may refuse transfers of nothing, and they cost gas.
     function _payOut(address a, address b, Ledger memory ledger) private {
-        if (ledger.balanceA != 0) _token.safeTransfer(a, ledger.balanceA);
-        if (ledger.balanceB != 0) _token.safeTransfer(b, ledger.balanceB);
+        if (ledger.balanceA != 0) _thd.safeTransfer(a, ledger.balanceA);
+        if (ledger.balanceB != 0) _thd.safeTransfer(b, ledger.balanceB);
     }
 
     function _sum(Ledger memory ledger) private pure returns (uint256) {
-        return uint256(ledger.balanceA) + ledger.balanceB;
+        // Two numbers of 88 bits.
+        unchecked {
+            return uint256(ledger.balanceA) + ledger.balanceB;
+        }
     }
 
     /// @dev The smallest nonce of the proposer's parity after `nonce`: odd for A, even for B.
@@ -388,7 +409,7 @@ abstract contract ChannelCore is IPaymentChannel, EIP712 {
         return nextIsOdd == forA ? nonce + 1 : nonce + 2;
     }
 
-    /// @dev The customer's state, provided there is a channel. The states of the dearest functions come first.
+    /// @dev The customer's state, provided there is a channel. What a channel is opened into comes first.
     function _stateOf(Phase phase) private pure returns (StateChannel) {
         if (phase == Phase.ACTIVE) return StateChannel.ACTIVE;
         if (phase == Phase.CLOSING_BY_A || phase == Phase.CLOSING_BY_B) return StateChannel.CLOSING;
@@ -397,3 +418,5 @@ abstract contract ChannelCore is IPaymentChannel, EIP712 {
         revert NotInitialised();
     }
 }
+
+// slither-disable-end naming-convention

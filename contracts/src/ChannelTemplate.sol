@@ -22,6 +22,9 @@ contract ChannelTemplate is ChannelCore, IChannelTemplate {
         _factory = msg.sender;
     }
 
+    // The names with an underscore are those of the interface.
+    // slither-disable-start naming-convention
+
     /// @inheritdoc IChannelTemplate
     function initialise(uint256 _amount, uint256 _deposit) external {
         if (msg.sender != _factory) revert NotFactory(msg.sender);
@@ -29,11 +32,15 @@ contract ChannelTemplate is ChannelCore, IChannelTemplate {
         _initialise(_amount, _deposit);
     }
 
+    // slither-disable-end naming-convention
+
     /// @inheritdoc ChannelCore
+    // slither-disable-next-line assembly
     function _parties() internal view override returns (address a, address b) {
         // A clone's code is the 45 bytes of the proxy and then abi.encodePacked(a, b). The two addresses are copied
         // to the scratch space; each is the upper 160 bits of the word that begins with it. (`Clones.fetchCloneArgs`
         // reads the same bytes through an array in memory, for 430 gas more in every transaction.)
+        // solhint-disable-next-line no-inline-assembly
         assembly ("memory-safe") {
             extcodecopy(address(), 0x00, 0x2d, 0x28)
             a := shr(96, mload(0x00))

@@ -18,8 +18,11 @@ contract PaymentChannel is ChannelCore {
     /// @param _partB The second party.
     /// @param _token The token, THD.
     constructor(uint256 _amount, address _partA, address _partB, IERC20 _token) ChannelCore(_token) {
+        // `_initialise` refuses the zero address.
+        // slither-disable-start missing-zero-check
         _a = _partA;
         _b = _partB;
+        // slither-disable-end missing-zero-check
         _initialise(_amount, 0);
     }
 

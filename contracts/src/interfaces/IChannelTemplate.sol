@@ -2,6 +2,7 @@
 pragma solidity 0.8.37;
 
 /// @title What a clone of the factory's template has beside {IPaymentChannel}
+/// @notice Only {IChannelFactory} uses it.
 interface IChannelTemplate {
     /// @notice Thrown when somebody other than the factory that made the template tries to initialise a proxy of it.
     /// @param caller Who called.

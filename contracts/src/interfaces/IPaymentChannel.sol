@@ -278,6 +278,9 @@ interface IPaymentChannel is IOpeningErrors {
     // What can be read. All but the constants throw {NotInitialised} where there is no channel.
     // -----------------------------------------------------------------------------------------------------------
 
+    // The constants' names are those of constants, and `Nonce` is the customer's.
+    // slither-disable-start naming-convention
+
     /// @notice How many blocks a closing can be challenged.
     function CHALLENGE_PERIOD() external view returns (uint256);
 
@@ -303,7 +306,9 @@ interface IPaymentChannel is IOpeningErrors {
     function closingBlock() external view returns (uint256);
 
     /// @notice The nonce that the channel was closed on, 0 before.
-    function Nonce() external view returns (uint256);
+    function Nonce() external view returns (uint256); // solhint-disable-line func-name-mixedcase
+
+    // slither-disable-end naming-convention
 
     /// @notice A's share: paid in while EMPTY or ACTIVE, closed on while CLOSING, paid out once CLOSED.
     function balanceA() external view returns (uint256);

@@ -25,6 +25,8 @@ library Deposits {
     /// as soon as the transaction is, so somebody may have submitted this one already: its nonce is then used up
     /// and the token refuses it, but the allowance is there.
     function permit(IERC20 token, uint256 value, uint256 deadline, uint8 v, bytes32 r, bytes32 s) internal {
+        // Nothing is left to do when the token takes it.
+        // solhint-disable-next-line no-empty-blocks
         try IERC20Permit(address(token)).permit(msg.sender, address(this), value, deadline, v, r, s) {}
         catch (bytes memory reason) {
             uint256 allowance = token.allowance(msg.sender, address(this));

@@ -141,6 +141,14 @@ abstract contract ChallengeTest is ChannelFixture {
             abi.encodeCall(IPaymentChannel.challenge, (5, 5 ether, 5 ether + 1, signature)),
             abi.encodeWithSelector(IPaymentChannel.WrongSum.selector, 5 ether, 5 ether + 1, AMOUNT)
         );
+        // Sums that wrap around to the amount.
+        uint256 most = type(uint256).max;
+        signature = sign(A_KEY, 5, AMOUNT + 1, most);
+        refuses(
+            b,
+            abi.encodeCall(IPaymentChannel.challenge, (5, AMOUNT + 1, most, signature)),
+            abi.encodeWithSelector(IPaymentChannel.WrongSum.selector, AMOUNT + 1, most, AMOUNT)
+        );
         // On the nonce closed on, too: A has "other balances", but B's share alone differs.
         signature = sign(A_KEY, 4, 6 ether, 4 ether + 1);
         refuses(

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 pragma solidity 0.8.37;
 
+import {SafeCast} from "@openzeppelin/contracts/utils/math/SafeCast.sol";
+
 import {IPaymentChannel} from "../../src/interfaces/IPaymentChannel.sol";
 import {ChannelFixture} from "../support/ChannelFixture.sol";
 import {Cloned, StandAlone} from "../support/Kinds.sol";
@@ -116,6 +118,19 @@ abstract contract ClosingTest is ChannelFixture {
                 a, closing(nonces[i], 6 ether, 4 ether, signature), abi.encodeWithSelector(selector, nonces[i], FINAL)
             );
         }
+    }
+
+    function test_refuses_a_block_number_that_does_not_fit() public {
+        // Beyond block 2^32 a channel cannot be closed any more: 1,600 years of blocks of 12 seconds.
+        activate();
+        bytes memory signature = sign(B_KEY, 4, 6 ether, 4 ether);
+        uint256 late = uint256(type(uint32).max) + 1;
+        vm.roll(late);
+        refuses(
+            a,
+            closing(4, 6 ether, 4 ether, signature),
+            abi.encodeWithSelector(SafeCast.SafeCastOverflowedUintDowncast.selector, 32, late)
+        );
     }
 
     function test_refuses_a_stranger() public {

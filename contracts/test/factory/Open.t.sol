@@ -7,9 +7,7 @@ import {Errors} from "@openzeppelin/contracts/utils/Errors.sol";
 import {IChannelFactory} from "../../src/interfaces/IChannelFactory.sol";
 import {IOpeningErrors} from "../../src/interfaces/IOpeningErrors.sol";
 import {IPaymentChannel} from "../../src/interfaces/IPaymentChannel.sol";
-import {Deploy} from "../support/Deploy.sol";
 import {Cloned} from "../support/Kinds.sol";
-import {FeeToken, HookToken} from "../support/Tokens.sol";
 import {vm} from "../support/Vm.sol";
 
 contract OpenTest is Cloned {
@@ -145,21 +143,6 @@ contract OpenTest is Cloned {
         refuses(address(factory), a, open(AMOUNT, b, 5), abi.encodeWithSelector(selector, address(factory), 0, 5));
     }
 
-    function test_refuses_a_token_that_takes_a_fee() public {
-        FeeToken token = new FeeToken();
-        IChannelFactory other = Deploy.factory(token);
-        token.mint(a, AMOUNT);
-        vm.prank(a);
-        token.approve(address(other), AMOUNT);
-        uint256 held = AMOUNT - AMOUNT / 100;
-        refuses(
-            address(other),
-            a,
-            open(AMOUNT, b, AMOUNT),
-            abi.encodeWithSelector(IOpeningErrors.TokenShortfall.selector, held, AMOUNT)
-        );
-    }
-
     function test_an_allowance_for_the_factory_is_of_no_use_to_others() public {
         vm.prank(a);
         thd.approve(address(factory), type(uint256).max);
@@ -169,21 +152,6 @@ contract OpenTest is Cloned {
             abi.encodeCall(IChannelFactory.open, (AMOUNT, a, AMOUNT, SALT)),
             abi.encodeWithSelector(IERC20Errors.ERC20InsufficientAllowance.selector, address(factory), 0, AMOUNT)
         );
-    }
-
-    function test_while_the_deposit_is_on_its_way_the_channel_pays_nothing_out() public {
-        // A token with hooks lets A act between the channel's beginning and the arrival of the deposit.
-        HookToken token = new HookToken();
-        IChannelFactory other = Deploy.factory(token);
-        token.mint(a, AMOUNT);
-        vm.prank(a);
-        token.approve(address(other), AMOUNT);
-        address expected = other.channelAddress(a, address(token), SALT);
-        token.arm(expected, abi.encodeCall(IPaymentChannel.cancel, ()));
-        vm.prank(a);
-        other.open(AMOUNT, address(token), 7 ether, SALT);
-        vm.assertFalse(token.hookSucceeded(), "cancel went through");
-        vm.assertEq(token.balanceOf(expected), 7 ether, "tokens of the channel");
     }
 
     function testFuzz_any_terms(uint256 amount, uint256 deposit) public {

@@ -147,6 +147,51 @@ contract GasTest is Cloned {
     }
 
     // -----------------------------------------------------------------------------------------------------------
+    // Whole lives: everything that is sent to the chain, from the first opening with a permit to the payout
+    // -----------------------------------------------------------------------------------------------------------
+
+    /// @dev Begins a life. Returns what it has cost so far.
+    function born() private returns (uint256 gas) {
+        openWithPermit(SUM, "a salt");
+        gas = vm.lastCallGas().gasTotalUsed;
+        channel = IPaymentChannel(factory.channelAddress(a, b, keccak256("a salt")));
+    }
+
+    function recordLife(string memory name, uint256 before, uint256 limit) private {
+        uint256 gas = before + vm.lastCallGas().gasTotalUsed;
+        assertState(IPaymentChannel.StateChannel.CLOSED);
+        vm.assertLe(gas, limit, string.concat(name, ": never above"));
+        vm.snapshotValue("Gas", name, gas);
+        emit log_named_string(name, string.concat(vm.toString(gas), " gas, never above ", vm.toString(limit)));
+    }
+
+    function test_life_with_FINAL() public {
+        uint256 gas = born();
+        closing(FINAL);
+        recordLife("life: open with permit, FINAL", gas, 280_000);
+    }
+
+    function test_life_with_closing_and_withdraw() public {
+        uint256 gas = born();
+        closing(NONCE);
+        gas += vm.lastCallGas().gasTotalUsed;
+        vm.roll(block.number + PERIOD);
+        vm.prank(b);
+        channel.withdraw();
+        recordLife("life: open with permit, closing, withdraw", gas, 325_000);
+    }
+
+    function test_life_with_closing_and_challenge() public {
+        uint256 gas = born();
+        closing(NONCE);
+        gas += vm.lastCallGas().gasTotalUsed;
+        bytes memory signature = sign(A_KEY, NONCE + 2, SHARE_A - 12_345, SHARE_B + 12_345);
+        vm.prank(b);
+        channel.challenge(NONCE + 2, SHARE_A - 12_345, SHARE_B + 12_345, signature);
+        recordLife("life: open with permit, closing, challenge", gas, 340_000);
+    }
+
+    // -----------------------------------------------------------------------------------------------------------
     // What contract.md sets no limit for
     // -----------------------------------------------------------------------------------------------------------
 

@@ -22,17 +22,32 @@ abstract contract ChannelInvariants {
 
     /// @dev Tells forge what to call.
     function targetSelectors() external view returns (FuzzSelector[] memory targets) {
-        bytes4[] memory selectors = new bytes4[](10);
-        selectors[0] = ChannelHandler.fund.selector;
-        selectors[1] = ChannelHandler.fund.selector;
-        selectors[2] = ChannelHandler.cancel.selector;
-        selectors[3] = ChannelHandler.closing.selector;
-        selectors[4] = ChannelHandler.closingProposal.selector;
-        selectors[5] = ChannelHandler.challenge.selector;
-        selectors[6] = ChannelHandler.withdraw.selector;
-        selectors[7] = ChannelHandler.donate.selector;
-        selectors[8] = ChannelHandler.mine.selector;
-        selectors[9] = ChannelHandler.reopen.selector;
+        bytes4[20] memory all = [
+            ChannelHandler.fund.selector,
+            ChannelHandler.fund.selector,
+            ChannelHandler.cancel.selector,
+            ChannelHandler.offer.selector,
+            ChannelHandler.offer.selector,
+            ChannelHandler.reply.selector,
+            ChannelHandler.reply.selector,
+            ChannelHandler.agreeToEnd.selector,
+            ChannelHandler.signAnything.selector,
+            ChannelHandler.signOnTheOtherChain.selector,
+            ChannelHandler.closeHonestly.selector,
+            ChannelHandler.close.selector,
+            ChannelHandler.closeOnProposal.selector,
+            ChannelHandler.challenge.selector,
+            ChannelHandler.watch.selector,
+            ChannelHandler.end.selector,
+            ChannelHandler.withdraw.selector,
+            ChannelHandler.donate.selector,
+            ChannelHandler.mine.selector,
+            ChannelHandler.reopen.selector
+        ];
+        bytes4[] memory selectors = new bytes4[](all.length);
+        for (uint256 i = 0; i < all.length; i++) {
+            selectors[i] = all[i];
+        }
         targets = new FuzzSelector[](1);
         targets[0] = FuzzSelector(address(handler), selectors);
     }
@@ -44,20 +59,43 @@ abstract contract ChannelInvariants {
 
     /// @notice The invariants mean little if the handler's transactions never go through.
     function test_the_handler_gets_every_transaction_through() public {
-        for (uint256 i = 0; i < 2000; i++) {
+        for (uint256 i = 0; i < 12000; i++) {
             uint256 x = uint256(keccak256(abi.encode("step", i)));
             uint256 y = uint256(keccak256(abi.encode("more", i)));
-            if (i % 9 <= 1) handler.fund(x, y, x % 2 == 0);
-            if (i % 9 == 2) handler.cancel(x);
-            if (i % 9 == 3) handler.closing(x >> 8, y, y >> 8, x);
-            if (i % 9 == 4) handler.closingProposal(x >> 8, y, y >> 8, x, y >> 16);
-            if (i % 9 == 5) handler.challenge(x >> 8, y, y >> 8, x);
-            if (i % 9 == 6) handler.withdraw(x);
-            if (i % 9 == 7) handler.mine(x);
-            if (i % 9 == 8) handler.reopen();
+            uint256 kind = uint256(keccak256(abi.encode("kind", i))) % 16;
+            bool byA = x % 2 == 0;
+            if (kind <= 1) handler.fund(x >> 8, y, byA);
+            if (kind == 2) handler.cancel(x - x % 7);
+            if (kind <= 4) handler.offer(byA, y);
+            if (kind <= 6) handler.reply(byA, y);
+            if (kind == 7) handler.agreeToEnd(byA, 0);
+            if (kind == 7 && y % 2 == 0) handler.end(!byA);
+            if (kind == 8) handler.signAnything(byA, y, x >> 8, y >> 8);
+            if (kind == 9) handler.closeHonestly(byA);
+            if (kind == 10) handler.close(x >> 8, y);
+            if (kind == 11) handler.closeOnProposal(x >> 8, y, x >> 16);
+            if (kind == 12) handler.challenge(x >> 8, y);
+            if (kind == 13 && byA) handler.watch();
+            if (kind == 14) handler.withdraw(x);
+            if (kind == 14) handler.mine(y);
+            if (kind == 15) handler.reopen();
         }
-        string[8] memory kinds =
-            ["fund", "cancel", "closing", "closingProposal", "final", "challenge", "withdraw", "reopen"];
+        string[14] memory kinds = [
+            "fund",
+            "cancel",
+            "offer",
+            "reply",
+            "agreeToEnd",
+            "lie",
+            "honest closing",
+            "honest closingProposal",
+            "closingProposal",
+            "final",
+            "challenge",
+            "watch",
+            "withdraw",
+            "reopen"
+        ];
         for (uint256 i = 0; i < kinds.length; i++) {
             vm.assertGe(handler.count(kinds[i]), 3, kinds[i]);
             emit log_named_uint(kinds[i], handler.count(kinds[i]));
@@ -84,6 +122,27 @@ abstract contract ChannelInvariants {
         (uint256 ofA, uint256 ofB,,) = handler.wealth();
         uint256 locked = state == IPaymentChannel.StateChannel.CLOSED ? 0 : handler.paidIn();
         vm.assertEq(ofA + ofB + locked, handler.wealthBefore(), "what A and B have, the channel's included");
+    }
+
+    /// @notice Invariant 3: who closes on the newest receipt that both have signed, and has no proposal out, or on its own
+    /// unanswered proposal, can't be punished; who closes on an older one can, within 24 blocks.
+    function invariant_3_exactly_the_dishonest_can_be_punished() public {
+        handler.checkChallenges();
+    }
+
+    /// @notice Invariant 4: someone whose proposal goes unanswered can always close, without risk, at its price.
+    function invariant_4_the_honest_can_always_get_out() public {
+        // Each leaves the channel closed; forge takes the state back after an invariant, and this one in between.
+        uint256 before = vm.snapshotState();
+        handler.checkExit(true);
+        vm.revertToState(before);
+        handler.checkExit(false);
+        vm.revertToState(before);
+    }
+
+    /// @notice Invariant 5: no signature made for one channel is worth anything in another, or on another chain.
+    function invariant_5_foreign_signatures_are_worthless() public {
+        handler.checkForeign();
     }
 
     /// @notice Invariant 6: no one but A and B ever receives THD.

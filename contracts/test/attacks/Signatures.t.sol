@@ -52,6 +52,8 @@ abstract contract SignaturesTest is ChannelFixture {
             short[i] = good[i];
         }
         refusedEverywhere(short, abi.encodeWithSelector(selector, 64));
+        refusedEverywhere(bytes.concat(good, good), abi.encodeWithSelector(selector, 130));
+        refusedEverywhere(bytes.concat(good, new bytes(5000)), abi.encodeWithSelector(selector, 5065));
     }
 
     function test_refuses_the_compact_form_of_ERC_2098() public {
@@ -77,6 +79,39 @@ abstract contract SignaturesTest is ChannelFixture {
         refusedEverywhere(abi.encodePacked(r, s, v - 27), expected);
         refusedEverywhere(abi.encodePacked(r, s, uint8(29)), expected);
         refusedEverywhere(abi.encodePacked(r, s, uint8(0)), expected);
+        refusedEverywhere(abi.encodePacked(r, s, uint8(1)), expected);
+        activate();
+        for (uint256 other = 0; other <= type(uint8).max; other++) {
+            if (other == 27 || other == 28) continue;
+            bytes memory signature = abi.encodePacked(r, s, uint8(other));
+            refuses(a, abi.encodeCall(IPaymentChannel.closing, (5, 5 ether, 5 ether, signature)), expected);
+        }
+    }
+
+    function test_the_other_v_is_somebody_elses_signature() public {
+        bytes32 digest = channel.digest(5, 5 ether, 5 ether);
+        (uint8 v, bytes32 r, bytes32 s) = vm.sign(B_KEY, digest);
+        address recovered = ecrecover(digest, v ^ 7, r, s);
+        bytes memory expected = abi.encodeWithSelector(IPaymentChannel.WrongSigner.selector, recovered, b);
+        refusedEverywhere(abi.encodePacked(r, s, v ^ 7), expected);
+    }
+
+    function testFuzz_random_bytes_are_nobodys_signature(bytes32 r, bytes32 s, uint8 v) public {
+        activate();
+        bytes memory signature = abi.encodePacked(r, s, v);
+        vm.prank(a);
+        (bool done,) = address(channel).call(abi.encodeCall(IPaymentChannel.closing, (5, 5 ether, 5 ether, signature)));
+        vm.assertFalse(done, "closed on random bytes");
+    }
+
+    function testFuzz_a_signature_with_one_bit_flipped_is_refused(uint256 bit) public {
+        activate();
+        bytes memory signature = sign(B_KEY, 5, 5 ether, 5 ether);
+        bit = bound(bit, 0, 65 * 8 - 1);
+        signature[bit / 8] ^= bytes1(uint8(1 << (bit % 8)));
+        vm.prank(a);
+        (bool done,) = address(channel).call(abi.encodeCall(IPaymentChannel.closing, (5, 5 ether, 5 ether, signature)));
+        vm.assertFalse(done, "closed on a spoilt signature");
     }
 
     function test_refuses_the_signature_of_nobody() public {
