@@ -276,6 +276,11 @@ impl Chain {
         Ok(self.provider.get_transaction_receipt(hash_to_ethers(tx)).await?)
     }
 
+    /// Who sent a transaction, if the chain knows it.
+    pub async fn sender(&self, tx: B256) -> Result<Option<Address>, ChainError> {
+        Ok(self.transaction(tx).await?.map(|transaction| from_ethers(transaction.from)))
+    }
+
     pub(crate) async fn transaction(&self, tx: B256) -> Result<Option<Transaction>, ChainError> {
         Ok(self.provider.get_transaction(hash_to_ethers(tx)).await?)
     }

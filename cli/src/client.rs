@@ -55,9 +55,19 @@ impl Node {
         stake: Stake<'_>,
         call: impl Future<Output = Result<Result<T, ApiError>, RpcError>>,
     ) -> Result<T, ApiError> {
-        let answer = match progress::show(doing, self.shows_progress, call).await {
-            Ok(answer) => answer,
-            Err(error) => Err(self.no_answer(&error, stake)),
+        let answer = tokio::select! {
+            answer = progress::show(doing, self.shows_progress, call) => Some(answer),
+            // Whoever only looks is simply gone.
+            Ok(()) = tokio::signal::ctrl_c(), if !matches!(stake, Stake::Nothing) => None,
+        };
+        let answer = match answer {
+            Some(Ok(answer)) => answer,
+            Some(Err(error)) => Err(self.no_answer(&error, stake)),
+            None => Err(ApiError::new(
+                Code::Timeout,
+                "interrupted; thunderd goes on, and the outcome is unknown",
+                "look at `thunder-cli infos` before you repeat it",
+            )),
         };
         answer.map_err(|error| name_payment(error, stake))
     }

@@ -3,6 +3,7 @@
 //! done when a caller stops waiting.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use futures::StreamExt;
 use interprocess::local_socket::tokio::prelude::*;
@@ -27,6 +28,8 @@ use crate::units;
 /// How many calls may be under way for one client.
 const MAX_IN_FLIGHT: usize = 1 << 16;
 
+/// How long reading the newest blocks is waited for.
+const READ_WITHIN: Duration = Duration::from_secs(5);
 /// What opening a channel or paying into one takes at most, in units of gas.
 const OPENING_GAS: u64 = 200_000;
 /// What closing, challenging, withdrawing and cancelling take at most.
@@ -61,7 +64,7 @@ impl Handlers {
                 }
                 Err(error) => {
                     tracing::warn!(%error, "a client could not connect");
-                    tokio::time::sleep(std::time::Duration::from_millis(100)).await;
+                    tokio::time::sleep(Duration::from_millis(100)).await;
                 }
             }
         }
@@ -117,8 +120,23 @@ impl Handlers {
     }
 
     async fn order(&self, order: Order, channel: Selector) -> Answer<PaidOut> {
-        let gas = self.own_gas().await;
-        self.ask(|reply| Ask::Order(order, channel, gas, reply)).await
+        let (gas, ()) = tokio::join!(self.own_gas(), self.read_chain());
+        let mut done = self.ask(|reply| Ask::Order(order, channel, gas, reply)).await?;
+        if done.by_other {
+            // It was done before; by whom the transaction says.
+            let own = self.ask(Ask::Shares).await?.0;
+            done.by_other = self.chain.sender(done.tx).await.ok().flatten() != Some(own);
+        }
+        Ok(done)
+    }
+
+    /// Lets the daemon read what the chain has by now, so that it does not refuse for blocks that a
+    /// user knows of already. Without an answer it goes on with what it has.
+    async fn read_chain(&self) {
+        if let Ok(head) = self.chain.head().await {
+            let read = self.ask(|reply| Ask::ReadUpTo(head.number, reply));
+            let _ = tokio::time::timeout(READ_WITHIN, read).await;
+        }
     }
 
     async fn own_gas(&self) -> Answer<()> {
@@ -196,7 +214,7 @@ impl Thunder for Handlers {
     }
 
     async fn close_channel(self, _: Context, request: CloseRequest) -> Answer<ClosingStarted> {
-        let gas = self.own_gas().await;
+        let (gas, ()) = tokio::join!(self.own_gas(), self.read_chain());
         self.ask(|reply| Ask::Close(request, gas, reply)).await
     }
 

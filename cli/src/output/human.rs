@@ -13,8 +13,8 @@ use std::path::Path;
 
 use anstyle::{AnsiColor, Style};
 use thunder_api::{
-    Account, Balance, ChannelState, ClosedBy, ClosingStarted, Direction, History, Imported, Paid, PaidIn,
-    PaidOut, PaymentInfo, PaymentStatus, Peer, Receipts,
+    Account, Balance, ChannelState, ClosedBy, ClosingStarted, Direction, Ended, History, Imported, Paid,
+    PaidIn, PaidOut, PaymentInfo, PaymentStatus, Peer, Receipts,
 };
 use thunder_protocol::{Amount, Nonce};
 
@@ -102,10 +102,14 @@ pub(crate) fn closing(closing: &ClosingStarted) -> String {
 
 /// `withdraw`
 pub(crate) fn withdrawn(paid: &PaidOut) -> String {
-    if paid.by_other {
-        return received(paid, "the other side had already withdrawn for both; you received");
-    }
-    received(paid, "withdrawn:")
+    let head = match paid.end {
+        Ended::Withdrawn if paid.by_other => "the other side had already withdrawn for both; you received",
+        Ended::Withdrawn => "withdrawn:",
+        Ended::Cooperative => "nothing to withdraw, the channel was closed together; you received",
+        Ended::Challenged => "nothing to withdraw, the channel ended with a challenge; you received",
+        Ended::Cancelled => "nothing to withdraw, the channel was cancelled; you got back",
+    };
+    received(paid, head)
 }
 
 /// `challenge`

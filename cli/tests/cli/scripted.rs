@@ -134,7 +134,7 @@ fn thd(text: &str) -> Amount {
 }
 
 fn out() -> PaidOut {
-    PaidOut { channel: CHANNEL, tx: TX, received: thd("8.75"), by_other: true }
+    PaidOut { channel: CHANNEL, tx: TX, received: thd("8.75"), end: Ended::Withdrawn, by_other: true }
 }
 
 fn opened(state: ChannelState) -> PaidIn {

@@ -53,6 +53,9 @@ pub enum TestnetError {
         /// The port.
         port: u16,
     },
+    /// The state can't be kept where it should be.
+    #[error("there is no directory for the state file {0}")]
+    NoPlaceForState(PathBuf),
     /// The port can't be had.
     #[error("can't listen on {address}: {source}")]
     Listen {
@@ -98,6 +101,9 @@ impl TestnetError {
             Self::PortInUse { .. } => {
                 ("port_in_use", "end what listens there (another testnet?), or name another with --port")
             }
+            Self::NoPlaceForState(_) => {
+                ("no_such_directory", "make it first, or name another file with --state")
+            }
             Self::Listen { .. } => ("port_refused", "name another port with --port"),
             Self::Spawn { .. } => ("tool_missing", "name another anvil in the variable THUNDER_ANVIL"),
             Self::Ended { .. } => {
@@ -125,6 +131,13 @@ impl Testnet {
     /// Starts a testnet and waits until it answers. Nothing is deployed on it yet. anvil is
     /// installed if it is not there.
     pub async fn start(options: TestnetOptions) -> Result<Self, Error> {
+        // anvil would say nothing, and keep nothing.
+        let place = options.state.as_ref().and_then(|file| Some((file, file.parent()?)));
+        if let Some((file, _)) =
+            place.filter(|(_, directory)| !directory.as_os_str().is_empty() && !directory.is_dir())
+        {
+            return Err(TestnetError::NoPlaceForState(file.clone()).into());
+        }
         let program = tools::anvil().await?;
         let (process, port) = launch(&program, &options, options.port).await?;
         let chain = connect(&options, port)?;

@@ -246,8 +246,24 @@ pub struct PaidOut {
     pub tx: B256,
     /// What this side got.
     pub received: Amount,
+    /// How the channel ended.
+    pub end: Ended,
     /// Whether somebody else had already done it.
     pub by_other: bool,
+}
+
+/// How a channel ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Ended {
+    /// `withdraw`, after the challenge period.
+    Withdrawn,
+    /// A FINAL receipt.
+    Cooperative,
+    /// `challenge`.
+    Challenged,
+    /// `cancel`.
+    Cancelled,
 }
 
 /// `history`.

@@ -3,10 +3,10 @@
 use std::cell::RefCell;
 use std::rc::Rc;
 
-use thunder_api::{Answer, ApiError, ClosingStarted, Code, Paid, PaidIn, PaidOut};
+use thunder_api::{Answer, ApiError, ClosingStarted, Code, Ended, Paid, PaidIn, PaidOut};
 use thunder_protocol::Address;
 use thunder_protocol::channel::{ClosedBy, CommandId, Denied, Done};
-use thunder_protocol::onchain::{CallFailure, CallKind};
+use thunder_protocol::onchain::{CallFailure, CallKind, EndKind, OnChain};
 use tokio::sync::oneshot;
 
 use super::Daemon;
@@ -73,6 +73,10 @@ impl Daemon {
     pub(super) fn answer(&mut self, channel: Address, id: CommandId, result: Result<Done, Denied>) {
         let Some(caller) = self.callers.remove(&id) else { return };
         match (caller, result) {
+            (caller @ Caller::Closing(_), Err(denied @ (Denied::PeerOffline | Denied::PeerStopped))) => {
+                let hint = "without --cooperative, or with --fallback beside it, closechannel needs nobody";
+                refuse(caller, ApiError { hint: hint.into(), ..explain(&denied) });
+            }
             (caller, Err(denied)) => refuse(caller, explain(&denied)),
             (Caller::Paid(reply), Ok(done)) => {
                 let _ = reply.send(self.paid(channel, done));
@@ -85,7 +89,7 @@ impl Daemon {
                 let _ = reply.send(closing(channel, &done));
             }
             (Caller::PaidOut(reply, by_other), Ok(done)) => {
-                let _ = reply.send(paid_out(channel, &done, by_other));
+                let _ = reply.send(self.paid_out(channel, &done, by_other));
             }
         }
     }
@@ -104,6 +108,19 @@ impl Daemon {
         let (balances, role) = (slot.channel.balances(), slot.channel.setup().role());
         let (mine, theirs) = (balances.of(role), balances.of(role.other()));
         Ok(Paid { id, channel: channel.into(), amount, nonce: nonce.get(), mine, theirs })
+    }
+
+    fn paid_out(&self, channel: Address, done: &Done, by_other: bool) -> Answer<PaidOut> {
+        let Done::PaidOut { tx, received } = done else { return Err(out_of_place()) };
+        let status = self.channels.get(&channel).map(|slot| slot.channel.view().status);
+        let Some(OnChain::Closed { end, .. }) = status else { return Err(out_of_place()) };
+        let end = match end.kind {
+            EndKind::Withdrawn => Ended::Withdrawn,
+            EndKind::Final => Ended::Cooperative,
+            EndKind::Challenged => Ended::Challenged,
+            EndKind::Cancelled => Ended::Cancelled,
+        };
+        Ok(PaidOut { channel: channel.into(), tx: *tx, received: *received, end, by_other })
     }
 
     fn paid_in(&self, channel: Address, done: &Done) -> Answer<PaidIn> {
@@ -131,11 +148,6 @@ fn closing(channel: Address, done: &Done) -> Answer<ClosingStarted> {
     };
     let (nonce, withdrawable_at) = (nonce.get(), *withdrawable_at);
     Ok(ClosingStarted { channel: channel.into(), tx: *tx, mode, nonce, withdrawable_at })
-}
-
-fn paid_out(channel: Address, done: &Done, by_other: bool) -> Answer<PaidOut> {
-    let Done::PaidOut { tx, received } = done else { return Err(out_of_place()) };
-    Ok(PaidOut { channel: channel.into(), tx: *tx, received: *received, by_other })
 }
 
 pub(super) fn refuse(caller: Caller, error: ApiError) {
@@ -211,9 +223,10 @@ fn call_failed(kind: CallKind, reason: &CallFailure) -> ApiError {
         }
         CallFailure::Refused(_) => match kind {
             CallKind::Open => (Code::TransactionFailed, "nothing was opened; see infos and the log"),
-            CallKind::Close => {
-                (Code::TransactionFailed, "the channel signs nothing more; try closechannel again")
-            }
+            CallKind::Close => (
+                Code::TransactionFailed,
+                "the other side may have closed it first: see infos; if not, closechannel again",
+            ),
             CallKind::Fund | CallKind::Cancel | CallKind::Challenge | CallKind::Withdraw => {
                 (Code::TransactionFailed, "see infos and the log")
             }

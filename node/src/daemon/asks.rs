@@ -65,6 +65,8 @@ pub enum Ask {
     Close(CloseRequest, Answer<()>, Reply<ClosingStarted>),
     /// `challenge`, `withdraw` or `cancel`, and whether there is ether for its gas.
     Order(Order, Selector, Answer<()>, Reply<PaidOut>),
+    /// To be told when the chain is read up to this block.
+    ReadUpTo(u64, Reply<()>),
     /// `history`.
     History(HistoryRequest, Reply<History>),
     /// `receipts`.
@@ -117,6 +119,10 @@ impl Daemon {
             Ask::PayMany(request, reply) => self.pay_many(request, reply),
             Ask::Close(request, gas, reply) => self.close(request, gas, reply),
             Ask::Order(order, selector, gas, reply) => self.order(order, &selector, gas, reply),
+            Ask::ReadUpTo(block, reply) => {
+                self.awaiting_block.push((block, reply));
+                self.tell_of_block();
+            }
             Ask::History(request, reply) => drop(reply.send(self.history(&request))),
             Ask::Receipts(selector, reply) => drop(reply.send(self.receipts(&selector))),
         }
@@ -274,6 +280,11 @@ impl Daemon {
             thunder_protocol::Channel::Opening(opening) => Some(opening.own_missing()),
             _ => None,
         });
+        if request.amount.is_none() && missing == Some(Amount::ZERO) {
+            let message = "your own share is paid in; what is missing is the other side's";
+            let hint = "the other side runs `thunder-cli fund`; to pay for it, name an amount";
+            return Err(ApiError::new(Code::AmountOutOfRange, message, hint));
+        }
         // For a channel that does not take money the core says why.
         Ok((own, address, request.amount.or(missing).unwrap_or(Amount::ZERO)))
     }
@@ -418,6 +429,12 @@ impl Daemon {
 
     /// The channel that was closed last, if a user who says `withdraw` can only mean it.
     fn newest_paid_out(&self, selector: &Selector) -> Option<Address> {
+        let is_live = |address: &Address| {
+            self.channels.get(address).is_some_and(|slot| super::execute::is_live(&slot.channel))
+        };
+        if self.find_all(selector).iter().any(is_live) {
+            return None;
+        }
         let closed = self.find_all(selector).into_iter();
         closed.rev().find(|address| {
             self.channels.get(address).is_some_and(|slot| !super::execute::is_live(&slot.channel))
@@ -443,7 +460,7 @@ impl Daemon {
     }
 
     fn receipts(&self, selector: &Selector) -> Answer<Receipts> {
-        let address = self.find_channel(selector, Purpose::Look)?;
+        let address = self.find_channel(selector, Purpose::Export)?;
         let slot = self.channels.get(&address);
         slot.and_then(|slot| super::channel_info::receipts(&slot.channel)).ok_or_else(|| {
             let hint = "receipts start when the channel is ACTIVE; see infos";

@@ -184,9 +184,24 @@ impl Daemon {
         self.after.then.push(Box::new(move |daemon: &mut Self| {
             daemon.heard();
             daemon.chain.followed = followed;
+            daemon.tell_of_block();
             let _ = done.send(());
         }));
         self.caught_up();
+    }
+
+    /// Whoever waits for the chain to be read so far is told.
+    pub(super) fn tell_of_block(&mut self) {
+        let head = self.chain.head.unwrap_or(0);
+        let (there, later) = std::mem::take(&mut self.awaiting_block)
+            .into_iter()
+            .filter(|(_, reply)| !reply.is_closed())
+            .partition(|(block, _)| *block <= head);
+        self.awaiting_block = later;
+        let there: Vec<(u64, super::Reply<()>)> = there;
+        for (_, reply) in there {
+            let _ = reply.send(Ok(()));
+        }
     }
 
     /// Says so if the node was away for so long that a cheat may have got through.

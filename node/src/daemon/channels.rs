@@ -157,6 +157,8 @@ pub(super) enum Purpose {
     Close,
     Challenge,
     Withdraw,
+    /// Any channel that has receipts.
+    Export,
     /// Any channel, closed ones too.
     Look,
 }
@@ -173,6 +175,7 @@ impl Purpose {
             (Self::Close, Channel::Active(_) | Channel::Finishing(_) | Channel::Lost(_)) => true,
             (Self::Close, Channel::Closing(closing)) => closing.seen().is_none(),
             (Self::Challenge | Self::Withdraw, Channel::Closing(_)) => true,
+            (Self::Export, other) => is_live(other) && other.books().is_some(),
             _ => false,
         }
     }
@@ -185,6 +188,7 @@ impl Purpose {
             Self::Close => "close",
             Self::Challenge => "challenge",
             Self::Withdraw => "withdraw from",
+            Self::Export => "export receipts of",
             Self::Look => "look at",
         }
     }
@@ -196,9 +200,16 @@ impl Purpose {
             Self::Cancel => "only a channel that never became ACTIVE can be cancelled; see infos",
             Self::Challenge => "only a channel that the other side is closing can be challenged; see infos",
             Self::Withdraw => "close one with closechannel first; see infos",
-            Self::Look => "open one with openchannel",
+            Self::Export | Self::Look => "open one with openchannel",
         }
     }
+}
+
+/// The channel that is not closed, if there is one only.
+fn the_only_live(all: &[(&Address, &Slot)]) -> Option<Address> {
+    let mut live = all.iter().filter(|(_, slot)| is_live(&slot.channel));
+    let (only, _) = live.next()?;
+    live.next().is_none().then_some(**only)
 }
 
 impl Daemon {
@@ -239,6 +250,7 @@ impl Daemon {
             ([(only, _)], _) => Ok(**only),
             // Nothing fits, but there is one that can only be meant: it says best what is wrong.
             ([], [(only, _)]) => Ok(**only),
+            ([], _) if let Some(only) = the_only_live(&all) => Ok(only),
             ([], _) => Err(self.nothing_fits(selector, purpose, &all)),
             (several, _) => {
                 let list: Vec<_> = several.iter().map(|(address, _)| address.to_string()).collect();

@@ -103,6 +103,8 @@ pub struct Daemon {
     peers: Peers,
     openings: Openings,
     callers: HashMap<CommandId, Caller>,
+    /// Who waits until the chain is read up to a block.
+    awaiting_block: Vec<(u64, Reply<()>)>,
     next_command: u64,
     after: After,
     events: EventLog,
@@ -183,6 +185,7 @@ impl Daemon {
             channels: Channels::default(),
             openings: Openings::default(),
             callers: HashMap::new(),
+            awaiting_block: Vec::new(),
             next_command: 0,
             after: After::default(),
             events,

@@ -91,12 +91,12 @@ impl Opening {
         self.setup.terms().amount.checked_sub(paid).unwrap_or(Amount::ZERO)
     }
 
-    /// What is missing of the own share; if nothing is, of the whole.
+    /// What is missing of the own share.
     pub fn own_missing(&self) -> Amount {
         let (missing, role) = (self.missing(), self.setup.role());
         let paid_in = self.paid_in().of(role);
         let share = self.setup.terms().shares.of(role).checked_sub(paid_in).unwrap_or(Amount::ZERO);
-        if share.is_zero() { missing } else { share.min(missing) }
+        share.min(missing)
     }
 
     pub(super) fn next_block(&self, context: &Context<'_>) -> Option<u64> {
@@ -228,10 +228,14 @@ impl Opening {
 
     fn view(mut self: Box<Self>, view: ChainView, context: &Context<'_>, effects: &mut Effects) -> Channel {
         let paid_before = self.paid_in();
+        let is_new = self.view.status != view.status;
         replace_view(&mut self.view, view, effects);
         match view.status {
             OnChain::Missing => Channel::Opening(self),
             OnChain::Empty { paid_in } => {
+                if is_new {
+                    effects.notify.push(Notice::State("EMPTY"));
+                }
                 if let Some(event) = view.newest {
                     let done = Ok(Done::PaidIn { tx: event.tx });
                     self.waiting.answer(CallKind::Open, &done, effects);

@@ -262,7 +262,13 @@ channel 0xCcCCccccCCCCcCCCCCCcCcCccCcCCCcCcccccccC is CLOSING
 
 #[test]
 fn what_was_received_is_said_even_if_the_other_side_was_first() {
-    let mut out = PaidOut { channel: account(0xcc), tx: TX, received: amount("8.75"), by_other: false };
+    let mut out = PaidOut {
+        channel: account(0xcc),
+        tx: TX,
+        received: amount("8.75"),
+        end: Ended::Withdrawn,
+        by_other: false,
+    };
     assert!(plain(&withdrawn(&out)).starts_with("withdrawn: 8.75 THD\n  channel      0xCcCC"));
     assert!(plain(&challenged(&out)).contains("you received the whole channel, 8.75 THD\n"));
     assert!(plain(&cancelled(&out)).starts_with("cancelled; you got back 8.75 THD\n"));
