@@ -1,5 +1,6 @@
 #![no_main]
 
+#[allow(dead_code, reason = "real signatures are for the replay")]
 #[path = "../harness/apply/mod.rs"]
 mod harness;
 

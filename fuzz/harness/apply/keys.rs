@@ -8,7 +8,6 @@ use thunder_protocol::{Address, B256, Balances, Crypto, Domain, Receipt, Role, S
 
 /// Which signatures a run uses.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-#[allow(dead_code, reason = "the fuzzer uses one, the replay both")]
 pub enum Signing {
     /// The digest and the signer's address.
     Cheap,
