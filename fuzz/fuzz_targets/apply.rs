@@ -1,0 +1,7 @@
+#![no_main]
+
+#[allow(dead_code, reason = "real signatures are for the replay")]
+#[path = "../harness/apply/mod.rs"]
+mod harness;
+
+libfuzzer_sys::fuzz_target!(|bytes: &[u8]| harness::apply(bytes, harness::Signing::Cheap));

@@ -1,0 +1,460 @@
+//! The node under test: the core, its disk, what it has said and signed, and what must hold of it
+//! after every step.
+
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+
+use thunder_protocol::channel::{
+    CloseMode, Command, CommandId, Direction, Done, KnownPayment, PaymentStatus, PaymentWrite, PeerInput,
+};
+use thunder_protocol::codec::{self, CodecError};
+use thunder_protocol::onchain::{Call, ChainView, OnChain};
+use thunder_protocol::wire::{Message, Propose};
+use thunder_protocol::{
+    Agreed, Amount, B256, Balances, Channel, Context, Effects, Input, Nonce, Payment, PaymentId, Receipt,
+    Role, Transition,
+};
+
+use super::contract::Contract;
+use super::keys::Keys;
+
+pub const CONFIRMATIONS: u64 = 3;
+
+/// A row of the history of payments.
+#[derive(Clone)]
+struct Row {
+    direction: Direction,
+    payment: Payment,
+    nonce: Option<Nonce>,
+}
+
+/// What survives a crash.
+#[derive(Clone, Default)]
+pub struct Disk {
+    record: Vec<u8>,
+    rows: Vec<Row>,
+}
+
+impl Disk {
+    fn write(&mut self, channel: &Channel, writes: Vec<PaymentWrite>) {
+        self.record = channel.encode().expect("every state can be written");
+        for write in writes {
+            match write {
+                PaymentWrite::Insert { direction, payment, nonce, .. } => {
+                    assert!(self.find(direction, &payment.id).is_none(), "{} applied twice", payment.id);
+                    self.rows.push(Row { direction, payment, nonce: Some(nonce) });
+                }
+                PaymentWrite::Move { from, to } => self.renumber(from, Some(to)),
+                PaymentWrite::Fail { nonce } => self.renumber(nonce, None),
+            }
+        }
+    }
+
+    fn renumber(&mut self, from: Nonce, to: Option<Nonce>) {
+        let own = |row: &&mut Row| row.direction == Direction::Out && row.nonce == Some(from);
+        self.rows.iter_mut().filter(own).for_each(|row| row.nonce = to);
+    }
+
+    fn find(&self, direction: Direction, id: &PaymentId) -> Option<&Row> {
+        self.rows.iter().find(|row| row.direction == direction && row.payment.id == *id)
+    }
+
+    fn load(&self) -> Channel {
+        let own = |nonce| {
+            let rows =
+                self.rows.iter().filter(|row| row.direction == Direction::Out && row.nonce == Some(nonce));
+            Ok(rows.map(|row| row.payment.clone()).collect())
+        };
+        Channel::decode::<CodecError>(&self.record, own).expect("what was written can be read")
+    }
+}
+
+/// When the process dies.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub enum Dies {
+    BeforeTheNextWrite,
+    AfterTheNextWrite,
+}
+
+pub struct Bench {
+    pub keys: Keys,
+    pub role: Role,
+    pub chain: Contract,
+    pub channel: Option<Channel>,
+    pub disk: Disk,
+    pub backup: Option<Disk>,
+    pub calls: VecDeque<Call>,
+    /// Receipts with both signatures, as the partner has them too.
+    pub agreed: Vec<Agreed>,
+    /// What carries a signature of the node under test, by nonce. The partner has it all.
+    pub signed: BTreeMap<Nonce, Balances>,
+    pub now: u64,
+    pub fresh: bool,
+    pub auto_challenge: bool,
+    pub dies: Option<Dies>,
+    /// The node was shown a chain that the contract can't have brought about.
+    pub wild: bool,
+    /// The disk is that of an earlier day.
+    pub restored: bool,
+    /// The user chose a receipt to close on.
+    pub reckless: bool,
+    head: u64,
+    paid_in: Option<Balances>,
+    commands: u64,
+    waiting: BTreeSet<CommandId>,
+    /// What was found to be well, so that it is not looked at again.
+    checked: Option<(Written, Vec<u8>, ChainView, u64)>,
+}
+
+impl Bench {
+    pub fn new(keys: Keys, role: Role, shares: Balances) -> Self {
+        let amount = shares.sum().expect("fits");
+        let mut bench = Self {
+            keys,
+            role,
+            chain: Contract::missing(amount),
+            channel: None,
+            disk: Disk::default(),
+            backup: None,
+            calls: VecDeque::new(),
+            agreed: Vec::new(),
+            signed: BTreeMap::new(),
+            now: 1_000,
+            fresh: true,
+            auto_challenge: true,
+            dies: None,
+            wild: false,
+            restored: false,
+            reckless: false,
+            head: 10,
+            paid_in: None,
+            commands: 0,
+            waiting: BTreeSet::new(),
+            checked: None,
+        };
+        let terms = bench.keys.terms(role, shares);
+        let start = match role {
+            Role::A => {
+                let caller = bench.caller();
+                Channel::open(terms, shares.a, caller)
+            }
+            Role::B => Channel::accept(terms),
+        };
+        bench.carry_out(start);
+        bench
+    }
+
+    pub fn partner(&self) -> Role {
+        self.role.other()
+    }
+
+    fn caller(&mut self) -> CommandId {
+        self.commands += 1;
+        self.waiting.insert(CommandId(self.commands));
+        CommandId(self.commands)
+    }
+
+    fn context(&self) -> Context<'_> {
+        Context {
+            crypto: self.keys.of(self.role),
+            now: self.now,
+            head: Some(self.head),
+            chain_fresh: self.fresh,
+            confirmations: CONFIRMATIONS,
+            auto_challenge: self.auto_challenge,
+        }
+    }
+
+    // ---- inputs -------------------------------------------------------------------------------
+
+    pub fn apply(&mut self, input: Input) {
+        let Some(channel) = self.channel.take() else { return };
+        let transition = channel.apply(input, &self.context());
+        self.carry_out(transition);
+        self.check();
+    }
+
+    pub fn command(&mut self, command: Command) {
+        if self.channel.is_some() {
+            let caller = self.caller();
+            self.apply(Input::Command(caller, command));
+        }
+    }
+
+    pub fn pay(&mut self, payment: Payment) {
+        let Some(channel) = &self.channel else { return };
+        let known = self.disk.find(Direction::Out, &payment.id).map(|row| KnownPayment {
+            amount: row.payment.amount,
+            nonce: row.nonce.filter(|nonce| channel.status_of(*nonce) != PaymentStatus::Failed),
+        });
+        self.command(Command::Pay { payment, known });
+    }
+
+    pub fn receive(&mut self, message: Message) {
+        let payments = match &message {
+            Message::Propose(propose) => &propose.payments[..],
+            Message::Sync(sync) => sync.proposal.as_ref().map_or(&[][..], |propose| &propose.payments),
+            Message::Answer(_) | Message::Refuse(_) | Message::Final(_) => &[],
+        };
+        let ids = payments.iter().map(|payment| &payment.id);
+        let repeated = ids.filter(|id| self.disk.find(Direction::In, id).is_some()).cloned().collect();
+        self.apply(Input::Peer(PeerInput::Message { message, repeated }));
+    }
+
+    pub fn see_head(&mut self) {
+        self.head = self.chain.head;
+    }
+
+    /// A kill -9, and a start from what is on disk.
+    pub fn restart(&mut self) {
+        self.channel = Some(self.disk.load());
+        self.dies = None;
+        self.waiting.clear();
+        self.calls.clear();
+        self.apply(Input::Resume);
+    }
+
+    pub fn restore(&mut self) {
+        let Some(backup) = self.backup.clone() else { return };
+        self.restored = true;
+        self.disk = backup;
+        let lost = self.disk.load().mark_lost();
+        self.disk.write(&lost, Vec::new());
+        self.restart();
+    }
+
+    // ---- effects ------------------------------------------------------------------------------
+
+    fn carry_out(&mut self, Transition { channel, effects }: Transition) {
+        let fresh = self.keys.of(self.role).take_signed();
+        assert!(fresh.is_empty() || effects.persist.is_some(), "signed, and nothing is written");
+        if let Some(writes) = &effects.persist {
+            if self.dies == Some(Dies::BeforeTheNextWrite) {
+                return;
+            }
+            self.disk.write(&channel, writes.clone());
+            self.note_signatures(&fresh, &channel, &effects);
+            if self.dies == Some(Dies::AfterTheNextWrite) {
+                return;
+            }
+        }
+        if !effects.send.is_empty() {
+            let on_disk = self.disk.load();
+            effects.send.iter().for_each(|message| self.check_sent(message, &on_disk));
+        }
+        for (caller, outcome) in &effects.reply {
+            assert!(self.waiting.remove(caller), "answered twice");
+            if let Ok(Done::Paid { id, nonce, .. }) = outcome
+                && !self.wild
+            {
+                let status = channel.status_of(*nonce);
+                assert_eq!(
+                    status,
+                    PaymentStatus::Done,
+                    "paid, says {}: {:?}",
+                    channel.name(),
+                    channel.view()
+                );
+                assert!(self.disk.find(Direction::Out, id).is_some(), "paid, and not on disk");
+            }
+        }
+        self.calls.extend(effects.submit);
+        self.channel = Some(channel);
+    }
+
+    /// No nonce is ever signed with two balances. What is on disk counts as sent.
+    fn note_signatures(&mut self, fresh: &[B256], channel: &Channel, effects: &Effects) {
+        let final_of = |balances| Receipt { nonce: Nonce::FINAL, balances };
+        let mut shown: Vec<Receipt> = Vec::new();
+        if let Some(books) = channel.books() {
+            shown.push(books.agreed.receipt);
+            shown.extend(books.proposal.as_ref().map(|proposal| proposal.receipt()));
+        }
+        shown.extend(effects.send.iter().filter_map(|message| match message {
+            Message::Final(finish) => Some(final_of(finish.balances)),
+            Message::Sync(sync) => sync.finish.as_ref().map(|finish| final_of(finish.balances)),
+            Message::Propose(_) | Message::Answer(_) | Message::Refuse(_) => None,
+        }));
+        for digest in fresh {
+            let receipt = shown.iter().find(|receipt| self.keys.domain.digest(receipt) == *digest);
+            let receipt = receipt.expect("a signature on something that is not kept");
+            let earlier = self.signed.insert(receipt.nonce, receipt.balances);
+            let is_same = earlier.is_none_or(|earlier| earlier == receipt.balances);
+            // A restored side may have signed FINAL before, which nobody can be punished for.
+            let is_excused = self.restored && receipt.nonce == Nonce::FINAL;
+            assert!(is_same || is_excused, "two receipts signed with nonce {}", receipt.nonce);
+        }
+    }
+
+    fn check_sent(&self, message: &Message, on_disk: &Channel) {
+        let bytes = codec::encode(message).expect("every message can be sent");
+        assert_eq!(&codec::decode::<Message>(&bytes).expect("an own message"), message);
+        let books = on_disk.books();
+        let is_proposed = |propose: &Propose| {
+            let own = books.and_then(|books| books.proposal.as_ref()).expect("on disk before it is sent");
+            assert_eq!(own.message(), *propose, "a proposal is repeated as it is");
+        };
+        match message {
+            Message::Propose(propose) => is_proposed(propose),
+            Message::Sync(sync) => {
+                assert_eq!(books.map(|books| books.agreed), Some(sync.agreed));
+                sync.proposal.iter().for_each(is_proposed);
+            }
+            Message::Answer(answer) => {
+                let agreed = books.expect("on disk before it is sent").agreed;
+                let own = agreed.signatures.map(|signatures| *signatures.of(self.role));
+                assert_eq!((agreed.nonce(), own), (answer.nonce, Some(answer.signature)));
+            }
+            Message::Final(finish) => {
+                let receipt = Receipt { nonce: Nonce::FINAL, balances: finish.balances };
+                assert!(self.keys.verify(&receipt, &finish.signature, self.role));
+                assert!(self.restored || self.signed.get(&Nonce::FINAL) == Some(&finish.balances));
+            }
+            Message::Refuse(refuse) => {
+                let agreed = books.map_or(Nonce::ZERO, |books| books.agreed.nonce());
+                assert_eq!(refuse.agreed_nonce, agreed);
+            }
+        }
+    }
+
+    // ---- what must hold -----------------------------------------------------------------------
+
+    fn check(&mut self) {
+        self.note_agreed();
+        let Some(channel) = &self.channel else { return };
+        let written = written(channel);
+        let now = (written, self.disk.record.clone(), self.chain.view(), self.head);
+        if self.checked.as_ref() == Some(&now) {
+            return;
+        }
+        assert_eq!(now.0, self::written(&self.disk.load()), "the disk has another state");
+        if let Some(books) = channel.books()
+            && let Some(own) = &books.proposal
+            && !self.restored
+        {
+            assert_eq!(own.base_nonce, books.agreed.nonce());
+            assert_eq!(Some(own.nonce), books.agreed.nonce().next_of(self.role), "rule 1");
+            let conceded = books.agreed.balances().pay(self.role, own.total());
+            assert_eq!(conceded, Some(own.balances), "rule 2");
+        }
+        if !self.wild && !self.restored {
+            assert!(!is_lost(channel), "taken for one that has lost data");
+            self.check_history(channel);
+            self.check_exit(channel);
+        }
+        self.checked = Some(now);
+    }
+
+    fn note_agreed(&mut self) {
+        let Some(channel) = &self.channel else { return };
+        let Some(agreed) = channel.books().map(|books| books.agreed) else { return };
+        let sum = agreed.balances().sum();
+        assert!(self.wild || sum == Some(channel.setup().terms().amount), "money was made or lost");
+        if agreed.nonce() == Nonce::ZERO {
+            self.paid_in = Some(agreed.balances());
+        } else if self.agreed.last() != Some(&agreed) {
+            let signatures = agreed.signatures.expect("agreed receipts are signed");
+            for role in [Role::A, Role::B] {
+                assert!(self.keys.verify(&agreed.receipt, signatures.of(role), role), "not agreed");
+            }
+            self.agreed.push(agreed);
+        }
+    }
+
+    /// No minting: the shares are what was paid in, moved by exactly the payments that stand.
+    fn check_history(&self, channel: &Channel) {
+        let (Some(books), Some(paid_in)) = (channel.books(), self.paid_in) else { return };
+        let agreed = books.agreed.nonce();
+        // Over a channel's life more may be paid to and fro than it holds.
+        let sum = |direction| {
+            let stands = |row: &&Row| row.direction == direction && row.nonce.is_some_and(|n| n <= agreed);
+            let units = |row: &Row| row.payment.amount.base_units();
+            self.disk.rows.iter().filter(stands).map(units).sum::<u128>()
+        };
+        let expected = paid_in.of(self.role).base_units() + sum(Direction::In) - sum(Direction::Out);
+        assert_eq!(books.agreed.balances().of(self.role).base_units(), expected, "not what the payments say");
+        let proposed = books.proposal.as_ref().map(|own| own.nonce);
+        for row in self.disk.rows.iter().filter(|row| row.direction == Direction::Out) {
+            let is_known = row.nonce.is_none_or(|nonce| nonce <= agreed || Some(nonce) == proposed);
+            assert!(is_known, "{} stands under a nonce that is nothing's", row.payment.id);
+        }
+    }
+
+    /// No loss and Progress: with what the chain shows now, the way out is there, the contract takes
+    /// it, nothing that was ever signed punishes it, and it pays what is owed.
+    fn check_exit(&self, channel: &Channel) {
+        let is_current = *channel.view() == self.chain.view() && self.head == self.chain.head;
+        let Some(books) = channel.books().filter(|_| is_current && !self.reckless) else { return };
+        let agreed = books.agreed.balances().of(self.role);
+        let owed = books.proposal.as_ref().map_or(agreed, |own| own.balances.of(self.role).min(agreed));
+        match self.chain.status {
+            OnChain::Active { .. } => {
+                let mut chain = self.chain.clone();
+                let call = self.call_for(channel, Command::Close(CloseMode::Alone));
+                chain.call(self.role, &call, &self.keys).expect("the contract takes the closing");
+                self.check_outcome(&chain.status, owed);
+            }
+            OnChain::Closing(closing) if closing.closer == self.role => {
+                self.check_outcome(&self.chain.status, owed)
+            }
+            OnChain::Closing(closing) => {
+                let is_short = closing.balances.of(self.role) < owed;
+                if is_short && self.chain.head + 1 < closing.withdrawable_at() {
+                    let mut chain = self.chain.clone();
+                    let call = self.call_for(channel, Command::Challenge);
+                    chain.call(self.role, &call, &self.keys).expect("the contract takes the challenge");
+                }
+            }
+            OnChain::Missing | OnChain::Empty { .. } | OnChain::Closed { .. } => {}
+        }
+    }
+
+    fn check_outcome(&self, status: &OnChain, owed: Amount) {
+        match status {
+            OnChain::Closing(closing) => {
+                for (nonce, balances) in self.signed.range(..Nonce::FINAL) {
+                    let is_harmless =
+                        *nonce < closing.nonce || (*nonce == closing.nonce && *balances == closing.balances);
+                    assert!(is_harmless, "closing on {} is punished with {nonce}", closing.nonce);
+                }
+                assert!(closing.balances.of(self.role) >= owed, "less than what is owed");
+            }
+            OnChain::Closed { end, .. } => assert!(end.received(self.role) >= owed, "less than owed"),
+            OnChain::Missing | OnChain::Empty { .. } | OnChain::Active { .. } => panic!("not closed"),
+        }
+    }
+
+    /// The contract call that a command leads to, without carrying it out.
+    fn call_for(&self, channel: &Channel, command: Command) -> Call {
+        let input = Input::Command(CommandId(u64::MAX), command);
+        let Transition { effects, .. } = channel.clone().apply(input, &self.context());
+        assert!(self.keys.of(self.role).take_signed().is_empty(), "a way out that signs");
+        let refused = format!("no way out of {}: {:?}", channel.name(), effects.reply);
+        effects.submit.into_iter().next_back().expect(&refused)
+    }
+}
+
+fn is_lost(channel: &Channel) -> bool {
+    match channel {
+        Channel::Lost(_) => true,
+        Channel::Closing(state) => state.lost,
+        Channel::Opening(_) | Channel::Active(_) | Channel::Finishing(_) | Channel::Closed(_) => false,
+    }
+}
+
+type Written = (Vec<u8>, Vec<Payment>);
+
+/// The state as it is written, bar the newest block, which alone is no reason to write.
+fn written(channel: &Channel) -> Written {
+    let mut channel = channel.clone();
+    match &mut channel {
+        Channel::Opening(state) => state.view.head = 0,
+        Channel::Active(state) => state.view.head = 0,
+        Channel::Finishing(state) => state.view.head = 0,
+        Channel::Lost(state) => state.view.head = 0,
+        Channel::Closing(state) => state.view.head = 0,
+        Channel::Closed(state) => state.view.head = 0,
+    }
+    let proposal = channel.books().and_then(|books| books.proposal.as_ref());
+    let payments = proposal.map(|own| own.message().payments).unwrap_or_default();
+    (channel.encode().expect("every state can be written"), payments)
+}

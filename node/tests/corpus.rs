@@ -1,0 +1,15 @@
+//! Replays the fuzzer's committed corpus through the same harness.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test fails by panicking")]
+#![allow(unreachable_pub, reason = "the harness is a module of the fuzz target too")]
+
+#[path = "../../fuzz/harness/corpus.rs"]
+mod corpus;
+#[path = "../../fuzz/harness/peer_address.rs"]
+mod peer_address;
+
+use thunder_node::p2p::PeerAddress;
+
+#[test]
+fn peer_address() {
+    corpus::replay("peer_address", peer_address::peer_address);
+}
