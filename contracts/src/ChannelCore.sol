@@ -384,9 +384,11 @@ abstract contract ChannelCore is IPaymentChannel, EIP712 {
     /// @dev Puts what is closed on into the ledger. Nothing is cut off: the callers have checked that the nonce is at
     /// most {FINAL}, and that the balances add up to the amount, which fits into one of them.
     function _record(Ledger memory ledger, uint256 nonce, uint256 balanceA_, uint256 balanceB_) private view {
+        // forge-lint: disable-start(unsafe-typecast)
         ledger.nonce = uint40(nonce);
         ledger.balanceA = uint88(balanceA_);
         ledger.balanceB = uint88(balanceB_);
+        // forge-lint: disable-end(unsafe-typecast)
         ledger.closingBlock = block.number.toUint32();
     }
 

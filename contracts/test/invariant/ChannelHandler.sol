@@ -265,7 +265,8 @@ abstract contract ChannelHandler is OffChain {
 
     /// @dev Whether the call would go through. Leaves nothing behind.
     function attempt(uint256 key, bytes memory call) private returns (bool done) {
-        (, bytes memory answerData) = address(this).call(abi.encodeCall(this.attemptAndRevert, (key, call)));
+        (bool kept, bytes memory answerData) = address(this).call(abi.encodeCall(this.attemptAndRevert, (key, call)));
+        vm.assertFalse(kept, "an attempt leaves something behind");
         return abi.decode(answerData, (bool));
     }
 
