@@ -285,7 +285,9 @@ impl Daemon {
 
     /// A node that somebody here asked for is dialed again whenever it is gone.
     fn want(&mut self, peer: PeerId, described: &Peer) {
-        let asked_for = |link: &&Link| link.is_asked_for && link.session.is_initiator();
+        // Whoever was asked for once is dialed by this side itself from then on.
+        let known = self.peers.wanted.get_mut(&peer).map(|wanted| wanted.failures = 0).is_some();
+        let asked_for = |link: &&Link| (link.is_asked_for || known) && link.session.is_initiator();
         let Some(link) = self.peers.links.get(&peer).filter(asked_for) else {
             return;
         };
