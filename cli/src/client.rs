@@ -56,9 +56,11 @@ impl Node {
         call: impl Future<Output = Result<Result<T, ApiError>, RpcError>>,
     ) -> Result<T, ApiError> {
         let answer = tokio::select! {
-            answer = progress::show(doing, self.shows_progress, call) => Some(answer),
+            // Listened for before anything is sent.
+            biased;
             // Whoever only looks is simply gone.
             Ok(()) = tokio::signal::ctrl_c(), if !matches!(stake, Stake::Nothing) => None,
+            answer = progress::show(doing, self.shows_progress, call) => Some(answer),
         };
         let answer = match answer {
             Some(Ok(answer)) => answer,

@@ -215,6 +215,8 @@ impl ChainTask {
         if self.submits_for == Some((*account, identity)) {
             return;
         }
+        // One that signs for another chain or account is no use, whatever becomes of the new one.
+        (self.submitter, self.submits_for) = (None, None);
         let (chain_id, genesis) = (identity.chain_id, identity.genesis);
         let sent = self.store.transactions(genesis).unwrap_or_else(|error| {
             tracing::error!(%error, "can't read the transactions that are under way");

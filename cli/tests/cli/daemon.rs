@@ -247,6 +247,21 @@ fn watch_ends_well_on_ctrl_c() {
 }
 
 #[test]
+fn ctrl_c_while_paying_ends_with_6_and_names_the_payments_id() {
+    let node = Scripted::start(Mood::Silent);
+    let child = node.cli(&["pay", "1", "--id", "order-1"]).spawn().unwrap();
+    while node.asked().is_empty() {
+        std::thread::yield_now();
+    }
+    let pid = child.id().to_string();
+    assert!(std::process::Command::new("kill").args(["-INT", &pid]).status().unwrap().success());
+    let output = child.wait_with_output().unwrap();
+    let err = String::from_utf8(output.stderr).unwrap();
+    assert_eq!(output.status.code(), Some(6), "{err}");
+    assert!(err.contains("error: interrupted") && err.contains(&format!("{REPEAT}order-1")), "{err}");
+}
+
+#[test]
 fn a_closed_pipe_ends_it_quietly() {
     let node = Scripted::start(Mood::Willing);
     for arguments in [&["infos"][..], &["watch"], &["pay", "1"], &["completions", "bash"], &["--help"]] {

@@ -183,6 +183,9 @@ impl Daemon {
     /// Forgets channels that the other side wanted to open long ago, and whose transaction never
     /// came: nothing was paid in and nothing was signed.
     pub(super) fn give_up_awaited(&mut self) {
+        if !self.is_chain_fresh() {
+            return; // the transaction may be there, and not read yet
+        }
         let now = now_ms();
         let late: Vec<_> = self
             .channels
