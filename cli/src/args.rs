@@ -143,6 +143,31 @@ pub enum Command {
     /// `receipts`
     #[command(about = "export the newest receipts of a channel as JSON, for use with any Ethereum tool")]
     Receipts(ExportReceipts),
+    /// `backup`
+    #[command(
+        about = "write the node's channels and keys to one file, while it runs",
+        after_help = "The wallet's key file is in it, encrypted, and its password is not: keep the seed phrase or \
+                      the password apart. Channels opened later are not in it: make one after each opening."
+    )]
+    Backup {
+        /// The file to write
+        #[arg(value_name = "file")]
+        file: PathBuf,
+        /// Replace the file if it is there already
+        #[arg(long)]
+        force: bool,
+    },
+    /// `restore`
+    #[command(
+        about = "bring a backup back into a node that has no wallet and no channels",
+        after_help = "The channels come back as lost: the other side helps to close them on the newest receipt. Never \
+                      run the node that the backup was made of again."
+    )]
+    Restore {
+        /// The file that `backup` wrote
+        #[arg(value_name = "file")]
+        file: PathBuf,
+    },
     /// `watch`
     #[command(about = "show payments, chain events and connections as they come, until Ctrl-C")]
     Watch,

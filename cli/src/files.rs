@@ -67,6 +67,14 @@ pub(crate) fn create(path: &Path, content: &str) -> Result<(), ApiError> {
     })
 }
 
+/// A path as thunderd, which runs elsewhere, can use it.
+pub(crate) fn absolute(path: &Path) -> Result<String, ApiError> {
+    let whole = std::path::absolute(path).map_err(|error| unreadable(path, &error))?;
+    whole.into_os_string().into_string().map_err(|_| {
+        ApiError::new(Code::File, format!("{} is not a text", path.display()), "name a file in plain letters")
+    })
+}
+
 fn unreadable(path: &Path, error: &io::Error) -> ApiError {
     ApiError::new(
         Code::File,

@@ -1,9 +1,11 @@
 //! What each command does: one call of thunderd, and its answer shown.
 
 use std::io;
+use std::path::Path;
 
 use thunder_api::{
-    ApiError, Code, FundRequest, HistoryRequest, OpenRequest, PaidOut, PayRequest, PaymentOrder, Selector,
+    ApiError, BackupRequest, Code, FundRequest, HistoryRequest, OpenRequest, PaidOut, PayRequest,
+    PaymentOrder, Selector,
 };
 use thunder_protocol::PaymentId;
 
@@ -39,6 +41,8 @@ pub(crate) async fn run(cli: Cli, output: &Output) -> Result<(), Failure> {
         Command::Cancel(which) => cancel(&connect.await?, output, which).await,
         Command::History(arguments) => history(&connect.await?, output, arguments).await,
         Command::Receipts(arguments) => receipts(&connect.await?, output, arguments).await,
+        Command::Backup { file, force } => backup(&connect.await?, output, &file, force).await,
+        Command::Restore { file } => restore(&connect.await?, output, &file).await,
         Command::Watch => watch::watch(&connect.await?, output).await,
         Command::Completions { shell } => {
             let mut script = Vec::new();
@@ -146,6 +150,19 @@ async fn receipts(node: &Node, output: &Output, arguments: ExportReceipts) -> Re
     };
     files::create(&path, &json)?;
     output.answer(&receipts, |receipts| human::exported(receipts, &path)).map_err(unread)
+}
+
+async fn backup(node: &Node, output: &Output, file: &Path, force: bool) -> Result<(), Failure> {
+    let request = BackupRequest { file: files::absolute(file)?, force };
+    let call = node.calls.backup(node.context(), request);
+    let made = node.ask("copying the node's state", Stake::State, call).await?;
+    output.answer(&made, human::backed_up).map_err(done)
+}
+
+async fn restore(node: &Node, output: &Output, file: &Path) -> Result<(), Failure> {
+    let call = node.calls.restore(node.context(), files::absolute(file)?);
+    let restored = node.ask("checking the backup", Stake::State, call).await?;
+    output.answer(&restored, human::restored).map_err(done)
 }
 
 /// 128 random bits: no two payments ever share them.

@@ -5,7 +5,7 @@ use std::process::ExitCode;
 
 use clap::Parser;
 use thunder_node::config::{Config, version_line};
-use thunder_node::start;
+use thunder_node::start::{self, End};
 use tokio::task::LocalSet;
 use tracing_subscriber::EnvFilter;
 
@@ -33,7 +33,11 @@ fn main() -> ExitCode {
     };
     let local = LocalSet::new();
     match local.block_on(&runtime, start::run(config, stop_signal())) {
-        Ok(()) => ExitCode::SUCCESS,
+        Ok(End::Stopped) => ExitCode::SUCCESS,
+        Ok(End::Restored) => {
+            drop((local, runtime));
+            start_anew()
+        }
         Err(error) => fail(&error.to_string(), 1),
     }
 }
@@ -41,6 +45,31 @@ fn main() -> ExitCode {
 fn fail(message: &str, code: u8) -> ExitCode {
     eprintln!("error: {message}");
     ExitCode::from(code)
+}
+
+/// The same program with the same arguments, in this process.
+#[cfg(unix)]
+fn start_anew() -> ExitCode {
+    use std::os::unix::process::CommandExt;
+    let error = match std::env::current_exe() {
+        Ok(program) => std::process::Command::new(program).args(std::env::args_os().skip(1)).exec(),
+        Err(error) => error,
+    };
+    fail(&format!("the backup is restored, and thunderd can't start anew: {error}; start it again"), 1)
+}
+
+/// The same program with the same arguments; this process ends with it.
+#[cfg(not(unix))]
+fn start_anew() -> ExitCode {
+    let run = |program| std::process::Command::new(program).args(std::env::args_os().skip(1)).status();
+    match std::env::current_exe().and_then(run) {
+        Ok(status) if status.success() => ExitCode::SUCCESS,
+        Ok(_) => ExitCode::FAILURE,
+        Err(error) => fail(
+            &format!("the backup is restored, and thunderd can't start anew: {error}; start it again"),
+            1,
+        ),
+    }
 }
 
 /// Ctrl-C, or whatever else the system says to end a program.

@@ -2,6 +2,7 @@
 //! chain, and leave everything that changes something to the daemon, so that nothing is left half
 //! done when a caller stops waiting.
 
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -10,16 +11,17 @@ use interprocess::local_socket::tokio::prelude::*;
 use tarpc::context::Context;
 use tarpc::server::{BaseChannel, Channel as _};
 use thunder_api::{
-    Answer, ApiError, Balance, CloseRequest, ClosingStarted, Code, Events, FundRequest, History,
-    HistoryRequest, Imported, Infos, OpenRequest, Paid, PaidIn, PaidOut, PayManyRequest, PayRequest, Peer,
-    Receipts, Selector, Thunder, WalletSource, local,
+    Answer, ApiError, BackedUp, BackupRequest, Balance, CloseRequest, ClosingStarted, Code, Events,
+    FundRequest, History, HistoryRequest, Imported, Infos, OpenRequest, Paid, PaidIn, PaidOut,
+    PayManyRequest, PayRequest, Peer, Receipts, Restored, Selector, Thunder, WalletSource, local,
 };
 use thunder_chain::keys::from_phrase;
 use thunder_chain::{Chain, ChainError};
 use thunder_protocol::{Address, Amount};
 use tokio::sync::{mpsc, oneshot};
 
-use crate::daemon::{Ask, Order};
+use crate::backup;
+use crate::daemon::{Ask, Order, backup_error};
 use crate::events::EventLog;
 use crate::keys::{self, WalletFile};
 use crate::p2p::PeerAddress;
@@ -42,12 +44,24 @@ pub struct Handlers {
     chain: Chain,
     events: EventLog,
     wallet_file: Arc<WalletFile>,
+    directory: PathBuf,
+    /// Dropped with the last client.
+    _serving: mpsc::Sender<()>,
 }
 
 impl Handlers {
     /// Handlers that leave orders in `asks`.
-    pub fn new(asks: mpsc::Sender<Ask>, chain: Chain, events: EventLog, wallet_file: WalletFile) -> Self {
-        Self { asks, chain, events, wallet_file: Arc::new(wallet_file) }
+    /// `serving` is closed when they and their clients are gone.
+    pub fn new(
+        asks: mpsc::Sender<Ask>,
+        chain: Chain,
+        events: EventLog,
+        wallet_file: WalletFile,
+        directory: PathBuf,
+        serving: mpsc::Sender<()>,
+    ) -> Self {
+        let wallet_file = Arc::new(wallet_file);
+        Self { asks, chain, events, wallet_file, directory, _serving: serving }
     }
 
     /// Serves whoever connects, until dropped.
@@ -58,9 +72,15 @@ impl Handlers {
                     let config = tarpc::server::Config { pending_response_buffer: MAX_IN_FLIGHT };
                     let channel = BaseChannel::new(config, local::transport(stream));
                     let requests = channel.execute(self.clone().serve_calls());
-                    tokio::task::spawn_local(requests.for_each(|handler| async {
-                        tokio::task::spawn_local(handler);
-                    }));
+                    let serving = self.clone();
+                    tokio::task::spawn_local(async move {
+                        requests
+                            .for_each(|handler| async {
+                                tokio::task::spawn_local(handler);
+                            })
+                            .await;
+                        drop(serving);
+                    });
                 }
                 Err(error) => {
                     tracing::warn!(%error, "a client could not connect");
@@ -238,9 +258,41 @@ impl Thunder for Handlers {
         self.ask(|reply| Ask::Receipts(channel, reply)).await
     }
 
+    async fn backup(self, _: Context, request: BackupRequest) -> Answer<BackedUp> {
+        let BackupRequest { file, force } = request;
+        let (directory, path) = (self.directory.clone(), absolute(&file)?);
+        let written = tokio::task::spawn_blocking(move || backup::write(&directory, &path, force)).await;
+        let channels = written.map_err(|_| broken())?.map_err(|error| backup_error(&error))?;
+        Ok(BackedUp { file, channels })
+    }
+
+    async fn restore(self, _: Context, file: String) -> Answer<Restored> {
+        let (directory, path) = (self.directory.clone(), absolute(&file)?);
+        let unpacked = tokio::task::spawn_blocking(move || backup::unpack(&directory, &path)).await;
+        let unpacked = unpacked.map_err(|_| broken())?.map_err(|error| backup_error(&error))?;
+        self.ask(|reply| Ask::Restore(unpacked, self.directory.clone(), reply)).await
+    }
+
     async fn events(self, _: Context, after: u64) -> Answer<Events> {
         Ok(self.events.after(after).await)
     }
+}
+
+/// thunderd runs in another directory than its caller.
+fn absolute(file: &str) -> Answer<PathBuf> {
+    let path = PathBuf::from(file);
+    if path.is_absolute() {
+        return Ok(path);
+    }
+    Err(ApiError::new(Code::File, format!("{file} is not an absolute path"), "name the whole path"))
+}
+
+fn broken() -> ApiError {
+    ApiError::new(
+        Code::Internal,
+        "the backup could not be handled",
+        "nothing was changed; see thunderd's log",
+    )
 }
 
 /// Why a question to the chain has no answer.

@@ -12,6 +12,7 @@ use thunder_chain::{Chain, ChainError};
 use tokio::sync::mpsc;
 use tokio::time::Instant;
 
+use crate::backup::{self, BackupError};
 use crate::chain_task::ChainTask;
 use crate::config::{Config, shown, version_line};
 use crate::daemon::{Daemon, Parts};
@@ -27,6 +28,9 @@ const MAX_ASKS: usize = 1 << 16;
 const MAX_CHAIN_QUEUE: usize = 1024;
 /// How long the start waits for the chain and the network, to have something to say about them.
 const FIRST_LOOK: Duration = Duration::from_secs(2);
+
+/// How long a restart waits for clients to take their answers.
+const LAST_ANSWERS: Duration = Duration::from_secs(3);
 
 /// Why thunderd does not start. Each says what to do.
 #[derive(Debug, thiserror::Error)]
@@ -70,6 +74,9 @@ pub enum StartError {
     /// The database can't be used.
     #[error(transparent)]
     Store(#[from] StoreError),
+    /// A restored backup can't be put in place.
+    #[error("a restored backup can't be put in place: {0}")]
+    Backup(#[from] BackupError),
     /// The network can't be started.
     #[error(transparent)]
     Network(#[from] NetworkError),
@@ -129,12 +136,22 @@ fn make_private(path: &Path) -> std::io::Result<()> {
     fs::create_dir_all(path)
 }
 
-/// Runs a node until `stop` is there.
-pub async fn run(mut config: Config, stop: impl Future<Output = ()>) -> Result<(), StartError> {
+/// Why a node ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum End {
+    /// It was told to.
+    Stopped,
+    /// A backup was restored, which takes a new start.
+    Restored,
+}
+
+/// Runs a node until `stop` is there, or it has to start anew.
+pub async fn run(mut config: Config, stop: impl Future<Output = ()>) -> Result<End, StartError> {
     config.port = free_port(&config)?;
     let directory = DataDirectory::open(config.data_directory().ok_or(StartError::NoDataDirectory)?)?;
     let listener = local::listen(config.port).await?;
     let password = config.password_file.as_deref().map(read_password).transpose()?;
+    backup::install(&directory.path)?;
     let store = Store::open(&directory.file("thunder.db"))?;
     let keypair = keys::load_or_create_identity(&directory.file("node.key"))?;
     let mut swarm = p2p::build(keypair)?;
@@ -169,9 +186,17 @@ pub async fn run(mut config: Config, stop: impl Future<Output = ()>) -> Result<(
         })
         .await;
     announce(&daemon, &config, &directory.path);
-    tokio::task::spawn_local(Handlers::new(asks, chain, events, wallet_file).serve(listener));
-    daemon.run(stop).await;
-    Ok(())
+    let (serving, mut served) = mpsc::channel(1);
+    let handlers = Handlers::new(asks, chain, events, wallet_file, directory.path.clone(), serving);
+    let server = tokio::task::spawn_local(handlers.serve(listener));
+    if !daemon.run(stop).await {
+        return Ok(End::Stopped);
+    }
+    // Nothing is listened to any more; who waits for an answer gets it first.
+    drop(daemon);
+    server.abort();
+    let _ = tokio::time::timeout(LAST_ANSWERS, served.recv()).await;
+    Ok(End::Restored)
 }
 
 /// The port to use: the one that was asked for, if it is free, or, for 0, one that is.

@@ -13,8 +13,8 @@ use std::path::Path;
 
 use anstyle::{AnsiColor, Style};
 use thunder_api::{
-    Account, Balance, ChannelState, ClosedBy, ClosingStarted, Direction, Ended, History, Imported, Paid,
-    PaidIn, PaidOut, PaymentInfo, PaymentStatus, Peer, Receipts,
+    Account, BackedUp, Balance, ChannelState, ClosedBy, ClosingStarted, Direction, Ended, History, Imported,
+    Paid, PaidIn, PaidOut, PaymentInfo, PaymentStatus, Peer, Receipts, Restored,
 };
 use thunder_protocol::{Amount, Nonce};
 
@@ -23,6 +23,24 @@ use super::text::{BOLD, DIM, Fields, align, safe, short, time};
 /// `importwallet`
 pub(crate) fn imported(wallet: &Imported) -> String {
     format!("wallet {BOLD}{}{BOLD:#} is loaded, and kept encrypted\n", wallet.address)
+}
+
+/// `backup`
+pub(crate) fn backed_up(made: &BackedUp) -> String {
+    let fields = Fields::new()
+        .add("open channels", made.channels)
+        .add("not in it", "the wallet's password; channels opened from now on");
+    format!("backup written to {BOLD}{}{BOLD:#}\n{}", safe(&made.file), fields.lines(2))
+}
+
+/// `restore`
+pub(crate) fn restored(restored: &Restored) -> String {
+    let wallet = restored.wallet.map_or_else(|| "none".to_owned(), |wallet| wallet.to_string());
+    let fields = Fields::new()
+        .add("lost channels", restored.channels)
+        .add("wallet", wallet)
+        .add("next", "thunder-cli infos; importwallet, if the wallet's password is gone; connect");
+    format!("restored, and thunderd starts anew\n{}", fields.lines(2))
 }
 
 /// `balance`

@@ -44,6 +44,9 @@ fn each_command_makes_its_call() {
         (vec!["history"], json!(["history", {"channel": nobody, "limit": 20}])),
         (vec!["history", "--limit", "5"], json!(["history", {"channel": nobody, "limit": 5}])),
         ([&["receipts"], &which[..]].concat(), json!(["receipts", both])),
+        (vec!["backup", "/at/it"], json!(["backup", {"file": "/at/it", "force": false}])),
+        (vec!["backup", "/at/it", "--force"], json!(["backup", {"file": "/at/it", "force": true}])),
+        (vec!["restore", "/at/it"], json!(["restore", "/at/it"])),
     ] {
         let human = run(&mut node.cli(&arguments));
         assert_eq!((human.code, human.err.as_str()), (0, ""), "{arguments:?}");

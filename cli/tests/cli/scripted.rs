@@ -282,6 +282,15 @@ impl Thunder for Handler {
         self.change("receipts", value(channel), exported()).await
     }
 
+    async fn backup(self, _: Context, request: BackupRequest) -> Result<BackedUp, ApiError> {
+        let answer = BackedUp { file: request.file.clone(), channels: 1 };
+        self.change("backup", value(&request), answer).await
+    }
+
+    async fn restore(self, _: Context, file: String) -> Result<Restored, ApiError> {
+        self.change("restore", value(file), Restored { channels: 1, wallet: None }).await
+    }
+
     /// Two events at first, then what the mood says.
     async fn events(self, _: Context, after: u64) -> Result<Events, ApiError> {
         if after == 0 {

@@ -120,6 +120,10 @@ codes! {
     InvalidText = "invalid_text" => Refused,
     /// A file can't be read or written.
     File = "file" => Refused,
+    /// A file is not a backup, is damaged, or is of a newer version.
+    InvalidBackup = "invalid_backup" => Refused,
+    /// The node has a wallet or channels, which a restored backup would replace.
+    NotEmpty = "not_empty" => Refused,
     /// Something in the node failed that should not; nothing was done.
     Internal = "internal" => Refused,
     /// The chain can't be reached.

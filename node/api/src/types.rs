@@ -154,6 +154,33 @@ pub struct Imported {
     pub address: Account,
 }
 
+/// A backup to write.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct BackupRequest {
+    /// The file, as an absolute path.
+    pub file: String,
+    /// Whether a file that is there is replaced.
+    pub force: bool,
+}
+
+/// `backup`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct BackedUp {
+    /// The file.
+    pub file: String,
+    /// How many channels in it are not over.
+    pub channels: u64,
+}
+
+/// `restore`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Restored {
+    /// How many channels came back, as lost.
+    pub channels: u64,
+    /// The wallet that the node had; its key file opens with its own password only.
+    pub wallet: Option<Account>,
+}
+
 /// `balance`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Balance {

@@ -1,6 +1,7 @@
 //! What users ask of the daemon, through the local socket.
 
 use std::cell::RefCell;
+use std::path::{Path, PathBuf};
 use std::rc::Rc;
 use std::time::Duration;
 
@@ -8,7 +9,7 @@ use libp2p::Multiaddr;
 use thunder_api::{
     Account, Answer, ApiError, CloseRequest, ClosingStarted, Code, ExportedReceipt, FundRequest, History,
     HistoryRequest, Infos, OpenRequest, Paid, PaidIn, PaidOut, PayManyRequest, PayRequest, PaymentOrder,
-    Peer, Receipts, Selector,
+    Peer, Receipts, Restored, Selector,
 };
 use thunder_chain::Identity;
 use thunder_chain::contracts::LOCAL_CHAIN_IDS;
@@ -22,7 +23,8 @@ use super::answers::{Caller, Many};
 use super::channels::Purpose;
 use super::execute::{disk_error, is_live};
 use super::opening::is_awaited;
-use super::{Daemon, Wallet};
+use super::{Daemon, Wallet, backup_error};
+use crate::backup::{self, Unpacked};
 use crate::keys::{self, Key};
 use crate::p2p::PeerAddress;
 use crate::store::StoredChannel;
@@ -45,6 +47,8 @@ pub enum Ask {
     Shares(Reply<(Address, Amount)>),
     /// Whether another wallet could be used now.
     MayImport(Address, Reply<()>),
+    /// Make this verified backup the node's state, in this data directory.
+    Restore(Unpacked, PathBuf, Reply<Restored>),
     /// Use this wallet, which is on disk already.
     Import(Key, Reply<Address>),
     /// `connect`, with the name looked up.
@@ -105,6 +109,7 @@ impl Daemon {
                 drop(reply.send(self.require_wallet().map(|wallet| (wallet.address, self.own_shares()))))
             }
             Ask::MayImport(address, reply) => drop(reply.send(self.before_import(address))),
+            Ask::Restore(backup, directory, reply) => drop(reply.send(self.restore(backup, &directory))),
             Ask::Import(key, reply) => self.import(key, reply),
             Ask::Connect(address, found, reply) => self.connect(&address, found, reply),
             Ask::OpenWith(request, reply) => drop(reply.send(self.open_with(&request))),
@@ -190,6 +195,26 @@ impl Daemon {
             ));
         }
         Ok(())
+    }
+
+    /// The node has to have nothing, so that nothing is replaced. Afterwards it starts anew.
+    fn restore(&mut self, backup: Unpacked, directory: &Path) -> Answer<Restored> {
+        let has_channels = self.store.has_channels().map_err(|error| disk_error(&error))?;
+        let busy = self.importing.is_some_and(|until| until > Instant::now());
+        if has_channels || busy || self.wallet.is_some() || backup::has_wallet(directory) {
+            return Err(ApiError::new(
+                Code::NotEmpty,
+                "this node has a wallet or channels, which a backup would replace; nothing was changed",
+                "start a thunderd with a new --data-dir, and restore into that one",
+            ));
+        }
+        if self.restored {
+            return Err(ApiError::new(Code::UnderWay, "a backup was just restored", "see infos"));
+        }
+        let (channels, wallet) = (backup.channels, backup.wallet.map(Account::from));
+        backup.commit(directory).map_err(|error| backup_error(&error))?;
+        self.restored = true;
+        Ok(Restored { channels, wallet })
     }
 
     fn import(&mut self, key: Key, reply: Reply<Address>) {

@@ -7,6 +7,7 @@
 
 mod answers;
 mod asks;
+mod backup_error;
 mod chain;
 mod channel_info;
 mod channels;
@@ -41,6 +42,7 @@ use crate::store::{Store, StoreError};
 use answers::Caller;
 pub(crate) use asks::wallet_error;
 pub use asks::{Ask, Order, Reply};
+pub(crate) use backup_error::backup_error;
 use channels::Channels;
 use execute::After;
 use opening::Openings;
@@ -98,6 +100,8 @@ pub struct Daemon {
     locked: Option<String>,
     /// Until when no channel is agreed on, because another wallet is being taken.
     importing: Option<Instant>,
+    /// A backup waits to be put in place by a new start.
+    restored: bool,
     chain: ChainState,
     channels: Channels,
     peers: Peers,
@@ -181,6 +185,7 @@ impl Daemon {
             wallet: None,
             locked: None,
             importing: None,
+            restored: false,
             chain,
             channels: Channels::default(),
             openings: Openings::default(),
@@ -272,14 +277,18 @@ impl Daemon {
         self.chain.caught_up
     }
 
-    /// Runs until the local socket is gone or `stop` is there.
-    pub async fn run(&mut self, stop: impl Future<Output = ()>) {
+    /// Runs until `stop` is there, or a backup was restored. Reports whether the node has to start
+    /// anew.
+    pub async fn run(&mut self, stop: impl Future<Output = ()>) -> bool {
         tokio::pin!(stop);
         loop {
             tokio::select! {
                 biased;
-                () = &mut stop => return,
+                () = &mut stop => return false,
                 inbound = self.next() => self.batch(inbound),
+            }
+            if self.restored {
+                return true;
             }
         }
     }

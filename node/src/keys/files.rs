@@ -32,13 +32,13 @@ pub fn write_private(path: &Path, content: &[u8]) -> Result<(), FileError> {
 
 /// A new name in a directory is on the disk only with the directory.
 #[cfg(unix)]
-fn sync_directory(directory: &Path) -> io::Result<()> {
+pub(crate) fn sync_directory(directory: &Path) -> io::Result<()> {
     fs::File::open(directory)?.sync_all()
 }
 
 /// Windows has no such thing; NTFS journals its directories.
 #[cfg(not(unix))]
-fn sync_directory(directory: &Path) -> io::Result<()> {
+pub(crate) fn sync_directory(directory: &Path) -> io::Result<()> {
     fs::metadata(directory).map(|_| ())
 }
 

@@ -8,6 +8,7 @@
 mod channels;
 mod meta;
 mod payments;
+mod restored;
 mod schema;
 mod transactions;
 

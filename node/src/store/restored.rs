@@ -1,0 +1,32 @@
+//! A copy of the database that may be older than what was signed.
+
+use rusqlite::params;
+
+use super::{Store, StoreError};
+
+impl Store {
+    /// Whether any channel was ever agreed on.
+    pub fn has_channels(&self) -> Result<bool, StoreError> {
+        Ok(self.connection.borrow().prepare_cached("SELECT 1 FROM channels")?.exists([])?)
+    }
+
+    /// Reads every channel, and marks those that are not over as lost (rule 9). Returns how many.
+    pub fn mark_all_lost(&self) -> Result<u64, StoreError> {
+        let channels = self.read_channels("length(?1) = 0", &[])?;
+        self.atomically(|connection| {
+            let mut marked = 0;
+            for (over, stored) in channels {
+                if over {
+                    continue;
+                }
+                let state = stored.channel.mark_lost().encode()?;
+                connection
+                    .execute("UPDATE channels SET state = ?2 WHERE id = ?1", params![stored.id, state])?;
+                marked += 1;
+            }
+            // A closing that was signed then may be on an old receipt now; it is not sent again.
+            connection.execute("DELETE FROM transactions WHERE kind = 'Close'", [])?;
+            Ok(marked)
+        })
+    }
+}
