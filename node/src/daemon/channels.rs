@@ -13,6 +13,9 @@ use super::execute::is_live;
 use super::opening::{is_awaited, is_own_opening};
 use crate::store::StoreError;
 
+/// How many channels an error names.
+const MAX_LISTED: usize = 10;
+
 /// A channel and what belongs to it here.
 pub(super) struct Slot {
     /// Its row on disk.
@@ -244,6 +247,13 @@ impl Daemon {
     /// The channel that somebody means.
     pub(super) fn find_channel(&self, selector: &Selector, purpose: Purpose) -> Result<Address, ApiError> {
         let named = |(address, slot): &(&Address, &Slot)| self.is_meant(selector, address, slot);
+        // Whoever names a channel in full is not to wait for a search through all of them.
+        if let Some(Ok(address)) = selector.channel.as_ref().map(|name| name.parse::<Address>())
+            && let Some(slot) = self.channels.get(&address)
+            && named(&(&address, slot))
+        {
+            return Ok(address);
+        }
         let all: Vec<_> = self.channels.newest_first().filter(named).collect();
         let fitting: Vec<_> = all.iter().filter(|(_, slot)| purpose.fits(&slot.channel)).collect();
         match (fitting.as_slice(), all.as_slice()) {
@@ -253,7 +263,9 @@ impl Daemon {
             ([], _) if let Some(only) = the_only_live(&all) => Ok(only),
             ([], _) => Err(self.nothing_fits(selector, purpose, &all)),
             (several, _) => {
-                let list: Vec<_> = several.iter().map(|(address, _)| address.to_string()).collect();
+                let list = several.iter().take(MAX_LISTED).map(|(address, _)| address.to_string());
+                let more = (several.len() > MAX_LISTED).then(|| "...".to_owned());
+                let list: Vec<_> = list.chain(more).collect();
                 Err(ApiError::new(
                     Code::AmbiguousChannel,
                     format!(

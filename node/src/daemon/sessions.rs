@@ -16,7 +16,7 @@ use tokio::time::Instant;
 use super::Daemon;
 use super::peers::retry_after;
 use crate::keys;
-use crate::p2p::BehaviourEvent;
+use crate::p2p::{self, BehaviourEvent};
 
 /// How far two nodes have come.
 #[derive(Debug, Default)]
@@ -89,7 +89,7 @@ impl Daemon {
             }
             Event::OutboundFailure { peer, request_id, error, .. } => {
                 tracing::debug!(%peer, %error, "a request failed");
-                if matches!(error, request_response::OutboundFailure::UnsupportedProtocols) {
+                if p2p::is_unsupported(&error) {
                     self.on_other_version(&peer);
                 }
                 self.on_request_failed(peer, request_id);

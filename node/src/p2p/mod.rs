@@ -7,4 +7,6 @@ mod swarm;
 
 pub use address::{InvalidPeerAddress, PeerAddress};
 pub use codec::WireCodec;
-pub use swarm::{Behaviour, BehaviourEvent, NetworkError, build, listen_addresses, shown_addresses};
+pub use swarm::{
+    Behaviour, BehaviourEvent, NetworkError, build, is_unsupported, listen_addresses, shown_addresses,
+};

@@ -5,9 +5,10 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::time::Duration;
 
 use libp2p::connection_limits::{self, ConnectionLimits};
+use libp2p::core::upgrade::{NegotiationError, Version};
 use libp2p::identity::Keypair;
 use libp2p::multiaddr::Protocol;
-use libp2p::request_response::{self, ProtocolSupport};
+use libp2p::request_response::{self, OutboundFailure, ProtocolSupport};
 use libp2p::swarm::NetworkBehaviour;
 use libp2p::{Multiaddr, StreamProtocol, Swarm, identify, noise, ping, tcp, yamux};
 use thunder_protocol::wire::PROTOCOL;
@@ -77,9 +78,28 @@ pub fn build(keypair: Keypair) -> Result<Swarm<Behaviour>, NetworkError> {
         })
         .map_err(|error| failed(&error))?
         // A connection is kept for as long as both sides are there.
-        .with_swarm_config(|config| config.with_idle_connection_timeout(Duration::MAX))
+        .with_swarm_config(|config| {
+            config
+                .with_idle_connection_timeout(Duration::MAX)
+                // A request names its protocol and goes out at once: waiting for the other side to
+                // agree first would take each exchange a round trip more.
+                .with_substream_upgrade_protocol_override(Version::V1Lazy)
+        })
         .build();
     Ok(swarm)
+}
+
+/// Whether a request failed because the other node does not speak the protocol. As its name goes out
+/// together with the request, this shows when the answer is read.
+pub fn is_unsupported(failure: &OutboundFailure) -> bool {
+    match failure {
+        OutboundFailure::UnsupportedProtocols => true,
+        OutboundFailure::Io(error) => {
+            let cause = error.get_ref().and_then(|cause| cause.downcast_ref::<NegotiationError>());
+            matches!(cause, Some(NegotiationError::Failed))
+        }
+        OutboundFailure::DialFailure | OutboundFailure::Timeout | OutboundFailure::ConnectionClosed => false,
+    }
 }
 
 /// As many connections as there are files for, so that no stranger can use up those that the chain
