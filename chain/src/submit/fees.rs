@@ -82,12 +82,16 @@ impl Fees {
     }
 
     /// Fees that replace these: at least an eighth more, which is what mempools ask of a
-    /// replacement (they ask for a tenth), and what the market asks now. `None` at the cap.
+    /// replacement (they ask for a tenth), and what the market asks now. The last step before the cap
+    /// may be smaller, as long as mempools take it. `None` at the cap.
     pub(super) fn raised(&self, market: &Self, urgent: bool) -> Option<Self> {
         let more = |fee: u128| fee.saturating_add(fee / 8).saturating_add(1);
-        let max_fee = more(self.max_fee).max(market.max_fee);
+        let max_fee = more(self.max_fee).max(market.max_fee).min(cap(urgent));
+        if max_fee < self.max_fee.saturating_add(self.max_fee / 10).saturating_add(1) {
+            return None;
+        }
         let tip = self.tip.map(|tip| more(tip).max(market.tip.unwrap_or(0)).min(max_fee));
-        (max_fee <= cap(urgent)).then_some(Self { max_fee, tip })
+        Some(Self { max_fee, tip })
     }
 }
 
@@ -167,6 +171,8 @@ mod tests {
         let high = Fees { max_fee: CAP, tip: Some(GWEI) };
         assert_eq!(high.raised(&high, false), None);
         assert!(high.raised(&high, true).is_some());
+        let nearly = Fees { max_fee: URGENT_CAP / 100 * 90, tip: Some(GWEI) };
+        assert_eq!(nearly.raised(&nearly, true).map(|fees| fees.max_fee), Some(URGENT_CAP), "up to the cap");
         let highest = Fees { max_fee: URGENT_CAP, tip: Some(GWEI) };
         assert_eq!(highest.raised(&highest, true), None);
     }

@@ -115,11 +115,11 @@ fn blocks_full_of_events_that_the_endpoint_does_not_give_do_not_blind_a_node() {
     alice.ok(&["closechannel", "--receipt", &old, "--yes"]);
     bob.wait_state(channel, "CLOSED");
     assert_eq!(world.thd_of(bob.wallet()), thd("110"));
-    assert!(bob.has_logged("more events than the RPC entry point gives"));
-    assert!(warns(&bob, "fills blocks with events"));
+    assert!(bob.has_logged("does not give all events that name this wallet"));
+    assert!(warns(&bob, "does not give all events"));
     entry.behave();
     world.mine(1);
-    wait_for("it is over", || !warns(&bob, "fills blocks with events"));
+    wait_for("it is over", || !warns(&bob, "does not give all events"));
 }
 
 #[test]

@@ -43,7 +43,7 @@ impl Daemon {
     pub(super) fn note_flood(&mut self, flooded: bool) {
         if flooded && !self.chain.flooded {
             let rpc = &self.config.rpc;
-            tracing::error!(%rpc, "a block has more events than the RPC entry point gives; every channel is asked for by itself until that is over");
+            tracing::error!(%rpc, "the RPC entry point does not give all events that name this wallet, as if somebody filled blocks with them; every channel is asked for by itself until that is over");
             self.warn(FLOODED.to_owned());
         }
         self.chain.flooded = flooded;
@@ -76,4 +76,4 @@ impl Daemon {
     }
 }
 
-const FLOODED: &str = "somebody fills blocks with events that name this wallet, more than the RPC entry point gives: every channel is asked for by itself, which is slower; an entry point with a higher limit helps";
+const FLOODED: &str = "the RPC entry point does not give all events that name this wallet, as if somebody filled blocks with them: every channel is asked for by itself, which is slower; an entry point with a higher limit helps";
