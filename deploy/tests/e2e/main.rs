@@ -5,6 +5,9 @@
 mod chain_faults;
 mod challenge;
 mod closing;
+mod endpoint;
+mod endpoint_faults;
+mod gas;
 mod harness;
 mod hostile;
 mod life;
@@ -12,6 +15,8 @@ mod opening;
 mod payments;
 mod readme;
 mod refusals;
+mod reorganisations;
 mod restart;
 mod several;
 mod wallet;
+mod watchtower;

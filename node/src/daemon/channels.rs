@@ -46,6 +46,9 @@ pub(super) struct Channels {
     /// Those that this side opens.
     own_openings: BTreeSet<Address>,
     frozen: bool,
+    /// How many belong to a chain with the same block 0 and another id, and are not used here: the
+    /// contracts of a fork are not those of the other.
+    pub(super) under_another_id: u64,
 }
 
 impl Channels {
@@ -231,6 +234,10 @@ impl Daemon {
         self.block_ticks.clear();
         let Some(identity) = self.chain.identity else { return Ok(()) };
         for stored in self.store.channels(identity.genesis)? {
+            if stored.channel.setup().terms().chain_id != identity.chain_id {
+                self.channels.under_another_id += u64::from(is_live(&stored.channel));
+                continue;
+            }
             self.channels.insert(Slot {
                 id: stored.id,
                 channel: stored.channel,

@@ -59,16 +59,10 @@ impl Daemon {
         } else if self.wallet.is_none() {
             warnings.push("no wallet is loaded: thunder-cli importwallet \"<seedphrase>\"".into());
         }
-        if !self.chain.connected {
-            warnings
-                .push(format!("the chain at {} can't be reached; thunderd keeps trying", self.config.rpc));
-        } else if let Err(error) = &self.chain.template {
-            warnings.push(format!(
-                "{error}; deploy with `thunder-deploy thd --to <address>`, or see --token and --factory"
-            ));
-        }
+        warnings.extend(self.chain_warnings());
         if let Some(identity) = self.chain.identity
-            && let Ok(elsewhere @ 1..) = self.store.channels_elsewhere(identity.genesis)
+            && let Ok(other) = self.store.channels_elsewhere(identity.genesis)
+            && let elsewhere @ 1.. = other.saturating_add(self.channels.under_another_id)
         {
             warnings.push(format!(
                 "{elsewhere} channels belong to another chain (or to this testnet before it was started anew) and can't be used here"

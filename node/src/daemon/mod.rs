@@ -11,6 +11,7 @@ mod chain;
 mod channel_info;
 mod channels;
 mod execute;
+mod funds;
 mod infos;
 mod opening;
 mod peers;
@@ -25,6 +26,7 @@ use futures::{FutureExt, StreamExt};
 use libp2p::swarm::SwarmEvent;
 use libp2p::{PeerId, Swarm};
 use thunder_chain::contracts::{Contracts, LOCAL_CHAIN_IDS};
+use thunder_chain::submit::GasFunds;
 use thunder_chain::{ChainError, Identity};
 use thunder_protocol::channel::{CommandId, Context, Millis};
 use thunder_protocol::{Address, Signer};
@@ -73,6 +75,12 @@ pub(crate) struct ChainState {
     /// When the chain last had a new block.
     last_advanced: Instant,
     unmined: usize,
+    /// Why it can't be read, if it can't.
+    trouble: Option<ChainError>,
+    /// Somebody fills blocks with more events than the RPC entry point gives.
+    flooded: bool,
+    /// What the wallet has for gas, as far as is known.
+    funds: Option<GasFunds>,
     contracts: Contracts,
 }
 
@@ -166,6 +174,9 @@ impl Daemon {
             last_heard: Instant::now(),
             last_advanced: Instant::now(),
             unmined: 0,
+            trouble: None,
+            flooded: false,
+            funds: None,
             contracts,
         };
         let mut daemon = Self {

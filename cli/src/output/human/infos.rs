@@ -45,14 +45,18 @@ pub(crate) fn infos(infos: &Infos) -> String {
         text.push_str(&channel_block(channel));
     }
 
-    if !infos.warnings.is_empty() {
-        text.push_str(&section("Warnings"));
-        let style = AnsiColor::Yellow.on_default().bold();
-        for warning in &infos.warnings {
-            text.push_str(&format!("  {style}!{style:#} {}\n", safe(warning)));
-        }
-    }
+    text.push_str(&warnings(&infos.warnings));
     text
+}
+
+/// What a person should look at.
+pub(super) fn warnings(warnings: &[String]) -> String {
+    if warnings.is_empty() {
+        return String::new();
+    }
+    let style = AnsiColor::Yellow.on_default().bold();
+    let lines = warnings.iter().map(|warning| format!("  {style}!{style:#} {}\n", safe(warning)));
+    section("Warnings") + &lines.collect::<String>()
 }
 
 fn section(title: &str) -> String {

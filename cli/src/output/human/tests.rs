@@ -163,6 +163,7 @@ fn balances_are_aligned_at_the_point() {
         wallet: "91.25".into(),
         channel: "8.75".into(),
         eth: "9999.999".into(),
+        warnings: vec!["too little ETH".into()],
     };
     assert_eq!(
         plain(&balance(&shown)),
@@ -171,6 +172,8 @@ total           100 THD
 in the wallet    91.25 THD
 in channels       8.75 THD
 for gas        9999.999 ETH
+Warnings
+  ! too little ETH
 "
     );
 }
@@ -347,6 +350,7 @@ fn an_export_names_its_file_and_what_is_in_it() {
         role: Role::A,
         agreed: agreed.clone(),
         proposal: Some(agreed),
+        watchtower: None,
     };
     assert_eq!(
         plain(&exported(&receipts, Path::new("r.json"))),
