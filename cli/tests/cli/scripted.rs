@@ -194,6 +194,7 @@ pub(crate) fn all() -> Infos {
         token: CHANNEL,
         factory: CHANNEL,
         peers: vec![peer()],
+        discovered: vec![],
         channels: vec![],
         warnings: vec![],
     }

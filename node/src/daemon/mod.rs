@@ -10,9 +10,12 @@ mod asks;
 mod chain;
 mod channel_info;
 mod channels;
+mod discovery;
 mod execute;
 mod infos;
+pub mod limits;
 mod opening;
+mod patience;
 mod peers;
 mod sessions;
 
@@ -42,6 +45,7 @@ use answers::Caller;
 pub(crate) use asks::wallet_error;
 pub use asks::{Ask, Order, Reply};
 use channels::Channels;
+use discovery::Discovery;
 use execute::After;
 use opening::Openings;
 use peers::Peers;
@@ -101,6 +105,7 @@ pub struct Daemon {
     chain: ChainState,
     channels: Channels,
     peers: Peers,
+    discovery: Discovery,
     openings: Openings,
     callers: HashMap<CommandId, Caller>,
     /// Who waits until the chain is read up to a block.
@@ -183,6 +188,7 @@ impl Daemon {
             importing: None,
             chain,
             channels: Channels::default(),
+            discovery: Discovery::default(),
             openings: Openings::default(),
             callers: HashMap::new(),
             awaiting_block: Vec::new(),
