@@ -8,6 +8,8 @@ mod closing;
 mod harness;
 mod hostile;
 mod life;
+mod line;
+mod network;
 mod opening;
 mod payments;
 mod readme;
