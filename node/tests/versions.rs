@@ -34,7 +34,7 @@ async fn a_request_to_an_unknown_version_fails_as_unsupported() {
     let mut stranger = stranger();
     stranger.listen_on("/ip4/127.0.0.1/tcp/0".parse().unwrap()).unwrap();
     let address = address(&mut stranger).await;
-    let mut node = build(Keypair::generate_ed25519()).unwrap();
+    let mut node = build(Keypair::generate_ed25519(), false).unwrap();
     node.dial(address).unwrap();
     let hello = Request::Hello(Hello { chain_id: 1, challenge: B256::ZERO });
     let failure = loop {

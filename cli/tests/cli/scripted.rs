@@ -210,6 +210,7 @@ pub(crate) fn all() -> Infos {
         token: CHANNEL,
         factory: CHANNEL,
         peers: vec![peer()],
+        discovered: vec![],
         channels: vec![],
         warnings: vec![],
     }

@@ -11,6 +11,8 @@ mod gas;
 mod harness;
 mod hostile;
 mod life;
+mod line;
+mod network;
 mod opening;
 mod payments;
 mod readme;

@@ -365,10 +365,21 @@ pub struct Infos {
     pub factory: Account,
     /// Connected nodes.
     pub peers: Vec<Peer>,
+    /// Nodes of the local network that answered (`thunderd --mdns`), connected or not.
+    pub discovered: Vec<Discovered>,
     /// Channels, newest first.
     pub channels: Vec<ChannelInfo>,
     /// What a person should look at.
     pub warnings: Vec<String>,
+}
+
+/// A node of the local network that says that it is there. Nothing of this is proved.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Discovered {
+    /// Its libp2p peer id.
+    pub peer_id: String,
+    /// Where it says that it is, as `connect` takes it.
+    pub address: String,
 }
 
 /// The chain, as the node sees it.

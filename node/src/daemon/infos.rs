@@ -23,6 +23,7 @@ impl Daemon {
             token: self.chain.contracts.token.into(),
             factory: self.chain.contracts.factory.into(),
             peers: self.peers.all(),
+            discovered: self.discovery.all(),
             channels: self.shown_channels(),
             warnings: self.warnings(),
         }

@@ -10,10 +10,13 @@ mod asks;
 mod chain;
 mod channel_info;
 mod channels;
+mod discovery;
 mod execute;
 mod funds;
 mod infos;
+pub mod limits;
 mod opening;
+mod patience;
 mod peers;
 mod sessions;
 
@@ -44,6 +47,7 @@ use answers::Caller;
 pub(crate) use asks::wallet_error;
 pub use asks::{Ask, Order, Reply};
 use channels::Channels;
+use discovery::Discovery;
 use execute::After;
 use opening::Openings;
 use peers::Peers;
@@ -109,6 +113,7 @@ pub struct Daemon {
     chain: ChainState,
     channels: Channels,
     peers: Peers,
+    discovery: Discovery,
     openings: Openings,
     callers: HashMap<CommandId, Caller>,
     /// Who waits until the chain is read up to a block.
@@ -194,6 +199,7 @@ impl Daemon {
             importing: None,
             chain,
             channels: Channels::default(),
+            discovery: Discovery::default(),
             openings: Openings::default(),
             callers: HashMap::new(),
             awaiting_block: Vec::new(),

@@ -3,6 +3,7 @@
 
 mod address;
 mod codec;
+pub mod limits;
 mod swarm;
 
 pub use address::{InvalidPeerAddress, PeerAddress};

@@ -37,6 +37,15 @@ pub(crate) fn infos(infos: &Infos) -> String {
         text.push_str(&format!("  {BOLD}{}{BOLD:#}\n{}", safe(&peer.peer_id), peer_fields(peer).lines(4)));
     }
 
+    if !infos.discovered.is_empty() {
+        text.push_str(&section("Found in the local network"));
+        for node in &infos.discovered {
+            let address = node.address.split("/p2p/").next().unwrap_or_default();
+            let fields = Fields::new().add("address", safe(address));
+            text.push_str(&format!("  {BOLD}{}{BOLD:#}\n{}", safe(&node.peer_id), fields.lines(4)));
+        }
+    }
+
     text.push_str(&section("Channels"));
     if infos.channels.is_empty() {
         text.push_str(&nothing("none", "thunder-cli openchannel"));
