@@ -5,9 +5,6 @@
 //! disks. After each timed run both nodes are killed with SIGKILL and reopened; if an acknowledged
 //! payment is missing, double or other than it was, there is no score but an error.
 
-#![expect(clippy::print_stdout, reason = "the table is the output")]
-#![expect(missing_docs, reason = "a program, not a library")]
-
 mod bound;
 mod delay;
 mod load;
