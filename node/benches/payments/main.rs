@@ -42,9 +42,10 @@ struct Plan {
 impl Plan {
     fn of(arguments: &[String]) -> Self {
         if arguments.iter().any(|argument| argument == "--quick") {
-            return Self { rounds: 1, serial: 200, many: 4096 };
+            return Self { rounds: 1, serial: 200, many: 16 * BATCH };
         }
-        Self { rounds: 7, serial: 2000, many: 20_000 }
+        // All payments of a run have to fit into one answer of `history`, which has 10,000 at most.
+        Self { rounds: 7, serial: 2000, many: 39 * BATCH }
     }
 }
 
