@@ -9,7 +9,7 @@ use thunder_node::start;
 use tokio::task::LocalSet;
 use tracing_subscriber::EnvFilter;
 
-fn main() -> ExitCode {
+pub(crate) fn main() -> ExitCode {
     let config = Config::parse();
     if config.version {
         let _ = writeln!(std::io::stdout(), "{}", version_line());

@@ -7,6 +7,7 @@ mod challenge;
 mod closing;
 mod harness;
 mod hostile;
+mod kill;
 mod life;
 mod opening;
 mod payments;
