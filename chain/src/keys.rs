@@ -106,6 +106,11 @@ pub fn encrypt_keyfile(path: &Path, key: &Key, password: &str) -> Result<(), Key
         .map_err(|error| KeyError::File { path: path.into(), source: io::Error::other(error) })
 }
 
+/// Whether this is a V3 file that [`decrypt_keyfile`] takes, whatever its password is.
+pub fn is_keyfile(json: &[u8]) -> bool {
+    check_keyfile(json).is_ok()
+}
+
 /// Refuses what the decryption can't cope with: fields of other lengths, and parameters that would
 /// take for ever or all memory.
 fn check_keyfile(json: &[u8]) -> Result<(), &'static str> {

@@ -13,6 +13,7 @@ use alloy_primitives::Keccak256;
 use libp2p::identity::Keypair;
 use rusqlite::{Connection, params};
 use tempfile::{NamedTempFile, TempDir};
+use thunder_chain::keys::is_keyfile;
 use thunder_protocol::Address;
 use zeroize::Zeroizing;
 
@@ -52,6 +53,12 @@ pub enum BackupError {
     /// Cut off or changed.
     #[error("{0} is damaged or not complete: {1}")]
     Damaged(PathBuf, String),
+    /// Something came to be there after the backup was restored.
+    #[error(
+        "{0} has a wallet or channels that are not the backup's; if they are of no use, move them out of it \
+         (thunder.db*, wallet*), else move the directory `restored` out of it"
+    )]
+    NotEmpty(PathBuf),
     /// The database refuses.
     #[error(transparent)]
     Store(#[from] StoreError),
@@ -172,7 +179,7 @@ pub fn unpack(directory: &Path, from: &Path) -> Result<Unpacked, BackupError> {
             if name == NODE_KEY {
                 Keypair::from_protobuf_encoding(&content).map_err(|error| damaged(&error))?;
                 node_key = true;
-            } else if serde_json::from_slice::<serde::de::IgnoredAny>(&content).is_err() {
+            } else if !is_keyfile(&content) {
                 return Err(damaged(&format!("{name} is not a key file")));
             }
             let path = scratch.path().join(&name);
@@ -187,6 +194,7 @@ pub fn unpack(directory: &Path, from: &Path) -> Result<Unpacked, BackupError> {
     connection.execute_batch("DROP TABLE backup_files")?;
     drop(connection);
     let store = Store::open(&database)?;
+    store.check_whole()?;
     let channels = store.mark_all_lost()?;
     let chain = store.identity()?;
     let wallet = chain.map(|chain| store.followed(chain.genesis)).transpose()?.flatten();
@@ -226,13 +234,16 @@ impl Unpacked {
     /// process leaves everything as it was.
     pub fn commit(self, directory: &Path) -> Result<(), BackupError> {
         let ready = directory.join(READY);
+        failpoint!("restore-before");
+        // That the new name is on the disk is made sure of by `install`, which comes next.
         fs::rename(self.scratch.path(), &ready).map_err(failed(&ready))?;
-        sync_directory(directory).map_err(failed(directory))
+        failpoint!("restore-after");
+        Ok(())
     }
 }
 
 /// Puts in place what was restored, and clears away what a dead process left. Dying anywhere in it is
-/// made good by the next start.
+/// made good by the next start: what is in place is no longer in [`READY`].
 pub fn install(directory: &Path) -> Result<(), BackupError> {
     for entry in fs::read_dir(directory).map_err(failed(directory))? {
         let entry = entry.map_err(failed(directory))?;
@@ -244,21 +255,22 @@ pub fn install(directory: &Path) -> Result<(), BackupError> {
     if !ready.is_dir() {
         return Ok(());
     }
-    // The logs belong to the empty database, not to the restored one.
+    // Nothing is touched before the backup is on the disk under its name.
+    sync_directory(directory).map_err(failed(directory))?;
     if ready.join(DATABASE).exists() {
-        for log in ["thunder.db-wal", "thunder.db-shm"] {
-            match fs::remove_file(directory.join(log)) {
-                Err(error) if error.kind() != io::ErrorKind::NotFound => {
-                    return Err(failed(&directory.join(log))(error));
-                }
-                _ => {}
-            }
-        }
+        make_room(directory)?;
     }
     for entry in fs::read_dir(&ready).map_err(failed(&ready))? {
         let entry = entry.map_err(failed(&ready))?;
-        let place = directory.join(entry.file_name());
+        let name = entry.file_name();
+        let place = directory.join(&name);
+        // A wallet that came meanwhile is not the backup's: that one would no longer be here.
+        if name != DATABASE && name != NODE_KEY && place.exists() {
+            return Err(BackupError::NotEmpty(directory.into()));
+        }
+        failpoint!("install-before");
         fs::rename(entry.path(), &place).map_err(failed(&place))?;
+        failpoint!("install-after");
     }
     sync_directory(directory).map_err(failed(directory))?;
     fs::remove_dir(&ready).map_err(failed(&ready))?;
@@ -267,6 +279,24 @@ pub fn install(directory: &Path) -> Result<(), BackupError> {
          node that it was made of again"
     );
     Ok(())
+}
+
+/// Clears away the empty database of the node that the backup is restored into, if it is empty. Its
+/// log first and for good: SQLite would apply it to the restored one.
+fn make_room(directory: &Path) -> Result<(), BackupError> {
+    let present = directory.join(DATABASE);
+    if present.exists() && Store::open(&present)?.has_channels()? {
+        return Err(BackupError::NotEmpty(directory.into()));
+    }
+    for log in ["thunder.db-wal", "thunder.db-shm"] {
+        let log = directory.join(log);
+        fs::remove_file(&log).or_else(if_missing).map_err(failed(&log))?;
+    }
+    sync_directory(directory).map_err(failed(directory))
+}
+
+fn if_missing(error: io::Error) -> io::Result<()> {
+    if error.kind() == io::ErrorKind::NotFound { Ok(()) } else { Err(error) }
 }
 
 /// Whether a directory has a wallet, readable or not.

@@ -248,6 +248,7 @@ impl ChainTask {
             }
             ChainRequest::Submit(request) => {
                 let (channel, kind) = (request.terms.channel, request.call.kind());
+                failpoint!("submit-before");
                 let outcome = match &mut self.submitter {
                     Some(submitter) => submitter.submit(*request).await,
                     None => {
@@ -255,6 +256,7 @@ impl ChainTask {
                         Some(Outcome::Failed { channel, kind, error })
                     }
                 };
+                failpoint!("broadcast-after");
                 if let Some(outcome) = outcome {
                     self.tell(ChainEvent::Outcome(outcome)).await?;
                 }

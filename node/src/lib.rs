@@ -3,6 +3,9 @@
 //! [`start`] puts it together: the command line, the data directory and its lock, the keys, the
 //! disk, the network, the chain task, the local socket, and the daemon's one loop around it all.
 
+#[macro_use]
+mod failpoint;
+
 pub mod backup;
 mod chain_task;
 pub mod config;

@@ -9,8 +9,8 @@ use thunder_node::start::{self, End};
 use tokio::task::LocalSet;
 use tracing_subscriber::EnvFilter;
 
-fn main() -> ExitCode {
-    let config = Config::parse();
+pub(crate) fn main() -> ExitCode {
+    let mut config = Config::parse();
     if config.version {
         let _ = writeln!(std::io::stdout(), "{}", version_line());
         return ExitCode::SUCCESS;
@@ -30,50 +30,25 @@ fn main() -> ExitCode {
     let log = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
     log.with_target(false).with_ansi(colours).init();
 
-    // One thread runs everything: the fewer hops between threads, the faster a payment.
-    let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
-        Ok(runtime) => runtime,
-        Err(error) => return fail(&format!("can't start: {error}"), 1),
-    };
-    let local = LocalSet::new();
-    match local.block_on(&runtime, start::run(config, stop_signal())) {
-        Ok(End::Stopped) => ExitCode::SUCCESS,
-        Ok(End::Restored) => {
-            drop((local, runtime));
-            start_anew()
+    loop {
+        // One thread runs everything: the fewer hops between threads, the faster a payment.
+        let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
+            Ok(runtime) => runtime,
+            Err(error) => return fail(&format!("can't start: {error}"), 1),
+        };
+        // All that a node holds is gone with these before it starts anew.
+        let local = LocalSet::new();
+        match local.block_on(&runtime, start::run(&mut config, stop_signal())) {
+            Ok(End::Stopped) => return ExitCode::SUCCESS,
+            Ok(End::Restored) => tracing::info!("starting anew with the restored backup"),
+            Err(error) => return fail(&error.to_string(), 1),
         }
-        Err(error) => fail(&error.to_string(), 1),
     }
 }
 
 fn fail(message: &str, code: u8) -> ExitCode {
     eprintln!("error: {message}");
     ExitCode::from(code)
-}
-
-/// The same program with the same arguments, in this process.
-#[cfg(unix)]
-fn start_anew() -> ExitCode {
-    use std::os::unix::process::CommandExt;
-    let error = match std::env::current_exe() {
-        Ok(program) => std::process::Command::new(program).args(std::env::args_os().skip(1)).exec(),
-        Err(error) => error,
-    };
-    fail(&format!("the backup is restored, and thunderd can't start anew: {error}; start it again"), 1)
-}
-
-/// The same program with the same arguments; this process ends with it.
-#[cfg(not(unix))]
-fn start_anew() -> ExitCode {
-    let run = |program| std::process::Command::new(program).args(std::env::args_os().skip(1)).status();
-    match std::env::current_exe().and_then(run) {
-        Ok(status) if status.success() => ExitCode::SUCCESS,
-        Ok(_) => ExitCode::FAILURE,
-        Err(error) => fail(
-            &format!("the backup is restored, and thunderd can't start anew: {error}; start it again"),
-            1,
-        ),
-    }
 }
 
 /// Ctrl-C, or whatever else the system says to end a program.

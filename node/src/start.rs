@@ -145,9 +145,11 @@ pub enum End {
     Restored,
 }
 
-/// Runs a node until `stop` is there, or it has to start anew.
-pub async fn run(mut config: Config, stop: impl Future<Output = ()>) -> Result<End, StartError> {
-    config.port = free_port(&config)?;
+/// Runs a node until `stop` is there, or it has to start anew. The port is decided here, for the
+/// next start, too.
+pub async fn run(config: &mut Config, stop: impl Future<Output = ()>) -> Result<End, StartError> {
+    config.port = free_port(config)?;
+    let config = &*config;
     let directory = DataDirectory::open(config.data_directory().ok_or(StartError::NoDataDirectory)?)?;
     let listener = local::listen(config.port).await?;
     let password = config.password_file.as_deref().map(read_password).transpose()?;
@@ -155,7 +157,7 @@ pub async fn run(mut config: Config, stop: impl Future<Output = ()>) -> Result<E
     let store = Store::open(&directory.file("thunder.db"))?;
     let keypair = keys::load_or_create_identity(&directory.file("node.key"))?;
     let mut swarm = p2p::build(keypair, config.mdns)?;
-    listen(&mut swarm, &config)?;
+    listen(&mut swarm, config)?;
     if let Some(address) = config.metrics {
         serve_metrics(address)?;
     }
@@ -185,7 +187,7 @@ pub async fn run(mut config: Config, stop: impl Future<Output = ()>) -> Result<E
             daemon.knows_chain() && !daemon.listeners().is_empty()
         })
         .await;
-    announce(&daemon, &config, &directory.path);
+    announce(&daemon, config, &directory.path);
     let (serving, mut served) = mpsc::channel(1);
     let handlers = Handlers::new(asks, chain, events, wallet_file, directory.path.clone(), serving);
     let server = tokio::task::spawn_local(handlers.serve(listener));

@@ -103,6 +103,8 @@ impl World {
             data: TempDir::new().unwrap(),
             home: self.home.path().into(),
             flags: flags.iter().map(ToString::to_string).collect(),
+            failing: None,
+            told: false,
             process: None,
             log: Log::default(),
         };
@@ -160,6 +162,9 @@ pub struct Node {
     pub data: TempDir,
     home: PathBuf,
     pub flags: Vec<String>,
+    /// thunderd, or one that can be told where to die, and the file that tells it.
+    failing: Option<(PathBuf, PathBuf)>,
+    told: bool,
     process: Option<Child>,
     log: Log,
 }
@@ -180,6 +185,34 @@ impl Node {
     pub fn start(&mut self) {
         // The system may take a moment to give the port free.
         wait_for("thunderd starts", || self.try_start());
+    }
+
+    /// From its next start on it is the thunderd that can be told where to die.
+    pub fn run_failing(&mut self, program: &Path) {
+        self.failing = Some((program.into(), self.home.join(format!("kill-{}", self.port))));
+    }
+
+    /// Tells it to die at the `nth` passage of a point.
+    pub fn die_at(&mut self, point: &str, nth: u32) {
+        let (_, order) = self.failing.as_ref().expect("run_failing");
+        let new = order.with_extension("new");
+        std::fs::write(&new, format!("{point}:{nth}")).unwrap();
+        std::fs::rename(new, order).unwrap();
+        self.told = true;
+    }
+
+    /// Takes that back; what was told and is not there any more has been carried out.
+    pub fn spare(&mut self) {
+        let (_, order) = self.failing.as_ref().expect("run_failing");
+        let is_dying = std::fs::remove_file(order).is_err();
+        if std::mem::take(&mut self.told) && is_dying {
+            wait_for("it is dead", || !self.is_running());
+        }
+    }
+
+    /// Whether the process is there.
+    pub fn is_running(&mut self) -> bool {
+        self.process.as_mut().is_some_and(|process| process.try_wait().unwrap().is_none())
     }
 
     fn try_start(&mut self) -> bool {
@@ -208,6 +241,10 @@ impl Node {
     /// The command that starts it.
     pub fn thunderd(&self) -> Command {
         let mut command = self.program("thunderd");
+        if let Some((program, order)) = &self.failing {
+            command = self.prepared(program);
+            command.env("THUNDER_KILL_FILE", order);
+        }
         command
             .args(["--RPC", &self.rpc, "--port", &self.port.to_string(), "--data-dir"])
             .arg(self.data.path());
@@ -220,7 +257,11 @@ impl Node {
     }
 
     fn program(&self, name: &str) -> Command {
-        let mut command = Command::new(beside(name).unwrap());
+        self.prepared(&beside(name).unwrap())
+    }
+
+    fn prepared(&self, program: &Path) -> Command {
+        let mut command = Command::new(program);
         for (variable, _) in std::env::vars_os() {
             if variable.to_string_lossy().starts_with("THUNDER_") {
                 command.env_remove(variable);

@@ -11,6 +11,7 @@ mod endpoint_faults;
 mod gas;
 mod harness;
 mod hostile;
+mod kill;
 mod life;
 mod line;
 mod network;

@@ -105,6 +105,10 @@ pub enum Order {
 
 impl Daemon {
     pub(super) fn on_ask(&mut self, ask: Ask) {
+        // What is done now would be replaced. Who asks is told that the node is stopping.
+        if self.restored {
+            return;
+        }
         match ask {
             Ask::Infos(reply) => drop(reply.send(Ok(self.infos()))),
             Ask::Shares(reply) => {
@@ -210,9 +214,6 @@ impl Daemon {
                 "this node has a wallet or channels, which a backup would replace; nothing was changed",
                 "start a thunderd with a new --data-dir, and restore into that one",
             ));
-        }
-        if self.restored {
-            return Err(ApiError::new(Code::UnderWay, "a backup was just restored", "see infos"));
         }
         let (channels, wallet) = (backup.channels, backup.wallet.map(Account::from));
         backup.commit(directory).map_err(|error| backup_error(&error))?;

@@ -3,6 +3,7 @@
 use thunder_api::{ApiError, Code};
 
 use crate::backup::BackupError;
+use crate::store::StoreError;
 
 /// Nothing was changed, and what to do.
 pub(crate) fn backup_error(error: &BackupError) -> ApiError {
@@ -14,7 +15,8 @@ pub(crate) fn backup_error(error: &BackupError) -> ApiError {
         BackupError::NotABackup(_) => {
             (Code::InvalidBackup, "give a file that `thunder-cli backup` wrote; nothing was changed")
         }
-        BackupError::TooNew(_) => (Code::InvalidBackup, "use a newer thunderd; nothing was changed"),
+        BackupError::TooNew(_) | BackupError::Store(StoreError::TooNew { .. }) => (Code::InvalidBackup, "use a newer thunderd; nothing was changed"),
+        BackupError::NotEmpty(_) => (Code::NotEmpty, "see docs/keys.md; nothing was changed"),
         BackupError::Damaged(..) | BackupError::Store(_) => {
             (Code::InvalidBackup, "use another copy of the file; nothing was changed")
         }

@@ -200,7 +200,12 @@ impl Daemon {
         let After { submit, send, respond, reply, notify, disconnect, then, written: _, failed: _ } =
             std::mem::take(&mut self.after);
         self.submit(submit);
+        #[cfg(feature = "failpoints")]
+        let (sends, replies) = (!send.is_empty(), !reply.is_empty());
+        failpoint!("send-before", sends);
         self.deliver(send, respond);
+        failpoint!("send-after", sends);
+        failpoint!("reply-before", replies);
         for (channel, caller, result) in reply {
             self.answer(channel, caller, result);
         }

@@ -103,6 +103,7 @@ impl Store {
         if !self.is_collecting.get() {
             return Ok(());
         }
+        failpoint!("commit-before");
         let result =
             self.connection.borrow().prepare_cached("COMMIT").and_then(|mut commit| commit.execute([]));
         if let Err(error) = result {
@@ -110,6 +111,7 @@ impl Store {
             return Err(error.into());
         }
         self.is_collecting.set(false);
+        failpoint!("commit-after");
         Ok(())
     }
 

@@ -10,6 +10,13 @@ impl Store {
         Ok(self.connection.borrow().prepare_cached("SELECT 1 FROM channels")?.exists([])?)
     }
 
+    /// Looks at every page and every index, however large the database is.
+    pub fn check_whole(&self) -> Result<(), StoreError> {
+        let connection = self.connection.borrow();
+        let result: String = connection.query_row("PRAGMA integrity_check(1)", [], |row| row.get(0))?;
+        if result == "ok" { Ok(()) } else { Err(StoreError::Damaged(result)) }
+    }
+
     /// Reads every channel, and marks those that are not over as lost (rule 9). Returns how many.
     pub fn mark_all_lost(&self) -> Result<u64, StoreError> {
         let channels = self.read_channels("length(?1) = 0", &[])?;
@@ -24,8 +31,9 @@ impl Store {
                     .execute("UPDATE channels SET state = ?2 WHERE id = ?1", params![stored.id, state])?;
                 marked += 1;
             }
-            // A closing that was signed then may be on an old receipt now; it is not sent again.
-            connection.execute("DELETE FROM transactions WHERE kind = 'Close'", [])?;
+            // A closing that was signed then may be on an old receipt now, and money that is paid in
+            // now would be paid into a lost channel. Neither is sent again.
+            connection.execute("DELETE FROM transactions WHERE kind IN ('Open', 'Fund', 'Close')", [])?;
             Ok(marked)
         })
     }

@@ -47,7 +47,9 @@ impl Journal for TransactionLog {
                 Ok(())
             })
         };
-        write().map_err(|error| JournalError(error.to_string()))
+        write().map_err(|error| JournalError(error.to_string()))?;
+        failpoint!("broadcast-before");
+        Ok(())
     }
 
     fn remove(&mut self, sent: &Sent) -> Result<(), JournalError> {

@@ -1,0 +1,52 @@
+//! Points at which a test can have the process killed. Without the feature `failpoints`, which nothing
+//! that ships has, there is nothing here and nothing where the points are.
+
+/// Passes a point, here and if the condition holds.
+#[cfg(feature = "failpoints")]
+macro_rules! failpoint {
+    ($name:literal) => {
+        $crate::failpoint::pass($name)
+    };
+    ($name:literal, $condition:expr) => {
+        if $condition {
+            $crate::failpoint::pass($name)
+        }
+    };
+}
+
+/// Nothing, not even the name of the point or a look at the condition.
+#[cfg(not(feature = "failpoints"))]
+macro_rules! failpoint {
+    ($($anything:tt)*) => {};
+}
+
+/// Dies if the file that `THUNDER_KILL_FILE` names says so: `<point>:<nth>`, counted down at each
+/// passage. A file and no variable, so that a node that runs can be told. There is no clean-up: what
+/// is not on disk or on its way is gone, as by kill -9. The file goes first, so that the test knows
+/// why the process died.
+#[cfg(feature = "failpoints")]
+pub(crate) fn pass(point: &str) {
+    let Some(path) = std::env::var_os("THUNDER_KILL_FILE") else { return };
+    let Ok(order) = std::fs::read_to_string(&path) else { return };
+    let Some((name, nth)) = order.split_once(':') else { return };
+    if name != point {
+        return;
+    }
+    match nth.parse::<u32>() {
+        Ok(nth @ 2..) => count_down(&path, &format!("{name}:{}", nth - 1)),
+        Ok(_) | Err(_) => {
+            // Whoever removes it decides: here, or the test that spares it.
+            if std::fs::remove_file(&path).is_ok() {
+                std::process::abort();
+            }
+        }
+    }
+}
+
+/// Never makes the file anew: it may have been taken back.
+#[cfg(feature = "failpoints")]
+fn count_down(path: &std::ffi::OsStr, order: &str) {
+    if let Ok(mut file) = std::fs::File::options().write(true).truncate(true).open(path) {
+        drop(std::io::Write::write_all(&mut file, order.as_bytes()));
+    }
+}
