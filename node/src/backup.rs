@@ -44,6 +44,9 @@ pub enum BackupError {
     /// A file is there already.
     #[error("{0} is there already")]
     Exists(PathBuf),
+    /// A backup on the same disk is of no use, and could replace what it is to keep.
+    #[error("a backup does not belong into the data directory {0}")]
+    Inside(PathBuf),
     /// Not a backup.
     #[error("{0} is not a backup of a Thunder node")]
     NotABackup(PathBuf),
@@ -80,12 +83,16 @@ pub fn write(directory: &Path, to: &Path, overwrite: bool) -> Result<u64, Backup
     if !overwrite && to.symlink_metadata().is_ok() {
         return Err(BackupError::Exists(to.into()));
     }
+    let target = to.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let is_inside = || Ok(target.canonicalize()?.starts_with(directory.canonicalize()?));
+    if is_inside().map_err(failed(target))? {
+        return Err(BackupError::Inside(directory.into()));
+    }
     let scratch = scratch(directory)?;
     let copy = scratch.path().join(DATABASE);
     // Made here, because SQLite would let others read it.
     private_options().create_new(true).open(&copy).map_err(failed(&copy))?;
     let channels = copy_database(directory, &copy)?;
-    let target = to.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
     let mut file = NamedTempFile::new_in(target).map_err(failed(to))?;
     seal(&copy, file.as_file_mut()).map_err(failed(to))?;
     let put = if overwrite { file.persist(to) } else { file.persist_noclobber(to) };
@@ -200,6 +207,9 @@ pub fn unpack(directory: &Path, from: &Path) -> Result<Unpacked, BackupError> {
     let wallet = chain.map(|chain| store.followed(chain.genesis)).transpose()?.flatten();
     // The last connection moves the write-ahead log into the file and removes it.
     drop(store);
+    if scratch.path().join("thunder.db-wal").exists() {
+        return Err(failed(&database)(io::Error::other("it could not be written to its end")));
+    }
     File::open(&database).and_then(|file| file.sync_all()).map_err(failed(&database))?;
     sync_directory(scratch.path()).map_err(failed(&database))?;
     Ok(Unpacked { scratch, channels, wallet })

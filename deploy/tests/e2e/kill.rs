@@ -29,7 +29,7 @@ const POINTS: [(&str, u64); 8] = [
 const PAYMENTS: usize = 8;
 
 /// thunderd that can be told where to die; only our own crate is compiled for it.
-fn program() -> &'static Path {
+pub fn program() -> &'static Path {
     static PROGRAM: OnceLock<PathBuf> = OnceLock::new();
     PROGRAM.get_or_init(|| {
         let target = thunder_deploy::beside("thunderd").unwrap().parent().unwrap().to_path_buf();

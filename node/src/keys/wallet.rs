@@ -78,7 +78,7 @@ impl WalletFile {
         let password = match &self.user_password {
             Some(password) => password.clone(),
             None => self.own_password()?.ok_or(LoadError::Locked {
-                reason: "it was imported with a password; start thunderd with --password-file",
+                reason: "its password is not here; start thunderd with --password-file, or import the wallet again",
             })?,
         };
         match keys::decrypt_keyfile(&self.keyfile, password.expose()) {

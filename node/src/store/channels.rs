@@ -115,7 +115,11 @@ impl Store {
         Ok(channels.into_iter().map(|(_, stored)| stored).collect())
     }
 
-    pub(super) fn read_channels(&self, condition: &str, of: &[u8]) -> Result<Vec<(bool, StoredChannel)>, StoreError> {
+    pub(super) fn read_channels(
+        &self,
+        condition: &str,
+        of: &[u8],
+    ) -> Result<Vec<(bool, StoredChannel)>, StoreError> {
         let connection = self.connection.borrow();
         let mut statement = connection.prepare(&format!(
             "SELECT id, state, since, created, over FROM channels WHERE {condition} ORDER BY id"
