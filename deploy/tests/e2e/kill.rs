@@ -324,7 +324,9 @@ fn an_old_copy_of_the_database_is_noticed_and_never_closed_on() {
     for (name, content) in files.iter().zip(old) {
         let path = alice.data.path().join(name);
         drop(std::fs::remove_file(&path));
-        content.map(|content| std::fs::write(&path, content).unwrap());
+        if let Some(content) = content {
+            std::fs::write(&path, content).unwrap();
+        }
     }
     alice.start();
     alice.wait_connected(&bob);
