@@ -55,7 +55,8 @@ const MAX_SCRYPT_COST: u64 = 1 << 23;
 
 /// The key at `path` of a seed phrase. Case and spacing of the words don't matter.
 pub fn from_phrase(phrase: &str, path: &str) -> Result<Key, KeyError> {
-    let words = Zeroizing::new(phrase.split_whitespace().collect::<Vec<_>>().join(" ").to_lowercase());
+    let words = Zeroizing::new(phrase.split_whitespace().collect::<Vec<_>>().join(" "));
+    let words = Zeroizing::new(words.to_lowercase());
     let mnemonic =
         Mnemonic::<English>::new_from_phrase(&words).map_err(|error| KeyError::Phrase(explain(&error)))?;
     let path: DerivationPath = path.parse().map_err(|_| KeyError::Path)?;

@@ -30,6 +30,9 @@ pub(crate) enum Wallet {
 pub(crate) fn read(arguments: ImportWallet, output: &Output) -> Result<Wallet, ApiError> {
     if let Some(keyfile) = &arguments.keyfile {
         let json = files::secret(keyfile)?;
+        for path in arguments.password_file.iter().filter(|path| files::is_open_to_others(path)) {
+            output.warning(&format!("{} can be read by other users; chmod 600 it", path.display()));
+        }
         return match &arguments.password_file {
             Some(path) => Ok(Wallet::Known(WalletSource::Keyfile { json, password: files::secret(path)? })),
             None => {

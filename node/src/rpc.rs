@@ -68,6 +68,10 @@ impl Handlers {
     pub async fn serve(self, listener: interprocess::local_socket::tokio::Listener) {
         loop {
             match listener.accept().await {
+                Ok(stream) if !local::is_permitted(&stream) => {
+                    tracing::warn!("another user of this machine has tried to use the local socket");
+                    drop(stream);
+                }
                 Ok(stream) => {
                     let config = tarpc::server::Config { pending_response_buffer: MAX_IN_FLIGHT };
                     let channel = BaseChannel::new(config, local::transport(stream));

@@ -230,8 +230,23 @@ fn listen(swarm: &mut libp2p::Swarm<p2p::Behaviour>, config: &Config) -> Result<
 
 fn read_password(path: &Path) -> Result<Secret, StartError> {
     let failed = |reason: String| StartError::PasswordFile { path: path.into(), reason };
+    if is_open_to_others(path) {
+        tracing::warn!(path = %path.display(), "the password file can be read by other users; chmod 600 it");
+    }
     let password = Secret::new(fs::read_to_string(path).map_err(|error| failed(error.to_string()))?);
     if password.expose().is_empty() { Err(failed("it is empty".into())) } else { Ok(password) }
+}
+
+#[cfg(unix)]
+fn is_open_to_others(path: &Path) -> bool {
+    use std::os::unix::fs::PermissionsExt;
+    fs::metadata(path).is_ok_and(|metadata| metadata.is_file() && metadata.permissions().mode() & 0o077 != 0)
+}
+
+/// Windows has no modes; a user's files are the user's own.
+#[cfg(not(unix))]
+fn is_open_to_others(_: &Path) -> bool {
+    false
 }
 
 fn serve_metrics(address: SocketAddr) -> Result<(), StartError> {

@@ -210,6 +210,11 @@ impl Node {
         }
     }
 
+    /// Where this world keeps sockets and temporary files.
+    pub fn home(&self) -> &Path {
+        &self.home
+    }
+
     /// Whether the process is there.
     pub fn is_running(&mut self) -> bool {
         self.process.as_mut().is_some_and(|process| process.try_wait().unwrap().is_none())

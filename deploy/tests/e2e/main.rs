@@ -21,6 +21,8 @@ mod readme;
 mod refusals;
 mod reorganisations;
 mod restart;
+#[cfg(unix)]
+mod secrets;
 mod several;
 mod wallet;
 mod watchtower;

@@ -98,15 +98,21 @@ pub async fn listen(port: u16) -> Result<Listener, ListenError> {
     private(options).map_err(failed)?.create_tokio().map_err(failed)
 }
 
+/// Whether whoever has connected is this user, or root, who needs no permission. A second line of
+/// defence: nobody else gets to the socket.
+pub fn is_permitted(stream: &Stream) -> bool {
+    by_permitted_user(stream)
+}
+
 /// The socket's name, for people.
 pub fn describe(port: u16) -> String {
     places(port).first().map(ToString::to_string).unwrap_or_default()
 }
 
 #[cfg(unix)]
-use unix::{places, private};
+use unix::{by_permitted_user, places, private};
 #[cfg(windows)]
-use windows::{places, private};
+use windows::{by_permitted_user, places, private};
 
 #[cfg(unix)]
 mod unix {
@@ -181,6 +187,11 @@ mod unix {
         }
     }
 
+    pub(super) fn by_permitted_user(stream: &Stream) -> bool {
+        let user = stream.peer_creds().ok().and_then(|creds| creds.euid());
+        user.is_some_and(|user| user == 0 || user == rustix::process::geteuid().as_raw())
+    }
+
     /// The directory keeps others out.
     pub(super) fn private(options: ListenerOptions<'_>) -> io::Result<ListenerOptions<'_>> {
         Ok(options)
@@ -201,6 +212,11 @@ mod windows {
     pub(super) fn places(port: u16) -> Vec<Place> {
         let user = std::env::var("USERNAME").unwrap_or_default();
         vec![Place(format!("thunder-{user}-{port}"))]
+    }
+
+    /// The pipe's descriptor has seen to it.
+    pub(super) fn by_permitted_user(_: &Stream) -> bool {
+        true
     }
 
     impl Place {
