@@ -127,17 +127,18 @@ impl Pair {
 
     /// Tries until it is so, the first times with somebody dying on the way.
     fn until(&self, dice: &mut Dice, what: &str, mut act: impl FnMut(), is_so: impl Fn() -> bool) {
-        for attempt in 0..12 {
-            if attempt < 2 {
-                self.injure(dice);
-            }
+        for _ in 0..2 {
+            self.injure(dice);
             act();
             self.mend();
             if is_so() {
                 return;
             }
         }
-        panic!("never came true: {what}\n{}\n{}", self.with(0, |n| n.log()), self.with(1, |n| n.log()));
+        wait_for(what, || {
+            act();
+            is_so()
+        });
     }
 
     fn live_channel(&self, side: usize) -> Option<Address> {

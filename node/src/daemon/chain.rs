@@ -76,7 +76,9 @@ impl Daemon {
     fn on_template(&mut self, template: Result<Address, ChainError>) {
         match &template {
             Ok(template) => tracing::info!(%template, "THD and the channel factory are there"),
-            Err(error) if self.chain.template.as_ref().err() != Some(error) => tracing::warn!("{error}"),
+            Err(error) if self.chain.template.as_ref().err() != Some(error) => {
+                tracing::warn!(%error, "THD or the channel factory can't be used");
+            }
             Err(_) => {}
         }
         self.chain.template = template;

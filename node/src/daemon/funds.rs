@@ -19,7 +19,7 @@ impl Daemon {
         self.chain.funds = Some(funds);
         match (before, self.gas_warning()) {
             (None, Some(warning)) => {
-                tracing::warn!("{warning}");
+                tracing::warn!("the wallet is short of ether: {warning}");
                 self.warn(warning);
             }
             (Some(_), None) => tracing::info!("the wallet has enough ETH for gas again"),
