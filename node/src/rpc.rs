@@ -20,7 +20,7 @@ use thunder_chain::{Chain, ChainError};
 use thunder_protocol::{Address, Amount};
 use tokio::sync::{mpsc, oneshot};
 
-use crate::backup;
+use crate::backup::{self, BackupError};
 use crate::daemon::{Ask, Order, backup_error};
 use crate::events::EventLog;
 use crate::keys::{self, WalletFile};
@@ -267,7 +267,13 @@ impl Thunder for Handlers {
         let BackupRequest { file, force } = request;
         let (directory, path) = (self.directory.clone(), absolute(&file)?);
         let written = tokio::task::spawn_blocking(move || backup::write(&directory, &path, force)).await;
-        let channels = written.map_err(|_| broken())?.map_err(|error| backup_error(&error))?;
+        let channels = written.map_err(|_| broken())?.map_err(|error| match error {
+            BackupError::Store(error) => {
+                let hint = "see that there is room in the data directory, and where the file is to go";
+                ApiError::new(Code::File, error.to_string(), hint)
+            }
+            error => backup_error(&error),
+        })?;
         Ok(BackedUp { file, channels })
     }
 

@@ -72,7 +72,7 @@ pub enum StartError {
         reason: String,
     },
     /// The database can't be used.
-    #[error(transparent)]
+    #[error("{0}{advice}", advice = advice(.0))]
     Store(#[from] StoreError),
     /// A restored backup can't be put in place.
     #[error("a restored backup can't be put in place: {0}")]
@@ -91,6 +91,16 @@ pub enum StartError {
         /// Why.
         reason: String,
     },
+}
+
+/// What to do about a database, if the error does not say it itself.
+const fn advice(error: &StoreError) -> &'static str {
+    match error {
+        StoreError::TooNew { .. } => "",
+        _ => {
+            "; nothing was changed: make room or repair the disk, or else restore the newest backup into another --data-dir (docs/keys.md)"
+        }
+    }
 }
 
 /// The data directory, locked for as long as this lives.

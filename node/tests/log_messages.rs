@@ -89,7 +89,8 @@ fn documented(level: &str) -> BTreeSet<String> {
     let page = Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/operations.md");
     let page = fs::read_to_string(page).unwrap();
     let table = page.split("\n### ").find(|part| part.starts_with(level)).unwrap();
-    let rows = table.lines().filter_map(|line| line.strip_prefix("| ")).filter(|row| !row.starts_with("text |"));
+    let rows =
+        table.lines().filter_map(|line| line.strip_prefix("| ")).filter(|row| !row.starts_with("text |"));
     rows.map(|row| row.split(" | ").next().unwrap().to_owned()).collect()
 }
 

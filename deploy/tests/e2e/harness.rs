@@ -291,9 +291,13 @@ impl Node {
     }
 
     #[cfg(unix)]
+    pub fn pid(&self) -> rustix::process::Pid {
+        rustix::process::Pid::from_child(self.process.as_ref().expect("running"))
+    }
+
+    #[cfg(unix)]
     pub fn signal(&self, signal: rustix::process::Signal) {
-        let process = self.process.as_ref().expect("running");
-        rustix::process::kill_process(rustix::process::Pid::from_child(process), signal).unwrap();
+        rustix::process::kill_process(self.pid(), signal).unwrap();
     }
 
     /// Waits until it ends by itself.

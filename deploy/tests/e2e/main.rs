@@ -6,6 +6,8 @@ mod backup;
 mod chain_faults;
 mod challenge;
 mod closing;
+#[cfg(target_os = "linux")]
+mod disk;
 mod endpoint;
 mod endpoint_faults;
 mod gas;
