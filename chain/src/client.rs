@@ -18,7 +18,7 @@ use crate::contracts::{
 };
 use crate::error::ChainError;
 use crate::events;
-use crate::rpc::{Rpc, RpcUrl};
+use crate::rpc::{Rpc, RpcError, RpcUrl};
 
 /// A chain, asked through one RPC endpoint. Cheap to clone.
 #[derive(Debug, Clone)]
@@ -64,6 +64,14 @@ pub enum NotTheChannel {
     /// It holds less THD than is said to be paid in.
     #[error("it holds less THD than is said to be paid in")]
     NotCovered,
+}
+
+/// Where to look.
+pub(crate) struct Touched {
+    /// Contracts that emitted events that name the account.
+    pub(crate) contracts: Vec<Address>,
+    /// Whether there can be no others.
+    pub(crate) is_complete: bool,
 }
 
 impl Chain {
@@ -210,28 +218,52 @@ impl Chain {
             .address(vec![to_ethers(terms.channel), to_ethers(terms.factory)])
             .topic1(H256::from(to_ethers(terms.part_a)))
             .topic2(H256::from(to_ethers(terms.part_b)));
-        let logs = self.logs(filter, since, head.number).await?;
+        let logs = match self.logs(filter.clone(), since, head.number).await {
+            // Other channels between the same two fill a block of the factory's. What is paid into
+            // this one it says itself.
+            Err(error) if error.may_be_too_much() => {
+                self.logs(filter.address(to_ethers(terms.channel)), since, head.number).await
+            }
+            other => other,
+        }?;
         events::view(terms, &logs, head.number)
     }
 
     /// The contracts that emitted a channel's or the factory's events with `account` as a party, in
     /// these blocks: two questions, however many channels there are. Anybody can emit such events;
-    /// what they say is not believed, only where to look.
-    pub async fn touched(&self, account: Address, from: u64, to: u64) -> Result<Vec<Address>, ChainError> {
+    /// what they say is not believed, only where to look. Anybody can also emit more of them in one
+    /// block than the endpoint gives at once: then the list is not complete.
+    pub(crate) async fn touched(&self, account: Address, from: u64, to: u64) -> Result<Touched, ChainError> {
         let party = H256::from(to_ethers(account));
         let base = Filter::new().topic0(events::topics());
-        let as_a = self.logs(base.clone().topic1(party), from, to).await?;
-        let as_b = self.logs(base.topic2(party), from, to).await?;
-        let mut touched: Vec<_> =
-            as_a.iter().chain(&as_b).filter_map(|log| events::channel_of(log, &self.contracts)).collect();
-        touched.sort_unstable();
-        touched.dedup();
+        let mut touched = Touched { contracts: Vec::new(), is_complete: true };
+        for filter in [base.clone().topic1(party), base.topic2(party)] {
+            match self.logs(filter, from, to).await {
+                Ok(logs) => touched
+                    .contracts
+                    .extend(logs.iter().filter_map(|log| events::channel_of(log, &self.contracts))),
+                Err(error) if error.may_be_too_much() => {
+                    tracing::debug!(%error, from, to, "the endpoint does not give all events of one block");
+                    touched.is_complete = false;
+                }
+                Err(error) => return Err(error.into()),
+            }
+        }
+        touched.contracts.sort_unstable();
+        touched.contracts.dedup();
         Ok(touched)
     }
 
+    /// What a channel's contract itself says of its state at `head`, as the contract numbers them.
+    pub async fn state(&self, channel: Address, head: &Head) -> Result<u8, ChainError> {
+        let contract = PaymentChannel::new(to_ethers(channel), Arc::new(self.provider.clone()));
+        contract.state().block(BlockId::from(head.number)).call().await.map_err(contract_error)
+    }
+
     /// Logs in a range of blocks; in ever smaller pieces where the endpoint does not give them at
-    /// once (many cap the range, or how much they answer).
-    async fn logs(&self, filter: Filter, from: u64, to: u64) -> Result<Vec<Log>, ChainError> {
+    /// once (many cap the range, or how much they answer). An error that may be too much was one
+    /// for a single block.
+    async fn logs(&self, filter: Filter, from: u64, to: u64) -> Result<Vec<Log>, RpcError> {
         let rpc: &Arc<Rpc> = self.provider.as_ref();
         let mut logs = Vec::new();
         let (mut start, mut blocks) = (from, to.saturating_sub(from).saturating_add(1));
@@ -244,7 +276,7 @@ impl Chain {
                     start = end.saturating_add(1);
                 }
                 Err(error) if blocks > 1 && error.may_be_too_much() => blocks /= 2,
-                Err(error) => return Err(error.into()),
+                Err(error) => return Err(error),
             }
         }
         Ok(logs)

@@ -21,13 +21,18 @@ pub enum ChainError {
     #[error("{0}")]
     Missing(String),
     /// The account has too little ether for gas.
-    #[error("{needed} ETH are needed for gas and {available} ETH are there")]
+    #[error("{needed} ETH are needed for gas and {available} ETH are there: {missing} ETH are missing")]
     NoEther {
         /// What the transaction may cost.
         needed: String,
         /// What the account has.
         available: String,
+        /// The difference.
+        missing: String,
     },
+    /// The RPC entry point says two things that can't both be so. Asking again may help.
+    #[error("the RPC entry point contradicts itself: {0}")]
+    Contradictory(String),
     /// The answer makes no sense.
     #[error("the chain's answer makes no sense: {0}")]
     Nonsense(String),
@@ -36,7 +41,7 @@ pub enum ChainError {
 impl ChainError {
     /// Whether asking again later may help.
     pub const fn is_temporary(&self) -> bool {
-        matches!(self, Self::Unreachable(_))
+        matches!(self, Self::Unreachable(_) | Self::Contradictory(_))
     }
 }
 
@@ -44,7 +49,7 @@ impl From<ChainError> for CallFailure {
     fn from(error: ChainError) -> Self {
         let text = error.to_string();
         match error {
-            ChainError::Unreachable(_) => Self::Unreachable(text),
+            ChainError::Unreachable(_) | ChainError::Contradictory(_) => Self::Unreachable(text),
             ChainError::NoEther { .. } => Self::NoEther(text),
             ChainError::Reverted(_) | ChainError::Missing(_) | ChainError::Nonsense(_) => Self::Refused(text),
         }

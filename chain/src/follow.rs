@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 
 use thunder_protocol::{Address, B256};
 
-use crate::client::{Chain, Head, Identity};
+use crate::client::{Chain, Head, Identity, Touched};
 use crate::contracts::LOCAL_CHAIN_IDS;
 use crate::error::ChainError;
 
@@ -43,6 +43,9 @@ pub struct Blocks {
     pub head: Head,
     /// Contracts that emitted events that name the account; only where to look, not to be believed.
     pub touched: Vec<Address>,
+    /// Whether there can be no others. If not, somebody filled a block with events, and everything
+    /// has to be looked at by itself.
+    pub is_complete: bool,
     /// If blocks were taken back: the first that is no longer what it was. Whatever was seen from
     /// there on has to be looked at again.
     pub replaced_from: Option<u64>,
@@ -114,13 +117,18 @@ impl Follower {
             Some(account) if from <= head.number => {
                 chain.touched(account, from.saturating_sub(self.overlap()), head.number).await?
             }
-            _ => Vec::new(),
+            _ => Touched { contracts: Vec::new(), is_complete: true },
         };
         let still = chain.block(head.number).await?;
         if still.is_none_or(|still| still.hash != head.hash) {
             return Err(ChainError::Unreachable("the chain changed while it was read".into()));
         }
-        Ok(Progress::Blocks(Blocks { head, touched, replaced_from }))
+        Ok(Progress::Blocks(Blocks {
+            head,
+            touched: touched.contracts,
+            is_complete: touched.is_complete,
+            replaced_from,
+        }))
     }
 
     /// Everything up to this block is processed and on disk.

@@ -290,4 +290,7 @@ pub struct ExportReceipts {
     /// Write them to a new file instead
     #[arg(long, value_name = "file")]
     pub output: Option<PathBuf>,
+    /// Only what a third party needs to challenge in your place
+    #[arg(long)]
+    pub watchtower: bool,
 }

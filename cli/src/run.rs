@@ -1,9 +1,11 @@
 //! What each command does: one call of thunderd, and its answer shown.
 
 use std::io;
+use std::path::Path;
 
 use thunder_api::{
     ApiError, Code, FundRequest, HistoryRequest, OpenRequest, PaidOut, PayRequest, PaymentOrder, Selector,
+    Watchtower,
 };
 use thunder_protocol::PaymentId;
 
@@ -140,12 +142,29 @@ async fn receipts(node: &Node, output: &Output, arguments: ExportReceipts) -> Re
     let selector: Selector = arguments.which.into();
     let call = node.calls.receipts(node.context(), selector);
     let receipts = node.ask("asking thunderd", Stake::Nothing, call).await?;
+    if arguments.watchtower {
+        return watchtower(output, receipts.watchtower.as_ref(), arguments.output.as_deref());
+    }
     let json = serde_json::to_string_pretty(&receipts).map_err(io::Error::from).map_err(unread)? + "\n";
     let Some(path) = arguments.output else {
         return output.answer(&receipts, |_| json).map_err(unread);
     };
     files::create(&path, &json)?;
     output.answer(&receipts, |receipts| human::exported(receipts, &path)).map_err(unread)
+}
+
+/// The record for a third party, which can stand alone.
+fn watchtower(output: &Output, record: Option<&Watchtower>, path: Option<&Path>) -> Result<(), Failure> {
+    let record = record.ok_or_else(|| {
+        let message = "the other side has signed no receipt yet that could be challenged with";
+        ApiError::new(Code::WrongState, message, "a watchtower is of use after the first payment; see infos")
+    })?;
+    let json = serde_json::to_string_pretty(record).map_err(io::Error::from).map_err(unread)? + "\n";
+    let Some(path) = path else {
+        return output.answer(record, |_| json).map_err(unread);
+    };
+    files::create(path, &json)?;
+    output.answer(record, |record| human::watched(record, path)).map_err(unread)
 }
 
 /// 128 random bits: no two payments ever share them.

@@ -97,7 +97,7 @@ pub(crate) fn chain_advice(error: &ChainError) -> Advice {
         ChainError::NoEther { .. } => {
             ("insufficient_eth", Exit::Refused, "send ETH to the account of the key, or use another key")
         }
-        ChainError::Nonsense(_) => {
+        ChainError::Contradictory(_) | ChainError::Nonsense(_) => {
             ("chain_unreachable", Exit::Chain, "make sure that --RPC names an Ethereum JSON-RPC entry point")
         }
     };

@@ -8,11 +8,11 @@
 use std::time::Duration;
 
 use thunder_chain::follow::{Blocks, Follower, Processed, Progress};
-use thunder_chain::submit::{Outcome, Request, Submitter};
-use thunder_chain::{Chain, ChainError, Identity, NotTheChannel};
+use thunder_chain::submit::{GasFunds, Outcome, Request, Submitter};
+use thunder_chain::{Chain, ChainError, Head, Identity, NotTheChannel};
 use thunder_protocol::Address;
 use thunder_protocol::channel::Terms;
-use thunder_protocol::onchain::ChainView;
+use thunder_protocol::onchain::{CallKind, ChainView, OnChain};
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::Instant;
 
@@ -29,6 +29,12 @@ const RETRY: Duration = Duration::from_secs(1);
 /// How often what waits is tried again while there are no new blocks.
 const IDLE_ADVANCE: Duration = Duration::from_secs(5);
 
+/// How often, in blocks, every channel's contract is asked for its state, whatever the events say:
+/// often enough to find a closing in time that an endpoint shows no event of.
+const AUDIT_EVERY: u64 = 6;
+/// How often the wallet's ether is looked at.
+const FUNDS_EVERY: Duration = Duration::from_secs(1);
+
 /// What the daemon asks of the task.
 #[derive(Debug)]
 pub(crate) enum ChainRequest {
@@ -41,6 +47,17 @@ pub(crate) enum ChainRequest {
     },
     /// Make this call.
     Submit(Box<Request>),
+}
+
+impl ChainRequest {
+    /// What comes first when several wait: without the wallet nothing can be sent.
+    fn rank(&self) -> u8 {
+        match self {
+            Self::Wallet { .. } => 0,
+            Self::Submit(request) if request.call.kind() == CallKind::Challenge => 1,
+            Self::Submit(_) => 2,
+        }
+    }
 }
 
 /// What the task tells the daemon.
@@ -57,6 +74,8 @@ pub(crate) enum ChainEvent {
     NewBlocks {
         /// The blocks.
         blocks: Blocks,
+        /// Whether every channel's own word is to be compared with what its events say.
+        audit: bool,
         /// The answer.
         wanted: oneshot::Sender<Vec<Look>>,
     },
@@ -79,6 +98,8 @@ pub(crate) enum ChainEvent {
     Outcome(Outcome),
     /// How many transactions are not mined.
     Unmined(usize),
+    /// What the wallet has for gas, and what gas costs.
+    Funds(GasFunds),
 }
 
 /// A channel to be looked at.
@@ -90,6 +111,20 @@ pub(crate) struct Look {
     pub since: u64,
     /// Whether to make sure that it is what was agreed on.
     pub verify: bool,
+    /// Nothing was said of it, and that is its state so far: its events are read only if the
+    /// contract says otherwise.
+    pub known: Option<u8>,
+}
+
+/// A state as the contract numbers it; `None` if there is no contract.
+pub(crate) const fn state_number(status: &OnChain) -> Option<u8> {
+    match status {
+        OnChain::Missing => None,
+        OnChain::Empty { .. } => Some(0),
+        OnChain::Active { .. } => Some(1),
+        OnChain::Closing(_) => Some(2),
+        OnChain::Closed { .. } => Some(3),
+    }
 }
 
 /// What was seen of a channel.
@@ -116,6 +151,10 @@ pub(crate) struct ChainTask {
     has_template: bool,
     last_advance: Instant,
     unmined: usize,
+    /// At which block the channels were last asked for their state.
+    audited: u64,
+    /// When the wallet's ether was last looked at.
+    looked_at_funds: Option<Instant>,
 }
 
 /// The daemon is gone.
@@ -143,6 +182,8 @@ impl ChainTask {
             has_template: false,
             last_advance: Instant::now(),
             unmined: 0,
+            audited: 0,
+            looked_at_funds: None,
         }
     }
 
@@ -154,7 +195,7 @@ impl ChainTask {
                 biased;
                 request = self.requests.recv() => {
                     let Some(request) = request else { return };
-                    if self.handle(request).await.is_err() {
+                    if self.handle_all(Some(request)).await.is_err() {
                         return;
                     }
                     // What was sent may be mined at once.
@@ -182,6 +223,19 @@ impl ChainTask {
 
     async fn tell(&self, event: ChainEvent) -> Result<(), Stopped> {
         self.events.send(event).await.map_err(|_| Stopped)
+    }
+
+    /// Handles whatever is asked for by now: challenges first, which have to be in time.
+    async fn handle_all(&mut self, first: Option<ChainRequest>) -> Result<(), Stopped> {
+        let mut requests: Vec<_> = first.into_iter().collect();
+        while let Ok(request) = self.requests.try_recv() {
+            requests.push(request);
+        }
+        requests.sort_by_key(ChainRequest::rank);
+        for request in requests {
+            self.handle(request).await?;
+        }
+        Ok(())
     }
 
     async fn handle(&mut self, request: ChainRequest) -> Result<(), Stopped> {
@@ -293,12 +347,16 @@ impl ChainTask {
 
     async fn process(&mut self, blocks: Blocks) -> Result<Result<(), ChainError>, Stopped> {
         let (wanted, answer) = oneshot::channel();
-        self.tell(ChainEvent::NewBlocks { blocks: blocks.clone(), wanted }).await?;
+        let head = blocks.head.number;
+        // Also if the chain is shorter now.
+        let audit = head.abs_diff(self.audited) >= AUDIT_EVERY;
+        self.tell(ChainEvent::NewBlocks { blocks: blocks.clone(), audit, wanted }).await?;
         let looks = answer.await.map_err(|_| Stopped)?;
         let mut views = Vec::with_capacity(looks.len());
         for look in looks {
             match self.look(&look, &blocks).await {
-                Ok(seen) => views.push((look.terms.channel, seen)),
+                Ok(Some(seen)) => views.push((look.terms.channel, seen)),
+                Ok(None) => {}
                 Err(error) => return Ok(Err(error)),
             }
         }
@@ -309,19 +367,49 @@ impl ChainTask {
             && let Some(follower) = &mut self.follower
         {
             follower.processed(&blocks);
+            if audit {
+                self.audited = head;
+            }
         }
+        // What these blocks made necessary, before what was under way already.
+        self.handle_all(None).await?;
         self.advance().await
     }
 
-    async fn look(&self, look: &Look, blocks: &Blocks) -> Result<Seen, ChainError> {
+    async fn look(&self, look: &Look, blocks: &Blocks) -> Result<Option<Seen>, ChainError> {
+        let channel = look.terms.channel;
+        let said = match look.known {
+            Some(_) => self.own_word(channel, &blocks.head).await?,
+            None => None,
+        };
+        if look.known.is_some() && said == look.known {
+            return Ok(None);
+        }
         let view = self.chain.view(&look.terms, look.since, &blocks.head).await?;
         if look.verify
             && view.newest.is_some()
             && let Err(why) = self.chain.verify(&look.terms, &blocks.head).await?
         {
-            return Ok(Seen::Invalid(why));
+            return Ok(Some(Seen::Invalid(why)));
         }
-        Ok(Seen::View(view))
+        let shown = state_number(&view.status);
+        if let Some(said) = said.filter(|said| Some(*said) != shown) {
+            // Whatever is true, signing more on this, or doing nothing, could cost the channel.
+            return Err(ChainError::Contradictory(format!(
+                "the contract of channel {channel} is in state {said} (0 EMPTY, 1 ACTIVE, 2 CLOSING, 3 CLOSED), \
+                 and its events don't say so"
+            )));
+        }
+        Ok(Some(Seen::View(view)))
+    }
+
+    /// The state that a contract itself is in; `None` if there is none at the address.
+    async fn own_word(&self, channel: Address, head: &Head) -> Result<Option<u8>, ChainError> {
+        match self.chain.state(channel, head).await {
+            Ok(state) => Ok(Some(state)),
+            Err(error) if error.is_temporary() => Err(error),
+            Err(_) => Ok(None),
+        }
     }
 
     async fn advance(&mut self) -> Result<Result<(), ChainError>, Stopped> {
@@ -335,7 +423,27 @@ impl ChainTask {
             self.tell(ChainEvent::Outcome(outcome)).await?;
         }
         self.report_unmined().await?;
+        self.look_at_funds(&head).await?;
         Ok(Ok(()))
+    }
+
+    /// Tells the daemon what the wallet has for gas, now and then.
+    async fn look_at_funds(&mut self, head: &Head) -> Result<(), Stopped> {
+        let Some((account, _)) = &self.wallet else { return Ok(()) };
+        if self.looked_at_funds.is_some_and(|last| last.elapsed() < FUNDS_EVERY) {
+            return Ok(());
+        }
+        match self.chain.gas_funds(*account, head).await {
+            Ok(funds) => {
+                self.looked_at_funds = Some(Instant::now());
+                self.tell(ChainEvent::Funds(funds)).await
+            }
+            // All that the chain says of the channels is read; this can wait.
+            Err(error) => {
+                tracing::debug!(%error, "can't look at the wallet's ether");
+                Ok(())
+            }
+        }
     }
 
     async fn report_unmined(&mut self) -> Result<(), Stopped> {

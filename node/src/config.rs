@@ -86,6 +86,10 @@ pub struct Config {
     #[arg(long, value_name = "ip", env = "THUNDER_LISTEN", hide_env = true)]
     pub listen: Option<IpAddr>,
 
+    /// Find other nodes of the local network (mDNS) and be found there; `thunder-cli infos` lists them
+    #[arg(long, env = "THUNDER_MDNS", hide_env = true, value_parser = clap::builder::FalseyValueParser::new())]
+    pub mdns: bool,
+
     /// How deep an opening must be in the chain, its own block counted. Default: 1 on local testnets, else 6
     #[arg(long, value_name = "blocks", env = "THUNDER_CONFIRMATIONS", hide_env = true, value_parser = clap::value_parser!(u64).range(1..=10_000))]
     pub confirmations: Option<u64>,

@@ -16,12 +16,16 @@ fn main() -> ExitCode {
         return ExitCode::SUCCESS;
     }
     // What these say at their own discretion helps nobody; who asks for them by name gets them.
-    let filter = match EnvFilter::try_new(format!("tarpc=off,libp2p_swarm=warn,{}", config.log)) {
-        Ok(filter) => filter,
-        Err(error) => {
-            return fail(&format!("--log {}: {error}; try error, warn, info, debug or trace", config.log), 2);
-        }
-    };
+    let filter =
+        match EnvFilter::try_new(format!("tarpc=off,libp2p_swarm=warn,libp2p_mdns=error,{}", config.log)) {
+            Ok(filter) => filter,
+            Err(error) => {
+                return fail(
+                    &format!("--log {}: {error}; try error, warn, info, debug or trace", config.log),
+                    2,
+                );
+            }
+        };
     let colours = std::io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none();
     let log = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
     log.with_target(false).with_ansi(colours).init();

@@ -178,6 +178,7 @@ impl Thunder for Handlers {
             wallet: units::decimal(thd),
             channel: shares.to_string(),
             eth: units::decimal(eth),
+            warnings: self.ask(Ask::GasWarning).await?.into_iter().collect(),
         })
     }
 
@@ -246,7 +247,7 @@ impl Thunder for Handlers {
 /// Why a question to the chain has no answer.
 fn chain_error(error: &ChainError) -> ApiError {
     let (code, hint) = match error {
-        ChainError::Unreachable(_) => {
+        ChainError::Unreachable(_) | ChainError::Contradictory(_) => {
             (Code::ChainUnreachable, "check that the chain runs, and --RPC; thunderd keeps trying")
         }
         ChainError::Missing(_) => (

@@ -137,7 +137,7 @@ pub async fn run(mut config: Config, stop: impl Future<Output = ()>) -> Result<(
     let password = config.password_file.as_deref().map(read_password).transpose()?;
     let store = Store::open(&directory.file("thunder.db"))?;
     let keypair = keys::load_or_create_identity(&directory.file("node.key"))?;
-    let mut swarm = p2p::build(keypair)?;
+    let mut swarm = p2p::build(keypair, config.mdns)?;
     listen(&mut swarm, &config)?;
     if let Some(address) = config.metrics {
         serve_metrics(address)?;

@@ -90,6 +90,7 @@ fn the_help_menu_is_the_customers() {
             "--token",
             "--factory",
             "--listen",
+            "--mdns",
             "--confirmations",
             "--password-file",
             "--no-auto-challenge",

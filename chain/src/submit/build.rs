@@ -35,13 +35,16 @@ pub(super) async fn calldata(
         }
         Call::Cancel => encode(CancelCall),
         Call::Withdraw => encode(WithdrawCall),
-        Call::Challenge(evidence) => {
-            let (nonce, balance_a, balance_b, signature) = receipt(evidence);
-            encode(ChallengeCall { nonce, balance_a, balance_b, signature })
-        }
+        Call::Challenge(evidence) => challenge_calldata(evidence),
         Call::Close(plan) => close(plan),
     };
     Ok((terms.channel, data))
+}
+
+/// What `challenge` is called with: all that a third party needs besides the contract's address.
+pub fn challenge_calldata(evidence: &Evidence) -> Vec<u8> {
+    let (nonce, balance_a, balance_b, signature) = receipt(evidence);
+    encode(ChallengeCall { nonce, balance_a, balance_b, signature })
 }
 
 fn encode(call: impl EthCall) -> Vec<u8> {

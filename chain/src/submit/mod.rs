@@ -26,12 +26,16 @@ use crate::client::{Chain, Head, succeeded};
 use crate::contracts::to_ethers;
 use crate::error::ChainError;
 pub use account::Account;
+pub use build::challenge_calldata;
 use fees::Fees;
+pub use fees::GasFunds;
 
 /// Blocks without being mined after which a transaction gets a higher fee.
 const PATIENCE: u64 = 4;
 /// The same for a challenge, and for everything that it has to wait for.
-const URGENT_PATIENCE: u64 = 2;
+const URGENT_PATIENCE: u64 = 1;
+/// Blocks for which an endpoint may not show yet that the own transaction has used a nonce.
+const NONCE_PATIENCE: u64 = 2;
 /// How deep a transaction is before it is forgotten, blocks beyond the confirmations.
 const FORGET_AFTER: u64 = 32;
 
@@ -199,7 +203,10 @@ impl<J: Journal> Submitter<J> {
             // What protects money is tried until it works; for the rest somebody waits.
             Err(error) if error.is_temporary() && matches!(kind, CallKind::Close | CallKind::Challenge) => {
                 tracing::warn!(%channel, ?kind, %error, "can't send the transaction yet, will go on trying");
-                self.waiting.push_back(request);
+                match kind {
+                    CallKind::Challenge => self.waiting.push_front(request),
+                    _ => self.waiting.push_back(request),
+                }
                 None
             }
             Err(error) => Some(Outcome::Failed { channel, kind, error }),
@@ -352,7 +359,7 @@ impl<J: Journal> Submitter<J> {
             // Another program used the account's nonce. The same calldata goes out under a new one.
             // Or an own attempt was mined and the endpoint does not show its receipt yet.
             let since = *sent.nonce_used_at.get_or_insert(head.number);
-            if head.number < since.saturating_add(URGENT_PATIENCE) {
+            if head.number < since.saturating_add(NONCE_PATIENCE) {
                 return Ok(Next::Keep(None));
             }
             sent.nonce_used_at = None;

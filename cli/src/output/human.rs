@@ -14,7 +14,7 @@ use std::path::Path;
 use anstyle::{AnsiColor, Style};
 use thunder_api::{
     Account, Balance, ChannelState, ClosedBy, ClosingStarted, Direction, Ended, History, Imported, Paid,
-    PaidIn, PaidOut, PaymentInfo, PaymentStatus, Peer, Receipts,
+    PaidIn, PaidOut, PaymentInfo, PaymentStatus, Peer, Receipts, Watchtower,
 };
 use thunder_protocol::{Amount, Nonce};
 
@@ -29,12 +29,13 @@ pub(crate) fn imported(wallet: &Imported) -> String {
 pub(crate) fn balance(balance: &Balance) -> String {
     let numbers = [&balance.total, &balance.wallet, &balance.channel, &balance.eth].map(String::as_str);
     let [total, wallet, channel, eth] = &align(&numbers)[..] else { return String::new() };
-    Fields::new()
+    let fields = Fields::new()
         .add("total", format_args!("{BOLD}{} THD{BOLD:#}", safe(total)))
         .add("in the wallet", format_args!("{} THD", safe(wallet)))
         .add("in channels", format_args!("{} THD", safe(channel)))
         .add("for gas", format_args!("{} ETH", safe(eth)))
-        .lines(0)
+        .lines(0);
+    fields + &infos::warnings(&balance.warnings)
 }
 
 /// `connect`
@@ -178,6 +179,16 @@ pub(crate) fn exported(receipts: &Receipts, path: &Path) -> String {
         "receipt {}{proposal} of channel {} written to {}\n",
         nonce(receipts.agreed.nonce),
         receipts.channel,
+        safe(path.display())
+    )
+}
+
+/// `receipts --watchtower --output`
+pub(crate) fn watched(record: &Watchtower, path: &Path) -> String {
+    format!(
+        "what challenges with receipt {} of channel {} written to {}\n",
+        nonce(record.nonce),
+        record.channel,
         safe(path.display())
     )
 }

@@ -175,6 +175,22 @@ pub(crate) fn exported() -> Receipts {
         role: Role::A,
         agreed,
         proposal: None,
+        watchtower: Some(watchtower()),
+    }
+}
+
+fn watchtower() -> Watchtower {
+    Watchtower {
+        version: 1,
+        chain_id: 31337,
+        channel: CHANNEL,
+        closer: CHANNEL,
+        beneficiary: CHANNEL,
+        nonce: 3,
+        balance_a: "8750000000000000000".into(),
+        balance_b: "1250000000000000000".into(),
+        signature: thunder_protocol::Signature::from_bytes([2; 65]),
+        data: "0x00".into(),
     }
 }
 
@@ -194,6 +210,7 @@ pub(crate) fn all() -> Infos {
         token: CHANNEL,
         factory: CHANNEL,
         peers: vec![peer()],
+        discovered: vec![],
         channels: vec![],
         warnings: vec![],
     }
@@ -212,8 +229,13 @@ impl Thunder for Handler {
     }
 
     async fn balance(self, _: Context) -> Result<Balance, ApiError> {
-        let balance =
-            Balance { total: "10".into(), wallet: "1.25".into(), channel: "8.75".into(), eth: "1".into() };
+        let balance = Balance {
+            total: "10".into(),
+            wallet: "1.25".into(),
+            channel: "8.75".into(),
+            eth: "1".into(),
+            warnings: Vec::new(),
+        };
         self.change("balance", Value::Null, balance).await
     }
 

@@ -97,6 +97,8 @@ fn a_transaction_that_became_too_cheap_is_sent_again_at_a_higher_fee() {
     let world = World::new();
     let (alice, bob, channel) = world.channel();
     alice.pay("1");
+    let sent = || world.rpc("eth_getTransactionCount", json!([alice.wallet(), "latest"]));
+    let opened = sent();
     world.rpc("evm_setAutomine", json!([false]));
     alice.refused(&["--timeout", "2", "closechannel"], 6, "timeout");
     for _ in 0..6 {
@@ -110,6 +112,9 @@ fn a_transaction_that_became_too_cheap_is_sent_again_at_a_higher_fee() {
         alice.channel(channel)["state"] == "CLOSING"
     });
     assert!(alice.has_logged("raising a transaction's fee"));
+    world.mine(2);
+    let one = [&opened, &sent()].map(|count| u64::from_str_radix(&count.as_str().unwrap()[2..], 16).unwrap());
+    assert_eq!(one[1], one[0] + 1, "one of all that were sent");
     bob.wait_state(channel, "CLOSING");
 }
 

@@ -211,7 +211,10 @@ impl Node {
         command
             .args(["--RPC", &self.rpc, "--port", &self.port.to_string(), "--data-dir"])
             .arg(self.data.path());
-        command.args(["--listen", "127.0.0.1"]).args(&self.flags);
+        if !self.flags.iter().any(|flag| flag == "--listen") {
+            command.args(["--listen", "127.0.0.1"]);
+        }
+        command.args(&self.flags);
         command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
         command
     }

@@ -165,6 +165,9 @@ pub struct Balance {
     pub channel: String,
     /// Ether for gas.
     pub eth: String,
+    /// What a person should look at: too little ether.
+    #[serde(default)]
+    pub warnings: Vec<String>,
 }
 
 /// `connect`, and the connected nodes in `infos`.
@@ -362,10 +365,21 @@ pub struct Infos {
     pub factory: Account,
     /// Connected nodes.
     pub peers: Vec<Peer>,
+    /// Nodes of the local network that answered (`thunderd --mdns`), connected or not.
+    pub discovered: Vec<Discovered>,
     /// Channels, newest first.
     pub channels: Vec<ChannelInfo>,
     /// What a person should look at.
     pub warnings: Vec<String>,
+}
+
+/// A node of the local network that says that it is there. Nothing of this is proved.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Discovered {
+    /// Its libp2p peer id.
+    pub peer_id: String,
+    /// Where it says that it is, as `connect` takes it.
+    pub address: String,
 }
 
 /// The chain, as the node sees it.
@@ -438,6 +452,35 @@ pub struct Receipts {
     pub agreed: ExportedReceipt,
     /// The own proposal that is not answered: `closingProposal` takes it with `agreed` as its base.
     pub proposal: Option<ExportedReceipt>,
+    /// What a third party needs to challenge in this side's place; not before the first receipt.
+    #[serde(default)]
+    pub watchtower: Option<Watchtower>,
+}
+
+/// All that anybody needs who is to punish a closing on an old receipt in this side's place; see
+/// `docs/watchtower.md`. With it nobody can do anything else.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Watchtower {
+    /// Of this record: 1.
+    pub version: u32,
+    /// The chain.
+    pub chain_id: u64,
+    /// The channel contract: `challenge` is called on it.
+    pub channel: Account,
+    /// Who has signed the receipt: only a closing by this party can be challenged with it.
+    pub closer: Account,
+    /// Who gets the whole amount then.
+    pub beneficiary: Account,
+    /// `_nonce`: what closes on a lower one, or on this one with other balances, is punished.
+    pub nonce: u64,
+    /// `_balanceA`, in base units.
+    pub balance_a: String,
+    /// `_balanceB`, in base units.
+    pub balance_b: String,
+    /// `_signature`, by `closer`.
+    pub signature: Signature,
+    /// The whole calldata of `challenge`, in hex.
+    pub data: String,
 }
 
 /// A receipt, as the contract takes it: amounts in base units (10^-18 THD).

@@ -71,6 +71,8 @@ pub enum Ask {
     History(HistoryRequest, Reply<History>),
     /// `receipts`.
     Receipts(Selector, Reply<Receipts>),
+    /// Whether there is too little ether for what the channels may need.
+    GasWarning(Reply<Option<String>>),
 }
 
 /// Answers with an error, if it is one; else goes on with the value.
@@ -124,6 +126,7 @@ impl Daemon {
                 self.tell_of_block();
             }
             Ask::History(request, reply) => drop(reply.send(self.history(&request))),
+            Ask::GasWarning(reply) => drop(reply.send(Ok(self.gas_warning()))),
             Ask::Receipts(selector, reply) => drop(reply.send(self.receipts(&selector))),
         }
     }

@@ -14,16 +14,15 @@ use tokio::time::Instant;
 
 use super::Daemon;
 use super::execute::is_live;
-use crate::chain_task::{ChainEvent, ChainRequest, Look, Seen};
+use crate::chain_task::{ChainEvent, ChainRequest, Look, Seen, state_number};
 
 impl Daemon {
     pub(super) fn on_chain(&mut self, event: ChainEvent) {
         match event {
             ChainEvent::Identified { identity, template } => self.on_identified(identity, template),
             ChainEvent::Template(template) => self.on_template(template),
-            ChainEvent::NewBlocks { blocks, wanted } => {
-                self.reached();
-                let _ = wanted.send(self.looks(&blocks));
+            ChainEvent::NewBlocks { blocks, audit, wanted } => {
+                let _ = wanted.send(self.looks(&blocks, audit));
             }
             ChainEvent::Views { blocks, views, done } => self.on_views(&blocks, views, done),
             ChainEvent::Alive => {
@@ -32,6 +31,7 @@ impl Daemon {
             }
             ChainEvent::Unreachable(error) => self.on_unreachable(&error),
             ChainEvent::Outcome(outcome) => self.on_outcome(outcome),
+            ChainEvent::Funds(funds) => self.on_funds(funds),
             ChainEvent::Unmined(count) => {
                 self.chain.unmined = count;
                 metrics::gauge!("thunder_transactions_pending").set(count as f64);
@@ -46,6 +46,7 @@ impl Daemon {
     }
 
     fn reached(&mut self) {
+        self.chain.trouble = None;
         if !self.chain.connected {
             self.chain.connected = true;
             tracing::info!(rpc = %self.config.rpc, "the chain is reachable");
@@ -54,7 +55,15 @@ impl Daemon {
     }
 
     fn on_unreachable(&mut self, error: &ChainError) {
-        if self.chain.connected || !self.chain.caught_up {
+        let is_new = self.chain.trouble.as_ref() != Some(error);
+        self.chain.trouble = Some(error.clone());
+        if let ChainError::Contradictory(_) = error {
+            if is_new {
+                let rpc = &self.config.rpc;
+                tracing::error!(%rpc, %error, "MONEY AT RISK: the chain can't be read; name another RPC entry point with --RPC");
+                self.warn(format!("{error}; name another with --RPC"));
+            }
+        } else if self.chain.connected || !self.chain.caught_up {
             tracing::warn!(rpc = %self.config.rpc, %error, "the chain is not reachable; trying again");
         }
         if self.chain.connected {
@@ -102,7 +111,8 @@ impl Daemon {
 
     /// Which channels to look at: those that emitted something, and, if blocks were taken back,
     /// those whose newest event was in one of them.
-    fn looks(&self, blocks: &Blocks) -> Vec<Look> {
+    fn looks(&mut self, blocks: &Blocks, audit: bool) -> Vec<Look> {
+        self.note_flood(!blocks.is_complete);
         let touched = blocks.touched.iter().filter_map(|address| self.channels.get(address));
         let replaced = blocks.replaced_from.map(|first| {
             tracing::warn!(first, "the chain took blocks back");
@@ -116,14 +126,24 @@ impl Daemon {
         let own = self.channels.own_openings();
         // Blocks that were read for another wallet say nothing of this one's channels.
         let is_other = self.chain.followed != self.wallet_address();
-        let all = is_other.then(|| self.channels.newest_first().map(|(_, slot)| slot));
+        let all =
+            (is_other || !blocks.is_complete).then(|| self.channels.newest_first().map(|(_, slot)| slot));
         let all = all.into_iter().flatten().filter(|slot| is_live(&slot.channel));
         for slot in touched.chain(replaced.into_iter().flatten()).chain(own).chain(all) {
             let terms = slot.channel.setup().terms();
             if looked.insert(terms.channel) {
                 // Whatever was never used is checked, also if it was given up once.
                 let verify = slot.channel.books().is_none();
-                looks.push(Look { terms: terms.clone(), since: slot.since, verify });
+                looks.push(Look { terms: terms.clone(), since: slot.since, verify, known: None });
+            }
+        }
+        if audit {
+            for (_, slot) in self.channels.newest_first().filter(|(_, slot)| is_live(&slot.channel)) {
+                let terms = slot.channel.setup().terms();
+                let known = state_number(&slot.channel.view().status);
+                if known.is_some() && !looked.contains(&terms.channel) {
+                    looks.push(Look { terms: terms.clone(), since: slot.since, verify: false, known });
+                }
             }
         }
         looks
@@ -161,8 +181,9 @@ impl Daemon {
             }
             self.apply(channel, Input::Chain(ChainInput::Block));
         }
-        if self.channels.any_frozen() {
-            // What a frozen channel has seen is not on disk: after a restart it has to come again.
+        if self.channels.any_frozen() || self.channels.under_another_id > 0 {
+            // What a frozen channel has seen is not on disk: after a restart it has to come again. And
+            // on a fork with another chain id nothing was read for the channels of the first.
             self.heard();
             self.caught_up();
             return;

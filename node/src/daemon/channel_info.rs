@@ -2,10 +2,12 @@
 
 use thunder_api::{
     Account, ChannelInfo, ChannelState, ExportedReceipt, PaymentInfo, PaymentStatus, Receipts, Role,
+    Watchtower,
 };
+use thunder_chain::submit::challenge_calldata;
 use thunder_protocol::channel::{Direction, Outcome, PaymentStatus as CoreStatus, Setup};
 use thunder_protocol::onchain::{Closing, EndKind, OnChain};
-use thunder_protocol::{Address, Amount, Channel, Nonce, Payment, Receipt, Signatures};
+use thunder_protocol::{Address, Amount, Channel, Nonce, Payment, Receipt, Signatures, hex};
 
 use super::Daemon;
 use super::channels::Slot;
@@ -209,6 +211,30 @@ pub(super) fn receipts(channel: &Channel) -> Option<Receipts> {
         role: role(setup.role()),
         agreed,
         proposal,
+        watchtower: watchtower(channel),
+    })
+}
+
+/// What a third party needs to challenge. Derived: the agreed receipt is on disk already, with both
+/// signatures and in the one write that each batch of payments has.
+fn watchtower(channel: &Channel) -> Option<Watchtower> {
+    let (setup, books) = (channel.setup(), channel.books()?);
+    let (terms, role) = (setup.terms(), setup.role());
+    let evidence = books.evidence(role);
+    let (nonce, balances) = (evidence.receipt.nonce, evidence.receipt.balances);
+    // The contract takes no FINAL in a challenge, and nothing is older than it.
+    let signature = evidence.signature.filter(|_| nonce != Nonce::FINAL)?;
+    Some(Watchtower {
+        version: 1,
+        chain_id: terms.chain_id,
+        channel: Account(terms.channel),
+        closer: Account(setup.partner()),
+        beneficiary: Account(setup.party(role)),
+        nonce: nonce.get(),
+        balance_a: balances.a.base_units().to_string(),
+        balance_b: balances.b.base_units().to_string(),
+        signature,
+        data: format!("0x{}", hex::encode(challenge_calldata(&evidence))),
     })
 }
 

@@ -13,6 +13,9 @@ use super::execute::is_live;
 use super::opening::{is_awaited, is_own_opening};
 use crate::store::StoreError;
 
+/// How many channels an error names.
+const MAX_LISTED: usize = 10;
+
 /// A channel and what belongs to it here.
 pub(super) struct Slot {
     /// Its row on disk.
@@ -43,6 +46,9 @@ pub(super) struct Channels {
     /// Those that this side opens.
     own_openings: BTreeSet<Address>,
     frozen: bool,
+    /// How many belong to a chain with the same block 0 and another id, and are not used here: the
+    /// contracts of a fork are not those of the other.
+    pub(super) under_another_id: u64,
 }
 
 impl Channels {
@@ -228,6 +234,10 @@ impl Daemon {
         self.block_ticks.clear();
         let Some(identity) = self.chain.identity else { return Ok(()) };
         for stored in self.store.channels(identity.genesis)? {
+            if stored.channel.setup().terms().chain_id != identity.chain_id {
+                self.channels.under_another_id += u64::from(is_live(&stored.channel));
+                continue;
+            }
             self.channels.insert(Slot {
                 id: stored.id,
                 channel: stored.channel,
@@ -244,6 +254,13 @@ impl Daemon {
     /// The channel that somebody means.
     pub(super) fn find_channel(&self, selector: &Selector, purpose: Purpose) -> Result<Address, ApiError> {
         let named = |(address, slot): &(&Address, &Slot)| self.is_meant(selector, address, slot);
+        // Whoever names a channel in full is not to wait for a search through all of them.
+        if let Some(Ok(address)) = selector.channel.as_ref().map(|name| name.parse::<Address>())
+            && let Some(slot) = self.channels.get(&address)
+            && named(&(&address, slot))
+        {
+            return Ok(address);
+        }
         let all: Vec<_> = self.channels.newest_first().filter(named).collect();
         let fitting: Vec<_> = all.iter().filter(|(_, slot)| purpose.fits(&slot.channel)).collect();
         match (fitting.as_slice(), all.as_slice()) {
@@ -253,7 +270,9 @@ impl Daemon {
             ([], _) if let Some(only) = the_only_live(&all) => Ok(only),
             ([], _) => Err(self.nothing_fits(selector, purpose, &all)),
             (several, _) => {
-                let list: Vec<_> = several.iter().map(|(address, _)| address.to_string()).collect();
+                let list = several.iter().take(MAX_LISTED).map(|(address, _)| address.to_string());
+                let more = (several.len() > MAX_LISTED).then(|| "...".to_owned());
+                let list: Vec<_> = list.chain(more).collect();
                 Err(ApiError::new(
                     Code::AmbiguousChannel,
                     format!(

@@ -215,7 +215,9 @@ impl Daemon {
         }
     }
 
-    fn submit(&self, calls: Vec<(Address, Call)>) {
+    fn submit(&self, mut calls: Vec<(Address, Call)>) {
+        // A challenge has to be in time; whatever else there is to send can wait for it.
+        calls.sort_by_key(|(_, call)| !matches!(call, Call::Challenge(_)));
         for (channel, call) in calls {
             if let Some(terms) = self.terms(&channel).cloned() {
                 let request = Box::new(ChainCall { terms, call });

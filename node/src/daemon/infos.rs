@@ -23,6 +23,7 @@ impl Daemon {
             token: self.chain.contracts.token.into(),
             factory: self.chain.contracts.factory.into(),
             peers: self.peers.all(),
+            discovered: self.discovery.all(),
             channels: self.shown_channels(),
             warnings: self.warnings(),
         }
@@ -59,16 +60,10 @@ impl Daemon {
         } else if self.wallet.is_none() {
             warnings.push("no wallet is loaded: thunder-cli importwallet \"<seedphrase>\"".into());
         }
-        if !self.chain.connected {
-            warnings
-                .push(format!("the chain at {} can't be reached; thunderd keeps trying", self.config.rpc));
-        } else if let Err(error) = &self.chain.template {
-            warnings.push(format!(
-                "{error}; deploy with `thunder-deploy thd --to <address>`, or see --token and --factory"
-            ));
-        }
+        warnings.extend(self.chain_warnings());
         if let Some(identity) = self.chain.identity
-            && let Ok(elsewhere @ 1..) = self.store.channels_elsewhere(identity.genesis)
+            && let Ok(other) = self.store.channels_elsewhere(identity.genesis)
+            && let elsewhere @ 1.. = other.saturating_add(self.channels.under_another_id)
         {
             warnings.push(format!(
                 "{elsewhere} channels belong to another chain (or to this testnet before it was started anew) and can't be used here"

@@ -10,9 +10,13 @@ mod asks;
 mod chain;
 mod channel_info;
 mod channels;
+mod discovery;
 mod execute;
+mod funds;
 mod infos;
+pub mod limits;
 mod opening;
+mod patience;
 mod peers;
 mod sessions;
 
@@ -25,6 +29,7 @@ use futures::{FutureExt, StreamExt};
 use libp2p::swarm::SwarmEvent;
 use libp2p::{PeerId, Swarm};
 use thunder_chain::contracts::{Contracts, LOCAL_CHAIN_IDS};
+use thunder_chain::submit::GasFunds;
 use thunder_chain::{ChainError, Identity};
 use thunder_protocol::channel::{CommandId, Context, Millis};
 use thunder_protocol::{Address, Signer};
@@ -42,6 +47,7 @@ use answers::Caller;
 pub(crate) use asks::wallet_error;
 pub use asks::{Ask, Order, Reply};
 use channels::Channels;
+use discovery::Discovery;
 use execute::After;
 use opening::Openings;
 use peers::Peers;
@@ -73,6 +79,12 @@ pub(crate) struct ChainState {
     /// When the chain last had a new block.
     last_advanced: Instant,
     unmined: usize,
+    /// Why it can't be read, if it can't.
+    trouble: Option<ChainError>,
+    /// Somebody fills blocks with more events than the RPC entry point gives.
+    flooded: bool,
+    /// What the wallet has for gas, as far as is known.
+    funds: Option<GasFunds>,
     contracts: Contracts,
 }
 
@@ -101,6 +113,7 @@ pub struct Daemon {
     chain: ChainState,
     channels: Channels,
     peers: Peers,
+    discovery: Discovery,
     openings: Openings,
     callers: HashMap<CommandId, Caller>,
     /// Who waits until the chain is read up to a block.
@@ -166,6 +179,9 @@ impl Daemon {
             last_heard: Instant::now(),
             last_advanced: Instant::now(),
             unmined: 0,
+            trouble: None,
+            flooded: false,
+            funds: None,
             contracts,
         };
         let mut daemon = Self {
@@ -183,6 +199,7 @@ impl Daemon {
             importing: None,
             chain,
             channels: Channels::default(),
+            discovery: Discovery::default(),
             openings: Openings::default(),
             callers: HashMap::new(),
             awaiting_block: Vec::new(),

@@ -22,13 +22,13 @@ use super::{Daemon, now_ms};
 use crate::keys;
 
 /// How many channels that another node has asked for may be waiting for its transaction.
-const MAX_AWAITED: usize = 16;
+pub const MAX_AWAITED: usize = 16;
 /// After this long a channel whose transaction never came no longer counts, in milliseconds.
 const AWAITED_FOR: u64 = 60 * 60 * 1000;
 /// How many such channels there may be in all.
-const MAX_AWAITED_IN_ALL: usize = 512;
+pub const MAX_AWAITED_IN_ALL: usize = 512;
 /// How long the other side has to say yes or no.
-const ANSWER_WITHIN: Duration = Duration::from_secs(20);
+pub const ANSWER_WITHIN: Duration = Duration::from_secs(20);
 
 /// Questions that the other side has not answered yet, by the own half of the salt.
 #[derive(Default)]

@@ -12,14 +12,20 @@ use tokio::sync::oneshot;
 use tokio::time::Instant;
 
 use super::Daemon;
+use super::patience::Patience;
 use super::sessions::Session;
 use crate::p2p::PeerAddress;
 use crate::store::KnownPeer;
 
-const FIRST_RETRY: Duration = Duration::from_secs(1);
-const LAST_RETRY: Duration = Duration::from_secs(60);
+/// After how long a node is dialed or greeted again that could not be reached; twice that after the
+/// next failure, and so on.
+pub const FIRST_RETRY: Duration = Duration::from_secs(1);
+/// The longest such wait.
+pub const LAST_RETRY: Duration = Duration::from_secs(60);
 /// How long a node that has connected may stay without proving for whom it speaks.
-const PROVE_WITHIN: Duration = Duration::from_secs(30);
+pub const PROVE_WITHIN: Duration = Duration::from_secs(30);
+/// How many such nodes there may be. If one more comes, the one with the least time left goes.
+pub const MAX_STRANGERS: usize = 256;
 
 /// A node that is connected.
 #[derive(Default)]
@@ -33,11 +39,23 @@ pub(super) struct Link {
     is_asked_for: bool,
     /// Until when the other side has to have proved who it is.
     prove_by: Option<Instant>,
+    /// What it may still ask for in vain.
+    patience: Patience,
 }
 
 impl Link {
     fn address(&self) -> Option<&Multiaddr> {
         self.connections.values().next()
+    }
+
+    /// Until when a node may stay that nobody here asked for and that has not proved who it is.
+    fn stranger_until(&self) -> Option<Instant> {
+        self.prove_by.filter(|_| !self.session.is_open() && !self.is_asked_for)
+    }
+
+    /// A session is over: there is time again to begin another.
+    pub(super) fn await_proof_anew(&mut self) {
+        self.prove_by = self.prove_by.map(|_| Instant::now() + PROVE_WITHIN);
     }
 }
 
@@ -116,6 +134,28 @@ impl Peers {
         if let Some(wanted) = self.wanted.get_mut(peer) {
             wanted.failures = u32::BITS;
         }
+    }
+
+    /// There is news of where a node may be: if it is to be dialed anyway, that is done soon.
+    pub(super) fn dial_soon(&mut self, peer: &PeerId) {
+        if let Some(next) = self.wanted.get_mut(peer).and_then(|wanted| wanted.next_dial.as_mut()) {
+            *next = (*next).min(Instant::now() + FIRST_RETRY);
+        }
+    }
+
+    /// The strangers that have to go so that there are not too many; those who have had the most time.
+    fn crowded_out(&mut self) -> Vec<PeerId> {
+        let strangers = self.links.iter().filter_map(|(peer, link)| Some((link.stranger_until()?, *peer)));
+        let mut strangers: Vec<_> = strangers.collect();
+        strangers.sort_unstable();
+        strangers.truncate(strangers.len().saturating_sub(MAX_STRANGERS));
+        for (_, peer) in &strangers {
+            // It is on its way out and does not count any more.
+            if let Some(link) = self.links.get_mut(peer) {
+                link.prove_by = None;
+            }
+        }
+        strangers.into_iter().map(|(_, peer)| peer).collect()
     }
 
     /// When the next dial or hello is due.
@@ -231,6 +271,10 @@ impl Daemon {
         }
         if let Some(link) = self.peers.links.get_mut(&peer).filter(|_| !dialed) {
             link.prove_by.get_or_insert_with(|| Instant::now() + PROVE_WITHIN);
+            for stranger in self.peers.crowded_out() {
+                tracing::debug!(peer = %stranger, "too many nodes have not proved who they are");
+                let _ = self.swarm.disconnect_peer_id(stranger);
+            }
         }
         let is_silent = self.peers.links.get(&peer).is_some_and(|link| matches!(link.session, Session::None));
         if dialed && is_silent {
@@ -307,15 +351,24 @@ impl Daemon {
     /// Ends the connections of those who have had time enough to prove who they are.
     pub(super) fn drop_unproved(&mut self) {
         let now = Instant::now();
-        let late = |link: &Link| {
-            !link.session.is_open() && !link.is_asked_for && link.prove_by.is_some_and(|by| by <= now)
-        };
+        let late = |link: &Link| link.stranger_until().is_some_and(|by| by <= now);
         let late: Vec<_> =
             self.peers.links.iter().filter(|(_, link)| late(link)).map(|(peer, _)| *peer).collect();
         for peer in late {
             tracing::debug!(%peer, "it has not proved who it is");
             let _ = self.swarm.disconnect_peer_id(peer);
         }
+    }
+
+    /// A node asked for something in vain; one that does nothing else is sent away.
+    pub(super) fn spend_patience(&mut self, peer: &PeerId, cost: u32) {
+        let Some(link) = self.peers.links.get_mut(peer) else { return };
+        if link.patience.spend(cost, Instant::now()) {
+            return;
+        }
+        tracing::debug!(%peer, "it asks too much in vain, ending the connection");
+        self.peers.keep_away(peer);
+        let _ = self.swarm.disconnect_peer_id(*peer);
     }
 
     /// Dials and greets whoever is due.
@@ -333,7 +386,8 @@ impl Daemon {
             .collect();
         for (peer, address) in due {
             let options = DialOpts::peer_id(peer).condition(PeerCondition::DisconnectedAndNotDialing);
-            if let Err(error) = self.swarm.dial(options.addresses(vec![address]).build()) {
+            let addresses = std::iter::once(address).chain(self.discovery.addresses_of(&peer)).collect();
+            if let Err(error) = self.swarm.dial(options.addresses(addresses).build()) {
                 tracing::debug!(%peer, %error, "can't dial");
                 if let Some(wanted) =
                     self.peers.wanted.get_mut(&peer).filter(|_| !self.peers.links.contains_key(&peer))

@@ -14,9 +14,10 @@ use thunder_protocol::{Address, B256, Crypto, Input, node_binding_digest};
 use tokio::time::Instant;
 
 use super::Daemon;
+use super::patience::{PER_HANDSHAKE, PER_REFUSAL, PER_UNKNOWN};
 use super::peers::retry_after;
 use crate::keys;
-use crate::p2p::BehaviourEvent;
+use crate::p2p::{self, BehaviourEvent};
 
 /// How far two nodes have come.
 #[derive(Debug, Default)]
@@ -54,6 +55,7 @@ impl Daemon {
     pub(super) fn on_network(&mut self, event: SwarmEvent<BehaviourEvent>) {
         match event {
             SwarmEvent::Behaviour(BehaviourEvent::Messages(event)) => self.on_exchange(event),
+            SwarmEvent::Behaviour(BehaviourEvent::Local(event)) => self.on_discovery(event),
             SwarmEvent::Behaviour(BehaviourEvent::Ping(ping)) => {
                 if let Err(error) = ping.result {
                     tracing::debug!(peer = %ping.peer, %error, "no answer to a ping");
@@ -89,7 +91,7 @@ impl Daemon {
             }
             Event::OutboundFailure { peer, request_id, error, .. } => {
                 tracing::debug!(%peer, %error, "a request failed");
-                if matches!(error, request_response::OutboundFailure::UnsupportedProtocols) {
+                if p2p::is_unsupported(&error) {
                     self.on_other_version(&peer);
                 }
                 self.on_request_failed(peer, request_id);
@@ -228,6 +230,7 @@ impl Daemon {
     pub(super) fn end_session(&mut self, peer: &PeerId, why: &str) {
         let Some(link) = self.peers.links.get_mut(peer) else { return };
         let Session::Open { wallet, .. } = std::mem::take(&mut link.session) else { return };
+        link.await_proof_anew();
         tracing::info!(%peer, %wallet, "session over: {why}");
         self.peers.unbind(&wallet, peer);
         self.fail_openings(&wallet);
@@ -264,15 +267,24 @@ impl Daemon {
 
     fn on_request(&mut self, peer: PeerId, request: Request, channel: ResponseChannel<Response>) {
         let response = match request {
-            Request::Hello(hello) => self.on_hello(peer, &hello),
-            Request::Prove(proof) => self.on_prove(peer, &proof),
+            Request::Hello(hello) => {
+                self.spend_patience(&peer, PER_HANDSHAKE);
+                self.on_hello(peer, &hello)
+            }
+            Request::Prove(proof) => {
+                self.spend_patience(&peer, PER_HANDSHAKE);
+                self.on_prove(peer, &proof)
+            }
             Request::Packet(packet) => match self.on_packet(peer, packet) {
                 Ok(()) => {
                     // The response carries what there is to say once the batch is on disk.
                     self.after.respond.push((peer, channel));
                     return;
                 }
-                Err(error) => Response::Error(error),
+                Err(error) => {
+                    self.spend_patience(&peer, PER_REFUSAL);
+                    Response::Error(error)
+                }
             },
         };
         let _ = self.swarm.behaviour_mut().messages.send_response(channel, response);
@@ -367,12 +379,23 @@ impl Daemon {
         if id != packet.session {
             return Err(WireError::NoSession);
         }
+        let is_unknown = |envelope: &Envelope| match envelope {
+            Envelope::Channel { channel, .. } => self.channels.get(channel).is_none(),
+            Envelope::UnknownChannel { .. } => true,
+            Envelope::Open(_) => false,
+        };
+        if packet.messages.iter().any(is_unknown) {
+            self.spend_patience(&peer, PER_UNKNOWN);
+        }
         for envelope in packet.messages {
             match envelope {
                 Envelope::Channel { channel, message } => self.on_channel_message(wallet, channel, message),
                 Envelope::Open(message) => self.on_open_message(wallet, message),
-                Envelope::UnknownChannel { channel } => {
+                Envelope::UnknownChannel { channel } if self.channels.get(&channel).is_some() => {
                     tracing::warn!(%channel, %wallet, "the other side does not know the channel");
+                }
+                Envelope::UnknownChannel { channel } => {
+                    tracing::debug!(%channel, %wallet, "neither side knows the channel");
                 }
             }
         }

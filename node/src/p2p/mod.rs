@@ -3,8 +3,11 @@
 
 mod address;
 mod codec;
+pub mod limits;
 mod swarm;
 
 pub use address::{InvalidPeerAddress, PeerAddress};
 pub use codec::WireCodec;
-pub use swarm::{Behaviour, BehaviourEvent, NetworkError, build, listen_addresses, shown_addresses};
+pub use swarm::{
+    Behaviour, BehaviourEvent, NetworkError, build, is_unsupported, listen_addresses, shown_addresses,
+};

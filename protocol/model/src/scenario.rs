@@ -187,16 +187,23 @@ impl Scenario {
         let until =
             wanted.map_or(HasDiscoveries::AnyFailures, |property| HasDiscoveries::AllOf([property].into()));
         let builder = model.checker().threads(threads).finish_when(until).timeout(limit);
-        let checker = builder.spawn_bfs().join();
-        let broken =
-            checker.discoveries().into_iter().find(|found| wanted.is_none_or(|wanted| wanted == found.0));
+        // Breadth first, a trace is a shortest one; depth first, only what is still to be looked at
+        // from here is in memory as a whole, and that is little.
+        let (discoveries, done, states) = if wanted.is_some() {
+            let checker = builder.spawn_bfs().join();
+            (checker.discoveries(), checker.is_done(), checker.unique_state_count())
+        } else {
+            let checker = builder.spawn_dfs().join();
+            (checker.discoveries(), checker.is_done(), checker.unique_state_count())
+        };
+        let broken = discoveries.into_iter().find(|found| wanted.is_none_or(|wanted| wanted == found.0));
         let broken = broken.map(|(property, path)| {
             let last = path.last_state().broken.unwrap_or(Broken::Stuck);
             (last, trace::of(self, property, last, path.into_actions()))
         });
         let took = start.elapsed();
-        let complete = broken.is_none() && checker.is_done() && took < limit;
-        let found = Found { states: checker.unique_state_count(), took, complete, broken };
+        let complete = broken.is_none() && done && took < limit;
+        let found = Found { states, took, complete, broken };
         println!(
             "{}: {} states in {:.1} s{}",
             self.name,

@@ -36,7 +36,7 @@ fn closing_alone_at_any_moment() {
     let small = Left { pays: [1, 1], closes: 1, ..Left::default() };
     let full = Left { pays: [2, 1], closes: 2, crashes: 1, connects: 1, repeats: 1, ..Left::default() };
     let left = bound(small, full);
-    Scenario::honest("closing alone", left).holds(19_000);
+    Scenario::honest("closing alone", left).holds(30_000);
 }
 
 #[test]
@@ -45,7 +45,7 @@ fn closing_together_at_any_moment() {
     let full =
         Left { pays: [2, 1], coops: 2, closes: 1, crashes: 1, blocks: 1, connects: 1, ..Left::default() };
     let left = bound(small, full);
-    Scenario::honest("closing together", left).holds(80_000);
+    Scenario::honest("closing together", left).holds(349_000);
 }
 
 #[test]
@@ -54,7 +54,7 @@ fn the_chain_takes_a_closing_back() {
     let full =
         Left { pays: [2, 1], closes: 1, coops: 1, reorgs: 1, crashes: 1, connects: 1, ..Left::default() };
     let left = bound(small, full);
-    Scenario::honest("closing taken back", left).holds(26_000);
+    Scenario::honest("closing taken back", left).holds(98_000);
 }
 
 #[test]

@@ -17,35 +17,35 @@ fn against(name: &'static str, small: (u64, Left), full: (u64, Left), states: [u
 fn anything_said() {
     let small = Left { pays: [2, 0], ..Left::default() };
     let full = Left { pays: [3, 0], connects: 1, ..Left::default() };
-    against("anything said", (4, small), (7, full), [27_000, 9_500]);
+    against("anything said", (4, small), (7, full), [34_000, 11_800]);
 }
 
 #[test]
 fn anything_said_and_crashes_at_every_step() {
     let small = Left { pays: [1, 0], crashes: 1, ..Left::default() };
     let full = Left { pays: [2, 0], crashes: 2, ..Left::default() };
-    against("anything said, and crashes", (3, small), (5, full), [1_400, 3_400]);
+    against("anything said, and crashes", (3, small), (5, full), [1_600, 4_000]);
 }
 
 #[test]
 fn anything_posted() {
     let small = Left { pays: [1, 0], closes: 1, posts: 1, ..Left::default() };
     let full = Left { pays: [2, 0], closes: 1, crashes: 1, posts: 2, ..Left::default() };
-    against("anything posted", (2, small), (4, full), [12_500, 5_000]);
+    against("anything posted", (2, small), (4, full), [14_000, 5_500]);
 }
 
 #[test]
 fn a_cooperative_close_against_anything() {
     let small = Left { pays: [1, 0], coops: 1, posts: 1, blocks: 1, ..Left::default() };
     let full = Left { pays: [2, 0], coops: 1, closes: 1, posts: 1, blocks: 1, crashes: 1, ..Left::default() };
-    against("cooperative close", (2, small), (4, full), [66_000, 26_000]);
+    against("cooperative close", (2, small), (4, full), [78_000, 30_800]);
 }
 
 #[test]
 fn the_chain_takes_a_closing_back() {
     let small = Left { pays: [1, 0], closes: 1, posts: 1, reorgs: 1, ..Left::default() };
     let full = Left { pays: [1, 0], closes: 1, coops: 1, posts: 2, reorgs: 1, crashes: 1, ..Left::default() };
-    against("closing taken back", (2, small), (3, full), [46_000, 18_000]);
+    against("closing taken back", (2, small), (3, full), [50_000, 19_700]);
 }
 
 #[test]
@@ -55,7 +55,7 @@ fn the_chain_takes_an_opening_back() {
     let (nonce, left) = if is_full() { (2, full) } else { (2, left) };
     for role in [Role::A, Role::B] {
         let scenario = Scenario::hostile("opening taken back", role, nonce, left);
-        Scenario { opening: true, confirmations: 4, ..scenario }.holds(15_000);
+        Scenario { opening: true, confirmations: 4, ..scenario }.holds(16_800);
     }
 }
 
@@ -63,7 +63,7 @@ fn the_chain_takes_an_opening_back() {
 fn a_backup_is_restored_and_the_other_side_lies() {
     let small = Left { pays: [1, 0], backups: 1, ..Left::default() };
     let full = Left { pays: [2, 0], backups: 1, crashes: 1, posts: 1, ..Left::default() };
-    against("backup, lying peer", (2, small), (4, full), [9_000, 3_500]);
+    against("backup, lying peer", (2, small), (4, full), [9_600, 3_800]);
 }
 
 #[test]
@@ -71,6 +71,6 @@ fn the_chain_was_reset() {
     let left = Left { pays: [1, 0], closes: 1, posts: 1, ..Left::default() };
     for (role, pays) in [(Role::A, [1, 0]), (Role::B, [0, 1])] {
         let scenario = Scenario::hostile("chain reset", role, 2, Left { pays, ..left });
-        Scenario { reset: true, ..scenario }.holds(5_000);
+        Scenario { reset: true, ..scenario }.holds(5_500);
     }
 }

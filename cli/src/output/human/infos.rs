@@ -37,6 +37,15 @@ pub(crate) fn infos(infos: &Infos) -> String {
         text.push_str(&format!("  {BOLD}{}{BOLD:#}\n{}", safe(&peer.peer_id), peer_fields(peer).lines(4)));
     }
 
+    if !infos.discovered.is_empty() {
+        text.push_str(&section("Found in the local network"));
+        for node in &infos.discovered {
+            let address = node.address.split("/p2p/").next().unwrap_or_default();
+            let fields = Fields::new().add("address", safe(address));
+            text.push_str(&format!("  {BOLD}{}{BOLD:#}\n{}", safe(&node.peer_id), fields.lines(4)));
+        }
+    }
+
     text.push_str(&section("Channels"));
     if infos.channels.is_empty() {
         text.push_str(&nothing("none", "thunder-cli openchannel"));
@@ -45,14 +54,18 @@ pub(crate) fn infos(infos: &Infos) -> String {
         text.push_str(&channel_block(channel));
     }
 
-    if !infos.warnings.is_empty() {
-        text.push_str(&section("Warnings"));
-        let style = AnsiColor::Yellow.on_default().bold();
-        for warning in &infos.warnings {
-            text.push_str(&format!("  {style}!{style:#} {}\n", safe(warning)));
-        }
-    }
+    text.push_str(&warnings(&infos.warnings));
     text
+}
+
+/// What a person should look at.
+pub(super) fn warnings(warnings: &[String]) -> String {
+    if warnings.is_empty() {
+        return String::new();
+    }
+    let style = AnsiColor::Yellow.on_default().bold();
+    let lines = warnings.iter().map(|warning| format!("  {style}!{style:#} {}\n", safe(warning)));
+    section("Warnings") + &lines.collect::<String>()
 }
 
 fn section(title: &str) -> String {

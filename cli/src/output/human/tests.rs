@@ -1,4 +1,4 @@
-use thunder_api::{Account, ChainInfo, ChannelInfo, Event, ExportedReceipt, Infos, Role};
+use thunder_api::{Account, ChainInfo, ChannelInfo, Discovered, Event, ExportedReceipt, Infos, Role};
 use thunder_protocol::{Address, B256, Memo, PaymentId};
 
 use super::*;
@@ -62,6 +62,7 @@ fn fresh_infos() -> Infos {
         token: account(0x70),
         factory: account(0xfa),
         peers: vec![],
+        discovered: vec![],
         channels: vec![],
         warnings: vec![],
     }
@@ -115,6 +116,10 @@ fn infos_show_wallet_chain_peers_channels_and_warnings() {
     all.chain.chain_id = Some(31337);
     all.chain.block = Some(114);
     all.peers = vec![peer()];
+    all.discovered = vec![Discovered {
+        peer_id: "12D3KooWOther".into(),
+        address: "/ip4/10.0.0.2/tcp/2001/p2p/12D3KooWOther".into(),
+    }];
     all.channels = vec![ChannelInfo {
         state: ChannelState::Closing,
         pending: amount("0.5"),
@@ -139,6 +144,9 @@ Connected nodes
   12D3KooWPeer
     address  /ip4/127.0.0.1/tcp/2002
     wallet   0x2222222222222222222222222222222222222222
+Found in the local network
+  12D3KooWOther
+    address  /ip4/10.0.0.2/tcp/2001
 Channels
   0xCcCCccccCCCCcCCCCCCcCcCccCcCCCcCcccccccC  CLOSING
     with     0x2222222222222222222222222222222222222222 (connected)
@@ -163,6 +171,7 @@ fn balances_are_aligned_at_the_point() {
         wallet: "91.25".into(),
         channel: "8.75".into(),
         eth: "9999.999".into(),
+        warnings: vec!["too little ETH".into()],
     };
     assert_eq!(
         plain(&balance(&shown)),
@@ -171,6 +180,8 @@ total           100 THD
 in the wallet    91.25 THD
 in channels       8.75 THD
 for gas        9999.999 ETH
+Warnings
+  ! too little ETH
 "
     );
 }
@@ -347,6 +358,7 @@ fn an_export_names_its_file_and_what_is_in_it() {
         role: Role::A,
         agreed: agreed.clone(),
         proposal: Some(agreed),
+        watchtower: None,
     };
     assert_eq!(
         plain(&exported(&receipts, Path::new("r.json"))),

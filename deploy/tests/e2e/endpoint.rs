@@ -1,0 +1,162 @@
+//! An RPC entry point that lies, drops, delays and refuses, in front of a chain that does not.
+
+use std::io::{BufRead, BufReader, Write};
+use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use serde_json::{Value, json};
+
+use super::harness::World;
+
+/// What becomes of a request.
+pub enum Fate {
+    /// The chain answers.
+    Pass,
+    /// The chain answers, late.
+    Late(Duration),
+    /// The connection ends without an answer.
+    Drop,
+    /// This is the answer's `result`.
+    Answer(Value),
+    /// This is the answer's error message.
+    Error(&'static str),
+    /// The chain answers, and this becomes of its `result`.
+    Change(fn(Value) -> Value),
+}
+
+type Rule = Box<dyn Fn(&str, &Value) -> Fate + Send>;
+
+/// A proxy for JSON-RPC over HTTP.
+pub struct Endpoint {
+    address: SocketAddr,
+    rule: Arc<Mutex<Rule>>,
+    /// Method and parameters of each request, oldest first.
+    asked: Arc<Mutex<Vec<(String, Value)>>>,
+}
+
+impl Endpoint {
+    /// In front of a world's chain; it passes everything on until it is told otherwise.
+    pub fn of(world: &World) -> Self {
+        let server = world.testnet.rpc_url().trim_start_matches("http://").trim_end_matches('/').to_owned();
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let address = listener.local_addr().unwrap();
+        let rule: Arc<Mutex<Rule>> = Arc::new(Mutex::new(Box::new(|_, _| Fate::Pass)));
+        let asked = Arc::<Mutex<Vec<_>>>::default();
+        let (rules, log) = (Arc::clone(&rule), Arc::clone(&asked));
+        std::thread::spawn(move || {
+            for client in listener.incoming().map_while(Result::ok) {
+                let (server, rules, log) = (server.clone(), Arc::clone(&rules), Arc::clone(&log));
+                std::thread::spawn(move || serve(&client, &server, &rules, &log));
+            }
+        });
+        Self { address, rule, asked }
+    }
+
+    pub fn url(&self) -> String {
+        format!("http://{}", self.address)
+    }
+
+    /// From now on this becomes of requests.
+    pub fn set(&self, rule: impl Fn(&str, &Value) -> Fate + Send + 'static) {
+        *self.rule.lock().unwrap() = Box::new(rule);
+    }
+
+    pub fn behave(&self) {
+        self.set(|_, _| Fate::Pass);
+    }
+
+    /// Nobody is there.
+    pub fn go_down(&self) {
+        self.set(|_, _| Fate::Drop);
+    }
+
+    pub fn forget(&self) {
+        self.asked.lock().unwrap().clear();
+    }
+
+    pub fn count(&self, method: &str) -> usize {
+        self.asked.lock().unwrap().iter().filter(|(asked, _)| asked == method).count()
+    }
+
+    /// The signed transactions that were sent through it, in hex, oldest first.
+    pub fn sent(&self) -> Vec<String> {
+        let asked = self.asked.lock().unwrap();
+        let sent = asked.iter().filter(|(method, _)| method == "eth_sendRawTransaction");
+        sent.filter_map(|(_, params)| params[0].as_str().map(str::to_owned)).collect()
+    }
+}
+
+fn serve(
+    client: &TcpStream,
+    server: &str,
+    rule: &Mutex<Rule>,
+    asked: &Mutex<Vec<(String, Value)>>,
+) -> Option<()> {
+    let mut reader = BufReader::new(client);
+    loop {
+        let request: Value = serde_json::from_slice(&read_body(&mut reader)?).ok()?;
+        let method = request["method"].as_str()?.to_owned();
+        let fate = rule.lock().unwrap()(&method, &request["params"]);
+        asked.lock().unwrap().push((method, request["params"].clone()));
+        let id = &request["id"];
+        let answer = match fate {
+            Fate::Drop => return None,
+            Fate::Answer(result) => json!({ "jsonrpc": "2.0", "id": id, "result": result }),
+            Fate::Error(message) => {
+                json!({ "jsonrpc": "2.0", "id": id, "error": { "code": -32005, "message": message } })
+            }
+            Fate::Pass => ask(server, &request)?,
+            Fate::Late(delay) => {
+                std::thread::sleep(delay);
+                ask(server, &request)?
+            }
+            Fate::Change(change) => {
+                let mut answer = ask(server, &request)?;
+                answer["result"] = change(answer["result"].take());
+                answer
+            }
+        };
+        respond(client, &answer.to_string())?;
+    }
+}
+
+fn respond(mut to: &TcpStream, body: &str) -> Option<()> {
+    let length = body.len();
+    let head =
+        format!("HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: {length}\r\n\r\n");
+    to.write_all((head + body).as_bytes()).ok()
+}
+
+fn ask(server: &str, request: &Value) -> Option<Value> {
+    let mut stream = TcpStream::connect(server).ok()?;
+    let body = request.to_string();
+    let length = body.len();
+    let head = format!(
+        "POST / HTTP/1.1\r\nHost: {server}\r\nContent-Type: application/json\r\nConnection: close\r\n\
+         Content-Length: {length}\r\n\r\n"
+    );
+    stream.write_all((head + &body).as_bytes()).ok()?;
+    serde_json::from_slice(&read_body(&mut BufReader::new(&stream))?).ok()
+}
+
+/// The body of one HTTP message that says how long it is.
+fn read_body(reader: &mut impl BufRead) -> Option<Vec<u8>> {
+    let mut length = 0;
+    loop {
+        let mut line = String::new();
+        if reader.read_line(&mut line).ok()? == 0 {
+            return None;
+        }
+        let line = line.trim_end().to_lowercase();
+        if let Some(value) = line.strip_prefix("content-length:") {
+            length = value.trim().parse().ok()?;
+        }
+        if line.is_empty() {
+            break;
+        }
+    }
+    let mut body = vec![0; length];
+    reader.read_exact(&mut body).ok()?;
+    Some(body)
+}

@@ -1,0 +1,201 @@
+//! An RPC entry point that is down, slow, stale, short-winded, or says what is not so.
+
+use std::process::Stdio;
+use std::time::Duration;
+
+use serde_json::{Value, json};
+
+use super::endpoint::{Endpoint, Fate};
+use super::harness::*;
+
+/// Alice and Bob with a channel; Bob reaches the chain through an entry point that obeys the test.
+fn bob_behind_an_endpoint(world: &World) -> (Node, Node, thunder_protocol::Address, Endpoint) {
+    let (alice, mut bob, channel) = world.channel();
+    let entry = Endpoint::of(world);
+    bob.kill();
+    bob.rpc = entry.url();
+    bob.start();
+    bob.wait_connected(&alice);
+    bob.wait_usable(channel);
+    alice.wait_usable(channel);
+    (alice, bob, channel, entry)
+}
+
+fn old_receipt(alice: &Node) -> String {
+    alice.pay("1");
+    let old = write(alice.data.path(), "old.json", &alice.ok(&["receipts"]).to_string());
+    alice.pay("5");
+    old
+}
+
+fn warns(node: &Node, text: &str) -> bool {
+    let infos = node.infos();
+    infos["warnings"].as_array().unwrap().iter().any(|warning| warning.as_str().unwrap().contains(text))
+}
+
+fn wait_read(world: &World, node: &Node) {
+    let head = world.head();
+    wait_for("the node has read the chain", || {
+        let chain = &node.infos()["chain"];
+        chain["connected"] == true && chain["block"].as_u64() >= Some(head)
+    });
+}
+
+#[test]
+fn an_endpoint_that_goes_down_at_the_moment_of_sending_costs_nothing_in_open_close_and_withdraw() {
+    let world = World::new();
+    let (mut alice, bob) = (world.user(1), world.user(2));
+    let entry = Endpoint::of(&world);
+    alice.kill();
+    alice.rpc = entry.url();
+    alice.start();
+    alice.connect(&bob);
+    // The chain gets the transaction, and the node never hears that; then nobody is there.
+    let interrupted = |arguments: &[&str]| {
+        entry.forget();
+        entry.set(|method, _| if method == "eth_sendRawTransaction" { Fate::Drop } else { Fate::Pass });
+        let mut asking =
+            alice.cli().args(arguments).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
+        wait_for("it is sent", || entry.count("eth_sendRawTransaction") > 0);
+        entry.go_down();
+        wait_for("the node says so", || warns(&alice, "can't be reached"));
+        entry.behave();
+        assert!(asking.wait().unwrap().success(), "{arguments:?}\n{}", alice.log());
+    };
+    interrupted(&["openchannel", "10"]);
+    let channel = address(&alice.infos()["channels"][0]["channel"]);
+    alice.wait_usable(channel);
+    bob.wait_usable(channel);
+    alice.pay("1");
+    interrupted(&["closechannel"]);
+    world.mine(24);
+    wait_for("withdraw is possible", || alice.channel(channel)["next"] == "withdraw possible now");
+    interrupted(&["withdraw"]);
+    assert_eq!((alice.purse(), bob.purse()), (thd("99"), thd("101")));
+}
+
+#[test]
+fn a_challenge_gets_through_an_endpoint_that_fails_limits_forgets_and_is_slow() {
+    let world = World::new();
+    let (alice, bob, channel, entry) = bob_behind_an_endpoint(&world);
+    let old = old_receipt(&alice);
+    entry.go_down();
+    alice.ok(&["closechannel", "--receipt", &old, "--yes"]);
+    wait_for("bob can't reach the chain", || warns(&bob, "can't be reached"));
+    // Back, and too busy to take a transaction; and what is mined it does not show.
+    entry.forget();
+    entry.set(|method, _| match method {
+        "eth_sendRawTransaction" => Fate::Error("rate limit exceeded"),
+        _ => Fate::Pass,
+    });
+    wait_for("the challenge is tried", || entry.count("eth_sendRawTransaction") > 0);
+    entry.set(|method, _| match method {
+        "eth_getTransactionReceipt" => Fate::Answer(Value::Null),
+        _ => Fate::Late(Duration::from_millis(250)),
+    });
+    world.mine(1);
+    wait_for("bob has won", || world.thd_of(bob.wallet()) == thd("110"));
+    bob.wait_state(channel, "CLOSED");
+    entry.behave();
+    wait_read(&world, &bob);
+}
+
+#[test]
+fn blocks_full_of_events_that_the_endpoint_does_not_give_do_not_blind_a_node() {
+    let world = World::new();
+    let (alice, bob, channel, entry) = bob_behind_an_endpoint(&world);
+    let old = old_receipt(&alice);
+    // Whoever asks for the events of all contracts gets none, however few blocks it asks for.
+    entry.set(|method, params| match method {
+        "eth_getLogs" if params[0]["address"].is_null() => {
+            Fate::Error("query returned more than 10000 results")
+        }
+        _ => Fate::Pass,
+    });
+    alice.ok(&["closechannel", "--receipt", &old, "--yes"]);
+    bob.wait_state(channel, "CLOSED");
+    assert_eq!(world.thd_of(bob.wallet()), thd("110"));
+    assert!(bob.has_logged("does not give all events that name this wallet"));
+    assert!(warns(&bob, "does not give all events"));
+    entry.behave();
+    world.mine(1);
+    wait_for("it is over", || !warns(&bob, "does not give all events"));
+}
+
+#[test]
+fn an_endpoint_that_hides_a_closing_is_found_out_and_the_cheat_is_answered_as_soon_as_it_is_shown() {
+    let world = World::new();
+    let (alice, bob, channel, entry) = bob_behind_an_endpoint(&world);
+    let old = old_receipt(&alice);
+    entry.set(|method, _| match method {
+        "eth_getLogs" => Fate::Change(|_| json!([])),
+        _ => Fate::Pass,
+    });
+    alice.ok(&["closechannel", "--receipt", &old, "--yes"]);
+    world.mine(8);
+    wait_for("bob notices", || bob.has_logged("MONEY AT RISK: the chain can't be read"));
+    assert!(warns(&bob, "contradicts itself"), "{}", bob.infos());
+    assert_eq!(bob.infos()["chain"]["connected"], false);
+    assert_eq!(bob.channel(channel)["state"], "ACTIVE", "no word of it");
+    entry.behave();
+    bob.wait_state(channel, "CLOSED");
+    assert_eq!(world.thd_of(bob.wallet()), thd("110"));
+}
+
+#[test]
+fn a_head_that_goes_back_and_hashes_that_change_lose_nothing() {
+    let world = World::new();
+    let (alice, bob, channel, entry) = bob_behind_an_endpoint(&world);
+    alice.pay("1");
+    world.mine(3);
+    wait_read(&world, &bob);
+    let stale = world.rpc("eth_getBlockByNumber", json!([format!("{:#x}", world.head() - 2), false]));
+    // A machine behind the entry point that is behind the others.
+    let shown = stale.clone();
+    entry.forget();
+    entry.set(move |method, params| match method {
+        "eth_getBlockByNumber" if params[0] == "latest" => Fate::Answer(shown.clone()),
+        _ => Fate::Pass,
+    });
+    wait_for("it was asked", || entry.count("eth_getBlockByNumber") > 3);
+    assert_eq!(bob.channel(channel)["state"], "ACTIVE");
+    // The newest block has another hash each time it is asked for by number.
+    entry.set(|method, params| match method {
+        "eth_getBlockByNumber" if params[0] != "latest" && params[0] != "0x0" => Fate::Change(|mut block| {
+            block["hash"] = json!(format!("{:#066x}", 7));
+            block
+        }),
+        _ => Fate::Pass,
+    });
+    alice.ok(&["closechannel"]);
+    wait_for("nothing of it is believed", || warns(&bob, "the chain changed while it was read"));
+    assert_eq!(bob.channel(channel)["state"], "ACTIVE");
+    entry.behave();
+    bob.wait_state(channel, "CLOSING");
+    world.mine(24);
+    wait_for("withdraw is possible", || bob.channel(channel)["next"] == "withdraw possible now");
+    assert_eq!(bob.ok(&["withdraw"])["received"], "1");
+}
+
+#[test]
+fn a_chain_with_another_id_is_another_chain_and_the_channels_wait_until_it_is_back() {
+    let world = World::new();
+    let (alice, mut bob, channel, entry) = bob_behind_an_endpoint(&world);
+    let old = old_receipt(&alice);
+    bob.kill();
+    // A fork: the same blocks, and another id.
+    entry.set(|method, _| if method == "eth_chainId" { Fate::Answer(json!("0x539")) } else { Fate::Pass });
+    bob.start();
+    wait_for("bob follows it", || bob.infos()["chain"]["chain_id"] == 1337);
+    assert!(bob.channel(channel).is_null());
+    wait_for("bob says so", || warns(&bob, "1 channels belong to another chain"));
+    assert!(bob.has_logged("the chain is another one: 1337 instead of 31337"));
+    alice.ok(&["closechannel", "--receipt", &old, "--yes"]);
+    wait_read(&world, &bob);
+    assert!(entry.sent().is_empty(), "nothing is signed for it");
+    bob.kill();
+    entry.behave();
+    bob.start();
+    bob.wait_state(channel, "CLOSED");
+    assert_eq!(world.thd_of(bob.wallet()), thd("110"));
+}
