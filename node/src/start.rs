@@ -17,6 +17,8 @@ use crate::config::{Config, shown, version_line};
 use crate::daemon::{Daemon, Parts};
 use crate::events::EventLog;
 use crate::keys::{self, FileError, WalletFile};
+use crate::metrics::{self, Readiness};
+use crate::monitor;
 use crate::p2p::{self, NetworkError};
 use crate::rpc::Handlers;
 use crate::store::{Store, StoreError};
@@ -139,8 +141,9 @@ pub async fn run(mut config: Config, stop: impl Future<Output = ()>) -> Result<(
     let keypair = keys::load_or_create_identity(&directory.file("node.key"))?;
     let mut swarm = p2p::build(keypair, config.mdns)?;
     listen(&mut swarm, &config)?;
+    let readiness = Readiness::default();
     if let Some(address) = config.metrics {
-        serve_metrics(address)?;
+        serve_metrics(address, &readiness)?;
     }
     let chain = Chain::new(&config.rpc, config.contracts())?;
     let wallet_file = WalletFile::new(&directory.path, password);
@@ -159,6 +162,7 @@ pub async fn run(mut config: Config, stop: impl Future<Output = ()>) -> Result<(
         contracts: config.contracts(),
         wallet_file: wallet_file.clone(),
         events: events.clone(),
+        readiness,
     })?;
     daemon.load_wallet();
     let task = ChainTask::new(chain.clone(), config.clone(), store, chain_requests, chain_events);
@@ -207,13 +211,16 @@ fn read_password(path: &Path) -> Result<Secret, StartError> {
     if password.expose().is_empty() { Err(failed("it is empty".into())) } else { Ok(password) }
 }
 
-fn serve_metrics(address: SocketAddr) -> Result<(), StartError> {
+/// Listens at once, so that what stands in the way is known; serves while the node runs.
+fn serve_metrics(address: SocketAddr, readiness: &Readiness) -> Result<(), StartError> {
     let failed = |error: &dyn std::fmt::Display| StartError::Metrics { address, reason: error.to_string() };
-    TcpListener::bind(address).map_err(|error| failed(&error))?;
-    metrics_exporter_prometheus::PrometheusBuilder::new()
-        .with_http_listener(address)
-        .install()
-        .map_err(|error| failed(&error))
+    let listener = TcpListener::bind(address).map_err(|error| failed(&error))?;
+    listener.set_nonblocking(true).map_err(|error| failed(&error))?;
+    let listener = tokio::net::TcpListener::from_std(listener).map_err(|error| failed(&error))?;
+    let handle = metrics::install().map_err(|error| failed(&error))?;
+    tokio::task::spawn_local(monitor::upkeep(handle.clone()));
+    tokio::task::spawn_local(monitor::serve(listener, handle, readiness.clone()));
+    Ok(())
 }
 
 /// What a person who starts a node wants to know.

@@ -269,8 +269,10 @@ impl Daemon {
         match notice {
             Notice::Payment { direction, payment, nonce } => {
                 tracing::debug!(%channel, ?direction, amount = %payment.amount, id = %payment.id, %nonce, "payment");
-                let way = if direction == Direction::In { "in" } else { "out" };
-                metrics::counter!("thunder_payments_total", "direction" => way).increment(1);
+                match direction {
+                    Direction::In => self.metrics.received.increment(1),
+                    Direction::Out => self.metrics.sent.increment(1),
+                }
                 if self.events.is_watched() {
                     let info = super::channel_info::payment(
                         channel,

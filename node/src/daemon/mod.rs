@@ -15,6 +15,7 @@ mod execute;
 mod funds;
 mod infos;
 pub mod limits;
+mod measure;
 mod opening;
 mod patience;
 mod peers;
@@ -40,6 +41,7 @@ use crate::chain_task::{ChainEvent, ChainRequest};
 use crate::config::Config;
 use crate::events::EventLog;
 use crate::keys::{self, WalletFile};
+use crate::metrics::{Metrics, Readiness};
 use crate::p2p::{self, Behaviour, BehaviourEvent};
 use crate::store::{Store, StoreError};
 
@@ -61,6 +63,8 @@ const STALE_AFTER: Duration = Duration::from_secs(120);
 const SWEEP_EVERY: Duration = Duration::from_secs(10);
 /// How often the signer is blinded anew.
 const REBLIND_EVERY: Duration = Duration::from_secs(60);
+/// How often what `--metrics` says is measured.
+const MEASURE_EVERY: Duration = Duration::from_secs(1);
 
 /// What the node knows of its chain.
 pub(crate) struct ChainState {
@@ -128,6 +132,10 @@ pub struct Daemon {
     reblind_at: Instant,
     /// When connections that lead nowhere are ended next.
     sweep_at: Instant,
+    metrics: Metrics,
+    readiness: Readiness,
+    /// When what `--metrics` says is measured next; never if nobody asked for it.
+    measure_at: Option<Instant>,
 }
 
 /// What the daemon is made of.
@@ -150,6 +158,8 @@ pub struct Parts {
     pub wallet_file: WalletFile,
     /// What watchers read.
     pub events: EventLog,
+    /// What `/ready` says.
+    pub(crate) readiness: Readiness,
 }
 
 /// One input.
@@ -163,7 +173,7 @@ enum Inbound {
 impl Daemon {
     /// A daemon with the channels that the disk has.
     pub fn new(parts: Parts) -> Result<Self, StoreError> {
-        let Parts { config, store, swarm, to_chain, from_chain, contracts, asks, wallet_file, events } =
+        let Parts { config, store, swarm, to_chain, from_chain, contracts, asks, wallet_file, events, readiness } =
             parts;
         let identity = store.identity()?;
         let processed = identity.map(|identity| store.processed_blocks(identity.genesis)).transpose()?;
@@ -185,6 +195,7 @@ impl Daemon {
             contracts,
         };
         let mut daemon = Self {
+            measure_at: config.metrics.map(|_| Instant::now()),
             peers: Peers::new(*swarm.local_peer_id(), store.peers()?),
             config,
             store,
@@ -210,6 +221,8 @@ impl Daemon {
             block_ticks: BTreeMap::new(),
             reblind_at: Instant::now() + REBLIND_EVERY,
             sweep_at: Instant::now() + SWEEP_EVERY,
+            metrics: Metrics::default(),
+            readiness,
         };
         daemon.load_channels()?;
         Ok(daemon)
@@ -326,7 +339,7 @@ impl Daemon {
             .next()
             .map(|(due, _)| now + Duration::from_millis(due.saturating_sub(now_ms())));
         let (peer, opening) = (self.peers.next_dial(), self.openings.next_deadline());
-        [tick, peer, opening, Some(self.reblind_at), Some(self.sweep_at)]
+        [tick, peer, opening, Some(self.reblind_at), Some(self.sweep_at), self.measure_at]
             .into_iter()
             .flatten()
             .min()
@@ -342,6 +355,10 @@ impl Daemon {
         }
         self.timers();
         self.finish_batch();
+        if self.measure_at.is_some_and(|at| at <= Instant::now()) {
+            self.measure_at = Some(Instant::now() + MEASURE_EVERY);
+            self.measure();
+        }
     }
 
     /// An input that is there without waiting.
