@@ -88,6 +88,8 @@ pub(crate) enum ChainEvent {
         /// It is on disk.
         done: oneshot::Sender<()>,
     },
+    /// Not all channels could be looked at; that is how the chain has these. The blocks come again.
+    Glimpse(Vec<(Address, Seen)>),
     /// The chain answers; nothing is new.
     Alive,
     /// The chain does not answer.
@@ -352,13 +354,15 @@ impl ChainTask {
         let audit = head.abs_diff(self.audited) >= AUDIT_EVERY;
         self.tell(ChainEvent::NewBlocks { blocks: blocks.clone(), audit, wanted }).await?;
         let looks = answer.await.map_err(|_| Stopped)?;
-        let mut views = Vec::with_capacity(looks.len());
-        for look in looks {
-            match self.look(&look, &blocks).await {
-                Ok(Some(seen)) => views.push((look.terms.channel, seen)),
-                Ok(None) => {}
-                Err(error) => return Ok(Err(error)),
+        let (views, failed) = self.look_at_all(&looks, &blocks).await;
+        if let Some(error) = failed {
+            // One channel that can't be read must not keep a cheat in another from its challenge, nor
+            // what was sent from being mined.
+            if !views.is_empty() {
+                self.tell(ChainEvent::Glimpse(views)).await?;
             }
+            let _ = self.advance().await?;
+            return Ok(Err(error));
         }
         let (done, written) = oneshot::channel();
         self.tell(ChainEvent::Views { blocks: blocks.clone(), views, done }).await?;
@@ -374,6 +378,24 @@ impl ChainTask {
         // What these blocks made necessary, before what was under way already.
         self.handle_all(None).await?;
         self.advance().await
+    }
+
+    /// What is seen of each, and why not of all. If nothing can be reached, the rest is not tried.
+    async fn look_at_all(
+        &self,
+        looks: &[Look],
+        blocks: &Blocks,
+    ) -> (Vec<(Address, Seen)>, Option<ChainError>) {
+        let (mut views, mut failed) = (Vec::with_capacity(looks.len()), None);
+        for look in looks {
+            match self.look(look, blocks).await {
+                Ok(Some(seen)) => views.push((look.terms.channel, seen)),
+                Ok(None) => {}
+                Err(error @ ChainError::Unreachable(_)) => return (views, Some(error)),
+                Err(error) => failed = failed.or(Some(error)),
+            }
+        }
+        (views, failed)
     }
 
     async fn look(&self, look: &Look, blocks: &Blocks) -> Result<Option<Seen>, ChainError> {

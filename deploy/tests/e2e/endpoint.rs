@@ -23,6 +23,8 @@ pub enum Fate {
     Error(&'static str),
     /// The chain answers, and this becomes of its `result`.
     Change(fn(Value) -> Value),
+    /// The chain answers with logs, and those of this contract are missing.
+    Without(String),
 }
 
 type Rule = Box<dyn Fn(&str, &Value) -> Fate + Send>;
@@ -110,6 +112,13 @@ fn serve(
             Fate::Late(delay) => {
                 std::thread::sleep(delay);
                 ask(server, &request)?
+            }
+            Fate::Without(contract) => {
+                let mut answer = ask(server, &request)?;
+                if let Some(logs) = answer["result"].as_array_mut() {
+                    logs.retain(|log| log["address"] != contract.as_str());
+                }
+                answer
             }
             Fate::Change(change) => {
                 let mut answer = ask(server, &request)?;

@@ -143,6 +143,35 @@ fn an_endpoint_that_hides_a_closing_is_found_out_and_the_cheat_is_answered_as_so
 }
 
 #[test]
+fn a_channel_whose_closing_is_hidden_keeps_no_other_cheat_from_its_challenge() {
+    let world = World::new();
+    let (alice, bob, hidden, entry) = bob_behind_an_endpoint(&world);
+    let first = old_receipt(&alice);
+    let shown = address(&alice.ok(&["openchannel", "10"])["channel"]);
+    bob.wait_usable(shown);
+    alice.wait_usable(shown);
+    let name = shown.to_string();
+    alice.ok(&["pay", "1", "--channel", &name]);
+    let exported = alice.ok(&["receipts", "--channel", &name]);
+    let second = write(alice.data.path(), "second.json", &exported.to_string());
+    alice.ok(&["pay", "5", "--channel", &name]);
+    let missing = hidden.to_string().to_lowercase();
+    entry.set(move |method, _| match method {
+        "eth_getLogs" => Fate::Without(missing.clone()),
+        _ => Fate::Pass,
+    });
+    alice.ok(&["closechannel", "--channel", &hidden.to_string(), "--receipt", &first, "--yes"]);
+    world.mine(8);
+    wait_for("bob notices", || bob.has_logged("MONEY AT RISK: the chain can't be read"));
+    alice.ok(&["closechannel", "--channel", &name, "--receipt", &second, "--yes"]);
+    bob.wait_state(shown, "CLOSED");
+    assert_eq!(world.thd_of(bob.wallet()), thd("110"));
+    entry.behave();
+    bob.wait_state(hidden, "CLOSED");
+    assert_eq!(world.thd_of(bob.wallet()), thd("120"));
+}
+
+#[test]
 fn a_head_that_goes_back_and_hashes_that_change_lose_nothing() {
     let world = World::new();
     let (alice, bob, channel, entry) = bob_behind_an_endpoint(&world);

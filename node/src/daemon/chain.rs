@@ -25,6 +25,7 @@ impl Daemon {
                 let _ = wanted.send(self.looks(&blocks, audit));
             }
             ChainEvent::Views { blocks, views, done } => self.on_views(&blocks, views, done),
+            ChainEvent::Glimpse(views) => self.apply_views(views),
             ChainEvent::Alive => {
                 self.heard();
                 self.caught_up();
@@ -161,16 +162,7 @@ impl Daemon {
             // Nothing can be done for them without the wallet, so nothing counts as read.
             return;
         }
-        for (channel, seen) in views {
-            let input = match seen {
-                Seen::View(view) => ChainInput::View(view),
-                Seen::Invalid(why) => {
-                    tracing::error!(%channel, %why, "the contract is not the channel that was agreed on");
-                    ChainInput::Invalid(why.to_string())
-                }
-            };
-            self.apply(channel, Input::Chain(input));
-        }
+        self.apply_views(views);
         // Taken at once: what asks for another block meanwhile waits for that.
         let later = self.block_ticks.split_off(&(head.saturating_add(1), Address::ZERO));
         for (_, channel) in std::mem::replace(&mut self.block_ticks, later).into_keys() {
@@ -207,6 +199,20 @@ impl Daemon {
             let _ = done.send(());
         }));
         self.caught_up();
+    }
+
+    /// Each channel learns how the chain has it.
+    fn apply_views(&mut self, views: Vec<(Address, Seen)>) {
+        for (channel, seen) in views {
+            let input = match seen {
+                Seen::View(view) => ChainInput::View(view),
+                Seen::Invalid(why) => {
+                    tracing::error!(%channel, %why, "the contract is not the channel that was agreed on");
+                    ChainInput::Invalid(why.to_string())
+                }
+            };
+            self.apply(channel, Input::Chain(input));
+        }
     }
 
     /// Whoever waits for the chain to be read so far is told.
