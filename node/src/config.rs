@@ -102,7 +102,7 @@ pub struct Config {
     #[arg(long, env = "THUNDER_NO_AUTO_CHALLENGE", hide_env = true, value_parser = clap::builder::FalseyValueParser::new())]
     pub no_auto_challenge: bool,
 
-    /// Serve metrics (Prometheus text) at this address
+    /// Serve metrics (Prometheus text), /health and /ready at this address
     #[arg(long, value_name = "ip:port", env = "THUNDER_METRICS", hide_env = true)]
     pub metrics: Option<SocketAddr>,
 

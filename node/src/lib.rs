@@ -12,6 +12,8 @@ pub mod config;
 pub mod daemon;
 pub mod events;
 pub mod keys;
+mod metrics;
+mod monitor;
 pub mod p2p;
 pub mod rpc;
 pub mod start;

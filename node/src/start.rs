@@ -15,9 +15,11 @@ use tokio::time::Instant;
 use crate::backup::{self, BackupError};
 use crate::chain_task::ChainTask;
 use crate::config::{Config, shown, version_line};
-use crate::daemon::{Daemon, Parts};
+use crate::daemon::{Ask, Daemon, Parts};
 use crate::events::EventLog;
 use crate::keys::{self, FileError, WalletFile};
+use crate::metrics;
+use crate::monitor;
 use crate::p2p::{self, NetworkError};
 use crate::rpc::Handlers;
 use crate::store::{Store, StoreError};
@@ -168,13 +170,13 @@ pub async fn run(config: &mut Config, stop: impl Future<Output = ()>) -> Result<
     let keypair = keys::load_or_create_identity(&directory.file("node.key"))?;
     let mut swarm = p2p::build(keypair, config.mdns)?;
     listen(&mut swarm, config)?;
+    let (asks, asked) = mpsc::channel(MAX_ASKS);
     if let Some(address) = config.metrics {
-        serve_metrics(address)?;
+        serve_metrics(address, asks.clone())?;
     }
     let chain = Chain::new(&config.rpc, config.contracts())?;
     let wallet_file = WalletFile::new(&directory.path, password);
     let events = EventLog::default();
-    let (asks, asked) = mpsc::channel(MAX_ASKS);
     // No longer than the channels are many: each asks for a call once.
     let (to_chain, chain_requests) = mpsc::unbounded_channel();
     let (chain_events, from_chain) = mpsc::channel(MAX_CHAIN_QUEUE);
@@ -259,13 +261,16 @@ fn is_open_to_others(_: &Path) -> bool {
     false
 }
 
-fn serve_metrics(address: SocketAddr) -> Result<(), StartError> {
+/// Listens at once, so that what stands in the way is known; serves while the node runs.
+fn serve_metrics(address: SocketAddr, asks: mpsc::Sender<Ask>) -> Result<(), StartError> {
     let failed = |error: &dyn std::fmt::Display| StartError::Metrics { address, reason: error.to_string() };
-    TcpListener::bind(address).map_err(|error| failed(&error))?;
-    metrics_exporter_prometheus::PrometheusBuilder::new()
-        .with_http_listener(address)
-        .install()
-        .map_err(|error| failed(&error))
+    let listener = TcpListener::bind(address).map_err(|error| failed(&error))?;
+    listener.set_nonblocking(true).map_err(|error| failed(&error))?;
+    let listener = tokio::net::TcpListener::from_std(listener).map_err(|error| failed(&error))?;
+    let handle = metrics::install().map_err(|error| failed(&error))?;
+    tokio::task::spawn_local(monitor::upkeep(handle.clone()));
+    tokio::task::spawn_local(monitor::serve(listener, handle, asks));
+    Ok(())
 }
 
 /// What a person who starts a node wants to know.

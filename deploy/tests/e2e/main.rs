@@ -16,6 +16,7 @@ mod hostile;
 mod kill;
 mod life;
 mod line;
+mod metrics;
 mod network;
 mod opening;
 mod payments;

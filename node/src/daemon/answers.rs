@@ -8,13 +8,14 @@ use thunder_protocol::Address;
 use thunder_protocol::channel::{ClosedBy, CommandId, Denied, Done};
 use thunder_protocol::onchain::{CallFailure, CallKind, EndKind, OnChain};
 use tokio::sync::oneshot;
+use tokio::time::Instant;
 
 use super::Daemon;
 
 /// Somebody waits for what a command brings about.
 pub(super) enum Caller {
-    /// A payment.
-    Paid(oneshot::Sender<Answer<Paid>>),
+    /// A payment, and when it was ordered.
+    Paid(oneshot::Sender<Answer<Paid>>, Instant),
     /// One payment of many.
     OneOf(usize, Rc<RefCell<Many>>),
     /// `openchannel`, `fund`.
@@ -29,7 +30,7 @@ impl Caller {
     /// Whether anybody still waits.
     pub(super) fn is_waiting(&self) -> bool {
         match self {
-            Self::Paid(reply) => !reply.is_closed(),
+            Self::Paid(reply, _) => !reply.is_closed(),
             Self::OneOf(_, many) => many.borrow().reply.as_ref().is_some_and(|reply| !reply.is_closed()),
             Self::PaidIn(reply) => !reply.is_closed(),
             Self::Closing(reply) => !reply.is_closed(),
@@ -42,6 +43,7 @@ impl Caller {
 pub(super) struct Many {
     pub(super) answers: Vec<Option<Answer<Paid>>>,
     pub(super) missing: usize,
+    pub(super) ordered: Instant,
     pub(super) reply: Option<oneshot::Sender<Answer<Vec<Answer<Paid>>>>>,
 }
 
@@ -75,13 +77,17 @@ impl Daemon {
         match (caller, result) {
             (caller @ Caller::Closing(_), Err(denied @ (Denied::PeerOffline | Denied::PeerStopped))) => {
                 let hint = "without --cooperative, or with --fallback beside it, closechannel needs nobody";
-                refuse(caller, ApiError { hint: hint.into(), ..explain(&denied) });
+                self.refuse(caller, ApiError { hint: hint.into(), ..explain(&denied) });
             }
-            (caller, Err(denied)) => refuse(caller, explain(&denied)),
-            (Caller::Paid(reply), Ok(done)) => {
+            (caller, Err(denied)) => self.refuse(caller, explain(&denied)),
+            (Caller::Paid(reply, ordered), Ok(done)) => {
+                self.metrics.paid(ordered);
                 let _ = reply.send(self.paid(channel, done));
             }
-            (Caller::OneOf(index, many), Ok(done)) => many.borrow_mut().put(index, self.paid(channel, done)),
+            (Caller::OneOf(index, many), Ok(done)) => {
+                self.metrics.paid(many.borrow().ordered);
+                many.borrow_mut().put(index, self.paid(channel, done));
+            }
             (Caller::PaidIn(reply), Ok(done)) => {
                 let _ = reply.send(self.paid_in(channel, &done));
             }
@@ -97,8 +103,15 @@ impl Daemon {
     /// Answers a caller with an error that is not the core's.
     pub(super) fn fail(&mut self, id: CommandId, error: ApiError) {
         if let Some(caller) = self.callers.remove(&id) {
-            refuse(caller, error);
+            self.refuse(caller, error);
         }
+    }
+
+    fn refuse(&self, caller: Caller, error: ApiError) {
+        if matches!(caller, Caller::Paid(..) | Caller::OneOf(..)) {
+            self.metrics.failed.increment(1);
+        }
+        refuse(caller, error);
     }
 
     fn paid(&self, channel: Address, done: Done) -> Answer<Paid> {
@@ -152,7 +165,7 @@ fn closing(channel: Address, done: &Done) -> Answer<ClosingStarted> {
 
 pub(super) fn refuse(caller: Caller, error: ApiError) {
     match caller {
-        Caller::Paid(reply) => drop(reply.send(Err(error))),
+        Caller::Paid(reply, _) => drop(reply.send(Err(error))),
         Caller::OneOf(index, many) => many.borrow_mut().put(index, Err(error)),
         Caller::PaidIn(reply) => drop(reply.send(Err(error))),
         Caller::Closing(reply) => drop(reply.send(Err(error))),

@@ -47,6 +47,8 @@ pub enum Ask {
     Shares(Reply<(Address, Amount)>),
     /// Whether another wallet could be used now.
     MayImport(Address, Reply<()>),
+    /// Measure what `--metrics` says, and say what keeps the node from being ready.
+    Measure(Reply<Vec<&'static str>>),
     /// Make this verified backup the node's state, in this data directory.
     Restore(Unpacked, PathBuf, Reply<Restored>),
     /// Use this wallet, which is on disk already.
@@ -115,6 +117,7 @@ impl Daemon {
                 drop(reply.send(self.require_wallet().map(|wallet| (wallet.address, self.own_shares()))))
             }
             Ask::MayImport(address, reply) => drop(reply.send(self.before_import(address))),
+            Ask::Measure(reply) => drop(reply.send(Ok(self.measure()))),
             Ask::Restore(backup, directory, reply) => drop(reply.send(self.restore(backup, &directory))),
             Ask::Import(key, reply) => self.import(key, reply),
             Ask::Connect(address, found, reply) => self.connect(&address, found, reply),
@@ -323,7 +326,7 @@ impl Daemon {
     fn pay(&mut self, request: PayRequest, reply: Reply<Paid>) {
         or_refuse!(reply, self.require_wallet().map(|_| ()));
         let channel = or_refuse!(reply, self.find_channel(&request.channel, Purpose::Pay));
-        let caller = self.new_caller(Caller::Paid(reply));
+        let caller = self.new_caller(Caller::Paid(reply, Instant::now()));
         self.order_payment(channel, request.payment, caller);
     }
 
@@ -336,7 +339,8 @@ impl Daemon {
             let _ = reply.send(Err(ApiError::new(Code::Busy, message, "make several calls")));
             return;
         }
-        let many = Many { answers: vec![None; count], missing: count, reply: Some(reply) };
+        let many =
+            Many { answers: vec![None; count], missing: count, ordered: Instant::now(), reply: Some(reply) };
         let many = Rc::new(RefCell::new(many));
         for (index, payment) in request.payments.into_iter().enumerate() {
             let caller = self.new_caller(Caller::OneOf(index, Rc::clone(&many)));

@@ -35,7 +35,6 @@ impl Daemon {
             ChainEvent::Funds(funds) => self.on_funds(funds),
             ChainEvent::Unmined(count) => {
                 self.chain.unmined = count;
-                metrics::gauge!("thunder_transactions_pending").set(count as f64);
             }
         }
     }
@@ -161,7 +160,6 @@ impl Daemon {
             self.chain.last_advanced = Instant::now();
         }
         self.chain.head = Some(head);
-        metrics::gauge!("thunder_chain_height").set(head as f64);
         if self.wallet.is_none() && !self.channels.is_empty() {
             // Nothing can be done for them without the wallet, so nothing counts as read.
             return;

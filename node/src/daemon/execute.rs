@@ -9,6 +9,7 @@ use thunder_protocol::channel::{CommandId, Denied, Direction, Done, Effects, Not
 use thunder_protocol::onchain::Call;
 use thunder_protocol::wire::{Envelope, MAX_PAYMENTS, Message, Response};
 use thunder_protocol::{Address, Channel, Input, PaymentId, Transition};
+use tokio::time::Instant;
 
 use super::{Daemon, context};
 use crate::chain_task::ChainRequest;
@@ -162,7 +163,8 @@ impl Daemon {
     }
 
     /// Puts the batch on disk, whole or not at all, and only then does what it asks for.
-    pub(super) fn finish_batch(&mut self) {
+    pub(super) fn finish_batch(&mut self, inputs: usize) {
+        let since = self.store.is_collecting().then(Instant::now);
         let result = match self.after.failed.take() {
             None => self.store.commit(),
             Some(error) => {
@@ -171,7 +173,12 @@ impl Daemon {
             }
         };
         match result {
-            Ok(()) => self.carry_out_after(),
+            Ok(()) => {
+                if let Some(since) = since {
+                    self.metrics.committed(since, inputs);
+                }
+                self.carry_out_after();
+            }
             Err(error) => self.freeze_batch(&error),
         }
     }
@@ -224,6 +231,9 @@ impl Daemon {
         // A challenge has to be in time; whatever else there is to send can wait for it.
         calls.sort_by_key(|(_, call)| !matches!(call, Call::Challenge(_)));
         for (channel, call) in calls {
+            if matches!(call, Call::Challenge(_)) {
+                self.metrics.challenges.increment(1);
+            }
             if let Some(terms) = self.terms(&channel).cloned() {
                 let request = Box::new(ChainCall { terms, call });
                 // The task is there for as long as the daemon is.
@@ -274,8 +284,10 @@ impl Daemon {
         match notice {
             Notice::Payment { direction, payment, nonce } => {
                 tracing::debug!(%channel, ?direction, amount = %payment.amount, id = %payment.id, %nonce, "payment");
-                let way = if direction == Direction::In { "in" } else { "out" };
-                metrics::counter!("thunder_payments_total", "direction" => way).increment(1);
+                match direction {
+                    Direction::In => self.metrics.received.increment(1),
+                    Direction::Out => self.metrics.sent.increment(1),
+                }
                 if self.events.is_watched() {
                     let info = super::channel_info::payment(
                         channel,

@@ -16,6 +16,7 @@ mod execute;
 mod funds;
 mod infos;
 pub mod limits;
+mod measure;
 mod opening;
 mod patience;
 mod peers;
@@ -27,6 +28,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use futures::{FutureExt, StreamExt};
+use libp2p::request_response::OutboundRequestId;
 use libp2p::swarm::SwarmEvent;
 use libp2p::{PeerId, Swarm};
 use thunder_chain::contracts::{Contracts, LOCAL_CHAIN_IDS};
@@ -41,6 +43,7 @@ use crate::chain_task::{ChainEvent, ChainRequest};
 use crate::config::Config;
 use crate::events::EventLog;
 use crate::keys::{self, WalletFile};
+use crate::metrics::Metrics;
 use crate::p2p::{self, Behaviour, BehaviourEvent};
 use crate::store::{Store, StoreError};
 
@@ -132,6 +135,11 @@ pub struct Daemon {
     reblind_at: Instant,
     /// When connections that lead nowhere are ended next.
     sweep_at: Instant,
+    metrics: Metrics,
+    /// When what `--metrics` says was measured, and what was missing then.
+    measured: Option<(Instant, Vec<&'static str>)>,
+    /// When the packets went out that are not answered yet.
+    asked: HashMap<OutboundRequestId, Instant>,
 }
 
 /// What the daemon is made of.
@@ -215,6 +223,9 @@ impl Daemon {
             block_ticks: BTreeMap::new(),
             reblind_at: Instant::now() + REBLIND_EVERY,
             sweep_at: Instant::now() + SWEEP_EVERY,
+            metrics: Metrics::default(),
+            measured: None,
+            asked: HashMap::new(),
         };
         daemon.load_channels()?;
         Ok(daemon)
@@ -345,12 +356,15 @@ impl Daemon {
     /// Applies this input and all that are there by now, writes, and only then does the rest.
     fn batch(&mut self, first: Inbound) {
         self.dispatch(first);
-        for _ in 1..MAX_BATCH {
-            let Some(inbound) = self.ready() else { break };
+        let mut size = 1;
+        while size < MAX_BATCH
+            && let Some(inbound) = self.ready()
+        {
             self.dispatch(inbound);
+            size += 1;
         }
         self.timers();
-        self.finish_batch();
+        self.finish_batch(size);
     }
 
     /// An input that is there without waiting.

@@ -291,6 +291,7 @@ impl Daemon {
     }
 
     fn on_response(&mut self, peer: PeerId, request: OutboundRequestId, response: Response) {
+        let sent = self.asked.remove(&request);
         let session = self.peers.links.get(&peer).map(|link| &link.session);
         match (response, session) {
             (Response::Welcome(welcome), Some(Session::Greeting { challenge, request: sent }))
@@ -304,6 +305,9 @@ impl Daemon {
                 self.open_session(peer, id, wallet, true);
             }
             (Response::Packet(packet), _) => {
+                if let Some(sent) = sent {
+                    self.metrics.answered(sent);
+                }
                 let _ = self.on_packet(peer, packet);
             }
             (Response::Error(error), _) => self.on_refused(peer, request, error),
@@ -346,6 +350,7 @@ impl Daemon {
     }
 
     fn on_request_failed(&mut self, peer: PeerId, request: OutboundRequestId) {
+        self.asked.remove(&request);
         let Some(link) = self.peers.links.get_mut(&peer) else { return };
         match &link.session {
             Session::Greeting { request: sent, .. } | Session::Proving { request: sent, .. }
@@ -450,7 +455,8 @@ impl Daemon {
         let packet = |session, batch: Batch| Packet { session, messages: batch.into_messages() };
         let requests = outgoing.into_iter().map(|(peer, session, batch)| (peer, packet(session, batch)));
         for (peer, packet) in requests.chain(undelivered) {
-            self.swarm.behaviour_mut().messages.send_request(&peer, Request::Packet(packet));
+            let request = self.swarm.behaviour_mut().messages.send_request(&peer, Request::Packet(packet));
+            self.asked.insert(request, Instant::now());
         }
     }
 }

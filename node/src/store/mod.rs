@@ -97,6 +97,18 @@ impl Store {
         Ok(())
     }
 
+    /// Whether writes were collected.
+    pub fn is_collecting(&self) -> bool {
+        self.is_collecting.get()
+    }
+
+    /// How large the database is, in bytes.
+    pub fn size(&self) -> Result<u64, StoreError> {
+        let connection = self.connection.borrow();
+        let read = |name| connection.pragma_query_value(None, name, |row| row.get::<_, u64>(0));
+        Ok(read("page_count")?.saturating_mul(read("page_size")?))
+    }
+
     /// Puts everything that was collected on the disk, all of it or nothing. When it returns, it is
     /// there; when it fails, nothing is.
     pub fn commit(&self) -> Result<(), StoreError> {

@@ -1,0 +1,206 @@
+//! `--metrics`: what is served is what is documented, true, and names nobody.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::io::{Read, Write};
+use std::net::TcpStream;
+use std::path::Path;
+
+use super::harness::*;
+
+const SUFFIXES: [&str; 3] = ["_bucket", "_sum", "_count"];
+
+fn ask(port: u16, request: &str) -> (u16, String) {
+    let mut stream = TcpStream::connect(("127.0.0.1", port)).unwrap();
+    stream.write_all(request.as_bytes()).unwrap();
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).unwrap();
+    let (head, body) = answer.split_once("\r\n\r\n").unwrap();
+    (head.split(' ').nth(1).unwrap().parse().unwrap(), body.to_owned())
+}
+
+fn get(port: u16, path: &str) -> (u16, String) {
+    ask(port, &format!("GET {path} HTTP/1.1\r\nHost: here\r\nConnection: close\r\n\r\n"))
+}
+
+/// A page in the Prometheus text format, read strictly.
+#[derive(Default)]
+struct Page {
+    /// Type and meaning of each metric.
+    metrics: BTreeMap<String, (String, String)>,
+    /// Each sample, with its labels.
+    samples: BTreeMap<String, f64>,
+}
+
+impl Page {
+    fn of(port: u16) -> Self {
+        let (status, text) = get(port, "/metrics");
+        assert_eq!(status, 200, "{text}");
+        let (mut page, mut meanings) = (Self::default(), BTreeMap::new());
+        for line in text.lines().filter(|line| !line.is_empty()) {
+            if let Some(help) = line.strip_prefix("# HELP ") {
+                let (name, meaning) = help.split_once(' ').unwrap();
+                meanings.insert(name.to_owned(), meaning.to_owned());
+            } else if let Some(kind) = line.strip_prefix("# TYPE ") {
+                let (name, kind) = kind.split_once(' ').unwrap();
+                let meaning = meanings.remove(name).unwrap_or_else(|| panic!("{name} has no HELP"));
+                page.metrics.insert(name.to_owned(), (kind.to_owned(), meaning));
+            } else {
+                let (sample, value) = line.rsplit_once(' ').unwrap();
+                let name = sample.split('{').next().unwrap();
+                let base = SUFFIXES.iter().find_map(|suffix| name.strip_suffix(suffix)).unwrap_or(name);
+                let (kind, _) = page
+                    .metrics
+                    .get(name)
+                    .or_else(|| page.metrics.get(base))
+                    .unwrap_or_else(|| panic!("{line} has no TYPE"));
+                assert_eq!(kind == "counter", name.ends_with("_total"), "{name} is a {kind}");
+                assert!(page.samples.insert(sample.to_owned(), value.parse().unwrap()).is_none(), "{line}");
+            }
+        }
+        assert!(meanings.is_empty(), "HELP without TYPE: {meanings:?}");
+        page
+    }
+
+    fn value(&self, sample: &str) -> f64 {
+        *self.samples.get(sample).unwrap_or_else(|| panic!("no {sample} in {:#?}", self.samples.keys()))
+    }
+}
+
+fn with_metrics(world: &World, index: u32) -> (Node, u16) {
+    let port = thunder_deploy::ports::free().unwrap();
+    (world.user_with(index, &["--metrics", &format!("127.0.0.1:{port}")]), port)
+}
+
+#[test]
+fn what_is_measured_is_true_and_names_nobody() {
+    let world = World::new();
+    let ((alice, port), bob) = (with_metrics(&world, 1), world.user(2));
+    alice.connect(&bob);
+    let channel = address(&alice.ok(&["openchannel", "10"])["channel"]);
+    bob.wait_usable(channel);
+    for _ in 0..3 {
+        alice.pay("1");
+    }
+    bob.pay("0.5");
+    alice.refused(&["pay", "50"], 1, "insufficient_share");
+    wait_for("all is measured", || Page::of(port).value("thunder_payments_total{direction=\"in\"}") == 1.0);
+    // Not sooner than a second after the last time.
+    wait_for("the gauges are new", || Page::of(port).value("thunder_own_thd") == 7.5);
+    let page = Page::of(port);
+    for (sample, value) in [
+        ("thunder_payments_total{direction=\"out\"}", 3.0),
+        ("thunder_payments_failed_total", 1.0),
+        ("thunder_pay_seconds_count", 3.0),
+        ("thunder_partners_thd", 2.5),
+        ("thunder_channels{state=\"active\"}", 1.0),
+        ("thunder_channels{state=\"closed\"}", 0.0),
+        ("thunder_channels_frozen", 0.0),
+        ("thunder_peers_connected", 1.0),
+        ("thunder_ready", 1.0),
+        ("thunder_chain_height", world.head() as f64),
+    ] {
+        assert_eq!(page.value(sample), value, "{sample}");
+    }
+    for sample in ["thunder_exchange_seconds_count", "thunder_disk_commit_seconds_count"] {
+        assert!(page.value(sample) >= 3.0, "{sample}");
+    }
+    assert!(page.value("thunder_database_bytes") >= 4096.0);
+    assert!((9_999.0..10_000.0).contains(&page.value("thunder_wallet_ether")));
+    // Nothing that names anybody, and no label that grows.
+    let (_, text) = get(port, "/metrics");
+    let text = text.to_lowercase();
+    for secret in [
+        alice.wallet().to_string(),
+        bob.wallet().to_string(),
+        channel.to_string(),
+        alice.peer_id(),
+        bob.peer_id(),
+    ] {
+        let secret = secret.to_lowercase();
+        assert!(!text.contains(secret.trim_start_matches("0x")), "{secret}");
+    }
+    let labels: BTreeSet<&str> =
+        page.samples.keys().filter_map(|sample| Some(sample.split_once('{')?.1.split('=').next()?)).collect();
+    assert_eq!(labels, BTreeSet::from(["direction", "le", "state"]));
+    assert_eq!(documented(), page.metrics);
+}
+
+/// The table of docs/metrics.md: type and meaning.
+fn documented() -> BTreeMap<String, (String, String)> {
+    let page = std::fs::read_to_string(root().join("docs/metrics.md")).unwrap();
+    let rows = page.lines().filter_map(|line| line.strip_prefix("| `thunder_")?.strip_suffix(" |"));
+    rows.map(|row| {
+        let cells: Vec<_> = row.split('|').map(str::trim).collect();
+        let [name, kind, _, meaning] = cells[..] else { panic!("{row}") };
+        (format!("thunder_{}", name.trim_end_matches('`')), (kind.to_owned(), meaning.to_owned()))
+    })
+    .collect()
+}
+
+fn root() -> &'static Path {
+    Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap()
+}
+
+/// All names that begin with `thunder_` in a text.
+fn names(text: &str) -> BTreeSet<String> {
+    let parts = text.split(|character: char| !character.is_ascii_alphanumeric() && character != '_');
+    parts.filter(|part| part.starts_with("thunder_")).map(str::to_owned).collect()
+}
+
+#[test]
+fn dashboard_and_alerts_use_metrics_that_there_are() {
+    let documented = documented();
+    for (file, is_whole) in [("deploy/grafana/thunder.json", true), ("deploy/prometheus/alerts.yml", false)] {
+        let text = std::fs::read_to_string(root().join(file)).unwrap();
+        let mut used = BTreeSet::new();
+        for name in names(&text) {
+            let base = name.strip_suffix("_bucket").unwrap_or(&name);
+            assert!(documented.contains_key(base), "{file}: there is no {name}");
+            assert_eq!(documented[base].0 == "histogram", name.ends_with("_bucket"), "{file}: {name}");
+            used.insert(base.to_owned());
+        }
+        assert!(!is_whole || used.iter().eq(documented.keys()), "{file} leaves out a metric");
+    }
+    let dashboard = std::fs::read(root().join("deploy/grafana/thunder.json")).unwrap();
+    let dashboard: serde_json::Value = serde_json::from_slice(&dashboard).unwrap();
+    for panel in dashboard["panels"].as_array().unwrap() {
+        assert!(panel["targets"].as_array().is_some_and(|targets| !targets.is_empty()), "{panel}");
+    }
+}
+
+#[test]
+fn a_node_is_ready_only_while_it_can_do_its_work() {
+    let mut world = World::new();
+    let port = thunder_deploy::ports::free().unwrap();
+    let node = world.node_with(&["--metrics", &format!("127.0.0.1:{port}")]);
+    assert_eq!(get(port, "/health"), (200, "ok\n".into()));
+    wait_for("only the wallet is missing", || get(port, "/ready") == (503, "no wallet is loaded\n".into()));
+    node.ok(&["importwallet", PHRASE]);
+    wait_for("it is ready", || get(port, "/ready") == (200, "ok\n".into()));
+    world.stop_chain();
+    wait_for("it is not", || get(port, "/ready") == (503, "the chain is not reachable\n".into()));
+    assert_eq!(Page::of(port).value("thunder_ready"), 0.0);
+    assert_eq!(get(port, "/health").0, 200, "the node itself is well");
+    // Bad questions are refused, and silence keeps nobody out.
+    assert_eq!(get(port, "/").0, 404);
+    assert_eq!(ask(port, "POST /metrics HTTP/1.1\r\nHost: here\r\nConnection: close\r\n\r\n").0, 405);
+    let _silent: Vec<_> = (0..10).map(|_| TcpStream::connect(("127.0.0.1", port)).unwrap()).collect();
+    assert_eq!(get(port, "/health").0, 200);
+}
+
+#[test]
+fn a_restored_node_serves_its_metrics_again() {
+    let world = World::new();
+    let source = world.user(1);
+    let place = tempfile::tempdir().unwrap();
+    let file = place.path().join("backup").to_str().unwrap().to_owned();
+    source.ok(&["backup", &file]);
+    let port = thunder_deploy::ports::free().unwrap();
+    let node = world.node_with(&["--metrics", &format!("127.0.0.1:{port}")]);
+    node.ok(&["restore", &file]);
+    wait_for("it starts anew", || {
+        let output = node.output(&["--json", "infos"]);
+        output.status.success() && text(&output.stdout).contains(&source.peer_id())
+    });
+    assert_eq!(get(port, "/health").0, 200);
+}

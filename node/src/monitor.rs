@@ -1,0 +1,116 @@
+//! The HTTP server of `--metrics`: `/metrics`, `/health` and `/ready`.
+
+use std::convert::Infallible;
+use std::sync::Arc;
+use std::time::Duration;
+
+use http_body_util::Full;
+use hyper::body::{Bytes, Incoming};
+use hyper::header::{CONTENT_TYPE, HeaderValue};
+use hyper::server::conn::http1;
+use hyper::service::service_fn;
+use hyper::{Method, Request, Response, StatusCode};
+use hyper_util::rt::{TokioIo, TokioTimer};
+use metrics_exporter_prometheus::PrometheusHandle;
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::{Semaphore, mpsc, oneshot};
+
+use crate::daemon::Ask;
+
+/// How many are served at a time; others wait.
+const MAX_CONNECTIONS: usize = 16;
+/// How long a question may take to come.
+const HEADER_TIMEOUT: Duration = Duration::from_secs(5);
+/// How long all of a connection may take.
+const CONNECTION_TIMEOUT: Duration = Duration::from_secs(15);
+/// How long the daemon's loop may take to answer.
+const ANSWER_WITHIN: Duration = Duration::from_secs(5);
+/// How often samples that nobody has read are summed up.
+const UPKEEP_EVERY: Duration = Duration::from_secs(5);
+/// How long the server waits when the system has no more sockets.
+const PAUSE: Duration = Duration::from_millis(100);
+
+/// Sums up samples, so that they take no room while nobody scrapes.
+pub(crate) async fn upkeep(handle: PrometheusHandle) {
+    loop {
+        tokio::time::sleep(UPKEEP_EVERY).await;
+        handle.run_upkeep();
+    }
+}
+
+/// Serves until it is dropped.
+pub(crate) async fn serve(listener: TcpListener, handle: PrometheusHandle, asks: mpsc::Sender<Ask>) {
+    let permits = Arc::new(Semaphore::new(MAX_CONNECTIONS));
+    while let Ok(permit) = Arc::clone(&permits).acquire_owned().await {
+        match listener.accept().await {
+            Ok((stream, _)) => {
+                let (handle, asks) = (handle.clone(), asks.clone());
+                tokio::task::spawn_local(async move {
+                    let _ = tokio::time::timeout(CONNECTION_TIMEOUT, connection(stream, handle, asks)).await;
+                    drop(permit);
+                });
+            }
+            Err(error) => {
+                tracing::debug!(%error, "can't take a connection for metrics");
+                tokio::time::sleep(PAUSE).await;
+            }
+        }
+    }
+}
+
+async fn connection(stream: TcpStream, handle: PrometheusHandle, asks: mpsc::Sender<Ask>) {
+    let service = service_fn(move |request: Request<Incoming>| {
+        let (handle, asks) = (handle.clone(), asks.clone());
+        async move {
+            let answer = answer(request.method(), request.uri().path(), &handle, &asks).await;
+            Ok::<_, Infallible>(answer)
+        }
+    });
+    let served = http1::Builder::new()
+        .timer(TokioTimer::new())
+        .header_read_timeout(HEADER_TIMEOUT)
+        .keep_alive(false)
+        .serve_connection(TokioIo::new(stream), service)
+        .await;
+    if let Err(error) = served {
+        tracing::debug!(%error, "a connection for metrics ended early");
+    }
+}
+
+async fn answer(
+    method: &Method,
+    path: &str,
+    handle: &PrometheusHandle,
+    asks: &mpsc::Sender<Ask>,
+) -> Response<Full<Bytes>> {
+    if ![Method::GET, Method::HEAD].contains(method) {
+        return text(StatusCode::METHOD_NOT_ALLOWED, "only GET\n".into());
+    }
+    if !["/metrics", "/health", "/ready"].contains(&path) {
+        return text(StatusCode::NOT_FOUND, "there are /metrics, /health and /ready\n".into());
+    }
+    let Some(missing) = measure(asks).await else {
+        return text(StatusCode::SERVICE_UNAVAILABLE, "the node does not answer\n".into());
+    };
+    match path {
+        "/metrics" => text(StatusCode::OK, handle.render()),
+        "/ready" if !missing.is_empty() => text(StatusCode::SERVICE_UNAVAILABLE, missing.join("\n") + "\n"),
+        _ => text(StatusCode::OK, "ok\n".into()),
+    }
+}
+
+/// Has the daemon's loop set the gauges, and learns what keeps it from being ready. Nothing if it
+/// stands still.
+async fn measure(asks: &mpsc::Sender<Ask>) -> Option<Vec<&'static str>> {
+    let (reply, missing) = oneshot::channel();
+    asks.try_send(Ask::Measure(reply)).ok()?;
+    tokio::time::timeout(ANSWER_WITHIN, missing).await.ok()?.ok()?.ok()
+}
+
+fn text(status: StatusCode, body: String) -> Response<Full<Bytes>> {
+    let mut response = Response::new(Full::new(Bytes::from(body)));
+    *response.status_mut() = status;
+    let kind = HeaderValue::from_static("text/plain; version=0.0.4; charset=utf-8");
+    response.headers_mut().insert(CONTENT_TYPE, kind);
+    response
+}
