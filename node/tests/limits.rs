@@ -30,6 +30,8 @@ fn the_page_of_limits_has_those_of_the_code_and_no_others() {
         ("PATIENCE", daemon::PATIENCE.to_string()),
         ("PER_SECOND", daemon::PER_SECOND.to_string()),
         ("PER_HANDSHAKE", daemon::PER_HANDSHAKE.to_string()),
+        ("LINES", daemon::LINES.to_string()),
+        ("LINES_PER_SECOND", daemon::LINES_PER_SECOND.to_string()),
         ("MAX_AWAITED", daemon::MAX_AWAITED.to_string()),
         ("MAX_AWAITED_IN_ALL", daemon::MAX_AWAITED_IN_ALL.to_string()),
         ("ANSWER_WITHIN", seconds(daemon::ANSWER_WITHIN)),

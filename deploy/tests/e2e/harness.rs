@@ -250,6 +250,11 @@ impl Node {
         rustix::process::kill_process(rustix::process::Pid::from_child(process), signal).unwrap();
     }
 
+    #[cfg(target_os = "linux")]
+    pub fn pid(&self) -> u32 {
+        self.process.as_ref().expect("running").id()
+    }
+
     /// Waits until it ends by itself.
     pub fn wait_end(&mut self) -> std::process::ExitStatus {
         self.process.take().expect("running").wait().unwrap()

@@ -10,6 +10,7 @@ mod asks;
 mod chain;
 mod channel_info;
 mod channels;
+mod chatter;
 mod discovery;
 mod execute;
 mod funds;
