@@ -1,10 +1,12 @@
 //! Hostile nodes on the same libp2p stack: what they send is not believed, and while they flood,
 //! others are served, the memory stays bounded and so does the log.
 
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use thunder_node::daemon::limits::MAX_STRANGERS;
+use thunder_node::p2p::limits::MAX_STREAMS;
 use thunder_protocol::wire::{
     Envelope, Hello, MAX_MESSAGES, Message, Packet, Proof, Refuse, RefuseReason, Request, Response,
     SessionId, WireError,
@@ -248,7 +250,7 @@ impl Attack<'_> {
                 mallory.answers(sent).await;
             }
             Flood::Endless => {
-                let sent = (0..300).map(|_| mallory.send(Bytes::Trickle(vec![0x9f; 200_000]))).collect();
+                let sent = endless(mallory);
                 // The victim gives them up in its own time; the next wave does not wait for it.
                 let _ = tokio::time::timeout(Duration::from_secs(1), mallory.answers(sent)).await;
             }
@@ -279,6 +281,58 @@ impl Attack<'_> {
             }
         }
     }
+}
+
+/// Messages that stop before they are whole, as many as a connection may have, each as large as the
+/// victim's side of a stream holds.
+fn endless(mallory: &mut Mallory) -> Vec<libp2p::request_response::OutboundRequestId> {
+    let start: Arc<[u8]> = vec![0x9f; 250_000].into();
+    (0..MAX_STREAMS).map(|_| mallory.send(Bytes::Trickle(Arc::clone(&start)))).collect()
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn messages_that_never_end_take_no_more_memory_than_there_are_places_for() {
+    let world = World::new();
+    let (alice, bob, _) = world.channel();
+    runtime().block_on(async {
+        let mut all = Vec::new();
+        for _ in 0..4 {
+            all.push(Mallory::connect(bob.port).await.unwrap());
+        }
+        let given_up = all.iter_mut().map(|mallory| async {
+            let sent = endless(mallory);
+            mallory.answers(sent).await
+        });
+        let answers = futures::future::join_all(given_up).await;
+        assert!(answers.iter().flatten().all(Option::is_none));
+    });
+    let most = most_memory(&bob);
+    eprintln!("endless messages: at most {} MiB", most >> 20);
+    assert!(most < MAX_MEMORY, "{most} bytes");
+    alice.pay("1");
+}
+
+#[test]
+fn strangers_fill_no_log() {
+    let world = World::new();
+    let bob = world.user(2);
+    let before = lines(&bob);
+    let forged = runtime().block_on(async {
+        let mut forged = 0;
+        while forged <= MAX_LINES {
+            let mut mallory = Mallory::connect(bob.port).await.unwrap();
+            // Until it is sent away.
+            while let Some(Response::Welcome(welcome)) = mallory.ask(hello()).await {
+                let proof = mallory.proof(CHAIN_ID + 1, &signer(0x66), welcome.challenge);
+                let answer = mallory.ask(Request::Prove(proof)).await;
+                forged += usize::from(is_refused(&answer, &WireError::BadProof));
+            }
+        }
+        forged
+    });
+    let said = lines(&bob) - before;
+    assert!(said < MAX_LINES, "{said} lines for {forged} forgeries");
 }
 
 #[cfg(target_os = "linux")]

@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 use std::io;
+use std::sync::Arc;
 use std::time::Duration;
 
 use futures::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, StreamExt};
@@ -17,7 +18,7 @@ pub enum Bytes {
     /// These, and the end.
     All(Vec<u8>),
     /// These, and then one more every so often, without end.
-    Trickle(Vec<u8>),
+    Trickle(Arc<[u8]>),
 }
 
 /// Writes whatever it is given.
