@@ -10,7 +10,7 @@ use coins_bip39::{English, Mnemonic, MnemonicError};
 use ethers::signers::{LocalWallet, Signer as _};
 use serde_json::Value;
 use thunder_protocol::Address;
-use zeroize::Zeroizing;
+use zeroize::{Zeroize, Zeroizing};
 
 use crate::contracts::from_ethers;
 
@@ -62,7 +62,10 @@ pub fn from_phrase(phrase: &str, path: &str) -> Result<Key, KeyError> {
     let path: DerivationPath = path.parse().map_err(|_| KeyError::Path)?;
     let key = mnemonic.derive_key(path, None).map_err(|_| KeyError::Path)?;
     let signing: &SigningKey = key.as_ref();
-    Ok(Zeroizing::new(signing.to_bytes().into()))
+    let mut bytes = signing.to_bytes();
+    let key = Zeroizing::new(bytes.into());
+    bytes.as_mut_slice().zeroize();
+    Ok(key)
 }
 
 fn explain(error: &MnemonicError) -> &'static str {

@@ -7,7 +7,7 @@ use std::path::Path;
 use std::process::Output;
 
 use rusqlite::Connection;
-use rustix::process::{Resource, Rlimit, prlimit};
+use rustix::process::{Pid, Resource, Rlimit, prlimit};
 
 use super::harness::*;
 
@@ -74,7 +74,8 @@ fn with_room_that_ends(node: &mut Node, place: &Path) {
 
 /// From now on no file of the node can be written further than this.
 fn limit(node: &Node, bytes: Option<u64>) {
-    prlimit(Some(node.pid()), Resource::Fsize, Rlimit { current: bytes, maximum: None }).unwrap();
+    let process = Pid::from_raw(node.pid().try_into().unwrap());
+    prlimit(process, Resource::Fsize, Rlimit { current: bytes, maximum: None }).unwrap();
 }
 
 /// Pays with the payer's or the payee's disk full; then there is room again.

@@ -291,13 +291,14 @@ impl Node {
     }
 
     #[cfg(unix)]
-    pub fn pid(&self) -> rustix::process::Pid {
-        rustix::process::Pid::from_child(self.process.as_ref().expect("running"))
+    pub fn signal(&self, signal: rustix::process::Signal) {
+        let process = self.process.as_ref().expect("running");
+        rustix::process::kill_process(rustix::process::Pid::from_child(process), signal).unwrap();
     }
 
-    #[cfg(unix)]
-    pub fn signal(&self, signal: rustix::process::Signal) {
-        rustix::process::kill_process(self.pid(), signal).unwrap();
+    #[cfg(target_os = "linux")]
+    pub fn pid(&self) -> u32 {
+        self.process.as_ref().expect("running").id()
     }
 
     /// Waits until it ends by itself.

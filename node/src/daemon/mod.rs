@@ -11,6 +11,7 @@ mod backup_error;
 mod chain;
 mod channel_info;
 mod channels;
+mod chatter;
 mod discovery;
 mod execute;
 mod funds;

@@ -18,6 +18,7 @@ use tokio::sync::oneshot;
 use tokio::time::Instant;
 
 use super::answers::Caller;
+use super::patience::PER_UNKNOWN;
 use super::{Daemon, now_ms};
 use crate::keys;
 
@@ -114,7 +115,13 @@ impl Daemon {
                 let answer = match self.accept(partner, &ask) {
                     Ok(accept) => OpenMessage::Accept(accept),
                     Err(reason) => {
-                        tracing::info!(%partner, %reason, "refused to open a channel");
+                        if self.may_say(Some(&partner)) {
+                            tracing::info!(%partner, %reason, "refused to open a channel");
+                        }
+                        // An honest node asks once, and tells its user why not.
+                        if let Some(peer) = self.peers.node_of(&partner) {
+                            self.spend_patience(&peer, PER_UNKNOWN);
+                        }
                         OpenMessage::Refuse(OpenRefuse { half_a, reason })
                     }
                 };

@@ -11,7 +11,7 @@ pub const PER_SECOND: u32 = 16;
 pub const PER_HANDSHAKE: u32 = 16;
 /// What a request costs that nothing comes of.
 pub(super) const PER_REFUSAL: u32 = 1;
-/// What a packet costs that speaks of channels that there are not.
+/// What a packet costs that speaks of channels that there are not, and an opening that is refused.
 pub(super) const PER_UNKNOWN: u32 = 16;
 
 /// What is left of the patience with a node.

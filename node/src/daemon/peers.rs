@@ -12,6 +12,7 @@ use tokio::sync::oneshot;
 use tokio::time::Instant;
 
 use super::Daemon;
+use super::chatter::Chatter;
 use super::patience::Patience;
 use super::sessions::Session;
 use crate::p2p::PeerAddress;
@@ -41,6 +42,8 @@ pub(super) struct Link {
     prove_by: Option<Instant>,
     /// What it may still ask for in vain.
     patience: Patience,
+    /// Its connections are being ended: nothing more is taken from it.
+    sent_away: bool,
 }
 
 impl Link {
@@ -86,6 +89,8 @@ pub(super) struct Peers {
     proving: Vec<(PeerId, oneshot::Sender<Answer<Peer>>)>,
     /// Nodes that said hello and have to prove themselves: their challenge and the own one.
     expected: HashMap<PeerId, (B256, B256)>,
+    /// What the log may still say of strangers.
+    pub(super) chatter: Chatter,
 }
 
 impl Peers {
@@ -103,6 +108,7 @@ impl Peers {
             dialing: HashMap::new(),
             proving: Vec::new(),
             expected: HashMap::new(),
+            chatter: Chatter::default(),
         }
     }
 
@@ -129,8 +135,16 @@ impl Peers {
         }
     }
 
-    /// A node that broke a rule is not dialed again at once.
+    /// Whether there is nothing more to be taken from a node.
+    pub(super) fn is_sent_away(&self, peer: &PeerId) -> bool {
+        self.links.get(peer).is_none_or(|link| link.sent_away)
+    }
+
+    /// A node that broke a rule is not listened to any more, and not dialed again at once.
     pub(super) fn keep_away(&mut self, peer: &PeerId) {
+        if let Some(link) = self.links.get_mut(peer) {
+            link.sent_away = true;
+        }
         if let Some(wanted) = self.wanted.get_mut(peer) {
             wanted.failures = u32::BITS;
         }
@@ -254,6 +268,10 @@ impl Daemon {
     ) {
         self.peers.links.entry(peer).or_default().connections.insert(connection, address);
         tracing::debug!(%peer, dialed, "connected");
+        if self.peers.is_sent_away(&peer) {
+            // It comes back while its earlier connections are still being ended.
+            let _ = self.swarm.disconnect_peer_id(peer);
+        }
         if let Some(wanted) = self.peers.wanted.get_mut(&peer) {
             wanted.next_dial = None;
         }
@@ -363,7 +381,7 @@ impl Daemon {
     /// A node asked for something in vain; one that does nothing else is sent away.
     pub(super) fn spend_patience(&mut self, peer: &PeerId, cost: u32) {
         let Some(link) = self.peers.links.get_mut(peer) else { return };
-        if link.patience.spend(cost, Instant::now()) {
+        if link.sent_away || link.patience.spend(cost, Instant::now()) {
             return;
         }
         tracing::debug!(%peer, "it asks too much in vain, ending the connection");

@@ -14,6 +14,7 @@ use thunder_protocol::{Address, B256, Crypto, Input, node_binding_digest};
 use tokio::time::Instant;
 
 use super::Daemon;
+use super::opening::is_awaited;
 use super::patience::{PER_HANDSHAKE, PER_REFUSAL, PER_UNKNOWN};
 use super::peers::retry_after;
 use crate::keys;
@@ -179,7 +180,9 @@ impl Daemon {
             return Response::Error(WireError::NoSession);
         };
         if !self.check_proof(&peer, own, proof) {
-            tracing::warn!(%peer, "a node's proof of its wallet is wrong");
+            if self.may_say(None) {
+                tracing::warn!(%peer, "a node's proof of its wallet is wrong");
+            }
             return Response::Error(WireError::BadProof);
         }
         self.open_session(peer, SessionId::new(theirs, own), proof.wallet, false);
@@ -214,7 +217,9 @@ impl Daemon {
         link.session = Session::Open { id, wallet, initiator };
         link.hello_failures = 0;
         link.hello_at = None;
-        tracing::info!(%peer, %wallet, "connected with a node that speaks for this wallet");
+        if self.may_say(Some(&wallet)) {
+            tracing::info!(%peer, %wallet, "connected with a node that speaks for this wallet");
+        }
         if let Some(earlier) = self.peers.bind(wallet, peer) {
             // One session for each wallet: the newer node counts.
             self.end_session(&earlier, "another node speaks for this wallet now");
@@ -231,7 +236,9 @@ impl Daemon {
         let Some(link) = self.peers.links.get_mut(peer) else { return };
         let Session::Open { wallet, .. } = std::mem::take(&mut link.session) else { return };
         link.await_proof_anew();
-        tracing::info!(%peer, %wallet, "session over: {why}");
+        if self.may_say(Some(&wallet)) {
+            tracing::info!(%peer, %wallet, "session over: {why}");
+        }
         self.peers.unbind(&wallet, peer);
         self.fail_openings(&wallet);
         for channel in self.channels.of_partner(&wallet).to_vec() {
@@ -249,10 +256,24 @@ impl Daemon {
 
     /// Ends the connection with a node that broke a rule.
     pub(super) fn end_connection(&mut self, wallet: &Address, why: &str) {
-        let Some(peer) = self.peers.node_of(wallet) else { return };
-        tracing::warn!(%peer, %wallet, "MISBEHAVIOUR of the other side, ending the connection: {why}");
+        // One packet may break a rule many times.
+        let Some(peer) = self.peers.node_of(wallet).filter(|peer| !self.peers.is_sent_away(peer)) else {
+            return;
+        };
+        if self.may_say(Some(wallet)) {
+            tracing::warn!(%peer, %wallet, "MISBEHAVIOUR of the other side, ending the connection: {why}");
+        }
         self.peers.keep_away(&peer);
         let _ = self.swarm.disconnect_peer_id(peer);
+    }
+
+    /// Whether the log may have one more line about a node: always, if there is a channel with it.
+    /// Strangers are without number.
+    pub(super) fn may_say(&mut self, wallet: Option<&Address>) -> bool {
+        let channels = wallet.map_or(&[][..], |wallet| self.channels.of_partner(wallet));
+        let mut slots = channels.iter().filter_map(|channel| self.channels.get(channel));
+        // To ask for one costs nothing.
+        slots.any(|slot| !is_awaited(&slot.channel)) || self.peers.chatter.may_say(Instant::now())
     }
 
     /// Nothing of an earlier wallet or chain is left.
@@ -266,6 +287,9 @@ impl Daemon {
     // ---- exchanges ----------------------------------------------------------------------------
 
     fn on_request(&mut self, peer: PeerId, request: Request, channel: ResponseChannel<Response>) {
+        if self.peers.is_sent_away(&peer) {
+            return;
+        }
         let response = match request {
             Request::Hello(hello) => {
                 self.spend_patience(&peer, PER_HANDSHAKE);
@@ -392,15 +416,26 @@ impl Daemon {
         if packet.messages.iter().any(is_unknown) {
             self.spend_patience(&peer, PER_UNKNOWN);
         }
+        let partners = self.channels.of_partner(&wallet);
+        let doubted = packet.messages.iter().find_map(|envelope| match envelope {
+            Envelope::UnknownChannel { channel } => {
+                Some(*channel).filter(|channel| partners.contains(channel))
+            }
+            Envelope::Channel { .. } | Envelope::Open(_) => None,
+        });
+        // Once, however many there are in one packet.
+        if let Some(channel) = doubted {
+            tracing::warn!(%channel, %wallet, "the other side does not know the channel");
+        }
         for envelope in packet.messages {
+            if self.peers.is_sent_away(&peer) {
+                break;
+            }
             match envelope {
                 Envelope::Channel { channel, message } => self.on_channel_message(wallet, channel, message),
                 Envelope::Open(message) => self.on_open_message(wallet, message),
-                Envelope::UnknownChannel { channel } if self.channels.get(&channel).is_some() => {
-                    tracing::warn!(%channel, %wallet, "the other side does not know the channel");
-                }
                 Envelope::UnknownChannel { channel } => {
-                    tracing::debug!(%channel, %wallet, "neither side knows the channel");
+                    tracing::debug!(%channel, %wallet, "the other side does not know a channel");
                 }
             }
         }

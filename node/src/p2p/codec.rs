@@ -17,39 +17,68 @@ pub const SMALL_MESSAGE: usize = 4 << 10;
 pub const LARGE_PER_CONNECTION: usize = 2;
 /// How many larger messages are read at the same time in all.
 pub const LARGE_IN_ALL: usize = 64;
+/// How many larger requests of one connection may wait for a place. What waits is in memory already,
+/// up to the window of its stream (256 KiB); one more is dropped.
+pub const WAITING_PER_CONNECTION: usize = 32;
+/// How many larger requests may wait in all.
+pub const WAITING_IN_ALL: usize = 256;
 
 /// Reads and writes [`Request`]s and [`Response`]s.
 ///
 /// A stranger may open many streams and send a large message on each, slowly: what is read of them
-/// at the same time is bounded, and who has to wait is slowed down by the window of the stream.
+/// at the same time is bounded, and so is who may wait, slowed down by the window of the stream.
 #[derive(Debug)]
 pub struct WireCodec {
-    in_all: Arc<Semaphore>,
+    in_all: Arc<Places>,
     /// Of the connection; `None` in the one from which those of the connections are copied.
-    here: Option<Arc<Semaphore>>,
+    here: Option<Arc<Places>>,
+}
+
+/// Places for larger messages.
+#[derive(Debug)]
+struct Places {
+    reading: Semaphore,
+    waiting: Semaphore,
+}
+
+impl Places {
+    fn new(reading: usize, waiting: usize) -> Arc<Self> {
+        Arc::new(Self { reading: Semaphore::new(reading), waiting: Semaphore::new(waiting) })
+    }
+
+    fn here() -> Arc<Self> {
+        Self::new(LARGE_PER_CONNECTION, WAITING_PER_CONNECTION)
+    }
 }
 
 impl Default for WireCodec {
     fn default() -> Self {
-        Self { in_all: Arc::new(Semaphore::new(LARGE_IN_ALL)), here: None }
+        Self { in_all: Places::new(LARGE_IN_ALL, WAITING_IN_ALL), here: None }
     }
 }
 
 /// The behaviour copies its codec once for each connection, and that copy for each stream.
 impl Clone for WireCodec {
     fn clone(&self) -> Self {
-        let here = self.here.clone().unwrap_or_else(|| Arc::new(Semaphore::new(LARGE_PER_CONNECTION)));
+        let here = self.here.clone().unwrap_or_else(Places::here);
         Self { in_all: Arc::clone(&self.in_all), here: Some(here) }
     }
 }
 
 impl WireCodec {
-    async fn read<T: DeserializeOwned>(&self, io: &mut (impl AsyncRead + Unpin + Send)) -> io::Result<T> {
+    async fn read<T: DeserializeOwned>(
+        &self,
+        io: &mut (impl AsyncRead + Unpin + Send),
+        is_asked_for: bool,
+    ) -> io::Result<T> {
         let mut bytes = Vec::new();
         // One byte more, so that what is longer is seen as such.
         let _ = (&mut *io).take(SMALL_MESSAGE as u64 + 1).read_to_end(&mut bytes).await?;
         if bytes.len() > SMALL_MESSAGE {
+            // Answers are as many as the own requests.
+            let queued = if is_asked_for { (None, None) } else { self.queue()? };
             let _places = self.places().await?;
+            drop(queued);
             let left = MAX_LEN + 1 - bytes.len();
             io.take(left as u64).read_to_end(&mut bytes).await?;
             return decode(&bytes);
@@ -57,13 +86,20 @@ impl WireCodec {
         decode(&bytes)
     }
 
+    /// Whoever can't be read at once may wait, if not too many do.
+    fn queue(&self) -> io::Result<(Option<SemaphorePermit<'_>>, Option<SemaphorePermit<'_>>)> {
+        let full = |_| io::Error::other("too many large messages wait to be read");
+        let here = self.here.as_ref().map(|here| here.waiting.try_acquire().map_err(full)).transpose()?;
+        Ok((here, Some(self.in_all.waiting.try_acquire().map_err(full)?)))
+    }
+
     /// A place for a large message: first here, so that nobody waits with places for all in hand.
     async fn places(&self) -> io::Result<(Option<SemaphorePermit<'_>>, SemaphorePermit<'_>)> {
         let here = match &self.here {
-            Some(here) => Some(here.acquire().await.map_err(io::Error::other)?),
+            Some(here) => Some(here.reading.acquire().await.map_err(io::Error::other)?),
             None => None,
         };
-        Ok((here, self.in_all.acquire().await.map_err(io::Error::other)?))
+        Ok((here, self.in_all.reading.acquire().await.map_err(io::Error::other)?))
     }
 }
 
@@ -88,14 +124,14 @@ impl request_response::Codec for WireCodec {
     where
         T: AsyncRead + Unpin + Send,
     {
-        self.read(io).await
+        self.read(io, false).await
     }
 
     async fn read_response<T>(&mut self, _: &StreamProtocol, io: &mut T) -> io::Result<Response>
     where
         T: AsyncRead + Unpin + Send,
     {
-        self.read(io).await
+        self.read(io, true).await
     }
 
     async fn write_request<T>(&mut self, _: &StreamProtocol, io: &mut T, request: Request) -> io::Result<()>
@@ -159,7 +195,7 @@ mod tests {
         let mut reads: Vec<_> = streams
             .iter_mut()
             .zip(&codecs)
-            .map(|(stream, codec)| Box::pin(codec.read::<Request>(stream)))
+            .map(|(stream, codec)| Box::pin(codec.read::<Request>(stream, false)))
             .collect();
         for read in &mut reads {
             assert!(read.as_mut().now_or_never().is_none());
@@ -171,9 +207,25 @@ mod tests {
         let hello = Request::Hello(Hello { chain_id: 1, challenge: B256::ZERO });
         let small = codec::encode(&hello).unwrap();
         for codec in [&hostile, &honest] {
-            let read = codec.read::<Request>(&mut small.as_slice()).now_or_never();
+            let read = codec.read::<Request>(&mut small.as_slice(), false).now_or_never();
             assert_eq!(read.expect("nothing to wait for").unwrap(), hello);
         }
+    }
+
+    #[test]
+    fn only_so_many_large_requests_of_a_connection_wait_and_one_that_goes_makes_room() {
+        let hostile = WireCodec::default().clone();
+        let all = LARGE_PER_CONNECTION + WAITING_PER_CONNECTION;
+        let mut streams: Vec<_> = (0..=all).map(|_| Stalled(vec![0; SMALL_MESSAGE * 8])).collect();
+        let mut reads: Vec<_> =
+            streams.iter_mut().map(|stream| Box::pin(hostile.read::<Request>(stream, false))).collect();
+        let mut answers = reads.iter_mut().map(|read| read.as_mut().now_or_never());
+        assert!(answers.by_ref().take(all).all(|answer| answer.is_none()), "these are read, or wait");
+        assert!(answers.next().unwrap().unwrap().is_err(), "one more is dropped");
+        drop(answers);
+        reads.truncate(all - 1);
+        let mut one_more = Stalled(vec![0; SMALL_MESSAGE * 8]);
+        assert!(hostile.read::<Request>(&mut one_more, false).now_or_never().is_none());
     }
 
     #[test]
@@ -182,7 +234,7 @@ mod tests {
         // The stream stays open: whoever reads on waits for ever.
         feed.unbounded_send(Ok(vec![0; MAX_LEN + 1])).unwrap();
         let mut io = bytes.boxed().into_async_read();
-        let read = WireCodec::default().clone().read::<Request>(&mut io).now_or_never();
+        let read = WireCodec::default().clone().read::<Request>(&mut io, false).now_or_never();
         let error = read.expect("nothing to wait for").unwrap_err();
         assert!(error.to_string().contains("above the limit"), "{error}");
     }
