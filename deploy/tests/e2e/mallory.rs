@@ -12,6 +12,9 @@ use libp2p::{Multiaddr, PeerId, StreamProtocol, Swarm, noise, ping, tcp, yamux};
 use thunder_protocol::wire::{Hello, PROTOCOL, Proof, Request, Response, SessionId, Welcome};
 use thunder_protocol::{B256, Crypto, Signer, codec, node_binding_digest};
 
+/// How long the victim may take to do what it has to.
+const PATIENCE: Duration = Duration::from_secs(60);
+
 /// What is written on a stream.
 #[derive(Debug, Clone)]
 pub enum Bytes {
@@ -160,11 +163,10 @@ impl Mallory {
 
     /// Waits until the victim has ended the connection.
     pub async fn sent_away(&mut self) {
-        loop {
-            if let SwarmEvent::ConnectionClosed { .. } = self.swarm.select_next_some().await {
-                return;
-            }
-        }
+        let closed = async {
+            while !matches!(self.swarm.select_next_some().await, SwarmEvent::ConnectionClosed { .. }) {}
+        };
+        tokio::time::timeout(PATIENCE, closed).await.expect("it is sent away");
     }
 
     /// Several messages at once.
