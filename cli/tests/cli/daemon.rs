@@ -99,6 +99,12 @@ fn a_wallet_reaches_the_node_whichever_way_it_comes() {
     let at = |name: &str, content: &str| {
         let path = node.directory().join(name);
         std::fs::write(&path, content).unwrap();
+        #[cfg(unix)]
+        {
+            use std::os::unix::fs::PermissionsExt;
+            // Others may not read it: there is nothing to warn of.
+            std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o600)).unwrap();
+        }
         path.to_str().unwrap().to_owned()
     };
     let (key, password) = (at("key.json", "{\"version\":3}\n"), at("password", "pass word \n"));
