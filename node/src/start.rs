@@ -118,12 +118,7 @@ impl DataDirectory {
             reason: error.to_string(),
         };
         make_private(&path).map_err(failed)?;
-        let lock = File::options()
-            .create(true)
-            .truncate(false)
-            .write(true)
-            .open(path.join("thunderd.lock"))
-            .map_err(failed)?;
+        let lock = private_file().open(path.join("thunderd.lock")).map_err(failed)?;
         match FileExt::try_lock(&lock) {
             Ok(()) => Ok(Self { path, _lock: lock }),
             Err(fs4::TryLockError::WouldBlock) => Err(StartError::DataDirectoryInUse(path)),
@@ -134,6 +129,21 @@ impl DataDirectory {
     fn file(&self, name: &str) -> PathBuf {
         self.path.join(name)
     }
+}
+
+#[cfg(unix)]
+fn private_file() -> fs::OpenOptions {
+    use std::os::unix::fs::OpenOptionsExt;
+    let mut options = File::options();
+    options.create(true).truncate(false).write(true).mode(0o600);
+    options
+}
+
+#[cfg(not(unix))]
+fn private_file() -> fs::OpenOptions {
+    let mut options = File::options();
+    options.create(true).truncate(false).write(true);
+    options
 }
 
 #[cfg(unix)]

@@ -217,7 +217,7 @@ fn no_secret_is_ever_in_a_log_an_answer_or_the_wrong_file() {
     assert_eq!(mode(&backup), 0o600);
     let but_the_node_key = secrets.iter().filter(|(what, _)| !what.starts_with("the node's")).cloned();
     assert_unseen(&but_the_node_key.collect::<Vec<_>>(), "the backup", &fs::read(backup).unwrap());
-    for name in ["thunder.db", "node.key", "wallet.json"] {
+    for name in ["thunder.db", "node.key", "wallet.json", "thunderd.lock"] {
         assert_eq!(mode(&alice.data.path().join(name)), 0o600, "{name}");
     }
 }

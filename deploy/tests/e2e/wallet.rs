@@ -33,24 +33,6 @@ fn a_keyfile_is_imported_with_its_password_and_kept() {
     node.ok(&["openchannel"]);
 }
 
-#[cfg(unix)]
-#[test]
-fn a_password_file_that_others_may_read_is_warned_of() {
-    use std::os::unix::fs::PermissionsExt;
-    let world = World::bare();
-    let node = world.node();
-    let keyfile = write(node.data.path(), "key.json", KEYFILE);
-    let password = write(node.data.path(), "password", KEYFILE_PASSWORD);
-    for (mode, is_warned_of) in [(0o644, true), (0o620, true), (0o600, false)] {
-        std::fs::set_permissions(&password, std::fs::Permissions::from_mode(mode)).unwrap();
-        let output = node.output(&["importwallet", "--keyfile", &keyfile, "--password-file", &password]);
-        assert!(output.status.success());
-        let said = text(&output.stderr);
-        assert_eq!(said.contains("others of this machine may read"), is_warned_of, "{mode:o}: {said}");
-        assert!(!said.contains(KEYFILE_PASSWORD));
-    }
-}
-
 #[test]
 fn a_phrase_comes_from_stdin_too_and_never_reaches_a_log() {
     let world = World::new();
