@@ -201,13 +201,16 @@ impl Node {
         self.told = true;
     }
 
-    /// Takes that back; what was told and is not there any more has been carried out.
-    pub fn spare(&mut self) {
+    /// Takes that back; what was told and is not there any more has been carried out. Reports whether
+    /// it was.
+    pub fn spare(&mut self) -> bool {
         let (_, order) = self.failing.as_ref().expect("run_failing");
         let is_dying = std::fs::remove_file(order).is_err();
-        if std::mem::take(&mut self.told) && is_dying {
+        let has_died = std::mem::take(&mut self.told) && is_dying;
+        if has_died {
             wait_for("it is dead", || !self.is_running());
         }
+        has_died
     }
 
     /// Where this world keeps sockets and temporary files.

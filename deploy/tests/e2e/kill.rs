@@ -2,14 +2,16 @@
 //! everything that a channel goes through. What was confirmed to a caller is there exactly once, both
 //! sides agree, and all money comes out.
 //!
-//! `THUNDER_RUNS=200 cargo test -p thunder-deploy --test e2e kill::` runs more lives of a channel;
-//! `THUNDER_SEED` repeats one.
+//! `THUNDER_RUNS=200 cargo test -p thunder-deploy --test e2e kill::at_any` runs more lives of a channel,
+//! `THUNDER_SEED` repeats one; `THUNDER_KILL=all` goes through every point with every way to close.
 
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Mutex, OnceLock};
 
+use rustix::process::Signal;
 use serde_json::Value;
 use thunder_protocol::{Address, Amount};
 
@@ -58,11 +60,31 @@ impl Dice {
     }
 }
 
+/// The ways in which a channel ends.
+#[derive(Debug, Clone, Copy)]
+enum Ending {
+    Alone,
+    Together,
+    /// On a proposal that the other side has not answered.
+    Proposal,
+    /// On an old receipt, which is challenged.
+    Cheat,
+}
+
+const ENDINGS: [Ending; 4] = [Ending::Alone, Ending::Together, Ending::Proposal, Ending::Cheat];
+
 /// Two nodes that are killed. A lock is held to start and end a process, never while a command runs.
 struct Pair {
     world: World,
     nodes: [Mutex<Node>; 2],
     deaths: AtomicUsize,
+    /// The one point at which everybody dies, or none: wherever the dice say.
+    only: Mutex<Option<&'static str>>,
+    /// What goes on, and where each side was told to die in it.
+    phase: Mutex<&'static str>,
+    told: Mutex<[Option<&'static str>; 2]>,
+    /// In what they have died, and where.
+    hits: Mutex<BTreeSet<(&'static str, &'static str)>>,
 }
 
 impl Pair {
@@ -76,7 +98,19 @@ impl Pair {
             node
         });
         nodes[0].connect(&nodes[1]);
-        Self { world, nodes: nodes.map(Mutex::new), deaths: AtomicUsize::new(0) }
+        Self {
+            world,
+            nodes: nodes.map(Mutex::new),
+            deaths: AtomicUsize::new(0),
+            only: Mutex::default(),
+            phase: Mutex::new("open"),
+            told: Mutex::default(),
+            hits: Mutex::default(),
+        }
+    }
+
+    fn begins(&self, phase: &'static str) {
+        *self.phase.lock().unwrap() = phase;
     }
 
     fn with<T>(&self, side: usize, act: impl FnOnce(&mut Node) -> T) -> T {
@@ -92,6 +126,10 @@ impl Pair {
 
     /// Has one node, or both, die somewhere in what comes.
     fn injure(&self, dice: &mut Dice) {
+        if let Some(point) = *self.only.lock().unwrap() {
+            (0..2).for_each(|side| self.tell(side, point, 1));
+            return;
+        }
         let who = dice.below(3);
         for side in 0..2 {
             let (point, most) = POINTS[dice.below(POINTS.len() as u64) as usize];
@@ -100,8 +138,17 @@ impl Pair {
             if who != 2 && who != side as u64 {
                 continue;
             }
-            self.with(side, |node| if from_outside { node.kill() } else { node.die_at(point, nth) });
+            if from_outside {
+                self.with(side, |node| node.kill());
+            } else {
+                self.tell(side, point, nth);
+            }
         }
+    }
+
+    fn tell(&self, side: usize, point: &'static str, nth: u32) {
+        self.told.lock().unwrap()[side] = Some(point);
+        self.with(side, |node| node.die_at(point, nth));
     }
 
     /// Whether one has died.
@@ -112,8 +159,11 @@ impl Pair {
     /// Nobody dies any more, and who has died is started again.
     fn mend(&self) {
         for side in 0..2 {
+            let told = self.told.lock().unwrap()[side].take();
             self.with(side, |node| {
-                node.spare();
+                if let (true, Some(point)) = (node.spare(), told) {
+                    self.hits.lock().unwrap().insert((*self.phase.lock().unwrap(), point));
+                }
                 if !node.is_running() {
                     self.deaths.fetch_add(1, Ordering::SeqCst);
                     node.kill();
@@ -216,22 +266,40 @@ impl Pair {
         }
     }
 
-    /// Closes, in one of four ways, and says what the opener is to get.
-    fn close(&self, dice: &mut Dice, opener: usize, channel: Address) -> Amount {
+    /// Closes, and says what the opener is to get.
+    fn close(&self, dice: &mut Dice, opener: usize, channel: Address, ending: Ending) -> Amount {
         let is_closing = || (0..2).all(|side| ["CLOSING", "CLOSED"].contains(&&*self.state(side, channel)));
         let closer = dice.below(2) as usize;
-        match dice.below(3) {
-            0 => {
+        match ending {
+            Ending::Alone => {
+                self.begins("closing alone");
                 let act = || drop(self.try_to(closer, &["closechannel"]));
                 self.until(dice, "closing alone", act, is_closing);
                 thd("10")
             }
-            1 => {
+            Ending::Together => {
+                self.begins("closing together");
                 let act = || drop(self.try_to(closer, &["closechannel", "--cooperative", "--fallback"]));
                 self.until(dice, "closing together", act, is_closing);
                 thd("10")
             }
-            _ => {
+            Ending::Proposal => {
+                self.begins("closing on a proposal");
+                self.with(1 - opener, |node| node.signal(Signal::STOP));
+                let paid =
+                    self.with(opener, |node| node.output(&["--timeout", "1", "pay", "2", "--id", "last"]));
+                assert_eq!(paid.status.code(), Some(6), "{}", text(&paid.stderr));
+                self.injure(dice);
+                self.try_to(opener, &["closechannel"]);
+                // It may have died from outside.
+                self.with(1 - opener, |node| node.is_running().then(|| node.signal(Signal::CONT)));
+                self.mend();
+                let act = || drop(self.try_to(opener, &["closechannel"]));
+                self.until(dice, "closing on a proposal", act, is_closing);
+                thd("8")
+            }
+            Ending::Cheat => {
+                self.begins("cheating and challenge");
                 let old = self.with(opener, |node| {
                     let old = write(node.data.path(), "old.json", &node.ok(&["receipts"]).to_string());
                     node.pay("5");
@@ -250,23 +318,27 @@ impl Pair {
         if is_over() {
             return;
         }
+        self.begins("withdrawal");
         self.world.mine(24);
         let side = dice.below(2) as usize;
         let act = || drop(self.try_to(side, &["withdraw"]));
         self.until(dice, "withdrawn", act, is_over);
     }
 
-    fn life(&self, seed: u64) {
+    fn life(&self, seed: u64, ending: Option<Ending>) {
         let mut dice = Dice(seed);
+        self.begins("opening");
         let opener = dice.below(2) as usize;
         let wallets = [0, 1].map(|side| self.with(side, |node| node.wallet()));
         self.world.give_thd(wallets[opener], "10");
         let purse = |side: usize| self.world.thd_of(wallets[side]);
         let before = [purse(0), purse(1)];
         let channel = self.open(&mut dice, opener);
+        self.begins("payments");
         let confirmed = self.pay(&mut dice, seed);
         self.check_payments(channel, opener, &confirmed);
-        let share = self.close(&mut dice, opener, channel);
+        let ending = ending.unwrap_or(ENDINGS[dice.below(4) as usize]);
+        let share = self.close(&mut dice, opener, channel, ending);
         self.withdraw(&mut dice, channel);
         let gain = thd("10").checked_sub(share).unwrap();
         assert_eq!(purse(opener), before[opener].checked_sub(gain).unwrap());
@@ -287,11 +359,45 @@ fn at_any_point_nothing_is_lost_and_nothing_happens_twice() {
     let pair = Pair::new();
     for seed in first..first + runs {
         eprintln!("THUNDER_SEED={seed} cargo test -p thunder-deploy --test e2e kill:: -- --nocapture");
-        pair.life(seed);
+        pair.life(seed, None);
     }
     let deaths = pair.deaths.load(Ordering::SeqCst);
     eprintln!("{runs} lives, {deaths} deaths");
     assert!(deaths > 0, "nobody was ever killed");
+}
+
+/// Both die where they first pass the point, again and again, in everything that a channel goes through.
+#[test]
+fn at_each_point_nothing_is_lost_and_nothing_happens_twice() {
+    let pair = Pair::new();
+    let is_all = std::env::var("THUNDER_KILL").is_ok_and(|what| what == "all");
+    let mut life = 1000;
+    for (number, (point, _)) in POINTS.into_iter().enumerate() {
+        *pair.only.lock().unwrap() = Some(point);
+        for (index, ending) in ENDINGS.into_iter().enumerate() {
+            if is_all || number % ENDINGS.len() == index {
+                eprintln!("life {life}: {point}, {ending:?}");
+                pair.life(life, Some(ending));
+                life += 1;
+            }
+        }
+    }
+    let hits = pair.hits.lock().unwrap();
+    eprintln!("{} deaths: {hits:#?}", pair.deaths.load(Ordering::SeqCst));
+    let sends = |point: &str| point.starts_with("send");
+    let submits = |point: &str| point.starts_with("submit") || point.starts_with("broadcast");
+    for (point, _) in POINTS {
+        assert!(hits.contains(&("opening", point)), "nobody died at {point} in an opening");
+        assert!(submits(point) || hits.contains(&("payments", point)), "nobody died at {point} in a payment");
+        if !is_all {
+            continue;
+        }
+        assert!(sends(point) || hits.contains(&("closing alone", point)), "{point} in a closing");
+        assert!(hits.contains(&("closing together", point)), "{point} in a closing together");
+        assert!(sends(point) || hits.contains(&("closing on a proposal", point)), "{point} on a proposal");
+        assert!(sends(point) || hits.contains(&("cheating and challenge", point)), "{point} in a challenge");
+        assert!(sends(point) || hits.contains(&("withdrawal", point)), "{point} in a withdrawal");
+    }
 }
 
 #[test]

@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test fails by panicking")]
 #![allow(unreachable_pub, reason = "there is nothing outside to reach it from")]
 
+#[cfg(unix)]
 mod backup;
 mod chain_faults;
 mod challenge;
@@ -14,6 +15,7 @@ mod flood;
 mod gas;
 mod harness;
 mod hostile;
+#[cfg(unix)]
 mod kill;
 mod life;
 mod line;
