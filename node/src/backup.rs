@@ -2,7 +2,7 @@
 //! file, which stays encrypted. A restored channel may be older than what was signed since, so it
 //! comes back *lost* (rule 9 of docs/protocol.md).
 //!
-//! The file is [`HEADER`], the Keccak-256 hash of the rest, and the rest: an SQLite database with the
+//! The file is a header, the Keccak-256 hash of the rest, and the rest: an SQLite database with the
 //! key files in a table of their own. The wallet's password is not in it.
 
 use std::fs::{self, File};
@@ -253,7 +253,7 @@ impl Unpacked {
 }
 
 /// Puts in place what was restored, and clears away what a dead process left. Dying anywhere in it is
-/// made good by the next start: what is in place is no longer in [`READY`].
+/// made good by the next start: what is in place is no longer in the directory `restored`.
 pub fn install(directory: &Path) -> Result<(), BackupError> {
     for entry in fs::read_dir(directory).map_err(failed(directory))? {
         let entry = entry.map_err(failed(directory))?;
