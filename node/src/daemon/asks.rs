@@ -1,7 +1,7 @@
 //! What users ask of the daemon, through the local socket.
 
 use std::cell::RefCell;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::rc::Rc;
 use std::time::Duration;
 
@@ -23,8 +23,8 @@ use super::answers::{Caller, Many};
 use super::channels::Purpose;
 use super::execute::{disk_error, is_live};
 use super::opening::is_awaited;
-use super::{Daemon, Wallet, backup_error};
-use crate::backup::{self, Unpacked};
+use super::{Daemon, Wallet};
+use crate::backup::Unpacked;
 use crate::keys::{self, Key};
 use crate::p2p::PeerAddress;
 use crate::store::StoredChannel;
@@ -205,23 +205,6 @@ impl Daemon {
             ));
         }
         Ok(())
-    }
-
-    /// The node has to have nothing, so that nothing is replaced. Afterwards it starts anew.
-    fn restore(&mut self, backup: Unpacked, directory: &Path) -> Answer<Restored> {
-        let has_channels = self.store.has_channels().map_err(|error| disk_error(&error))?;
-        let busy = self.importing.is_some_and(|until| until > Instant::now());
-        if has_channels || busy || self.wallet.is_some() || backup::has_wallet(directory) {
-            return Err(ApiError::new(
-                Code::NotEmpty,
-                "this node has a wallet or channels, which a backup would replace; nothing was changed",
-                "start a thunderd with a new --data-dir, and restore into that one",
-            ));
-        }
-        let (channels, wallet) = (backup.channels, backup.wallet.map(Account::from));
-        backup.commit(directory).map_err(|error| backup_error(&error))?;
-        self.restored = true;
-        Ok(Restored { channels, wallet })
     }
 
     fn import(&mut self, key: Key, reply: Reply<Address>) {

@@ -7,7 +7,6 @@
 
 mod answers;
 mod asks;
-mod backup_error;
 mod chain;
 mod channel_info;
 mod channels;
@@ -21,6 +20,7 @@ mod measure;
 mod opening;
 mod patience;
 mod peers;
+mod restoring;
 mod sessions;
 
 use std::collections::{BTreeMap, HashMap};
@@ -51,12 +51,12 @@ use crate::store::{Store, StoreError};
 use answers::Caller;
 pub(crate) use asks::wallet_error;
 pub use asks::{Ask, Order, Reply};
-pub(crate) use backup_error::backup_error;
 use channels::Channels;
 use discovery::Discovery;
 use execute::After;
 use opening::Openings;
 use peers::Peers;
+pub(crate) use restoring::backup_error;
 
 /// How many inputs one batch takes.
 const MAX_BATCH: usize = 4096;
