@@ -128,6 +128,36 @@ fn what_is_measured_is_true_and_names_nobody() {
     assert_eq!(documented(), page.metrics);
 }
 
+/// Counts that don't depend on the machine; what a payment costs the core is in protocol/tests/costs.rs.
+#[test]
+fn a_payment_costs_one_exchange_and_three_commits() {
+    const MANY: u32 = 20;
+    let world = World::new();
+    let ((alice, payer), (bob, payee)) = (with_metrics(&world, 1), with_metrics(&world, 2));
+    alice.connect(&bob);
+    let channel = address(&alice.ok(&["openchannel", "10"])["channel"]);
+    alice.wait_usable(channel);
+    bob.wait_usable(channel);
+    let counts = || {
+        [payer, payee].map(|port| {
+            let page = Page::of(port);
+            let names = ["thunder_exchange_seconds_count", "thunder_disk_commit_seconds_count"];
+            names.map(|name| page.value(name) as u32)
+        })
+    };
+    alice.pay("0.01");
+    // The opening's last commits come with the blocks.
+    let mut before = counts();
+    wait_for("nothing goes on any more", || std::mem::replace(&mut before, counts()) == before);
+    for _ in 0..MANY {
+        alice.pay("0.01");
+    }
+    let after = counts();
+    let cost = |side: usize, what: usize| after[side][what] - before[side][what];
+    assert_eq!((cost(0, 0), cost(1, 0)), (MANY, 0), "each goes out, and its answer is the receipt");
+    assert!(cost(0, 1) <= 2 * MANY && cost(1, 1) <= MANY, "commits: {before:?}, then {after:?}");
+}
+
 /// The table of docs/metrics.md: type and meaning.
 fn documented() -> BTreeMap<String, (String, String)> {
     let page = std::fs::read_to_string(root().join("docs/metrics.md")).unwrap();
