@@ -5,6 +5,7 @@
 //! The file is a header, the Keccak-256 hash of the rest, and the rest: an SQLite database with the
 //! key files in a table of their own. The wallet's password is not in it.
 
+use std::ffi::OsString;
 use std::fs::{self, File};
 use std::io::{self, BufReader, BufWriter, Read, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
@@ -265,21 +266,21 @@ pub fn install(directory: &Path) -> Result<(), BackupError> {
     if !ready.is_dir() {
         return Ok(());
     }
-    // Nothing is touched before the backup is on the disk under its name.
+    // Nothing is touched before the backup is on the disk under its name, and all of it has a place.
     sync_directory(directory).map_err(failed(directory))?;
-    if ready.join(DATABASE).exists() {
+    let names = waiting(&ready)?;
+    // A wallet that came meanwhile is not the backup's: that one would no longer be here.
+    let is_taken = |name: &OsString| name != DATABASE && name != NODE_KEY && directory.join(name).exists();
+    if names.iter().any(is_taken) {
+        return Err(BackupError::NotEmpty(directory.into()));
+    }
+    if names.iter().any(|name| name == DATABASE) {
         make_room(directory)?;
     }
-    for entry in fs::read_dir(&ready).map_err(failed(&ready))? {
-        let entry = entry.map_err(failed(&ready))?;
-        let name = entry.file_name();
+    for name in names {
         let place = directory.join(&name);
-        // A wallet that came meanwhile is not the backup's: that one would no longer be here.
-        if name != DATABASE && name != NODE_KEY && place.exists() {
-            return Err(BackupError::NotEmpty(directory.into()));
-        }
         failpoint!("install-before");
-        fs::rename(entry.path(), &place).map_err(failed(&place))?;
+        fs::rename(ready.join(&name), &place).map_err(failed(&place))?;
         failpoint!("install-after");
     }
     sync_directory(directory).map_err(failed(directory))?;
@@ -289,6 +290,16 @@ pub fn install(directory: &Path) -> Result<(), BackupError> {
          node that it was made of again"
     );
     Ok(())
+}
+
+/// What is to be put in place: the database last, so that whoever moves things away after an error never
+/// moves the restored one.
+fn waiting(ready: &Path) -> Result<Vec<OsString>, BackupError> {
+    let entries = fs::read_dir(ready).map_err(failed(ready))?;
+    let names = entries.map(|entry| entry.map(|entry| entry.file_name()));
+    let mut names: Vec<_> = names.collect::<Result<_, _>>().map_err(failed(ready))?;
+    names.sort_by_key(|name| name == DATABASE);
+    Ok(names)
 }
 
 /// Clears away the empty database of the node that the backup is restored into, if it is empty. Its

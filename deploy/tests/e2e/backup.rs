@@ -219,6 +219,7 @@ fn a_restore_is_not_finished_over_a_wallet_that_came_meanwhile() {
     assert_eq!(output.status.code(), Some(1));
     assert!(text(&output.stderr).contains("that are not the backup's"), "{}", text(&output.stderr));
     assert_eq!(std::fs::read_to_string(&wallet).unwrap(), "another");
+    assert!(node.data.path().join("restored/thunder.db").exists(), "nothing was put in place");
     // As it says.
     std::fs::remove_file(&wallet).unwrap();
     node.start();
