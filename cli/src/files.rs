@@ -26,20 +26,6 @@ pub(crate) fn secret(path: &Path) -> Result<Secret, ApiError> {
     File::open(path).and_then(read_secret).map_err(|error| unreadable(path, &error))
 }
 
-/// Whether other users of the machine can read a file.
-#[cfg(unix)]
-pub(crate) fn is_open_to_others(path: &Path) -> bool {
-    use std::os::unix::fs::PermissionsExt;
-    let metadata = std::fs::metadata(path);
-    metadata.is_ok_and(|metadata| metadata.is_file() && metadata.permissions().mode() & 0o077 != 0)
-}
-
-/// Windows has no modes; a user's files are the user's own.
-#[cfg(not(unix))]
-pub(crate) fn is_open_to_others(_: &Path) -> bool {
-    false
-}
-
 /// A receipt from a file, and the channel that the file says it belongs to.
 pub(crate) fn receipt(path: &Path) -> Result<(ExportedReceipt, Option<String>), ApiError> {
     let mut text = String::new();

@@ -2,6 +2,7 @@
 
 use std::io::{self, IsTerminal, Write};
 
+use thunder_api::files::is_open_to_others;
 use thunder_api::{ApiError, Code, Secret, WalletSource};
 
 use crate::args::ImportWallet;
@@ -30,7 +31,7 @@ pub(crate) enum Wallet {
 pub(crate) fn read(arguments: ImportWallet, output: &Output) -> Result<Wallet, ApiError> {
     if let Some(keyfile) = &arguments.keyfile {
         let json = files::secret(keyfile)?;
-        for path in arguments.password_file.iter().filter(|path| files::is_open_to_others(path)) {
+        for path in arguments.password_file.iter().filter(|path| is_open_to_others(path)) {
             output.warning(&format!("{} can be read by other users; chmod 600 it", path.display()));
         }
         return match &arguments.password_file {

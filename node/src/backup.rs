@@ -18,12 +18,13 @@ use thunder_chain::keys::is_keyfile;
 use thunder_protocol::Address;
 use zeroize::Zeroizing;
 
-use crate::keys::sync_directory;
+use crate::keys::{private_options, sync_directory};
 use crate::store::{Store, StoreError};
 
 const MAGIC: &[u8] = b"thunder backup ";
 const HEADER: &[u8; 17] = b"thunder backup 1\n";
 const DATABASE: &str = "thunder.db";
+const LOG: &str = "thunder.db-wal";
 const NODE_KEY: &str = "node.key";
 const WALLET: &str = "wallet.json";
 /// A restored directory that is complete, and is put in place by the next start.
@@ -31,7 +32,10 @@ const READY: &str = "restored";
 /// Work that a dead process left unfinished begins with this.
 const SCRATCH: &str = "backup-scratch-";
 
-/// Why there is no backup, or nothing is restored. Nothing was changed.
+/// What has to stay free beside a copy of the database, for what the node itself writes.
+const RESERVE: u64 = 64 << 20;
+
+/// Why there is no backup, or nothing is restored.
 #[derive(Debug, thiserror::Error)]
 pub enum BackupError {
     /// A file can't be read or written.
@@ -63,6 +67,27 @@ pub enum BackupError {
          (thunder.db*, wallet*), else move the directory `restored` out of it"
     )]
     NotEmpty(PathBuf),
+    /// Too little room for a copy of the database.
+    #[error("{path} has {free} bytes of room, and {needed} are needed")]
+    NoRoom {
+        /// Where.
+        path: PathBuf,
+        /// How much there is.
+        free: u64,
+        /// How much there has to be.
+        needed: u64,
+    },
+    /// What is to be replaced is something else.
+    #[error("{0} is there already, and is not a backup of a Thunder node")]
+    NoBackup(PathBuf),
+    /// It is done, and not known to be on the disk.
+    #[error("the backup was put in place, and {path} can't be written for good: {source}")]
+    Unsure {
+        /// Which.
+        path: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
     /// The database refuses.
     #[error(transparent)]
     Store(#[from] StoreError),
@@ -81,14 +106,21 @@ fn failed(path: &Path) -> impl Fn(io::Error) -> BackupError + '_ {
 /// Writes a backup of a running node's `directory` to `to`, whole or not at all. Returns how many
 /// channels in it are not over.
 pub fn write(directory: &Path, to: &Path, overwrite: bool) -> Result<u64, BackupError> {
-    if !overwrite && to.symlink_metadata().is_ok() {
-        return Err(BackupError::Exists(to.into()));
+    if to.symlink_metadata().is_ok() {
+        if !overwrite {
+            return Err(BackupError::Exists(to.into()));
+        }
+        if !is_backup(to).map_err(failed(to))? {
+            return Err(BackupError::NoBackup(to.into()));
+        }
     }
     let target = to.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
     let is_inside = || Ok(target.canonicalize()?.starts_with(directory.canonicalize()?));
     if is_inside().map_err(failed(target))? {
         return Err(BackupError::Inside(directory.into()));
     }
+    let sizes = [DATABASE, LOG].map(|name| fs::metadata(directory.join(name)).map_or(0, |data| data.len()));
+    require_room(directory, sizes.iter().sum())?;
     let scratch = scratch(directory)?;
     let copy = scratch.path().join(DATABASE);
     // Made here, because SQLite would let others read it.
@@ -103,6 +135,20 @@ pub fn write(directory: &Path, to: &Path, overwrite: bool) -> Result<u64, Backup
     })?;
     sync_directory(target).map_err(failed(target))?;
     Ok(channels)
+}
+
+fn is_backup(path: &Path) -> io::Result<bool> {
+    let mut start = Vec::new();
+    File::open(path)?.take(MAGIC.len() as u64).read_to_end(&mut start)?;
+    Ok(start == MAGIC)
+}
+
+/// A copy must not fill the disk that the node itself writes to.
+fn require_room(directory: &Path, size: u64) -> Result<(), BackupError> {
+    let free = fs4::available_space(directory).map_err(failed(directory))?;
+    // The copy, its own log, and the reserve.
+    let needed = size.saturating_mul(2).saturating_add(RESERVE);
+    if free >= needed { Ok(()) } else { Err(BackupError::NoRoom { path: directory.into(), free, needed }) }
 }
 
 /// One moment of the database: a reader of its own, which the node's writes don't wait for.
@@ -169,6 +215,7 @@ pub struct Unpacked {
 
 /// Verifies a whole backup and unpacks it inside `directory`, where nothing looks at it yet.
 pub fn unpack(directory: &Path, from: &Path) -> Result<Unpacked, BackupError> {
+    require_room(directory, fs::metadata(from).map_err(failed(from))?.len())?;
     let scratch = scratch(directory)?;
     let database = scratch.path().join(DATABASE);
     unseal(from, &database)?;
@@ -208,7 +255,7 @@ pub fn unpack(directory: &Path, from: &Path) -> Result<Unpacked, BackupError> {
     let wallet = chain.map(|chain| store.followed(chain.genesis)).transpose()?.flatten();
     // The last connection moves the write-ahead log into the file and removes it.
     drop(store);
-    if scratch.path().join("thunder.db-wal").exists() {
+    if scratch.path().join(LOG).exists() {
         return Err(failed(&database)(io::Error::other("it could not be written to its end")));
     }
     File::open(&database).and_then(|file| file.sync_all()).map_err(failed(&database))?;
@@ -246,10 +293,9 @@ impl Unpacked {
     pub fn commit(self, directory: &Path) -> Result<(), BackupError> {
         let ready = directory.join(READY);
         failpoint!("restore-before");
-        // That the new name is on the disk is made sure of by `install`, which comes next.
         fs::rename(self.scratch.path(), &ready).map_err(failed(&ready))?;
         failpoint!("restore-after");
-        Ok(())
+        sync_directory(directory).map_err(|source| BackupError::Unsure { path: directory.into(), source })
     }
 }
 
@@ -309,7 +355,7 @@ fn make_room(directory: &Path) -> Result<(), BackupError> {
     if present.exists() && Store::open(&present)?.has_channels()? {
         return Err(BackupError::NotEmpty(directory.into()));
     }
-    for log in ["thunder.db-wal", "thunder.db-shm"] {
+    for log in [LOG, "thunder.db-shm"] {
         let log = directory.join(log);
         fs::remove_file(&log).or_else(if_missing).map_err(failed(&log))?;
     }
@@ -327,20 +373,4 @@ pub fn has_wallet(directory: &Path) -> bool {
 
 fn scratch(directory: &Path) -> Result<TempDir, BackupError> {
     tempfile::Builder::new().prefix(SCRATCH).tempdir_in(directory).map_err(failed(directory))
-}
-
-#[cfg(unix)]
-fn private_options() -> fs::OpenOptions {
-    use std::os::unix::fs::OpenOptionsExt;
-    let mut options = File::options();
-    options.write(true).mode(0o600);
-    options
-}
-
-/// On Windows a user's data directory is the user's own.
-#[cfg(not(unix))]
-fn private_options() -> fs::OpenOptions {
-    let mut options = File::options();
-    options.write(true);
-    options
 }

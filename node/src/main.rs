@@ -2,12 +2,16 @@
 
 use std::io::{IsTerminal, Write};
 use std::process::ExitCode;
+use std::time::Duration;
 
 use clap::Parser;
 use thunder_node::config::{Config, version_line};
 use thunder_node::start::{self, End};
 use tokio::task::LocalSet;
 use tracing_subscriber::EnvFilter;
+
+/// How long what is under way beside the node's thread is waited for at its end.
+const LAST_WORK: Duration = Duration::from_secs(5);
 
 pub(crate) fn main() -> ExitCode {
     let mut config = Config::parse();
@@ -38,7 +42,11 @@ pub(crate) fn main() -> ExitCode {
         };
         // All that a node holds is gone with these before it starts anew.
         let local = LocalSet::new();
-        match local.block_on(&runtime, start::run(&mut config, stop_signal())) {
+        let end = local.block_on(&runtime, start::run(&mut config, stop_signal()));
+        drop(local);
+        // A backup to a disk that hangs keeps nobody waiting.
+        runtime.shutdown_timeout(LAST_WORK);
+        match end {
             Ok(End::Stopped) => return ExitCode::SUCCESS,
             Ok(End::Restored) => tracing::info!("starting anew with the restored backup"),
             Err(error) => return fail(&error.to_string(), 1),

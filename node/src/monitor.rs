@@ -103,8 +103,11 @@ async fn answer(
 /// stands still.
 async fn measure(asks: &mpsc::Sender<Ask>) -> Option<Vec<&'static str>> {
     let (reply, missing) = oneshot::channel();
-    asks.try_send(Ask::Measure(reply)).ok()?;
-    tokio::time::timeout(ANSWER_WITHIN, missing).await.ok()?.ok()?.ok()
+    let answer = async {
+        asks.send(Ask::Measure(reply)).await.ok()?;
+        missing.await.ok()?.ok()
+    };
+    tokio::time::timeout(ANSWER_WITHIN, answer).await.ok()?
 }
 
 fn text(status: StatusCode, body: String) -> Response<Full<Bytes>> {

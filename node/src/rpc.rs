@@ -2,7 +2,7 @@
 //! chain, and leave everything that changes something to the daemon, so that nothing is left half
 //! done when a caller stops waiting.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -18,7 +18,7 @@ use thunder_api::{
 use thunder_chain::keys::from_phrase;
 use thunder_chain::{Chain, ChainError};
 use thunder_protocol::{Address, Amount};
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::{Semaphore, mpsc, oneshot};
 
 use crate::backup::{self, BackupError};
 use crate::daemon::{Ask, Order, backup_error};
@@ -45,6 +45,8 @@ pub struct Handlers {
     events: EventLog,
     wallet_file: Arc<WalletFile>,
     directory: PathBuf,
+    /// One backup or restore at a time: each takes as much room as the database.
+    copying: Arc<Semaphore>,
     /// Dropped with the last client.
     _serving: mpsc::Sender<()>,
 }
@@ -61,7 +63,8 @@ impl Handlers {
         serving: mpsc::Sender<()>,
     ) -> Self {
         let wallet_file = Arc::new(wallet_file);
-        Self { asks, chain, events, wallet_file, directory, _serving: serving }
+        let copying = Arc::new(Semaphore::new(1));
+        Self { asks, chain, events, wallet_file, directory, copying, _serving: serving }
     }
 
     /// Serves whoever connects, until dropped.
@@ -76,15 +79,9 @@ impl Handlers {
                     let config = tarpc::server::Config { pending_response_buffer: MAX_IN_FLIGHT };
                     let channel = BaseChannel::new(config, local::transport(stream));
                     let requests = channel.execute(self.clone().serve_calls());
-                    let serving = self.clone();
-                    tokio::task::spawn_local(async move {
-                        requests
-                            .for_each(|handler| async {
-                                tokio::task::spawn_local(handler);
-                            })
-                            .await;
-                        drop(serving);
-                    });
+                    tokio::task::spawn_local(requests.for_each(|handler| async {
+                        tokio::task::spawn_local(handler);
+                    }));
                 }
                 Err(error) => {
                     tracing::warn!(%error, "a client could not connect");
@@ -92,6 +89,24 @@ impl Handlers {
                 }
             }
         }
+    }
+
+    /// Does what takes long beside the daemon's thread, if nobody else does.
+    async fn copy<T: Send + 'static>(
+        &self,
+        work: impl FnOnce(&Path) -> Result<T, BackupError> + Send + 'static,
+    ) -> Answer<Result<T, BackupError>> {
+        let Ok(permit) = Arc::clone(&self.copying).try_acquire_owned() else {
+            let message = "a backup or a restore is under way";
+            return Err(ApiError::new(Code::UnderWay, message, "try again when it is done"));
+        };
+        let directory = self.directory.clone();
+        let done = tokio::task::spawn_blocking(move || {
+            let result = work(&directory);
+            drop(permit);
+            result
+        });
+        done.await.map_err(|_| broken())
     }
 
     fn serve_calls(self) -> thunder_api::ServeThunder<Self> {
@@ -265,9 +280,9 @@ impl Thunder for Handlers {
 
     async fn backup(self, _: Context, request: BackupRequest) -> Answer<BackedUp> {
         let BackupRequest { file, force } = request;
-        let (directory, path) = (self.directory.clone(), absolute(&file)?);
-        let written = tokio::task::spawn_blocking(move || backup::write(&directory, &path, force)).await;
-        let channels = written.map_err(|_| broken())?.map_err(|error| match error {
+        let path = absolute(&file)?;
+        let written = self.copy(move |directory| backup::write(directory, &path, force)).await?;
+        let channels = written.map_err(|error| match error {
             BackupError::Store(error) => {
                 let hint = "see that there is room in the data directory, and where the file is to go";
                 ApiError::new(Code::File, error.to_string(), hint)
@@ -278,9 +293,11 @@ impl Thunder for Handlers {
     }
 
     async fn restore(self, _: Context, file: String) -> Answer<Restored> {
-        let (directory, path) = (self.directory.clone(), absolute(&file)?);
-        let unpacked = tokio::task::spawn_blocking(move || backup::unpack(&directory, &path)).await;
-        let unpacked = unpacked.map_err(|_| broken())?.map_err(|error| backup_error(&error))?;
+        let path = absolute(&file)?;
+        // Before anything is unpacked beside a node that has something.
+        self.ask(|reply| Ask::MayRestore(self.directory.clone(), reply)).await?;
+        let unpacked = self.copy(move |directory| backup::unpack(directory, &path)).await?;
+        let unpacked = unpacked.map_err(|error| backup_error(&error))?;
         self.ask(|reply| Ask::Restore(unpacked, self.directory.clone(), reply)).await
     }
 

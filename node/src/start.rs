@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use fs4::FileExt;
+use thunder_api::files::is_open_to_others;
 use thunder_api::{Secret, local};
 use thunder_chain::{Chain, ChainError};
 use tokio::sync::mpsc;
@@ -77,7 +78,9 @@ pub enum StartError {
     #[error("{0}{advice}", advice = advice(.0))]
     Store(#[from] StoreError),
     /// A restored backup can't be put in place.
-    #[error("a restored backup can't be put in place: {0}")]
+    #[error(
+        "a restored backup can't be put in place: {0}; it waits for the next start, in the directory `restored`"
+    )]
     Backup(#[from] BackupError),
     /// The network can't be started.
     #[error(transparent)]
@@ -118,7 +121,8 @@ impl DataDirectory {
             reason: error.to_string(),
         };
         make_private(&path).map_err(failed)?;
-        let lock = private_file().open(path.join("thunderd.lock")).map_err(failed)?;
+        let mut options = keys::private_options();
+        let lock = options.create(true).truncate(false).open(path.join("thunderd.lock")).map_err(failed)?;
         match FileExt::try_lock(&lock) {
             Ok(()) => Ok(Self { path, _lock: lock }),
             Err(fs4::TryLockError::WouldBlock) => Err(StartError::DataDirectoryInUse(path)),
@@ -129,21 +133,6 @@ impl DataDirectory {
     fn file(&self, name: &str) -> PathBuf {
         self.path.join(name)
     }
-}
-
-#[cfg(unix)]
-fn private_file() -> fs::OpenOptions {
-    use std::os::unix::fs::OpenOptionsExt;
-    let mut options = File::options();
-    options.create(true).truncate(false).write(true).mode(0o600);
-    options
-}
-
-#[cfg(not(unix))]
-fn private_file() -> fs::OpenOptions {
-    let mut options = File::options();
-    options.create(true).truncate(false).write(true);
-    options
 }
 
 #[cfg(unix)]
@@ -257,18 +246,6 @@ fn read_password(path: &Path) -> Result<Secret, StartError> {
     }
     let password = Secret::new(fs::read_to_string(path).map_err(|error| failed(error.to_string()))?);
     if password.expose().is_empty() { Err(failed("it is empty".into())) } else { Ok(password) }
-}
-
-#[cfg(unix)]
-fn is_open_to_others(path: &Path) -> bool {
-    use std::os::unix::fs::PermissionsExt;
-    fs::metadata(path).is_ok_and(|metadata| metadata.is_file() && metadata.permissions().mode() & 0o077 != 0)
-}
-
-/// Windows has no modes; a user's files are the user's own.
-#[cfg(not(unix))]
-fn is_open_to_others(_: &Path) -> bool {
-    false
 }
 
 /// Listens at once, so that what stands in the way is known; serves while the node runs.

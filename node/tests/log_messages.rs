@@ -60,10 +60,10 @@ fn literals(after: &str) -> Vec<String> {
 fn constant(text: &str) -> String {
     let mut constant = String::new();
     let mut rest = text;
-    while let Some((before, placeholder)) = rest.split_once('{') {
+    while let Some((before, after)) = rest.split_once('{') {
         constant.push_str(before);
         constant.push('…');
-        rest = placeholder.split_once('}').unwrap().1;
+        rest = after.split_once('}').unwrap().1;
     }
     constant + rest
 }

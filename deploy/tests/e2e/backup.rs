@@ -103,13 +103,6 @@ fn lose_the_disk(node: &mut Node) {
     node.data = tempfile::TempDir::new().unwrap();
 }
 
-fn wait_for_the_node(node: &Node, peer_id: &str) {
-    wait_for("it starts anew as the node it was", || {
-        let output = node.output(&["--json", "infos"]);
-        output.status.success() && text(&output.stdout).contains(peer_id)
-    });
-}
-
 #[test]
 fn rule_9_a_restored_node_challenges_what_is_older_than_its_backup() {
     let world = World::new();
@@ -152,6 +145,12 @@ fn a_backup_never_replaces_the_files_of_the_node_itself() {
     let inside = file_in(&node.data, "thunder.db");
     node.refused(&["backup", &inside, "--force"], 1, "file");
     node.refused(&["backup", &file_in(&node.data, "new")], 1, "file");
+    // Nor anything else that is no backup.
+    let other = world.node();
+    let database = file_in(&other.data, "thunder.db");
+    let before = std::fs::read(&database).unwrap();
+    node.refused(&["backup", &database, "--force"], 1, "file");
+    assert_eq!(std::fs::read(&database).unwrap(), before);
     node.infos();
 }
 

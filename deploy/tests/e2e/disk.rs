@@ -1,7 +1,6 @@
 //! Disks that are full, read-only or damaged: thunderd says so, overwrites nothing, and loses nothing.
 
 use std::fs;
-use std::os::unix::fs::PermissionsExt;
 use std::os::unix::process::CommandExt;
 use std::path::Path;
 use std::process::Output;
@@ -10,8 +9,6 @@ use rusqlite::Connection;
 use rustix::process::{Pid, Resource, Rlimit, prlimit};
 
 use super::harness::*;
-
-const NOBODY: u32 = 65534;
 
 /// All of the database in its one file, as a thunderd leaves it that was stopped.
 fn fold(database: &Path) {
@@ -66,7 +63,7 @@ fn with_room_that_ends(node: &mut Node, place: &Path) {
     let thunderd = thunder_deploy::beside("thunderd").unwrap();
     let script = place.join("thunderd");
     fs::write(&script, format!("#!/bin/sh\ntrap '' XFSZ\nexec '{}' \"$@\"\n", thunderd.display())).unwrap();
-    fs::set_permissions(&script, fs::Permissions::from_mode(0o755)).unwrap();
+    set_mode(&script, 0o755);
     node.kill();
     node.run_failing(&script);
     node.start();
@@ -129,7 +126,7 @@ fn a_directory_that_can_not_be_written_is_named() {
     let open_to_all = tempfile::tempdir().unwrap();
     if rustix::process::geteuid().is_root() {
         // Where it is, another user may not be able to read it.
-        fs::set_permissions(open_to_all.path(), fs::Permissions::from_mode(0o777)).unwrap();
+        set_mode(open_to_all.path(), 0o777);
         let program = open_to_all.path().join("thunderd");
         fs::copy(thunder_deploy::beside("thunderd").unwrap(), &program).unwrap();
         let mut other = std::process::Command::new(program);
@@ -137,16 +134,16 @@ fn a_directory_that_can_not_be_written_is_named() {
         other.env("XDG_RUNTIME_DIR", open_to_all.path()).env("TMPDIR", open_to_all.path());
         thunderd = other;
     }
-    fs::set_permissions(&directory, fs::Permissions::from_mode(0o555)).unwrap();
+    set_mode(&directory, 0o555);
     for entry in fs::read_dir(&directory).unwrap() {
-        fs::set_permissions(entry.unwrap().path(), fs::Permissions::from_mode(0o444)).unwrap();
+        set_mode(&entry.unwrap().path(), 0o444);
     }
     let error = error_of(&thunderd.output().unwrap());
     assert!(error.contains(directory.to_str().unwrap()) && error.contains("denied"), "{error}");
     assert_eq!(fs::read(directory.join("thunder.db")).unwrap(), before);
-    fs::set_permissions(&directory, fs::Permissions::from_mode(0o700)).unwrap();
+    set_mode(&directory, 0o700);
     for entry in fs::read_dir(&directory).unwrap() {
-        fs::set_permissions(entry.unwrap().path(), fs::Permissions::from_mode(0o600)).unwrap();
+        set_mode(&entry.unwrap().path(), 0o600);
     }
     alice.start();
     alice.wait_state(channel, "ACTIVE");

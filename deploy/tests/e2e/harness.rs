@@ -142,11 +142,29 @@ impl World {
     }
 }
 
+/// Waits for a node that has started anew with a restored backup.
+pub fn wait_for_the_node(node: &Node, peer_id: &str) {
+    wait_for("it starts anew as the node it was", || {
+        let output = node.output(&["--json", "infos"]);
+        output.status.success() && text(&output.stdout).contains(peer_id)
+    });
+}
+
 /// Socket paths are limited to about a hundred bytes.
 fn short_tempdir() -> TempDir {
     let mut builder = tempfile::Builder::new();
     builder.prefix("thd");
     if cfg!(unix) { builder.tempdir_in("/tmp").unwrap() } else { builder.tempdir().unwrap() }
+}
+
+/// A user of the machine who may do nothing.
+#[cfg(unix)]
+pub const NOBODY: u32 = 65534;
+
+#[cfg(unix)]
+pub fn set_mode(path: &Path, mode: u32) {
+    use std::os::unix::fs::PermissionsExt;
+    std::fs::set_permissions(path, std::fs::Permissions::from_mode(mode)).unwrap();
 }
 
 pub fn address(value: &Value) -> Address {

@@ -62,8 +62,10 @@ impl request_response::Codec for AnyBytes {
             Bytes::Trickle(bytes) => {
                 io.write_all(&bytes).await?;
                 io.flush().await?;
+                // What makes it slow, not something to wait for.
+                let mut drip = tokio::time::interval(Duration::from_millis(200));
                 loop {
-                    tokio::time::sleep(Duration::from_millis(200)).await;
+                    drip.tick().await;
                     io.write_all(&[0]).await?;
                     io.flush().await?;
                 }

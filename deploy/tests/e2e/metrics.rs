@@ -231,9 +231,6 @@ fn a_restored_node_serves_its_metrics_again() {
     let port = thunder_deploy::ports::free().unwrap();
     let node = world.node_with(&["--metrics", &format!("127.0.0.1:{port}")]);
     node.ok(&["restore", &file]);
-    wait_for("it starts anew", || {
-        let output = node.output(&["--json", "infos"]);
-        output.status.success() && text(&output.stdout).contains(&source.peer_id())
-    });
+    wait_for_the_node(&node, &source.peer_id());
     assert_eq!(get(port, "/health").0, 200);
 }

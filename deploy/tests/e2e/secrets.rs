@@ -12,7 +12,6 @@ use super::harness::*;
 
 /// A phrase without a word twice in a row, of BIP-39's test vectors.
 const WORDS: &str = "legal winner thank year wave sausage worth useful legal winner thank yellow";
-const NOBODY: u32 = 65534;
 
 fn socket(node: &Node) -> PathBuf {
     node.home().join("thunder").join(format!("{}.sock", node.port))
@@ -20,10 +19,6 @@ fn socket(node: &Node) -> PathBuf {
 
 fn mode(path: &Path) -> u32 {
     fs::metadata(path).unwrap().permissions().mode() & 0o777
-}
-
-fn set_mode(path: &Path, mode: u32) {
-    fs::set_permissions(path, fs::Permissions::from_mode(mode)).unwrap();
 }
 
 /// Does something as another user of the machine, which takes root. Only this thread becomes another.

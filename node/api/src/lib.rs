@@ -5,6 +5,7 @@
 
 mod account;
 mod error;
+pub mod files;
 pub mod local;
 mod types;
 

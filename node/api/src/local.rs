@@ -98,21 +98,19 @@ pub async fn listen(port: u16) -> Result<Listener, ListenError> {
     private(options).map_err(failed)?.create_tokio().map_err(failed)
 }
 
-/// Whether whoever has connected is this user, or root, who needs no permission. A second line of
-/// defence: nobody else gets to the socket.
-pub fn is_permitted(stream: &Stream) -> bool {
-    by_permitted_user(stream)
-}
-
 /// The socket's name, for people.
 pub fn describe(port: u16) -> String {
     places(port).first().map(ToString::to_string).unwrap_or_default()
 }
 
 #[cfg(unix)]
-use unix::{by_permitted_user, places, private};
+pub use unix::is_permitted;
+#[cfg(unix)]
+use unix::{places, private};
 #[cfg(windows)]
-use windows::{by_permitted_user, places, private};
+pub use windows::is_permitted;
+#[cfg(windows)]
+use windows::{places, private};
 
 #[cfg(unix)]
 mod unix {
@@ -187,7 +185,9 @@ mod unix {
         }
     }
 
-    pub(super) fn by_permitted_user(stream: &Stream) -> bool {
+    /// Whether whoever has connected is this user, or root, who needs no permission. A second line of
+    /// defence: nobody else gets to the socket.
+    pub fn is_permitted(stream: &Stream) -> bool {
         let user = stream.peer_creds().ok().and_then(|creds| creds.euid());
         user.is_some_and(|user| user == 0 || user == rustix::process::geteuid().as_raw())
     }
@@ -214,8 +214,8 @@ mod windows {
         vec![Place(format!("thunder-{user}-{port}"))]
     }
 
-    /// The pipe's descriptor has seen to it.
-    pub(super) fn by_permitted_user(_: &Stream) -> bool {
+    /// Whether whoever has connected is this user: the pipe's descriptor has seen to it.
+    pub fn is_permitted(_: &Stream) -> bool {
         true
     }
 

@@ -49,6 +49,8 @@ pub enum Ask {
     MayImport(Address, Reply<()>),
     /// Measure what `--metrics` says, and say what keeps the node from being ready.
     Measure(Reply<Vec<&'static str>>),
+    /// Whether a backup could be restored into this data directory now.
+    MayRestore(PathBuf, Reply<()>),
     /// Make this verified backup the node's state, in this data directory.
     Restore(Unpacked, PathBuf, Reply<Restored>),
     /// Use this wallet, which is on disk already.
@@ -118,6 +120,7 @@ impl Daemon {
             }
             Ask::MayImport(address, reply) => drop(reply.send(self.before_import(address))),
             Ask::Measure(reply) => drop(reply.send(Ok(self.measure()))),
+            Ask::MayRestore(directory, reply) => drop(reply.send(self.may_restore(&directory))),
             Ask::Restore(backup, directory, reply) => drop(reply.send(self.restore(backup, &directory))),
             Ask::Import(key, reply) => self.import(key, reply),
             Ask::Connect(address, found, reply) => self.connect(&address, found, reply),

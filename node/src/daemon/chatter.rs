@@ -2,6 +2,8 @@
 
 use tokio::time::Instant;
 
+use super::allowance::Allowance;
+
 /// Lines of the log about nodes that this one has no channel with: so many at once.
 pub const LINES: u32 = 128;
 /// As many more every second.
@@ -10,31 +12,23 @@ pub const LINES_PER_SECOND: u32 = 1;
 /// What may still be said of strangers, and what was left out.
 #[derive(Debug)]
 pub(super) struct Chatter {
-    left: u32,
-    since: Instant,
+    lines: Allowance,
     left_out: u64,
 }
 
 impl Default for Chatter {
     fn default() -> Self {
-        Self { left: LINES, since: Instant::now(), left_out: 0 }
+        Self { lines: Allowance::new(LINES, LINES_PER_SECOND), left_out: 0 }
     }
 }
 
 impl Chatter {
     /// Whether one more line may be written. Says first how many were left out.
     pub(super) fn may_say(&mut self, now: Instant) -> bool {
-        let seconds = now.saturating_duration_since(self.since).as_secs();
-        if seconds > 0 {
-            let more = u32::try_from(seconds).unwrap_or(u32::MAX).saturating_mul(LINES_PER_SECOND);
-            self.left = self.left.saturating_add(more).min(LINES);
-            self.since = now;
-        }
-        let Some(left) = self.left.checked_sub(1) else {
+        if !self.lines.spend(1, now) {
             self.left_out += 1;
             return false;
-        };
-        self.left = left;
+        }
         let left_out = std::mem::take(&mut self.left_out);
         if left_out > 0 {
             tracing::warn!(left_out, "strangers keep this node busy; not every line about them was written");
@@ -52,7 +46,7 @@ mod tests {
     #[test]
     fn a_flood_of_lines_ends_and_what_was_left_out_is_counted() {
         let mut chatter = Chatter::default();
-        let start = chatter.since;
+        let start = Instant::now();
         assert_eq!((0..10_000).filter(|_| chatter.may_say(start)).count(), LINES as usize);
         assert_eq!(chatter.left_out, 10_000 - u64::from(LINES));
         let later = start + Duration::from_secs(1);

@@ -5,6 +5,7 @@
 //! transaction, and only after its commit is anything sent, broadcast or answered. One write and
 //! one message then serve as many payments as have come in meanwhile.
 
+mod allowance;
 mod answers;
 mod asks;
 mod chain;

@@ -381,7 +381,7 @@ impl Daemon {
     /// A node asked for something in vain; one that does nothing else is sent away.
     pub(super) fn spend_patience(&mut self, peer: &PeerId, cost: u32) {
         let Some(link) = self.peers.links.get_mut(peer) else { return };
-        if link.sent_away || link.patience.spend(cost, Instant::now()) {
+        if link.sent_away || link.patience.0.spend(cost, Instant::now()) {
             return;
         }
         tracing::debug!(%peer, "it asks too much in vain, ending the connection");

@@ -11,8 +11,8 @@ use crate::backup::{self, BackupError, Unpacked};
 use crate::store::StoreError;
 
 impl Daemon {
-    /// The node has to have nothing, so that nothing is replaced. Afterwards it starts anew.
-    pub(super) fn restore(&mut self, backup: Unpacked, directory: &Path) -> Answer<Restored> {
+    /// The node has to have nothing, so that nothing is replaced.
+    pub(super) fn may_restore(&self, directory: &Path) -> Answer<()> {
         let has_channels = self.store.has_channels().map_err(|error| disk_error(&error))?;
         let busy = self.importing.is_some_and(|until| until > Instant::now());
         if has_channels || busy || self.wallet.is_some() || backup::has_wallet(directory) {
@@ -22,9 +22,16 @@ impl Daemon {
                 "start a thunderd with a new --data-dir, and restore into that one",
             ));
         }
+        Ok(())
+    }
+
+    /// Makes a backup the node's state, with which it starts anew.
+    pub(super) fn restore(&mut self, backup: Unpacked, directory: &Path) -> Answer<Restored> {
+        self.may_restore(directory)?;
         let (channels, wallet) = (backup.channels, backup.wallet.map(Account::from));
-        backup.commit(directory).map_err(|error| backup_error(&error))?;
-        self.restored = true;
+        let committed = backup.commit(directory);
+        self.restored = matches!(committed, Ok(()) | Err(BackupError::Unsure { .. }));
+        committed.map_err(|error| backup_error(&error))?;
         Ok(Restored { channels, wallet })
     }
 }
@@ -32,6 +39,7 @@ impl Daemon {
 /// Nothing was changed, and what to do.
 pub(crate) fn backup_error(error: &BackupError) -> ApiError {
     let (code, hint) = match error {
+        BackupError::NoBackup(_) => (Code::File, "name another file; --force replaces backups only"),
         BackupError::Exists(_) => (Code::File, "name another file, or replace it with --force"),
         BackupError::Inside(_) => (Code::File, "name a file elsewhere, best on another disk"),
         BackupError::File { .. } => {
@@ -43,6 +51,11 @@ pub(crate) fn backup_error(error: &BackupError) -> ApiError {
         BackupError::TooNew(_) | BackupError::Store(StoreError::TooNew { .. }) => {
             (Code::InvalidBackup, "use a newer thunderd; nothing was changed")
         }
+        BackupError::NoRoom { .. } => (Code::File, "make room, and try again; nothing was changed"),
+        BackupError::Unsure { .. } => (
+            Code::File,
+            "repair the disk, start thunderd again, and see infos; the backup is in place, or restore it again",
+        ),
         BackupError::NotEmpty(_) => (Code::NotEmpty, "see docs/keys.md; nothing was changed"),
         BackupError::Damaged(..) | BackupError::Store(_) => {
             (Code::InvalidBackup, "use another copy of the file; nothing was changed")

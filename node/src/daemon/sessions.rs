@@ -14,6 +14,7 @@ use thunder_protocol::{Address, B256, Crypto, Input, node_binding_digest};
 use tokio::time::Instant;
 
 use super::Daemon;
+use super::execute::is_live;
 use super::opening::is_awaited;
 use super::patience::{PER_HANDSHAKE, PER_REFUSAL, PER_UNKNOWN};
 use super::peers::retry_after;
@@ -267,13 +268,14 @@ impl Daemon {
         let _ = self.swarm.disconnect_peer_id(peer);
     }
 
-    /// Whether the log may have one more line about a node: always, if there is a channel with it.
-    /// Strangers are without number.
+    /// Whether the log may have one more line about a node: always, if there is an open channel with
+    /// it. Strangers are without number.
     pub(super) fn may_say(&mut self, wallet: Option<&Address>) -> bool {
         let channels = wallet.map_or(&[][..], |wallet| self.channels.of_partner(wallet));
         let mut slots = channels.iter().filter_map(|channel| self.channels.get(channel));
         // To ask for one costs nothing.
-        slots.any(|slot| !is_awaited(&slot.channel)) || self.peers.chatter.may_say(Instant::now())
+        slots.any(|slot| is_live(&slot.channel) && !is_awaited(&slot.channel))
+            || self.peers.chatter.may_say(Instant::now())
     }
 
     /// Nothing of an earlier wallet or chain is left.
@@ -365,9 +367,24 @@ impl Daemon {
         self.hello_later(peer);
     }
 
+    /// The other side does not know a channel that is with it. Said once, however many there are in a
+    /// packet.
+    fn note_doubt(&self, wallet: &Address, messages: &[Envelope]) {
+        let known = self.channels.of_partner(wallet);
+        let mut doubted = messages.iter().filter_map(|envelope| match envelope {
+            Envelope::UnknownChannel { channel } => Some(channel).filter(|channel| known.contains(channel)),
+            Envelope::Channel { .. } | Envelope::Open(_) => None,
+        });
+        if let Some(channel) = doubted.next() {
+            tracing::warn!(%channel, %wallet, "the other side does not know the channel");
+        }
+    }
+
     /// The other node is of a version that this one can't talk to; or no Thunder node at all.
     fn on_other_version(&mut self, peer: &PeerId) {
-        tracing::warn!(%peer, "the node that answers does not speak {PROTOCOL}");
+        if self.may_say(None) {
+            tracing::warn!(%peer, "the node that answers does not speak {PROTOCOL}");
+        }
         let message = format!("the other node does not speak {PROTOCOL}, the protocol of this one");
         let hint = "both sides need versions of thunderd with the same protocol";
         self.fail_proving(peer, &ApiError::new(Code::PeerRefused, message, hint));
@@ -415,17 +432,7 @@ impl Daemon {
         };
         if packet.messages.iter().any(is_unknown) {
             self.spend_patience(&peer, PER_UNKNOWN);
-        }
-        let partners = self.channels.of_partner(&wallet);
-        let doubted = packet.messages.iter().find_map(|envelope| match envelope {
-            Envelope::UnknownChannel { channel } => {
-                Some(*channel).filter(|channel| partners.contains(channel))
-            }
-            Envelope::Channel { .. } | Envelope::Open(_) => None,
-        });
-        // Once, however many there are in one packet.
-        if let Some(channel) = doubted {
-            tracing::warn!(%channel, %wallet, "the other side does not know the channel");
+            self.note_doubt(&wallet, &packet.messages);
         }
         for envelope in packet.messages {
             if self.peers.is_sent_away(&peer) {

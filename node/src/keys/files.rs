@@ -30,6 +30,23 @@ pub fn write_private(path: &Path, content: &[u8]) -> Result<(), FileError> {
     sync_directory(directory).map_err(failed)
 }
 
+/// Options to write a file that its owner only may read.
+#[cfg(unix)]
+pub(crate) fn private_options() -> fs::OpenOptions {
+    use std::os::unix::fs::OpenOptionsExt;
+    let mut options = fs::File::options();
+    options.write(true).mode(0o600);
+    options
+}
+
+/// On Windows a user's data directory is the user's own.
+#[cfg(not(unix))]
+pub(crate) fn private_options() -> fs::OpenOptions {
+    let mut options = fs::File::options();
+    options.write(true);
+    options
+}
+
 /// A new name in a directory is on the disk only with the directory.
 #[cfg(unix)]
 pub(crate) fn sync_directory(directory: &Path) -> io::Result<()> {

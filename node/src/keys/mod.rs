@@ -4,8 +4,8 @@ mod files;
 mod identity;
 mod wallet;
 
-pub(crate) use files::sync_directory;
 pub use files::{FileError, write_private};
+pub(crate) use files::{private_options, sync_directory};
 pub use identity::load_or_create as load_or_create_identity;
 pub use wallet::{LoadError, WalletError, WalletFile, key_from_keyfile, signer};
 

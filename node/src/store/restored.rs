@@ -31,9 +31,10 @@ impl Store {
                     .execute("UPDATE channels SET state = ?2 WHERE id = ?1", params![stored.id, state])?;
                 marked += 1;
             }
-            // A closing that was signed then may be on an old receipt now, and money that is paid in
-            // now would be paid into a lost channel. Neither is sent again.
-            connection.execute("DELETE FROM transactions WHERE kind IN ('Open', 'Fund', 'Close')", [])?;
+            // A closing that was signed then may be on an old receipt now, what is paid in now would be
+            // paid into a lost channel, and what has a number after those would wait for ever. None is
+            // sent again; a challenge that is due is made anew.
+            connection.execute("DELETE FROM transactions", [])?;
             Ok(marked)
         })
     }
