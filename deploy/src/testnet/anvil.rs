@@ -1,6 +1,7 @@
 //! An anvil process, from its start until it listens.
 
 use std::collections::VecDeque;
+use std::fs::File;
 use std::io::{BufRead, BufReader, Read};
 use std::net::SocketAddr;
 use std::path::Path;
@@ -9,6 +10,8 @@ use std::sync::{Arc, Mutex};
 use std::thread;
 use std::time::Duration;
 
+use alloy_primitives::U64;
+use serde::Deserialize;
 use tokio::sync::oneshot;
 
 use super::{CHAIN_ID, TestnetError, TestnetOptions};
@@ -76,12 +79,37 @@ fn command(program: &Path, options: &TestnetOptions, port: u16) -> Command {
     }
     if let Some(state) = &options.state {
         command.arg("--state").arg(state);
+        if let Some(time) = genesis_time(state) {
+            // anvil makes a block 0 before it reads the state, and keeps both. Alike, they are one.
+            command.args(["--timestamp", &time.to_string()]);
+        }
         if cfg!(windows) {
             // There it can't be asked to end, so it has to be written all the time.
             command.args(["--state-interval", "1"]);
         }
     }
     command
+}
+
+/// When the chain in this file began, in seconds since 1970; `None` if there is none yet.
+pub(super) fn genesis_time(state: &Path) -> Option<u64> {
+    #[derive(Deserialize)]
+    struct State {
+        blocks: Vec<Block>,
+    }
+    #[derive(Deserialize)]
+    struct Block {
+        header: Header,
+    }
+    #[derive(Deserialize)]
+    struct Header {
+        number: U64,
+        timestamp: U64,
+    }
+    let file = BufReader::new(File::open(state).ok()?);
+    let state: State = serde_json::from_reader(file).ok()?;
+    let headers = state.blocks.into_iter().map(|block| block.header);
+    headers.filter(|header| header.number == U64::ZERO).map(|header| header.timestamp.to()).min()
 }
 
 /// Reads until the end, so that anvil never waits for a reader. In a thread of its own: it must go

@@ -5,7 +5,7 @@ mod anvil;
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener};
 use std::path::PathBuf;
-use std::time::Duration;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use alloy_primitives::Address;
 use serde::Serialize;
@@ -41,6 +41,13 @@ pub struct TestnetOptions {
 impl Default for TestnetOptions {
     fn default() -> Self {
         Self { listen: Ipv4Addr::LOCALHOST.into(), port: 0, block_time: None, state: None }
+    }
+}
+
+impl TestnetOptions {
+    /// Whether there is a chain that goes on where it ended.
+    fn goes_on(&self) -> bool {
+        self.state.as_deref().and_then(anvil::genesis_time).is_some()
     }
 }
 
@@ -139,10 +146,11 @@ impl Testnet {
             return Err(TestnetError::NoPlaceForState(file.clone()).into());
         }
         let program = tools::anvil().await?;
+        let goes_on = options.goes_on();
         let (process, port) = launch(&program, &options, options.port).await?;
         let chain = connect(&options, port)?;
         let mut testnet = Self { options, program, port, chain, process: Some(process) };
-        testnet.answers().await?;
+        testnet.answers(goes_on).await?;
         Ok(testnet)
     }
 
@@ -157,9 +165,10 @@ impl Testnet {
     /// Starts it again, on the same port: another chain, unless there is a state file.
     pub async fn restart(&mut self) -> Result<(), Error> {
         self.stop().await?;
+        let goes_on = self.options.goes_on();
         let (process, _) = launch(&self.program, &self.options, self.port).await?;
         self.process = Some(process);
-        Ok(self.answers().await?)
+        Ok(self.answers(goes_on).await?)
     }
 
     /// Waits until anvil ends by itself, which it does not.
@@ -237,8 +246,8 @@ impl Testnet {
         Operator::local(&self.chain).await
     }
 
-    /// It listens before it answers.
-    async fn answers(&mut self) -> Result<(), TestnetError> {
+    /// It listens before it answers. The clock of a chain that goes on stood still meanwhile.
+    async fn answers(&mut self, goes_on: bool) -> Result<(), TestnetError> {
         const TRIES: u32 = 100;
         const PAUSE: Duration = Duration::from_millis(50);
         let mut last = self.chain.head().await;
@@ -250,6 +259,14 @@ impl Testnet {
             last = self.chain.head().await;
         }
         last?;
+        if goes_on && let Ok(now) = SystemTime::now().duration_since(UNIX_EPOCH) {
+            let params = serde_json::json!([now.as_secs()]);
+            self.chain
+                .provider()
+                .request::<_, Value>("evm_setTime", params)
+                .await
+                .map_err(ChainError::from)?;
+        }
         Ok(())
     }
 }

@@ -1,9 +1,10 @@
 //! `thunder-deploy testnet`: a real anvil, and nothing of it afterwards.
 
+use std::collections::BTreeSet;
 use std::io::{BufRead, BufReader};
 use std::net::TcpListener;
 use std::process::Stdio;
-use std::time::Duration;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use crate::common::{PATIENCE, command, fail, testnet, until};
 use alloy_primitives::{Address, address};
@@ -94,6 +95,43 @@ async fn a_state_file_keeps_the_chain() {
     assert!(!deployed.new_token && !deployed.new_factory);
     other.give_thd(ALICE, Amount::ONE_THD).await.unwrap();
     assert_eq!(other.chain().thd_balance(ALICE).await.unwrap().as_u128(), 2 * Amount::ONE_THD.base_units());
+}
+
+/// anvil makes a block 0 at each start and keeps it beside the one that was; which of them it takes the
+/// next time is luck, unless they are alike. A node takes another block 0 for another chain.
+#[tokio::test]
+async fn a_state_file_never_has_two_beginnings() {
+    let folder = tempfile::tempdir().unwrap();
+    let state = folder.path().join("state.json");
+    let options = TestnetOptions { state: Some(state.clone()), ..TestnetOptions::default() };
+    let mut testnet = Testnet::start(options).await.unwrap();
+    testnet.mine(1).await.unwrap();
+    let identity = testnet.chain().identity().await.unwrap();
+    for _ in 0..2 {
+        testnet.stop().await.unwrap();
+        let stopped = now();
+        until("a second has passed", async || now() >= stopped + 2).await;
+        testnet.restart().await.unwrap();
+        let started = now();
+        testnet.mine(1).await.unwrap();
+        assert_eq!(testnet.chain().identity().await.unwrap(), identity);
+        let newest = testnet.rpc("eth_getBlockByNumber", ("latest", false)).await.unwrap();
+        assert!(number(&newest["timestamp"]) + 1 >= started, "its clock is right: {newest}");
+    }
+    testnet.stop().await.unwrap();
+    let kept: Value = serde_json::from_slice(&std::fs::read(state).unwrap()).unwrap();
+    let headers = kept["blocks"].as_array().unwrap().iter().map(|block| &block["header"]);
+    let beginnings = headers.filter(|header| number(&header["number"]) == 0);
+    let times: BTreeSet<_> = beginnings.map(|header| number(&header["timestamp"])).collect();
+    assert_eq!(times.len(), 1, "{times:?}");
+}
+
+fn now() -> u64 {
+    SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_secs()
+}
+
+fn number(hex: &Value) -> u64 {
+    u64::from_str_radix(hex.as_str().unwrap().trim_start_matches("0x"), 16).unwrap()
 }
 
 #[tokio::test]
