@@ -6,7 +6,8 @@ use ethers::contract::ContractError;
 use ethers::providers::{JsonRpcClient as _, Middleware, Provider, ProviderError, RpcError as _};
 use ethers::types::transaction::eip2718::TypedTransaction;
 use ethers::types::{
-    Block, BlockId, BlockNumber, Bytes, Filter, H256, Log, Transaction, TransactionReceipt, U64, U256,
+    Block, BlockId, BlockNumber, Bytes, Filter, H256, Log, Transaction, TransactionReceipt,
+    TransactionRequest, U64, U256,
 };
 use thunder_protocol::channel::Terms;
 use thunder_protocol::onchain::ChainView;
@@ -14,11 +15,17 @@ use thunder_protocol::{Address, B256};
 
 use crate::contracts::{
     ChannelFactory, Contracts, PaymentChannel, Thd, amount_from_ethers, clone_code, from_ethers,
-    hash_from_ethers, hash_to_ethers, to_ethers,
+    hash_from_ethers, hash_to_ethers, states_code, to_ethers,
 };
 use crate::error::ChainError;
 use crate::events;
 use crate::rpc::{Rpc, RpcError, RpcUrl};
+
+/// How many channels are asked for their states at once: well below the gas that entry points give to a
+/// call (some 6,000 for each), and the length that the creation code may have (32 bytes for each).
+pub const STATES_AT_ONCE: usize = 500;
+/// What [`states_code`] answers for what is no channel.
+const NO_STATE: u8 = 255;
 
 /// A chain, asked through one RPC endpoint. Cheap to clone.
 #[derive(Debug, Clone)]
@@ -258,6 +265,21 @@ impl Chain {
     pub async fn state(&self, channel: Address, head: &Head) -> Result<u8, ChainError> {
         let contract = PaymentChannel::new(to_ethers(channel), Arc::new(self.provider.clone()));
         contract.state().block(BlockId::from(head.number)).call().await.map_err(contract_error)
+    }
+
+    /// The same for many channels, in one call; `None` for what says nothing that could be a state. At
+    /// most [`STATES_AT_ONCE`] of them.
+    pub async fn states(&self, channels: &[Address], head: &Head) -> Result<Vec<Option<u8>>, ChainError> {
+        let tx: TypedTransaction = TransactionRequest::new().data(states_code(channels)).into();
+        let answer = Middleware::call(&self.provider, &tx, Some(BlockId::from(head.number))).await?;
+        if answer.len() != channels.len() {
+            return Err(ChainError::Nonsense(format!(
+                "{} states of {} channels",
+                answer.len(),
+                channels.len()
+            )));
+        }
+        Ok(answer.iter().map(|state| Some(*state).filter(|state| *state != NO_STATE)).collect())
     }
 
     /// Logs in a range of blocks; in ever smaller pieces where the endpoint does not give them at

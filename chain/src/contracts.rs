@@ -3,6 +3,7 @@
 //! ABI and bytecode are those committed under `contracts/artifacts`; a test proves that they are
 //! what the sources compile to.
 
+use ethers::abi::Token;
 use ethers::contract::abigen;
 use ethers::types::{H160, H256, U256};
 use ethers::utils::{get_create2_address_from_hash, keccak256};
@@ -17,6 +18,7 @@ mod bindings {
         PaymentChannel, "../contracts/artifacts/PaymentChannel.json";
         ChannelFactory, "../contracts/artifacts/ChannelFactory.json";
         Thd, "../contracts/artifacts/THD.json";
+        ChannelStates, "../contracts/artifacts/ChannelStates.json";
     );
 }
 
@@ -49,6 +51,14 @@ impl Contracts {
         let token = create2_address(&thd_init_code(TESTNET_OWNER));
         Self { token, factory: create2_address(&factory_init_code(token)) }
     }
+}
+
+/// What answers, sent to `eth_call` without a recipient, with one byte for each of these channels: its
+/// state, or 255 for what is no channel.
+pub(crate) fn states_code(channels: &[Address]) -> Vec<u8> {
+    let channels = channels.iter().map(|channel| Token::Address(to_ethers(*channel))).collect();
+    let arguments = ethers::abi::encode(&[Token::Array(channels)]);
+    [bindings::CHANNELSTATES_BYTECODE.as_ref(), &arguments].concat()
 }
 
 /// THD's creation code for this owner.

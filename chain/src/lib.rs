@@ -12,7 +12,7 @@ pub mod keys;
 mod rpc;
 pub mod submit;
 
-pub use client::{Chain, Head, Identity, NotTheChannel};
+pub use client::{Chain, Head, Identity, NotTheChannel, STATES_AT_ONCE};
 pub use error::ChainError;
 pub use rpc::{InvalidRpcUrl, Rpc, RpcError, RpcUrl};
 pub use thunder_protocol::{Address, Amount, B256};

@@ -16,6 +16,7 @@ contract ArtifactsTest {
 
     function test_the_committed_artifacts_are_what_is_tested() public view {
         same("PaymentChannel");
+        same("ChannelStates");
         same("ChannelTemplate");
         same("ChannelFactory");
         same("THD");

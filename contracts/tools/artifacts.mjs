@@ -11,7 +11,7 @@ import { join } from "node:path";
 
 import { forge, root } from "./forge.mjs";
 
-const CONTRACTS = ["ChannelFactory", "ChannelTemplate", "PaymentChannel", "THD"];
+const CONTRACTS = ["ChannelFactory", "ChannelStates", "ChannelTemplate", "PaymentChannel", "THD"];
 const folder = join(root, "artifacts");
 
 /** Compiles the contracts, without a cache and without the tests, and returns file name -> text. */

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use thunder_chain::follow::{Blocks, Follower, Processed, Progress};
 use thunder_chain::submit::{GasFunds, Outcome, Request, Submitter};
-use thunder_chain::{Chain, ChainError, Head, Identity, NotTheChannel};
+use thunder_chain::{Chain, ChainError, Head, Identity, NotTheChannel, STATES_AT_ONCE};
 use thunder_protocol::Address;
 use thunder_protocol::channel::Terms;
 use thunder_protocol::onchain::{CallKind, ChainView, OnChain};
@@ -388,33 +388,54 @@ impl ChainTask {
         looks: &[Look],
         blocks: &Blocks,
     ) -> (Vec<(Address, Seen)>, Option<ChainError>) {
-        let (mut views, mut failed) = (Vec::with_capacity(looks.len()), None);
-        for look in looks {
-            match self.look(look, blocks).await {
-                Ok(Some(seen)) => views.push((look.terms.channel, seen)),
-                Ok(None) => {}
-                Err(error @ ChainError::Unreachable(_)) => return (views, Some(error)),
-                Err(error) => failed = failed.or(Some(error)),
+        let (mut views, mut failed) = (Vec::new(), None);
+        let (quiet, others): (Vec<_>, Vec<_>) = looks.iter().partition(|look| look.known.is_some());
+        let others = others.into_iter().map(|look| (look, None)).collect();
+        self.look_at_these(others, blocks, &mut views, &mut failed).await;
+        for chunk in quiet.chunks(STATES_AT_ONCE) {
+            if matches!(failed, Some(ChainError::Unreachable(_))) {
+                break;
+            }
+            match self.own_words(chunk, &blocks.head).await {
+                Ok(said) => {
+                    let said = chunk.iter().copied().zip(said);
+                    let odd = said.filter(|(look, said)| *said != look.known).collect();
+                    self.look_at_these(odd, blocks, &mut views, &mut failed).await;
+                }
+                Err(error) => failed = Some(error),
             }
         }
         (views, failed)
     }
 
-    async fn look(&self, look: &Look, blocks: &Blocks) -> Result<Option<Seen>, ChainError> {
-        let channel = look.terms.channel;
-        let said = match look.known {
-            Some(_) => self.own_word(channel, &blocks.head).await?,
-            None => None,
-        };
-        if look.known.is_some() && said == look.known {
-            return Ok(None);
+    /// Looks at these, of which some have said what state they are in.
+    async fn look_at_these(
+        &self,
+        looks: Vec<(&Look, Option<u8>)>,
+        blocks: &Blocks,
+        views: &mut Vec<(Address, Seen)>,
+        failed: &mut Option<ChainError>,
+    ) {
+        for (look, said) in looks {
+            match self.look(look, said, blocks).await {
+                Ok(seen) => views.push((look.terms.channel, seen)),
+                Err(error @ ChainError::Unreachable(_)) => {
+                    *failed = Some(error);
+                    return;
+                }
+                Err(error) => *failed = failed.take().or(Some(error)),
+            }
         }
+    }
+
+    async fn look(&self, look: &Look, said: Option<u8>, blocks: &Blocks) -> Result<Seen, ChainError> {
+        let channel = look.terms.channel;
         let view = self.chain.view(&look.terms, look.since, &blocks.head).await?;
         if look.verify
             && view.newest.is_some()
             && let Err(why) = self.chain.verify(&look.terms, &blocks.head).await?
         {
-            return Ok(Some(Seen::Invalid(why)));
+            return Ok(Seen::Invalid(why));
         }
         let shown = state_number(&view.status);
         if let Some(said) = said.filter(|said| Some(*said) != shown) {
@@ -424,16 +445,26 @@ impl ChainTask {
                  and its events don't say so"
             )));
         }
-        Ok(Some(Seen::View(view)))
+        Ok(Seen::View(view))
     }
 
-    /// The state that a contract itself is in; `None` if there is none at the address.
-    async fn own_word(&self, channel: Address, head: &Head) -> Result<Option<u8>, ChainError> {
-        match self.chain.state(channel, head).await {
-            Ok(state) => Ok(Some(state)),
-            Err(error) if error.is_temporary() => Err(error),
-            Err(_) => Ok(None),
+    /// The states that the contracts themselves are in; `None` if there is none at the address.
+    async fn own_words(&self, looks: &[&Look], head: &Head) -> Result<Vec<Option<u8>>, ChainError> {
+        let channels: Vec<_> = looks.iter().map(|look| look.terms.channel).collect();
+        match self.chain.states(&channels, head).await {
+            Ok(states) => return Ok(states),
+            // Out of reach it looks the same; then the first of them is not answered either.
+            Err(error) => tracing::debug!(%error, "the endpoint does not answer for many channels at once"),
         }
+        let mut states = Vec::with_capacity(channels.len());
+        for channel in channels {
+            states.push(match self.chain.state(channel, head).await {
+                Ok(state) => Some(state),
+                Err(error) if error.is_temporary() => return Err(error),
+                Err(_) => None,
+            });
+        }
+        Ok(states)
     }
 
     async fn advance(&mut self) -> Result<Result<(), ChainError>, Stopped> {

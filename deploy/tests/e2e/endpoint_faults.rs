@@ -1,6 +1,8 @@
 //! An RPC entry point that is down, slow, stale, short-winded, or says what is not so.
 
 use std::process::Stdio;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use serde_json::{Value, json};
@@ -124,11 +126,26 @@ fn blocks_full_of_events_that_the_endpoint_does_not_give_do_not_blind_a_node() {
 
 #[test]
 fn an_endpoint_that_hides_a_closing_is_found_out_and_the_cheat_is_answered_as_soon_as_it_is_shown() {
+    hides_a_closing(|_| false);
+}
+
+/// Not every entry point runs code that is nowhere deployed; then each channel is asked by itself.
+#[test]
+fn so_is_one_that_does_not_answer_for_many_channels_at_once() {
+    hides_a_closing(asks_for_many);
+}
+
+fn asks_for_many(params: &Value) -> bool {
+    params[0]["to"].is_null()
+}
+
+fn hides_a_closing(refuses: fn(&Value) -> bool) {
     let world = World::new();
     let (alice, bob, channel, entry) = bob_behind_an_endpoint(&world);
     let old = old_receipt(&alice);
-    entry.set(|method, _| match method {
+    entry.set(move |method, params| match method {
         "eth_getLogs" => Fate::Change(|_| json!([])),
+        "eth_call" if refuses(params) => Fate::Error("contract creation is not supported"),
         _ => Fate::Pass,
     });
     alice.ok(&["closechannel", "--receipt", &old, "--yes"]);
@@ -140,6 +157,31 @@ fn an_endpoint_that_hides_a_closing_is_found_out_and_the_cheat_is_answered_as_so
     entry.behave();
     bob.wait_state(channel, "CLOSED");
     assert_eq!(world.thd_of(bob.wallet()), thd("110"));
+}
+
+#[test]
+fn all_channels_are_asked_for_their_states_in_one_call() {
+    let world = World::new();
+    let (alice, bob, _, entry) = bob_behind_an_endpoint(&world);
+    for _ in 0..3 {
+        let another = address(&alice.ok(&["openchannel", "1"])["channel"]);
+        bob.wait_usable(another);
+    }
+    wait_read(&world, &bob);
+    entry.forget();
+    let (counted, asked) = (Arc::new(AtomicUsize::new(0)), Arc::new(AtomicUsize::new(0)));
+    let (all, one) = (counted.clone(), asked.clone());
+    entry.set(move |method, params| {
+        if method == "eth_call" {
+            let counter = if asks_for_many(params) { &all } else { &one };
+            counter.fetch_add(1, Ordering::SeqCst);
+        }
+        Fate::Pass
+    });
+    world.mine(6);
+    wait_for("they are asked", || counted.load(Ordering::SeqCst) > 0);
+    wait_read(&world, &bob);
+    assert_eq!((counted.load(Ordering::SeqCst), asked.load(Ordering::SeqCst)), (1, 0));
 }
 
 #[test]
