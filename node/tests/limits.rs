@@ -39,6 +39,8 @@ fn the_page_of_limits_has_those_of_the_code_and_no_others() {
         ("ANSWER_WITHIN", seconds(daemon::ANSWER_WITHIN)),
         ("MAX_DISCOVERED", daemon::MAX_DISCOVERED.to_string()),
         ("MAX_ADDRESSES", daemon::MAX_ADDRESSES.to_string()),
+        ("MAX_SHOWN", daemon::MAX_SHOWN.to_string()),
+        ("MAX_HISTORY", daemon::MAX_HISTORY.to_string()),
     ];
     let page = concat!(env!("CARGO_MANIFEST_DIR"), "/../docs/limits.md");
     let page = std::fs::read_to_string(page).unwrap();

@@ -9,7 +9,7 @@ use thunder_protocol::{Amount, Memo, PaymentId};
 
 use crate::Result;
 use crate::bound::receipts_per_second;
-use crate::pair::{Node, checked, patient};
+use crate::node::{Node, checked, patient};
 
 /// What one run of callers brought.
 #[derive(Debug, Default)]
@@ -26,9 +26,11 @@ fn order(amount: Amount, id: &str) -> Result<PaymentOrder> {
     Ok(PaymentOrder { amount, memo: Memo::default(), id: Some(PaymentId::new(id)?) })
 }
 
-/// So many payments, `in_flight` calls at a time. Their ids begin with `run`.
+/// So many payments, `in_flight` calls at a time, over each of the channels in turn. Their ids begin
+/// with `run`.
 pub(crate) async fn pay(
     node: &Node,
+    channels: &[Selector],
     amount: Amount,
     run: &str,
     count: usize,
@@ -36,7 +38,9 @@ pub(crate) async fn pay(
 ) -> Result<Done> {
     let call = |number: usize| async move {
         let id = format!("{run}-{number}");
-        let request = PayRequest { channel: Selector::default(), payment: order(amount, &id)? };
+        let channel = channels.iter().cycle().nth(number % channels.len().max(1)).cloned();
+        let payment = order(amount, &id)?;
+        let request = PayRequest { channel: channel.unwrap_or_default(), payment };
         let begun = Instant::now();
         checked(node.client.pay(patient(), request).await)?;
         Ok::<_, Box<dyn std::error::Error>>((begun.elapsed().as_secs_f64() * 1e6, id))
@@ -60,6 +64,7 @@ pub(crate) async fn pay(
 /// So many calls one after the other, each with `batch` payments.
 pub(crate) async fn pay_many(
     node: &Node,
+    channel: &Selector,
     amount: Amount,
     run: &str,
     calls: usize,
@@ -69,7 +74,7 @@ pub(crate) async fn pay_many(
     for call in 0..calls {
         let ids: Vec<_> = (0..batch).map(|number| format!("{run}-{call}-{number}")).collect();
         let payments = ids.iter().map(|id| order(amount, id)).collect::<Result<_>>()?;
-        let request = PayManyRequest { channel: Selector::default(), payments };
+        let request = PayManyRequest { channel: channel.clone(), payments };
         let begun = Instant::now();
         let paid = checked(node.client.pay_many(patient(), request).await)?;
         done.took.push(begun.elapsed().as_secs_f64() * 1e6);

@@ -6,14 +6,19 @@
 //! payment is missing, double or other than it was, there is no score but an error.
 
 mod bound;
+mod crowd;
 mod delay;
 mod load;
+mod node;
 mod pair;
 mod report;
+mod scale;
+mod seed;
 mod stats;
 
 use std::path::Path;
 use std::process::ExitCode;
+use std::slice;
 use std::time::Duration;
 
 use thunder_protocol::Amount;
@@ -37,23 +42,48 @@ struct Plan {
     rounds: usize,
     serial: usize,
     many: usize,
+    is_quick: bool,
 }
 
 impl Plan {
     fn of(arguments: &[String]) -> Self {
         if arguments.iter().any(|argument| argument == "--quick") {
-            return Self { rounds: 1, serial: 200, many: 16 * BATCH };
+            return Self { rounds: 1, serial: 200, many: 16 * BATCH, is_quick: true };
         }
         // All payments of a run have to fit into one answer of `history`, which has 10,000 at most.
-        Self { rounds: 7, serial: 2000, many: 39 * BATCH }
+        Self { rounds: 7, serial: 2000, many: 39 * BATCH, is_quick: false }
+    }
+
+    /// Many channels and a long history.
+    fn scale(&self) -> scale::Plan {
+        let Self { rounds, serial, many, is_quick } = *self;
+        let [idle, channels, calls] = if is_quick { [2000, 1000, 120] } else { [100_000, 10_000, 3930] };
+        scale::Plan { rounds, serial, many, idle, channels, calls }
+    }
+
+    /// Many peers.
+    fn crowd(&self) -> crowd::Plan {
+        let peers = if self.is_quick { vec![1, 10] } else { vec![1, 10, 100, 1000] };
+        crowd::Plan { rounds: self.rounds, many: self.many, peers }
     }
 }
 
 fn main() -> ExitCode {
     let arguments: Vec<_> = std::env::args().skip(1).collect();
+    let has = |flag: &str| arguments.iter().any(|argument| argument == flag);
+    let plan = Plan::of(&arguments);
     let result = match arguments.as_slice() {
         [flag, directory] if flag == "--bound-peer" => bound::serve(Path::new(directory)),
-        _ => measure(&Plan::of(&arguments)),
+        [flag, rpc, directory, ports @ ..] if flag == "--crowd" => {
+            crowd::serve(rpc, Path::new(directory), ports)
+        }
+        _ if has("--scale") => {
+            measure("scale", async |disk, report| Box::pin(scale::measure(&plan.scale(), disk, report)).await)
+        }
+        _ if has("--peers") => {
+            measure("peers", async |disk, report| Box::pin(crowd::measure(&plan.crowd(), disk, report)).await)
+        }
+        _ => measure("payments", async |disk, report| Box::pin(pairs(&plan, disk, report)).await),
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,
@@ -64,24 +94,28 @@ fn main() -> ExitCode {
     }
 }
 
-fn measure(plan: &Plan) -> Result<()> {
+/// Measures, prints a table, and saves every round under this name.
+fn measure(name: &str, what: impl AsyncFnOnce(&Path, &mut Report) -> Result<()>) -> Result<()> {
     let disk = Path::new(env!("CARGO_TARGET_TMPDIR"));
     std::fs::create_dir_all(disk)?;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let mut report = Report::default();
-    runtime.block_on(async {
-        let mut near = Pair::start(disk, Duration::ZERO).await?;
-        let mut far = Pair::start(disk, DELAY).await?;
-        for round in 0..plan.rounds {
-            println!("round {} of {}", round + 1, plan.rounds);
-            let bound = bound_round(plan, disk, &mut report)?;
-            Box::pin(round_of(plan, round, &mut near, &bound, &mut report)).await?;
-            Box::pin(delayed(plan, round, &mut far, &mut report)).await?;
-        }
-        Ok::<_, Box<dyn std::error::Error>>(())
-    })?;
+    runtime.block_on(what(disk, &mut report))?;
     report.print();
-    report.save(&disk.join("payments.json"))
+    report.save(&disk.join(name).with_extension("json"))
+}
+
+/// Two nodes and the channel between them, beside the bound program.
+async fn pairs(plan: &Plan, disk: &Path, report: &mut Report) -> Result<()> {
+    let mut near = Pair::start(disk, Duration::ZERO).await?;
+    let mut far = Pair::start(disk, DELAY).await?;
+    for round in 0..plan.rounds {
+        println!("round {} of {}", round + 1, plan.rounds);
+        let bound = bound_round(plan, disk, report)?;
+        Box::pin(round_of(plan, round, &mut near, &bound, report)).await?;
+        Box::pin(delayed(plan, round, &mut far, report)).await?;
+    }
+    Ok(())
 }
 
 /// What the bound program made of this round.
@@ -122,7 +156,8 @@ async fn round_of(
         let count = if in_flight == 1 { plan.serial } else { plan.many };
         let run = format!("one-{round}-{in_flight}");
         let cpu = cpu_seconds(pair);
-        let mut done = load::pay(&pair.alice, amount, &run, count, in_flight).await?;
+        let mut done =
+            load::pay(&pair.alice, slice::from_ref(&pair.channel), amount, &run, count, in_flight).await?;
         if let (Some(before), Some(after)) = (cpu, cpu_seconds(pair)) {
             #[expect(clippy::cast_precision_loss, reason = "a count")]
             report.add(
@@ -146,14 +181,14 @@ async fn round_of(
     }
     let (there, back) = (format!("there-{round}"), format!("back-{round}"));
     let (a, b) = tokio::try_join!(
-        load::pay(&pair.alice, amount, &there, plan.many / 2, 128),
-        load::pay(&pair.bob, amount, &back, plan.many / 2, 128),
+        load::pay(&pair.alice, slice::from_ref(&pair.channel), amount, &there, plan.many / 2, 128),
+        load::pay(&pair.bob, slice::from_ref(&pair.channel), amount, &back, plan.many / 2, 128),
     )?;
     report.add("crossing, 128 in flight on each side", "payments/s", a.rate + b.rate);
     report.add("crossing / one way", "ratio", (a.rate + b.rate) / one_way);
     pair.survives(amount, &[a.ids, b.ids]).await?;
     let run = format!("batch-{round}");
-    let batch = load::pay_many(&pair.alice, amount, &run, plan.many / BATCH, BATCH).await?;
+    let batch = load::pay_many(&pair.alice, &pair.channel, amount, &run, plan.many / BATCH, BATCH).await?;
     report.add("calls of 256 payments", "payments/s", batch.rate);
     report.add("calls of 256 / bound's 256 to a receipt", "ratio", batch.rate / bound.coalesced);
     pair.survives(amount, &[batch.ids, Vec::new()]).await?;
@@ -169,12 +204,21 @@ async fn round_of(
 
 async fn delayed(plan: &Plan, round: usize, pair: &mut Pair, report: &mut Report) -> Result<()> {
     let amount: Amount = "0.000001".parse()?;
-    let done = load::pay(&pair.alice, amount, &format!("far-{round}"), plan.many, 256).await?;
+    let done = load::pay(
+        &pair.alice,
+        slice::from_ref(&pair.channel),
+        amount,
+        &format!("far-{round}"),
+        plan.many,
+        256,
+    )
+    .await?;
     report.add("256 in flight, 20 ms there and back", "payments/s", done.rate);
     if let Some(near) = report.rate(round) {
         report.add("20 ms there and back / none, 256 in flight", "ratio", done.rate / near);
     }
-    pair.survives(amount, &[done.ids, Vec::new()]).await
+    pair.survives(amount, &[done.ids, Vec::new()]).await?;
+    Ok(())
 }
 
 fn cpu_seconds(pair: &Pair) -> Option<f64> {

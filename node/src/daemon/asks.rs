@@ -34,7 +34,7 @@ const IMPORT_WITHIN: Duration = Duration::from_secs(60);
 /// The most payments in one call.
 const MAX_PAYMENTS: usize = 4096;
 /// The most payments that `history` lists.
-const MAX_HISTORY: u32 = 10_000;
+pub const MAX_HISTORY: u32 = 10_000;
 
 /// Where an answer goes.
 pub type Reply<T> = oneshot::Sender<Answer<T>>;

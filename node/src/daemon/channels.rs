@@ -123,6 +123,11 @@ impl Channels {
         self.by_partner.get(partner).map_or(&[], Vec::as_slice)
     }
 
+    fn with_partner(&self, partner: &Address) -> Vec<(&Address, &Slot)> {
+        let with = self.of_partner(partner).iter();
+        with.filter_map(|address| Some((address, self.slots.get(address)?))).collect()
+    }
+
     pub(super) fn by_id(&self, id: i64) -> Option<&Slot> {
         self.by_age.get(&id).and_then(|address| self.slots.get(address))
     }
@@ -261,7 +266,15 @@ impl Daemon {
         {
             return Ok(address);
         }
-        let all: Vec<_> = self.channels.newest_first().filter(named).collect();
+        let all: Vec<_> = match selector.peer.as_ref().map(|name| name.parse::<Address>()) {
+            // Nor is whoever names a wallet in full.
+            Some(Ok(partner)) => {
+                let mut with = self.channels.with_partner(&partner);
+                with.sort_by_key(|(_, slot)| std::cmp::Reverse(slot.id));
+                with.into_iter().filter(named).collect()
+            }
+            _ => self.channels.newest_first().filter(named).collect(),
+        };
         let fitting: Vec<_> = all.iter().filter(|(_, slot)| purpose.fits(&slot.channel)).collect();
         match (fitting.as_slice(), all.as_slice()) {
             ([(only, _)], _) => Ok(**only),

@@ -1,15 +1,31 @@
 //! `infos`.
 
 use thunder_api::{ChainInfo, Infos};
-use thunder_protocol::Channel;
 use thunder_protocol::channel::Outcome;
+use thunder_protocol::{Channel, Nonce};
 
 use super::Daemon;
+use super::channels::Slot;
 use super::opening::is_awaited;
 use crate::config::VERSION;
 
 /// How many channels that are over are shown.
 const CLOSED_SHOWN: usize = 20;
+
+/// How many channels are shown at all: what an answer has room for, and what doesn't keep payments waiting.
+pub const MAX_SHOWN: usize = 10_000;
+/// How many warnings about single channels are shown.
+const MAX_WARNINGS: usize = 100;
+
+/// Whether there may be something to do about a channel.
+const fn needs_somebody(slot: &Slot) -> bool {
+    slot.frozen.is_some() || !matches!(slot.channel, Channel::Opening(_) | Channel::Active(_))
+}
+
+/// Whether anything was ever paid over it.
+fn was_used(channel: &Channel) -> bool {
+    channel.books().is_some_and(|books| books.agreed.nonce() > Nonce::ZERO)
+}
 
 impl Daemon {
     pub(super) fn infos(&self) -> Infos {
@@ -38,18 +54,36 @@ impl Daemon {
         }
     }
 
-    /// Every channel in use, and the newest of those that are over; none that never was opened.
+    /// Every channel in use, and the newest of those that are over; none that never was opened. If they
+    /// are more than an answer has room for, those that need somebody come first, then those whose
+    /// other side is connected, those that were paid over, and the newest.
     fn shown_channels(&self) -> Vec<thunder_api::ChannelInfo> {
         let mut closed = 0;
-        let shown = self.channels.newest_first().filter(|(_, slot)| match &slot.channel {
-            Channel::Closed(state) if state.outcome() == Outcome::Abandoned => false,
-            Channel::Closed(_) => {
-                closed += 1;
-                closed <= CLOSED_SHOWN
-            }
-            other => !is_awaited(other),
-        });
-        shown.map(|(_, slot)| self.channel_info(slot)).collect()
+        let mut shown: Vec<_> = self
+            .channels
+            .newest_first()
+            .map(|(_, slot)| slot)
+            .filter(|slot| match &slot.channel {
+                Channel::Closed(state) if state.outcome() == Outcome::Abandoned => false,
+                Channel::Closed(_) => {
+                    closed += 1;
+                    closed <= CLOSED_SHOWN
+                }
+                other => !is_awaited(other),
+            })
+            .collect();
+        if shown.len() > MAX_SHOWN {
+            shown.sort_by_key(|slot| {
+                (!needs_somebody(slot), !self.has_connected_partner(slot), !was_used(&slot.channel))
+            });
+            shown.truncate(MAX_SHOWN);
+            shown.sort_by_key(|slot| std::cmp::Reverse(slot.id));
+        }
+        shown.into_iter().map(|slot| self.channel_info(slot)).collect()
+    }
+
+    fn has_connected_partner(&self, slot: &Slot) -> bool {
+        self.peers.node_of(&slot.channel.setup().partner()).is_some()
     }
 
     /// What a person should look at.
@@ -69,6 +103,7 @@ impl Daemon {
                 "{elsewhere} channels belong to another chain (or to this testnet before it was started anew) and can't be used here"
             ));
         }
+        let before = warnings.len();
         for (address, slot) in self.channels.newest_first() {
             match &slot.channel {
                 Channel::Closing(closing) if closing.challenge_evidence().is_some() => {
@@ -83,6 +118,15 @@ impl Daemon {
             if slot.frozen.is_some() {
                 warnings.push(format!("channel {address} is frozen, because the disk refused a write"));
             }
+        }
+        if let more @ 1.. = warnings.len().saturating_sub(before + MAX_WARNINGS) {
+            warnings.truncate(before + MAX_WARNINGS);
+            warnings.push(format!("{more} more warnings of this kind; see the channels"));
+        }
+        if let more @ 1.. = self.channels.open_count().saturating_sub(MAX_SHOWN) {
+            warnings.push(format!(
+                "{more} more channels are in use than are shown; receipts --channel <address> shows where one stands"
+            ));
         }
         warnings
     }

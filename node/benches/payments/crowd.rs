@@ -1,0 +1,219 @@
+//! One node that pays over as many channels as it has peers.
+//!
+//! The payer is a thunderd of its own. The peers are nodes of the library that thunderd is made of, each
+//! with its own wallet, data directory and ports, in one process: a thousand processes are more than a
+//! machine of two cores can start in a time that anybody waits for.
+
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::time::Duration;
+
+use clap::Parser as _;
+use futures::{StreamExt, TryStreamExt};
+use tempfile::TempDir;
+use thunder_api::{ChannelInfo, HistoryRequest, PaymentStatus, Selector, local};
+use thunder_deploy::{DevelopmentAccount, Testnet, TestnetOptions, ports};
+use thunder_node::config::Config;
+use thunder_node::keys::{self, Key, WalletFile};
+use thunder_node::start;
+use thunder_protocol::{Amount, Role};
+use tokio::task::LocalSet;
+
+use crate::Result;
+use crate::load;
+use crate::node::{Node, checked, patient};
+use crate::report::Report;
+use crate::seed::{Seeder, nobody};
+use crate::stats::percentile;
+
+/// Calls under way, over however many channels.
+const IN_FLIGHT: usize = 1000;
+/// A chain that is none of a local testnet: a thousand nodes that ask for blocks ten times a second would
+/// be what is measured.
+const CHAIN_ID: u64 = 2001;
+/// What such a chain takes.
+const CONFIRMATIONS: u64 = 6;
+/// The account of the payer.
+const ALICE: u32 = 1;
+/// Handshakes under way.
+const CONNECTING: usize = 16;
+
+pub(crate) struct Plan {
+    pub(crate) rounds: usize,
+    pub(crate) many: usize,
+    pub(crate) peers: Vec<usize>,
+}
+
+struct Crowd {
+    ports: Vec<u16>,
+    rpc: String,
+    directory: TempDir,
+    process: Option<Child>,
+}
+
+impl Drop for Crowd {
+    fn drop(&mut self) {
+        self.kill();
+    }
+}
+
+pub(crate) async fn measure(plan: &Plan, disk: &Path, report: &mut Report) -> Result<()> {
+    let most = plan.peers.iter().copied().max().unwrap_or_default();
+    println!("starting {most} nodes");
+    let testnet = Testnet::start(TestnetOptions::default()).await?;
+    let account = DevelopmentAccount::new(ALICE)?;
+    let gift = testnet.give_thd(account.address, "4000".parse()?).await;
+    gift.map_err(|error| error.to_string())?;
+    testnet.rpc("anvil_setChainId", [CHAIN_ID]).await?;
+    let mut hub = Node::start(&testnet.rpc_url(), disk).await?;
+    hub.import_wallet(ALICE).await?;
+    hub.kill()?;
+    let mut crowd = Crowd {
+        ports: (0..most).map(|_| ports::free()).collect::<std::io::Result<_>>()?,
+        rpc: testnet.rpc_url(),
+        directory: TempDir::new_in(disk)?,
+        process: None,
+    };
+    let channels = seed(&testnet, &account, &hub, &crowd).await?;
+    crowd.start()?;
+    hub.reopen().await?;
+    crowd.connect(&hub).await?;
+    let amount: Amount = "0.000001".parse()?;
+    for round in 0..plan.rounds {
+        println!("round {} of {}", round + 1, plan.rounds);
+        for count in &plan.peers {
+            // The chain has to move on, or nobody relies on it.
+            testnet.mine(1).await?;
+            let active = channels.get(..*count).unwrap_or_default();
+            let run = format!("crowd-{round}-{count}");
+            let mut done = load::pay(&hub, active, amount, &run, plan.many, IN_FLIGHT).await?;
+            let name = format!("{count} active channels with as many peers");
+            report.add(&format!("{name}, p50"), "us", percentile(&mut done.took, 0.5));
+            report.add(&name, "payments/s", done.rate);
+            hub.kill()?;
+            crowd.kill();
+            crowd.start()?;
+            hub.reopen().await?;
+            crowd.connect(&hub).await?;
+            survived(&hub, &crowd, &done.ids).await?;
+        }
+    }
+    Ok(())
+}
+
+/// The channels are on the chain and in everybody's database. Returns their names.
+async fn seed(
+    testnet: &Testnet,
+    account: &DevelopmentAccount,
+    hub: &Node,
+    crowd: &Crowd,
+) -> Result<Vec<Selector>> {
+    let keys = (0..crowd.ports.len()).map(|number| Key::new(*nobody(number).into_word()));
+    let keys: Vec<_> = keys.collect();
+    let wallets = keys.iter().map(|key| Ok(keys::signer(key)?.address())).collect::<Result<Vec<_>>>()?;
+    let seeder = Seeder::new(testnet).await?;
+    let opened = seeder.open(account, &wallets, Amount::ONE_THD).await?;
+    testnet.mine(CONFIRMATIONS).await?;
+    let key = account.key.expose().clone();
+    seeder.store(&hub.database(), &key, Role::A, opened.iter(), CONFIRMATIONS).await?;
+    for (number, (key, opened)) in keys.iter().zip(&opened).enumerate() {
+        let directory = crowd.data(number);
+        std::fs::create_dir(&directory)?;
+        WalletFile::new(&directory, None).save(key)?;
+        let database = directory.join("thunder.db");
+        seeder.store(&database, key, Role::B, std::iter::once(opened), CONFIRMATIONS).await?;
+    }
+    let name = |channel: String| Selector { channel: Some(channel), peer: None };
+    Ok(opened.iter().map(|opened| name(opened.channel().to_string())).collect())
+}
+
+impl Crowd {
+    fn data(&self, number: usize) -> PathBuf {
+        self.directory.path().join(number.to_string())
+    }
+
+    fn start(&mut self) -> Result<()> {
+        let ports: Vec<_> = self.ports.iter().map(u16::to_string).collect();
+        let mut command = Command::new(std::env::current_exe()?);
+        command.args(["--crowd", &self.rpc]).arg(self.directory.path()).args(ports);
+        self.process = Some(command.stdout(Stdio::null()).stderr(Stdio::null()).spawn()?);
+        Ok(())
+    }
+
+    /// SIGKILL for all of them.
+    fn kill(&mut self) {
+        if let Some(mut process) = self.process.take() {
+            let _ = process.kill();
+            let _ = process.wait();
+        }
+    }
+
+    /// Waits until the payer can pay all of them.
+    async fn connect(&self, hub: &Node) -> Result<()> {
+        for port in &self.ports {
+            let mut tries = 0;
+            while local::connect(*port).await.is_err() {
+                tries += 1;
+                if tries > 1200 {
+                    return Err("a peer does not start".into());
+                }
+                tokio::time::sleep(Duration::from_millis(100)).await;
+            }
+        }
+        let connecting = futures::stream::iter(&self.ports).map(|port| async move {
+            checked(hub.client.connect(patient(), format!("127.0.0.1:{port}")).await)
+        });
+        connecting.buffer_unordered(CONNECTING).try_collect::<Vec<_>>().await?;
+        for _ in 0..1200 {
+            let infos = checked(hub.client.infos(patient()).await)?;
+            if infos.channels.iter().all(|channel| channel.next == "pay, closechannel") {
+                return Ok(());
+            }
+            tokio::time::sleep(Duration::from_millis(100)).await;
+        }
+        Err("not all channels became usable".into())
+    }
+
+    /// The channel of each, as it says itself.
+    async fn channels(&self) -> Result<Vec<ChannelInfo>> {
+        let asked = futures::stream::iter(&self.ports).map(|port| async move {
+            let client = local::connect(*port).await.map_err(|error| error.to_string())?;
+            let infos = checked(client.infos(patient()).await)?;
+            Ok::<_, Box<dyn std::error::Error>>(infos.channels)
+        });
+        Ok(asked.buffer_unordered(CONNECTING).try_concat().await?)
+    }
+}
+
+/// Every payment is there once, and both sides of every channel say the same.
+async fn survived(hub: &Node, crowd: &Crowd, ids: &[String]) -> Result<()> {
+    let request = HistoryRequest { channel: Selector::default(), limit: u32::try_from(ids.len())? };
+    let history = checked(hub.client.history(patient(), request).await)?.payments;
+    let done = history.iter().filter(|payment| payment.status == PaymentStatus::Done);
+    let found: std::collections::BTreeSet<_> = done.map(|payment| payment.id.to_string()).collect();
+    if found.len() != ids.len() || !ids.iter().all(|id| found.contains(id)) {
+        return Err("an acknowledged payment is missing after the kill".into());
+    }
+    let standing = |channel: &ChannelInfo, paid: Amount| (channel.channel.to_string(), channel.nonce, paid);
+    let ours = checked(hub.client.infos(patient()).await)?.channels;
+    let mut ours: Vec<_> = ours.iter().map(|channel| standing(channel, channel.theirs)).collect();
+    let theirs = crowd.channels().await?;
+    let mut theirs: Vec<_> = theirs.iter().map(|channel| standing(channel, channel.mine)).collect();
+    ours.sort();
+    theirs.sort();
+    if ours == theirs { Ok(()) } else { Err("both sides of a channel don't say the same".into()) }
+}
+
+/// The process of the peers: runs until it is killed.
+pub(crate) fn serve(rpc: &str, directory: &Path, ports: &[String]) -> Result<()> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    let local = LocalSet::new();
+    for (number, port) in ports.iter().enumerate() {
+        let data = directory.join(number.to_string()).display().to_string();
+        let arguments = ["thunderd", "--RPC", rpc, "--port", port, "--data-dir", &data];
+        let mut config = Config::try_parse_from(arguments)?;
+        local.spawn_local(async move { start::run(&mut config, std::future::pending()).await.map(drop) });
+    }
+    local.block_on(&runtime, std::future::pending::<()>());
+    Ok(())
+}
