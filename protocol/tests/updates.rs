@@ -474,3 +474,65 @@ fn rule_6_no_more_than_a_bounded_number_wait_for_one_payment() {
     assert_eq!(paid + refused, 100);
     assert_eq!(pair.a.agreed(), (1, balances(9, 11)));
 }
+
+/// A's payment `first` was answered after `took` milliseconds, in which `second` came.
+fn answered_after(took: u64) -> Pair {
+    let mut pair = pair();
+    pair.a.pay("first", 1);
+    assert!(pair.deliver(Role::B));
+    pair.a.now += took;
+    pair.a.pay("second", 1);
+    assert!(pair.deliver(Role::A));
+    pair
+}
+
+fn proposed(party: &Party) -> Vec<String> {
+    let proposal = party.channel().books().unwrap().proposal.as_ref();
+    let payments = proposal.iter().flat_map(|own| &own.payments);
+    payments.map(|pending| pending.payment.id.as_str().to_owned()).collect()
+}
+
+#[test]
+fn over_a_slow_network_the_next_proposal_waits_for_those_who_were_just_answered() {
+    let mut pair = answered_after(160);
+    assert!(proposed(&pair.a).is_empty());
+    pair.a.pay("third", 1);
+    assert_eq!(proposed(&pair.a), ["second", "third"]);
+    pair.run();
+    pair.assert_agreement(balances(PAID_IN, PAID_IN));
+}
+
+#[test]
+fn but_only_for_a_sixteenth_of_the_time_that_the_answer_took_and_20_ms_at_most() {
+    for (took, waits) in [(15, 0), (16, 1), (160, 10), (100_000, 20)] {
+        let mut pair = answered_after(took);
+        if waits > 0 {
+            assert_eq!(pair.a.channel().next_tick(), Some(pair.a.now + waits));
+            pair.a.now += waits - 1;
+            pair.a.apply(Input::Tick);
+            assert!(proposed(&pair.a).is_empty());
+            pair.a.now += 1;
+            pair.a.apply(Input::Tick);
+        }
+        assert_eq!(proposed(&pair.a), ["second"], "after {took} ms");
+    }
+}
+
+#[test]
+fn rule_5_a_proposal_of_the_other_side_is_answered_by_an_own_one_at_once_whoever_is_waited_for() {
+    let mut pair = answered_after(160);
+    pair.b.pay("back", 1);
+    assert!(pair.deliver(Role::A));
+    assert_eq!(proposed(&pair.a), ["second"]);
+    pair.run();
+    pair.assert_agreement(balances(PAID_IN, PAID_IN));
+}
+
+#[test]
+fn a_session_that_ends_ends_the_waiting_too() {
+    let mut pair = answered_after(160);
+    pair.reconnect();
+    assert_eq!(pair.a.channel().next_tick(), None);
+    pair.a.pay("third", 1);
+    assert_eq!(proposed(&pair.a), ["third"], "rule 8: what only waited is not paid");
+}

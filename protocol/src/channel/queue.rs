@@ -34,6 +34,10 @@ impl Queue {
         self.payments.is_empty()
     }
 
+    pub(super) fn len(&self) -> usize {
+        self.payments.len()
+    }
+
     pub(super) fn is_full(&self) -> bool {
         self.payments.len() >= MAX_QUEUE
     }

@@ -17,6 +17,12 @@ use super::setup::Setup;
 
 /// An unanswered message is repeated after this long.
 pub(super) const REPEAT_AFTER: Millis = 3_000;
+/// After an answer the next proposal waits for this part of the time that the answer took, for those who
+/// were just answered and pay again: over a slow network one receipt then serves all of them, and not
+/// half of them each time. Over a fast one it is no time at all.
+const GATHER_PART: Millis = 16;
+/// And no longer than this.
+const GATHER_AT_MOST: Millis = 20;
 /// A proposal that the partner was not ready for is repeated after this long.
 const NOT_NOW_DELAY: Millis = 100;
 
@@ -51,6 +57,16 @@ struct Link {
     repeat_at: Option<Millis>,
     /// Whether the partner was asked where it stands and has not said so yet.
     asked: bool,
+    /// When the own proposal that is out went out.
+    proposed_at: Option<Millis>,
+    gathering: Option<Gathering>,
+}
+
+/// The next proposal waits until then, or until so many payments are there.
+#[derive(Debug, Clone, Copy)]
+struct Gathering {
+    until: Millis,
+    payments: usize,
 }
 
 impl Active {
@@ -99,8 +115,9 @@ impl Active {
         self.link.peer_lost
     }
 
-    pub(super) const fn next_tick(&self) -> Option<Millis> {
-        self.link.repeat_at
+    pub(super) fn next_tick(&self) -> Option<Millis> {
+        let gathered = self.link.gathering.map(|gathering| gathering.until);
+        [self.link.repeat_at, gathered].into_iter().flatten().min()
     }
 
     pub(super) fn next_block(&self, context: &Context<'_>) -> Option<u64> {
@@ -125,7 +142,7 @@ impl Active {
                 if let Err(why) = self.pay(caller, payment, known, context, effects) {
                     effects.reply.push((caller, Err(why)));
                 }
-                self.propose(context, effects);
+                self.propose_when_gathered(context, effects);
                 Channel::Active(self)
             }
             Input::Command(caller, Command::Close(mode)) => self.close(caller, mode, context, effects),

@@ -38,6 +38,10 @@ impl Active {
     }
 
     pub(super) fn tick(&mut self, context: &Context<'_>, effects: &mut Effects) {
+        if self.link.gathering.is_some_and(|gathering| gathering.until <= context.now) {
+            self.link.gathering = None;
+            self.propose(context, effects);
+        }
         if self.link.repeat_at.is_none_or(|due| due > context.now) {
             return;
         }
@@ -201,8 +205,9 @@ impl Active {
         if !self.setup.verify(&receipt, &answer.signature, partner, context.crypto) {
             return Err(Misbehaviour::BadSignature);
         }
+        self.gather(context);
         self.answered(answer.signature, effects);
-        self.propose(context, effects);
+        self.propose_when_gathered(context, effects);
         Ok(())
     }
 

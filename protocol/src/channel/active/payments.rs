@@ -1,14 +1,14 @@
 //! Paying: what waits, what is proposed, what is agreed.
 
 use crate::onchain::{ChainView, OnChain};
-use crate::wire::Message;
+use crate::wire::{MAX_PAYMENTS, Message};
 use crate::{Amount, Payment, PaymentId, Receipt};
 
 use super::super::books::{Pending, Proposal};
 use super::super::io::{
     CommandId, Context, Denied, Direction, Done, Effects, KnownPayment, Notice, PaymentWrite,
 };
-use super::{Active, Link, REPEAT_AFTER};
+use super::{Active, GATHER_AT_MOST, GATHER_PART, Gathering, Link, REPEAT_AFTER};
 
 /// How many may wait for one payment.
 const MAX_CALLERS: usize = 64;
@@ -121,7 +121,29 @@ impl Active {
         effects.send.push(Message::Propose(proposal.message()));
         self.books.proposal = Some(proposal);
         self.link.repeat_at = Some(context.now.saturating_add(REPEAT_AFTER));
+        (self.link.proposed_at, self.link.gathering) = (Some(context.now), None);
         true
+    }
+
+    /// The own proposal is being answered: whoever waited for it may pay again at once.
+    pub(super) fn gather(&mut self, context: &Context<'_>) {
+        let (Some(sent), Some(own)) = (self.link.proposed_at, &self.books.proposal) else { return };
+        let wait = (context.now.saturating_sub(sent) / GATHER_PART).min(GATHER_AT_MOST);
+        if wait > 0 {
+            let payments = own.payments.len().saturating_add(self.queue.len()).min(MAX_PAYMENTS);
+            self.link.gathering = Some(Gathering { until: context.now.saturating_add(wait), payments });
+        }
+    }
+
+    /// [`Self::propose`], unless more payments are expected any moment.
+    pub(super) fn propose_when_gathered(&mut self, context: &Context<'_>, effects: &mut Effects) {
+        let Some(Gathering { until, payments }) = self.link.gathering else {
+            self.propose(context, effects);
+            return;
+        };
+        if until <= context.now || self.queue.len() >= payments {
+            self.propose(context, effects);
+        }
     }
 
     /// The own proposal is agreed: everybody who waits for it is told.
