@@ -95,7 +95,7 @@ impl Side {
 
     fn pay(&mut self, name: &str) -> Vec<Message> {
         self.commands += 1;
-        let command = Command::Pay { payment: payment(name, 1), known: None };
+        let command = Command::Pay { payment: payment(name, 1), known: None, more: false };
         self.apply(Input::Command(CommandId(self.commands), command))
     }
 

@@ -3,7 +3,7 @@
 mod common;
 
 use common::*;
-use thunder_protocol::channel::{Denied, Direction, Done, Misbehaviour, PeerInput};
+use thunder_protocol::channel::{Command, Denied, Direction, Done, Misbehaviour, PeerInput};
 use thunder_protocol::onchain::OnChain;
 use thunder_protocol::wire::{MAX_PAYMENTS, Message, RefuseReason};
 use thunder_protocol::{Agreed, Amount, Input, Nonce, Role, Signatures};
@@ -104,9 +104,10 @@ fn rule_3_what_waits_counts_against_the_balance() {
     pair.a.pay("b", 3);
     let refused = pair.a.pay("c", 2);
     assert_eq!(pair.a.reply(refused), &Err(Denied::InsufficientBalance { available: thd(1) }));
-    let zero = pair.a.command(thunder_protocol::channel::Command::Pay {
+    let zero = pair.a.command(Command::Pay {
         payment: thunder_protocol::Payment { amount: Amount::ZERO, ..payment("z", 1) },
         known: None,
+        more: false,
     });
     assert_eq!(pair.a.reply(zero), &Err(Denied::ZeroAmount));
     pair.run();
@@ -535,4 +536,20 @@ fn a_session_that_ends_ends_the_waiting_too() {
     assert_eq!(pair.a.channel().next_tick(), None);
     pair.a.pay("third", 1);
     assert_eq!(proposed(&pair.a), ["third"], "rule 8: what only waited is not paid");
+}
+
+#[test]
+fn rule_3_payments_that_are_ordered_together_go_into_one_proposal() {
+    let mut pair = pair();
+    let order = |id, amount| Command::Pay { payment: payment(id, amount), known: None, more: true };
+    let callers = [("one", 1), ("two", 2), ("too-much", 90), ("three", 3)]
+        .map(|(id, amount)| pair.a.command(order(id, amount)));
+    assert!(proposed(&pair.a).is_empty() && pair.a.outbox.is_empty());
+    pair.a.apply(Input::Ordered);
+    assert_eq!(proposed(&pair.a), ["one", "two", "three"]);
+    pair.run();
+    let paid = callers.map(|caller| pair.a.reply(caller).is_ok());
+    assert_eq!(paid, [true, true, false, true]);
+    assert_eq!(pair.a.agreed().0, 1, "one receipt");
+    pair.assert_agreement(balances(PAID_IN, PAID_IN));
 }

@@ -186,7 +186,7 @@ impl Bench {
             amount: row.payment.amount,
             nonce: row.nonce.filter(|nonce| channel.status_of(*nonce) != PaymentStatus::Failed),
         });
-        self.command(Command::Pay { payment, known });
+        self.command(Command::Pay { payment, known, more: false });
     }
 
     pub fn receive(&mut self, message: Message) {

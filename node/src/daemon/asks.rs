@@ -353,7 +353,8 @@ impl Daemon {
             },
         };
         let payment = Payment { id, amount, memo };
-        self.apply(channel, Input::Command(caller, Command::Pay { payment, known }));
+        self.ordered.insert(channel);
+        self.apply(channel, Input::Command(caller, Command::Pay { payment, known, more: true }));
     }
 
     fn known_payment(

@@ -24,7 +24,7 @@ mod peers;
 mod restoring;
 mod sessions;
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -125,6 +125,8 @@ pub struct Daemon {
     discovery: Discovery,
     openings: Openings,
     callers: HashMap<CommandId, Caller>,
+    /// Channels with payments that were ordered in this batch and are proposed at its end, together.
+    ordered: BTreeSet<Address>,
     /// Who waits until the chain is read up to a block.
     awaiting_block: Vec<(u64, Reply<()>)>,
     next_command: u64,
@@ -217,6 +219,7 @@ impl Daemon {
             discovery: Discovery::default(),
             openings: Openings::default(),
             callers: HashMap::new(),
+            ordered: BTreeSet::new(),
             awaiting_block: Vec::new(),
             next_command: 0,
             after: After::default(),
@@ -366,6 +369,7 @@ impl Daemon {
             size += 1;
         }
         self.timers();
+        self.propose_ordered();
         self.finish_batch(size);
     }
 
@@ -386,6 +390,13 @@ impl Daemon {
             Inbound::Chain(event) => self.on_chain(event),
             Inbound::Ask(ask) => self.on_ask(ask),
             Inbound::Timer => {}
+        }
+    }
+
+    /// One proposal for all payments that came in this batch.
+    fn propose_ordered(&mut self) {
+        for channel in std::mem::take(&mut self.ordered) {
+            self.apply(channel, thunder_protocol::Input::Ordered);
         }
     }
 

@@ -172,7 +172,7 @@ fn afterwards(
             let own = before.and_then(|books| books.proposal).filter(|own| own.nonce == propose.base_nonce);
             let taken = transition.channel.books().is_some_and(|books| books.agreed.nonce() == propose.nonce);
             for pending in own.filter(|_| taken).into_iter().flat_map(|own| own.payments) {
-                let pay = Command::Pay { payment: pending.payment, known: None };
+                let pay = Command::Pay { payment: pending.payment, known: None, more: false };
                 let again = honest(side, transition.channel, Input::Command(CommandId(9), pay));
                 transition.channel = again.channel;
                 merge(&mut transition.effects, again.effects);

@@ -328,7 +328,7 @@ impl Side {
             amount: row.payment.amount,
             nonce: row.nonce.filter(|nonce| self.channel.status_of(*nonce) != PaymentStatus::Failed),
         });
-        self.command(Command::Pay { payment, known }, cut)
+        self.command(Command::Pay { payment, known, more: false }, cut)
     }
 
     /// A message of the open session.

@@ -178,14 +178,15 @@ impl Closed {
             Input::Peer(PeerInput::Disconnected)
             | Input::Chain(ChainInput::Block | ChainInput::CallFailed { .. } | ChainInput::Invalid(_))
             | Input::Tick
-            | Input::Resume => {}
+            | Input::Resume
+            | Input::Ordered => {}
         }
         Channel::Closed(self)
     }
 
     fn command(&self, caller: CommandId, command: Command, effects: &mut Effects) {
         let outcome = match command {
-            Command::Pay { payment, known } => {
+            Command::Pay { payment, known, .. } => {
                 known.map_or(Err(Denied::WrongState("CLOSED")), |known| known.outcome(&payment))
             }
             Command::Fund { .. } => Err(Denied::WrongState("CLOSED")),

@@ -184,6 +184,7 @@ impl Closing {
                 self.waiting.answer(kind, &Err(Denied::CallFailed { kind, reason }), effects);
             }
             Input::Chain(ChainInput::Block) => self.block(context, effects),
+            Input::Ordered => {}
             Input::Resume => self.resume(context, effects),
             Input::Peer(PeerInput::Disconnected) | Input::Chain(ChainInput::Invalid(_)) | Input::Tick => {}
         }
@@ -222,7 +223,7 @@ impl Closing {
 
     fn command(&mut self, caller: CommandId, command: Command, context: &Context<'_>, effects: &mut Effects) {
         let result = match command {
-            Command::Pay { payment, known } => {
+            Command::Pay { payment, known, .. } => {
                 let outcome = known.map_or(Err(Denied::Closing), |known| {
                     known.outcome_if(&payment, |nonce| self.status_of(nonce))
                 });

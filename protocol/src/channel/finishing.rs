@@ -167,6 +167,7 @@ impl Finishing {
             }
             Input::Peer(PeerInput::Message { message, .. }) => self.message(message, context, effects),
             Input::Chain(ChainInput::View(view)) => self.chain_view(view, context, effects),
+            Input::Ordered => Channel::Finishing(self),
             Input::Chain(ChainInput::Block) | Input::Resume => self.post_if_due(context, effects),
             Input::Chain(ChainInput::CallFailed { kind, reason }) => {
                 self.waiting.answer(kind, &Err(Denied::CallFailed { kind, reason }), effects);
@@ -196,7 +197,7 @@ impl Finishing {
                 let Self { setup, books, view, waiting, .. } = *self;
                 return Closing::begin_waited(setup, books, view, plan, waiting, effects);
             }
-            Command::Pay { payment, known } => {
+            Command::Pay { payment, known, .. } => {
                 let outcome = known.map_or(Err(Denied::Closing), |known| known.outcome(&payment));
                 effects.reply.push((caller, outcome));
                 return Channel::Finishing(self);

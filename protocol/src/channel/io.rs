@@ -45,6 +45,8 @@ pub enum Input {
     Tick,
     /// The node has started and caught up with the chain.
     Resume,
+    /// All payments of this moment are ordered.
+    Ordered,
 }
 
 /// What a user may ask of a channel.
@@ -56,6 +58,8 @@ pub enum Command {
         payment: Payment,
         /// What the disk knows of an own payment with this id.
         known: Option<KnownPayment>,
+        /// Nothing is proposed yet: more payments come at once, and [`Input::Ordered`] after them.
+        more: bool,
     },
     /// Pay in; without a value, what is missing of the own share.
     Fund {

@@ -69,14 +69,15 @@ impl Lost {
             Input::Peer(PeerInput::Disconnected)
             | Input::Chain(ChainInput::Block | ChainInput::Invalid(_))
             | Input::Tick
-            | Input::Resume => {}
+            | Input::Resume
+            | Input::Ordered => {}
         }
         Channel::Lost(self)
     }
 
     fn command(&mut self, caller: CommandId, command: &Command, effects: &mut Effects) {
         let outcome = match command {
-            Command::Pay { payment, known: Some(known) } => {
+            Command::Pay { payment, known: Some(known), .. } => {
                 known.outcome_if(payment, |nonce| by_agreed(self.books.agreed.nonce(), nonce))
             }
             Command::Challenge => Err(Denied::NothingToChallenge("the channel is not closing")),

@@ -141,6 +141,7 @@ impl Opening {
                 }))
             }
             Input::Chain(ChainInput::CallFailed { kind, reason }) => self.call_failed(kind, reason, effects),
+            Input::Ordered => Channel::Opening(self),
             Input::Resume => {
                 if self.view.status == OnChain::Missing {
                     effects.submit.extend(self.open_call());

@@ -220,7 +220,7 @@ impl Party {
             amount: row.payment.amount,
             nonce: row.nonce.filter(|nonce| self.channel().status_of(*nonce) != PaymentStatus::Failed),
         });
-        self.command(Command::Pay { payment, known })
+        self.command(Command::Pay { payment, known, more: false })
     }
 
     pub fn close(&mut self) -> CommandId {

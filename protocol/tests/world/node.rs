@@ -192,7 +192,7 @@ impl Node {
 
     pub(crate) fn pay(&mut self, payment: Payment) -> CommandId {
         let known = self.known(&payment.id);
-        self.command(Command::Pay { payment, known })
+        self.command(Command::Pay { payment, known, more: false })
     }
 
     /// What the disk, with the batch that is being made, says of an own payment.

@@ -138,10 +138,16 @@ impl Active {
         effects: &mut Effects,
     ) -> Channel {
         match input {
-            Input::Command(caller, Command::Pay { payment, known }) => {
+            Input::Command(caller, Command::Pay { payment, known, more }) => {
                 if let Err(why) = self.pay(caller, payment, known, context, effects) {
                     effects.reply.push((caller, Err(why)));
                 }
+                if !more {
+                    self.propose_when_gathered(context, effects);
+                }
+                Channel::Active(self)
+            }
+            Input::Ordered => {
                 self.propose_when_gathered(context, effects);
                 Channel::Active(self)
             }
