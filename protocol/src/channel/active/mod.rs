@@ -17,12 +17,14 @@ use super::setup::Setup;
 
 /// An unanswered message is repeated after this long.
 pub(super) const REPEAT_AFTER: Millis = 3_000;
-/// After an answer the next proposal waits for this part of the time that the answer took, for those who
-/// were just answered and pay again: over a slow network one receipt then serves all of them, and not
-/// half of them each time. Over a fast one it is no time at all.
-const GATHER_PART: Millis = 16;
+/// After an answer the next proposal waits for those who were just answered and pay again: over a slow
+/// network one receipt then serves all of them, and not half of them each time. It waits as long as one
+/// comes within this part of the time that the answer took. Over a fast network that is no time at all.
+const GATHER_PART: Millis = 8;
+/// For this part of that time at most.
+const GATHER_ALL_PART: Millis = 2;
 /// And no longer than this.
-const GATHER_AT_MOST: Millis = 20;
+const GATHER_AT_MOST: Millis = 50;
 /// A proposal that the partner was not ready for is repeated after this long.
 const NOT_NOW_DELAY: Millis = 100;
 
@@ -62,10 +64,16 @@ struct Link {
     gathering: Option<Gathering>,
 }
 
-/// The next proposal waits until then, or until so many payments are there.
+/// The next proposal waits for more payments.
 #[derive(Debug, Clone, Copy)]
 struct Gathering {
+    /// Until then, if none comes.
     until: Millis,
+    /// So much longer after each that comes.
+    pause: Millis,
+    /// Until then at most.
+    end: Millis,
+    /// Or until so many are there.
     payments: usize,
 }
 

@@ -8,7 +8,7 @@ use super::super::books::{Pending, Proposal};
 use super::super::io::{
     CommandId, Context, Denied, Direction, Done, Effects, KnownPayment, Notice, PaymentWrite,
 };
-use super::{Active, GATHER_AT_MOST, GATHER_PART, Gathering, Link, REPEAT_AFTER};
+use super::{Active, GATHER_ALL_PART, GATHER_AT_MOST, GATHER_PART, Gathering, Link, REPEAT_AFTER};
 
 /// How many may wait for one payment.
 const MAX_CALLERS: usize = 64;
@@ -46,6 +46,9 @@ impl Active {
         }
         self.may_pay(payment.amount, context)?;
         self.queue.push(Pending { payment, callers: vec![caller] });
+        if let Some(gathering) = &mut self.link.gathering {
+            gathering.until = context.now.saturating_add(gathering.pause).min(gathering.end);
+        }
         Ok(())
     }
 
@@ -128,20 +131,21 @@ impl Active {
     /// The own proposal is being answered: whoever waited for it may pay again at once.
     pub(super) fn gather(&mut self, context: &Context<'_>) {
         let (Some(sent), Some(own)) = (self.link.proposed_at, &self.books.proposal) else { return };
-        let wait = (context.now.saturating_sub(sent) / GATHER_PART).min(GATHER_AT_MOST);
-        if wait > 0 {
+        let took = context.now.saturating_sub(sent).min(GATHER_AT_MOST * GATHER_ALL_PART);
+        let (pause, all) = (took / GATHER_PART, took / GATHER_ALL_PART);
+        if pause > 0 {
             let payments = own.payments.len().saturating_add(self.queue.len()).min(MAX_PAYMENTS);
-            self.link.gathering = Some(Gathering { until: context.now.saturating_add(wait), payments });
+            let (until, end) = (context.now.saturating_add(pause), context.now.saturating_add(all));
+            self.link.gathering = Some(Gathering { until, pause, end, payments });
         }
     }
 
     /// [`Self::propose`], unless more payments are expected any moment.
     pub(super) fn propose_when_gathered(&mut self, context: &Context<'_>, effects: &mut Effects) {
-        let Some(Gathering { until, payments }) = self.link.gathering else {
-            self.propose(context, effects);
-            return;
-        };
-        if until <= context.now || self.queue.len() >= payments {
+        let waits = self.link.gathering.is_some_and(|Gathering { until, payments, .. }| {
+            until > context.now && self.queue.len() < payments
+        });
+        if !waits {
             self.propose(context, effects);
         }
     }
