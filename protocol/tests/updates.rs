@@ -524,7 +524,9 @@ fn and_for_half_of_that_time_and_50_ms_at_most() {
     for (took, at_most) in [(40, 20), (80, 40), (100_000, 50)] {
         let mut pair = Pair::active(balances(100, PAID_IN));
         let order = |id: &str| Command::Pay { payment: payment(id, 1), known: None, more: true };
-        ["a", "b", "c", "d", "e", "f"].map(|id| pair.a.command(order(id)));
+        for id in ["a", "b", "c", "d", "e", "f"] {
+            pair.a.command(order(id));
+        }
         pair.a.apply(Input::Ordered);
         assert!(pair.deliver(Role::B));
         pair.a.now += took;

@@ -4,6 +4,9 @@
 //! with its own wallet, data directory and ports, in one process: a thousand processes are more than a
 //! machine of two cores can start in a time that anybody waits for.
 
+use std::collections::BTreeSet;
+use std::net::{Ipv4Addr, TcpListener, UdpSocket};
+use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
@@ -12,7 +15,7 @@ use clap::Parser as _;
 use futures::{StreamExt, TryStreamExt};
 use tempfile::TempDir;
 use thunder_api::{ChannelInfo, HistoryRequest, PaymentStatus, Selector, local};
-use thunder_deploy::{DevelopmentAccount, Testnet, TestnetOptions, ports};
+use thunder_deploy::{DevelopmentAccount, Testnet, TestnetOptions};
 use thunder_node::config::Config;
 use thunder_node::keys::{self, Key, WalletFile};
 use thunder_node::start;
@@ -35,6 +38,8 @@ const CHAIN_ID: u64 = 2001;
 const CONFIRMATIONS: u64 = 6;
 /// The account of the payer.
 const ALICE: u32 = 1;
+/// Below those that systems take for outgoing connections, of which there are thousands here.
+const PORTS: Range<u16> = 10_000..32_000;
 /// Handshakes under way.
 const CONNECTING: usize = 16;
 
@@ -69,7 +74,7 @@ pub(crate) async fn measure(plan: &Plan, disk: &Path, report: &mut Report) -> Re
     hub.import_wallet(ALICE).await?;
     hub.kill()?;
     let mut crowd = Crowd {
-        ports: (0..most).map(|_| ports::free()).collect::<std::io::Result<_>>()?,
+        ports: PORTS.filter(|port| *port != hub.port && is_free(*port)).take(most).collect(),
         rpc: testnet.rpc_url(),
         directory: TempDir::new_in(disk)?,
         process: None,
@@ -77,10 +82,11 @@ pub(crate) async fn measure(plan: &Plan, disk: &Path, report: &mut Report) -> Re
     let channels = seed(&testnet, &account, &hub, &crowd).await?;
     crowd.start()?;
     hub.reopen().await?;
-    crowd.connect(&hub).await?;
+    crowd.connect(&testnet, &hub).await?;
     let amount: Amount = "0.000001".parse()?;
     for round in 0..plan.rounds {
         println!("round {} of {}", round + 1, plan.rounds);
+        let mut paid = vec![BTreeSet::new(); channels.len()];
         for count in &plan.peers {
             // The chain has to move on, or nobody relies on it.
             testnet.mine(1).await?;
@@ -90,13 +96,16 @@ pub(crate) async fn measure(plan: &Plan, disk: &Path, report: &mut Report) -> Re
             let name = format!("{count} active channels with as many peers");
             report.add(&format!("{name}, p50"), "us", percentile(&mut done.took, 0.5));
             report.add(&name, "payments/s", done.rate);
-            hub.kill()?;
-            crowd.kill();
-            crowd.start()?;
-            hub.reopen().await?;
-            crowd.connect(&hub).await?;
-            survived(&hub, &crowd, &done.ids).await?;
+            for number in 0..plan.many {
+                paid.get_mut(number % count).map(|paid| paid.insert(format!("{run}-{number}")));
+            }
         }
+        hub.kill()?;
+        crowd.kill();
+        crowd.start()?;
+        hub.reopen().await?;
+        crowd.connect(&testnet, &hub).await?;
+        survived(&hub, &crowd, &channels, &paid).await?;
     }
     Ok(())
 }
@@ -127,6 +136,11 @@ async fn seed(
     Ok(opened.iter().map(|opened| name(opened.channel().to_string())).collect())
 }
 
+fn is_free(port: u16) -> bool {
+    let ip = Ipv4Addr::UNSPECIFIED;
+    TcpListener::bind((ip, port)).is_ok() && UdpSocket::bind((ip, port)).is_ok()
+}
+
 impl Crowd {
     fn data(&self, number: usize) -> PathBuf {
         self.directory.path().join(number.to_string())
@@ -149,7 +163,7 @@ impl Crowd {
     }
 
     /// Waits until the payer can pay all of them.
-    async fn connect(&self, hub: &Node) -> Result<()> {
+    async fn connect(&self, testnet: &Testnet, hub: &Node) -> Result<()> {
         for port in &self.ports {
             let mut tries = 0;
             while local::connect(*port).await.is_err() {
@@ -164,14 +178,22 @@ impl Crowd {
             checked(hub.client.connect(patient(), format!("127.0.0.1:{port}")).await)
         });
         connecting.buffer_unordered(CONNECTING).try_collect::<Vec<_>>().await?;
-        for _ in 0..1200 {
+        for tries in 0..3000 {
+            if tries % 300 == 0 {
+                testnet.mine(1).await?;
+            }
             let infos = checked(hub.client.infos(patient()).await)?;
             if infos.channels.iter().all(|channel| channel.next == "pay, closechannel") {
                 return Ok(());
             }
             tokio::time::sleep(Duration::from_millis(100)).await;
         }
-        Err("not all channels became usable".into())
+        let infos = checked(hub.client.infos(patient()).await)?;
+        let mut states = std::collections::BTreeMap::new();
+        for channel in infos.channels {
+            *states.entry(channel.next).or_insert(0) += 1;
+        }
+        Err(format!("not all channels became usable: {states:?} {:?}", infos.warnings).into())
     }
 
     /// The channel of each, as it says itself.
@@ -181,18 +203,20 @@ impl Crowd {
             let infos = checked(client.infos(patient()).await)?;
             Ok::<_, Box<dyn std::error::Error>>(infos.channels)
         });
-        Ok(asked.buffer_unordered(CONNECTING).try_concat().await?)
+        asked.buffer_unordered(CONNECTING).try_concat().await
     }
 }
 
 /// Every payment is there once, and both sides of every channel say the same.
-async fn survived(hub: &Node, crowd: &Crowd, ids: &[String]) -> Result<()> {
-    let request = HistoryRequest { channel: Selector::default(), limit: u32::try_from(ids.len())? };
-    let history = checked(hub.client.history(patient(), request).await)?.payments;
-    let done = history.iter().filter(|payment| payment.status == PaymentStatus::Done);
-    let found: std::collections::BTreeSet<_> = done.map(|payment| payment.id.to_string()).collect();
-    if found.len() != ids.len() || !ids.iter().all(|id| found.contains(id)) {
-        return Err("an acknowledged payment is missing after the kill".into());
+async fn survived(hub: &Node, crowd: &Crowd, channels: &[Selector], paid: &[BTreeSet<String>]) -> Result<()> {
+    for (channel, paid) in channels.iter().zip(paid) {
+        let limit = u32::try_from(paid.len())?;
+        let request = HistoryRequest { channel: channel.clone(), limit };
+        let history = checked(hub.client.history(patient(), request).await)?.payments;
+        let done = history.iter().filter(|payment| payment.status == PaymentStatus::Done);
+        if done.map(|payment| payment.id.to_string()).collect::<BTreeSet<_>>() != *paid {
+            return Err("an acknowledged payment is missing or double after the kill".into());
+        }
     }
     let standing = |channel: &ChannelInfo, paid: Amount| (channel.channel.to_string(), channel.nonce, paid);
     let ours = checked(hub.client.infos(patient()).await)?.channels;

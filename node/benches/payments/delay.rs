@@ -38,7 +38,8 @@ impl Delayed {
 async fn accept(listener: TcpListener, to: u16, delay: Duration) -> std::io::Result<()> {
     loop {
         let (near, _) = listener.accept().await?;
-        let far = TcpStream::connect((Ipv4Addr::LOCALHOST, to)).await?;
+        // While nobody is there, nobody is reached.
+        let Ok(far) = TcpStream::connect((Ipv4Addr::LOCALHOST, to)).await else { continue };
         near.set_nodelay(true)?;
         far.set_nodelay(true)?;
         let ((near_in, near_out), (far_in, far_out)) = (near.into_split(), far.into_split());

@@ -363,6 +363,8 @@ impl Daemon {
         id: &PaymentId,
     ) -> Result<Option<thunder_protocol::channel::KnownPayment>, crate::store::StoreError> {
         let Some(slot) = self.channels.get(&channel) else { return Ok(None) };
+        // A payment is written in a moment anyway; without this, each question takes the file's locks.
+        self.store.begin()?;
         let known = self.store.own_payment(slot.id, id)?;
         Ok(known.map(|mut known| {
             known.nonce = known.nonce.filter(|nonce| slot.channel.status_of(*nonce) != PaymentStatus::Failed);

@@ -194,6 +194,10 @@ impl Daemon {
         if payments.len() > MAX_PAYMENTS {
             return Ok(repeated); // no proposal has as many; the channel says so
         }
+        if !payments.is_empty() {
+            // As in `known_payment`.
+            self.store.begin()?;
+        }
         for payment in payments {
             if self.store.knows_payment_of_partner(id, &payment.id)? {
                 repeated.push(payment.id.clone());
