@@ -2,10 +2,12 @@
 //! and whoever pays knows in bounded time.
 
 use std::net::{Ipv4Addr, UdpSocket};
+use std::process::Stdio;
 use std::time::Duration;
 
 use thunder_protocol::Address;
 
+use super::endpoint::Endpoint;
 use super::harness::*;
 use super::line::Line;
 
@@ -140,6 +142,27 @@ fn a_node_that_moves_keeps_its_channel_whoever_dials() {
     bob.pay("0.5");
     agree(&alice, &bob, channel);
     assert_eq!(alice.mine(channel), thd("8.5"));
+}
+
+/// Connected with while it was starting, the other node greets first. It is dialed again all the same.
+#[test]
+fn a_node_that_was_asked_for_while_it_was_starting_is_dialed_again_too() {
+    let world = World::new();
+    let alice = world.user_with(1, &["--log", "info,thunder_node=debug"]);
+    let mut bob = world.user(2);
+    let entry = Endpoint::of(&world);
+    bob.kill();
+    bob.rpc = entry.url();
+    entry.go_down();
+    bob.start();
+    let there = format!("127.0.0.1:{}", bob.port);
+    let mut asking = alice.cli().args(["connect", &there]).stdout(Stdio::null()).spawn().unwrap();
+    // She waits longer each time before she greets again.
+    wait_for("alice has greeted in vain", || alice.log().matches("the other node refuses").count() > 2);
+    entry.behave();
+    assert!(asking.wait().unwrap().success(), "{}", alice.log());
+    bob.crash();
+    bob.wait_connected(&alice);
 }
 
 #[test]

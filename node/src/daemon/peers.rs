@@ -32,6 +32,8 @@ pub const MAX_STRANGERS: usize = 256;
 #[derive(Default)]
 pub(super) struct Link {
     pub(super) connections: HashMap<ConnectionId, Multiaddr>,
+    /// Where this side last reached it, whoever then began the session.
+    dialed: Option<Multiaddr>,
     pub(super) session: Session,
     /// When to say hello again, after a failure.
     pub(super) hello_at: Option<Instant>,
@@ -266,8 +268,12 @@ impl Daemon {
         address: Multiaddr,
         dialed: bool,
     ) {
+        let reached = address.clone();
         self.peers.links.entry(peer).or_default().connections.insert(connection, address);
         tracing::debug!(%peer, dialed, "connected");
+        if let Some(link) = self.peers.links.get_mut(&peer).filter(|_| dialed) {
+            link.dialed = Some(reached);
+        }
         if self.peers.is_sent_away(&peer) {
             // It comes back while its earlier connections are still being ended.
             let _ = self.swarm.disconnect_peer_id(peer);
@@ -349,14 +355,14 @@ impl Daemon {
     fn want(&mut self, peer: PeerId, described: &Peer) {
         // Whoever was asked for once is dialed by this side itself from then on.
         let known = self.peers.wanted.get_mut(&peer).map(|wanted| wanted.failures = 0).is_some();
-        let asked_for = |link: &&Link| (link.is_asked_for || known) && link.session.is_initiator();
+        let asked_for = |link: &&Link| link.is_asked_for || known;
         let Some(link) = self.peers.links.get(&peer).filter(asked_for) else {
             return;
         };
-        let Some(address) = link.address().cloned() else { return };
+        let Some(address) = link.dialed.clone() else { return };
         let known = KnownPeer {
             peer_id: described.peer_id.clone(),
-            address: described.address.clone(),
+            address: address.to_string(),
             wallet: described.wallet.map(|wallet| wallet.0),
         };
         if let Err(error) = self.store.remember_peer(&known) {

@@ -32,16 +32,12 @@ pub(super) enum Session {
     /// The other side has proved itself; the own proof is on its way.
     Proving { id: SessionId, wallet: Address, request: OutboundRequestId },
     /// Both sides have proved who they are.
-    Open { id: SessionId, wallet: Address, initiator: bool },
+    Open { id: SessionId, wallet: Address },
 }
 
 impl Session {
     pub(super) const fn is_open(&self) -> bool {
         matches!(self, Self::Open { .. })
-    }
-
-    pub(super) const fn is_initiator(&self) -> bool {
-        matches!(self, Self::Open { initiator: true, .. })
     }
 
     pub(super) const fn wallet(&self) -> Option<Address> {
@@ -215,7 +211,7 @@ impl Daemon {
 
     fn open_session(&mut self, peer: PeerId, id: SessionId, wallet: Address, initiator: bool) {
         let Some(link) = self.peers.links.get_mut(&peer) else { return };
-        link.session = Session::Open { id, wallet, initiator };
+        link.session = Session::Open { id, wallet };
         link.hello_failures = 0;
         link.hello_at = None;
         if self.may_say(Some(&wallet)) {
