@@ -22,7 +22,8 @@ use crate::events;
 use crate::rpc::{Rpc, RpcError, RpcUrl};
 
 /// How many channels are asked for their states at once: well below the gas that entry points give to a
-/// call (some 6,000 for each), and the length that the creation code may have (32 bytes for each).
+/// call (some 6,000 for each, and never more than 50,000), and the length that the creation code may have
+/// (32 bytes for each).
 pub const STATES_AT_ONCE: usize = 500;
 /// What [`states_code`] answers for what is no channel.
 const NO_STATE: u8 = 255;

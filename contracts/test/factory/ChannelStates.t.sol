@@ -21,6 +21,14 @@ contract Boundless {
 /// @notice Is not asked for states.
 contract Silent {}
 
+/// @notice Takes all the gas that it is given.
+contract Greedy {
+    function state() external pure returns (uint256) {
+        while (true) {}
+        return 1;
+    }
+}
+
 /// @notice The states of many channels in one answer.
 contract ChannelStatesTest is Cloned {
     /// @dev As `eth_call` without a recipient: what the code returns.
@@ -51,6 +59,18 @@ contract ChannelStatesTest is Cloned {
         all[4] = address(new Silent());
         all[5] = address(channel);
         vm.assertEq(read(all), hex"ff00ffffff00", "channels among others");
+    }
+
+    function test_whoever_takes_all_gas_takes_none_of_the_others() public {
+        address[] memory all = new address[](201);
+        address greedy = address(new Greedy());
+        for (uint256 i = 0; i < 200; ++i) {
+            all[i] = greedy;
+        }
+        all[200] = address(channel);
+        uint256 before = gasleft();
+        vm.assertEq(uint256(uint8(read(all)[200])), 0, "EMPTY, after 200 of them");
+        vm.assertTrue(before - gasleft() < 15_000_000, "less than entry points give to a call");
     }
 
     function test_no_channels_no_answer() public {

@@ -32,10 +32,11 @@ type Said = Arc<Mutex<VecDeque<String>>>;
 pub(super) async fn start(
     program: &Path,
     options: &TestnetOptions,
+    begun: Option<u64>,
     port: u16,
 ) -> Result<(Process, SocketAddr), TestnetError> {
     let grace = if options.state.is_some() { STATE_GRACE } else { Duration::ZERO };
-    let mut process = Process::spawn(&mut command(program, options, port), grace)
+    let mut process = Process::spawn(&mut command(program, options, begun, port), grace)
         .map_err(|source| TestnetError::Spawn { program: program.into(), source })?;
     let said = Said::default();
     let (found, listening) = oneshot::channel();
@@ -65,7 +66,7 @@ pub(super) async fn start(
     }
 }
 
-fn command(program: &Path, options: &TestnetOptions, port: u16) -> Command {
+fn command(program: &Path, options: &TestnetOptions, begun: Option<u64>, port: u16) -> Command {
     let mut command = Command::new(program);
     command
         .args(["--chain-id", &CHAIN_ID.to_string(), "--mnemonic", DEVELOPMENT_PHRASE, "--color", "never"])
@@ -79,7 +80,7 @@ fn command(program: &Path, options: &TestnetOptions, port: u16) -> Command {
     }
     if let Some(state) = &options.state {
         command.arg("--state").arg(state);
-        if let Some(time) = genesis_time(state) {
+        if let Some(time) = begun {
             // anvil makes a block 0 before it reads the state, and keeps both. Alike, they are one.
             command.args(["--timestamp", &time.to_string()]);
         }

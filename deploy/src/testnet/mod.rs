@@ -45,9 +45,9 @@ impl Default for TestnetOptions {
 }
 
 impl TestnetOptions {
-    /// Whether there is a chain that goes on where it ended.
-    fn goes_on(&self) -> bool {
-        self.state.as_deref().and_then(anvil::genesis_time).is_some()
+    /// When the chain began that goes on where it ended, if there is one.
+    fn begun(&self) -> Option<u64> {
+        self.state.as_deref().and_then(anvil::genesis_time)
     }
 }
 
@@ -146,11 +146,11 @@ impl Testnet {
             return Err(TestnetError::NoPlaceForState(file.clone()).into());
         }
         let program = tools::anvil().await?;
-        let goes_on = options.goes_on();
-        let (process, port) = launch(&program, &options, options.port).await?;
+        let begun = options.begun();
+        let (process, port) = launch(&program, &options, begun, options.port).await?;
         let chain = connect(&options, port)?;
         let mut testnet = Self { options, program, port, chain, process: Some(process) };
-        testnet.answers(goes_on).await?;
+        testnet.answers(begun.is_some()).await?;
         Ok(testnet)
     }
 
@@ -165,10 +165,10 @@ impl Testnet {
     /// Starts it again, on the same port: another chain, unless there is a state file.
     pub async fn restart(&mut self) -> Result<(), Error> {
         self.stop().await?;
-        let goes_on = self.options.goes_on();
-        let (process, _) = launch(&self.program, &self.options, self.port).await?;
+        let begun = self.options.begun();
+        let (process, _) = launch(&self.program, &self.options, begun, self.port).await?;
         self.process = Some(process);
-        Ok(self.answers(goes_on).await?)
+        Ok(self.answers(begun.is_some()).await?)
     }
 
     /// Waits until anvil ends by itself, which it does not.
@@ -274,6 +274,7 @@ impl Testnet {
 async fn launch(
     program: &std::path::Path,
     options: &TestnetOptions,
+    begun: Option<u64>,
     port: u16,
 ) -> Result<(Process, u16), TestnetError> {
     let address = SocketAddr::new(options.listen, port);
@@ -284,7 +285,7 @@ async fn launch(
             _ => TestnetError::Listen { address, source },
         })?;
     }
-    let (process, address) = anvil::start(program, options, port).await?;
+    let (process, address) = anvil::start(program, options, begun, port).await?;
     Ok((process, address.port()))
 }
 

@@ -24,7 +24,7 @@ use tokio::task::LocalSet;
 
 use crate::Result;
 use crate::load;
-use crate::node::{Node, checked, patient};
+use crate::node::{ALICE, Node, checked, patient, with_defaults};
 use crate::report::Report;
 use crate::seed::{Seeder, nobody};
 use crate::stats::percentile;
@@ -36,8 +36,6 @@ const IN_FLIGHT: usize = 1000;
 const CHAIN_ID: u64 = 2001;
 /// What such a chain takes.
 const CONFIRMATIONS: u64 = 6;
-/// The account of the payer.
-const ALICE: u32 = 1;
 /// Below those that systems take for outgoing connections, of which there are thousands here.
 const PORTS: Range<u16> = 10_000..32_000;
 /// Handshakes under way.
@@ -148,7 +146,7 @@ impl Crowd {
 
     fn start(&mut self) -> Result<()> {
         let ports: Vec<_> = self.ports.iter().map(u16::to_string).collect();
-        let mut command = Command::new(std::env::current_exe()?);
+        let mut command = with_defaults(Command::new(std::env::current_exe()?));
         command.args(["--crowd", &self.rpc]).arg(self.directory.path()).args(ports);
         self.process = Some(command.stdout(Stdio::null()).stderr(Stdio::null()).spawn()?);
         Ok(())

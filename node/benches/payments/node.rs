@@ -15,6 +15,10 @@ use crate::Result;
 /// How long anything may take that is not measured.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(120);
 
+/// The development accounts of a payer and a payee.
+pub(crate) const ALICE: u32 = 1;
+pub(crate) const BOB: u32 = 2;
+
 /// A context whose call may last this long.
 pub(crate) fn patient() -> tarpc::context::Context {
     let mut context = tarpc::context::current();
@@ -108,14 +112,19 @@ impl Node {
     }
 }
 
-/// Starts thunderd and waits until it says that it is ready.
-fn launch(rpc: &str, port: u16, data: &Path) -> Result<Child> {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_thunderd"));
+/// Without what the user's environment may tell thunderd.
+pub(crate) fn with_defaults(mut command: Command) -> Command {
     for (variable, _) in std::env::vars_os() {
         if variable.to_string_lossy().starts_with("THUNDER_") {
             command.env_remove(variable);
         }
     }
+    command
+}
+
+/// Starts thunderd and waits until it says that it is ready.
+fn launch(rpc: &str, port: u16, data: &Path) -> Result<Child> {
+    let mut command = with_defaults(Command::new(env!("CARGO_BIN_EXE_thunderd")));
     command.args(["--RPC", rpc, "--port", &port.to_string(), "--data-dir"]).arg(data);
     let mut process = command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::null()).spawn()?;
     let mut stdout = BufReader::new(process.stdout.take().ok_or("no output")?);

@@ -2,6 +2,7 @@
 //! own, in their default configuration.
 
 use std::path::Path;
+use std::slice;
 use std::time::{Duration, Instant};
 
 use thunder_api::{HistoryRequest, OpenRequest, Selector};
@@ -10,7 +11,8 @@ use thunder_protocol::Amount;
 
 use crate::Result;
 use crate::delay::Delayed;
-use crate::node::{Node, PATIENCE, checked, patient};
+use crate::load::{self, Done};
+use crate::node::{ALICE, BOB, Node, PATIENCE, checked, patient};
 
 /// Everything that a measurement needs.
 pub(crate) struct Pair {
@@ -35,7 +37,7 @@ impl Pair {
         deployed.map_err(|error| error.to_string())?;
         let rpc = testnet.rpc_url();
         let (alice, bob) = (Node::start(&rpc, disk).await?, Node::start(&rpc, disk).await?);
-        for (node, index) in [(&alice, 1), (&bob, 2)] {
+        for (node, index) in [(&alice, ALICE), (&bob, BOB)] {
             let wallet = node.import_wallet(index).await?;
             testnet.give_thd(wallet, "4000".parse()?).await.map_err(|error| error.to_string())?;
         }
@@ -79,6 +81,21 @@ impl Pair {
             }
         }
         Ok(())
+    }
+
+    /// Alice pays, and all of it [survives](Self::survives). Returns what it brought, and how long her
+    /// node then needed until it was ready.
+    pub(crate) async fn pays(
+        &mut self,
+        amount: Amount,
+        run: &str,
+        count: usize,
+        in_flight: usize,
+    ) -> Result<(Done, Duration)> {
+        let channel = slice::from_ref(&self.channel);
+        let mut done = load::pay(&self.alice, channel, amount, run, count, in_flight).await?;
+        let ready = self.survives(amount, &[std::mem::take(&mut done.ids), Vec::new()]).await?;
+        Ok((done, ready))
     }
 
     /// Kills both nodes and reopens them: every payment that was acknowledged has to be there, once,

@@ -1,7 +1,6 @@
 //! Many channels, and a long history.
 
 use std::path::Path;
-use std::slice;
 use std::time::{Duration, Instant};
 
 use thunder_api::{HistoryRequest, Selector};
@@ -10,15 +9,13 @@ use thunder_node::keys::Key;
 use thunder_protocol::{Amount, Role};
 
 use crate::load;
-use crate::node::{checked, patient};
+use crate::node::{ALICE, checked, patient};
 use crate::pair::Pair;
 use crate::report::Report;
 use crate::seed::{Seeder, nobody};
 use crate::stats::percentile;
 use crate::{BATCH, Result, cpu_seconds};
 
-/// The account of the payer.
-const ALICE: u32 = 1;
 /// Blocks whose work is measured: each channel is asked for its state every sixth.
 const BLOCKS: u32 = 24;
 /// A block of the chain that work per block is measured on.
@@ -103,12 +100,9 @@ async fn rates(
 ) -> Result<()> {
     let mut rates = Vec::new();
     for (pair, name) in pairs.into_iter().zip(["one channel".to_owned(), format!("{} channels", plan.idle)]) {
-        let run = format!("rate-{round}");
-        let done =
-            load::pay(&pair.alice, slice::from_ref(&pair.channel), amount, &run, plan.many, 256).await?;
+        let (done, _) = pair.pays(amount, &format!("rate-{round}"), plan.many, 256).await?;
         report.add(&format!("256 in flight, {name}"), "payments/s", done.rate);
         rates.push(done.rate);
-        pair.survives(amount, &[done.ids, Vec::new()]).await?;
     }
     if let [one, many] = rates.as_slice() {
         report.add(&format!("rate with {} channels / with one", plan.idle), "ratio", many / one);
@@ -129,13 +123,10 @@ async fn delays(
     for (pair, name) in
         pairs.into_iter().zip(["a young channel".to_owned(), format!("{} payments", plan.history())])
     {
-        let run = format!("delay-{round}");
-        let mut done =
-            load::pay(&pair.alice, slice::from_ref(&pair.channel), amount, &run, plan.serial, 1).await?;
+        let (mut done, ready) = pair.pays(amount, &format!("delay-{round}"), plan.serial, 1).await?;
         let p50 = percentile(&mut done.took, 0.5);
         report.add(&format!("1 in flight, p50, {name}"), "us", p50);
         medians.push(p50);
-        let ready = pair.survives(amount, &[done.ids, Vec::new()]).await?;
         report.add(&format!("ready after SIGKILL, {name}"), "ms", ready.as_secs_f64() * 1e3);
     }
     if let [young, old] = medians.as_slice() {

@@ -363,8 +363,7 @@ impl Daemon {
         id: &PaymentId,
     ) -> Result<Option<thunder_protocol::channel::KnownPayment>, crate::store::StoreError> {
         let Some(slot) = self.channels.get(&channel) else { return Ok(None) };
-        // A payment is written in a moment anyway; without this, each question takes the file's locks.
-        self.store.begin()?;
+        self.store.expect_writes();
         let known = self.store.own_payment(slot.id, id)?;
         Ok(known.map(|mut known| {
             known.nonce = known.nonce.filter(|nonce| slot.channel.status_of(*nonce) != PaymentStatus::Failed);
@@ -379,6 +378,8 @@ impl Daemon {
         let channel = or_refuse!(reply, self.find_channel(&request.channel, Purpose::Close));
         // The flag that stops the channel is set only if the chain can be told.
         let _ = or_refuse!(reply, self.require_chain());
+        // What was ordered before is not to be failed by it.
+        self.propose_ordered();
         let is_closed = self.channels.get(&channel).is_some_and(|slot| !Purpose::Close.fits(&slot.channel));
         if !is_closed {
             or_refuse!(reply, gas);

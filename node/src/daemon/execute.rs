@@ -195,8 +195,7 @@ impl Daemon {
             return Ok(repeated); // no proposal has as many; the channel says so
         }
         if !payments.is_empty() {
-            // As in `known_payment`.
-            self.store.begin()?;
+            self.store.expect_writes();
         }
         for payment in payments {
             if self.store.knows_payment_of_partner(id, &payment.id)? {

@@ -19,7 +19,22 @@ const MAX_WARNINGS: usize = 100;
 
 /// Whether there may be something to do about a channel.
 const fn needs_somebody(slot: &Slot) -> bool {
-    slot.frozen.is_some() || !matches!(slot.channel, Channel::Opening(_) | Channel::Active(_))
+    match slot.channel {
+        Channel::Opening(_) | Channel::Active(_) | Channel::Closed(_) => slot.frozen.is_some(),
+        Channel::Finishing(_) | Channel::Lost(_) | Channel::Closing(_) => true,
+    }
+}
+
+/// At most so many, in the order in which they are: those with the least rank, and of equals the first.
+fn at_most<T, K: Ord>(count: usize, all: Vec<T>, rank: impl Fn(&T) -> K) -> Vec<T> {
+    if all.len() <= count {
+        return all;
+    }
+    let mut kept: Vec<_> = all.into_iter().enumerate().collect();
+    kept.sort_by_key(|(_, one)| rank(one));
+    kept.truncate(count);
+    kept.sort_unstable_by_key(|(place, _)| *place);
+    kept.into_iter().map(|(_, one)| one).collect()
 }
 
 /// Whether anything was ever paid over it.
@@ -59,7 +74,7 @@ impl Daemon {
     /// other side is connected, those that were paid over, and the newest.
     fn shown_channels(&self) -> Vec<thunder_api::ChannelInfo> {
         let mut closed = 0;
-        let mut shown: Vec<_> = self
+        let shown = self
             .channels
             .newest_first()
             .map(|(_, slot)| slot)
@@ -72,13 +87,10 @@ impl Daemon {
                 other => !is_awaited(other),
             })
             .collect();
-        if shown.len() > MAX_SHOWN {
-            shown.sort_by_key(|slot| {
-                (!needs_somebody(slot), !self.has_connected_partner(slot), !was_used(&slot.channel))
-            });
-            shown.truncate(MAX_SHOWN);
-            shown.sort_by_key(|slot| std::cmp::Reverse(slot.id));
-        }
+        let shown = at_most(MAX_SHOWN, shown, |slot| {
+            let over = matches!(slot.channel, Channel::Closed(_));
+            (over, !needs_somebody(slot), !self.has_connected_partner(slot), !was_used(&slot.channel))
+        });
         shown.into_iter().map(|slot| self.channel_info(slot)).collect()
     }
 
@@ -129,5 +141,20 @@ impl Daemon {
             ));
         }
         warnings
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::at_most;
+
+    #[test]
+    fn those_of_least_rank_are_kept_and_of_equals_the_first_in_their_order() {
+        let all = vec!["used 1", "idle 1", "lost", "idle 2", "used 2"];
+        let rank = |name: &&str| ["lost", "used", "idle"].iter().position(|kind| name.starts_with(kind));
+        assert_eq!(at_most(5, all.clone(), rank), all);
+        assert_eq!(at_most(4, all.clone(), rank), ["used 1", "idle 1", "lost", "used 2"]);
+        assert_eq!(at_most(2, all.clone(), rank), ["used 1", "lost"]);
+        assert!(at_most(0, all, rank).is_empty());
     }
 }

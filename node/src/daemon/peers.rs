@@ -268,12 +268,12 @@ impl Daemon {
         address: Multiaddr,
         dialed: bool,
     ) {
-        let reached = address.clone();
-        self.peers.links.entry(peer).or_default().connections.insert(connection, address);
-        tracing::debug!(%peer, dialed, "connected");
-        if let Some(link) = self.peers.links.get_mut(&peer).filter(|_| dialed) {
-            link.dialed = Some(reached);
+        let link = self.peers.links.entry(peer).or_default();
+        if dialed {
+            link.dialed = Some(address.clone());
         }
+        link.connections.insert(connection, address);
+        tracing::debug!(%peer, dialed, "connected");
         if self.peers.is_sent_away(&peer) {
             // It comes back while its earlier connections are still being ended.
             let _ = self.swarm.disconnect_peer_id(peer);

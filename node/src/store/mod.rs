@@ -97,6 +97,12 @@ impl Store {
         Ok(())
     }
 
+    /// There will be writes in a moment: what is read before them is read in their transaction, and
+    /// does not take the file's locks each time. If that fails, so does the write, which says so.
+    pub fn expect_writes(&self) {
+        let _ = self.begin();
+    }
+
     /// Whether writes were collected.
     pub fn is_collecting(&self) -> bool {
         self.is_collecting.get()
