@@ -24,6 +24,9 @@ pub(crate) const CHAIN_ID: u64 = 31337;
 /// How many accounts anvil makes rich.
 const ACCOUNTS: u32 = 10;
 
+/// Between two looks.
+const PAUSE: Duration = Duration::from_millis(50);
+
 /// What a testnet is to be like.
 #[derive(Debug, Clone)]
 pub struct TestnetOptions {
@@ -132,6 +135,8 @@ pub struct Testnet {
     chain: Chain,
     /// `None` while it is stopped.
     process: Option<Process>,
+    /// A time at which it was there already.
+    was_there: SystemTime,
 }
 
 impl Testnet {
@@ -149,7 +154,8 @@ impl Testnet {
         let begun = options.begun();
         let (process, port) = launch(&program, &options, begun, options.port).await?;
         let chain = connect(&options, port)?;
-        let mut testnet = Self { options, program, port, chain, process: Some(process) };
+        let was_there = SystemTime::now();
+        let mut testnet = Self { options, program, port, chain, process: Some(process), was_there };
         testnet.answers(begun.is_some()).await?;
         Ok(testnet)
     }
@@ -166,6 +172,10 @@ impl Testnet {
     pub async fn restart(&mut self) -> Result<(), Error> {
         self.stop().await?;
         let begun = self.options.begun();
+        // Block 0 differs by its time alone, in whole seconds.
+        while begun.is_none() && seconds(SystemTime::now()) == seconds(self.was_there) {
+            tokio::time::sleep(PAUSE).await;
+        }
         let (process, _) = launch(&self.program, &self.options, begun, self.port).await?;
         self.process = Some(process);
         Ok(self.answers(begun.is_some()).await?)
@@ -249,7 +259,6 @@ impl Testnet {
     /// It listens before it answers. The clock of a chain that goes on stood still meanwhile.
     async fn answers(&mut self, goes_on: bool) -> Result<(), TestnetError> {
         const TRIES: u32 = 100;
-        const PAUSE: Duration = Duration::from_millis(50);
         let mut last = self.chain.head().await;
         for _ in 0..TRIES {
             if last.is_ok() {
@@ -259,8 +268,9 @@ impl Testnet {
             last = self.chain.head().await;
         }
         last?;
-        if goes_on && let Ok(now) = SystemTime::now().duration_since(UNIX_EPOCH) {
-            let params = serde_json::json!([now.as_secs()]);
+        self.was_there = SystemTime::now();
+        if goes_on {
+            let params = serde_json::json!([seconds(self.was_there)]);
             self.chain
                 .provider()
                 .request::<_, Value>("evm_setTime", params)
@@ -287,6 +297,11 @@ async fn launch(
     }
     let (process, address) = anvil::start(program, options, begun, port).await?;
     Ok((process, address.port()))
+}
+
+/// Since 1970.
+fn seconds(time: SystemTime) -> u64 {
+    time.duration_since(UNIX_EPOCH).unwrap_or_default().as_secs()
 }
 
 fn connect(options: &TestnetOptions, port: u16) -> Result<Chain, TestnetError> {

@@ -149,7 +149,13 @@ async fn a_dropped_testnet_keeps_its_state_too() {
 async fn without_a_state_file_a_restart_is_another_chain() {
     let mut testnet = testnet().await;
     testnet.deploy().await.unwrap();
-    testnet.restart().await.unwrap();
+    // At once: it is another one also if it is started again in the same second.
+    let mut identity = testnet.chain().identity().await.unwrap();
+    for _ in 0..3 {
+        testnet.restart().await.unwrap();
+        let another = testnet.chain().identity().await.unwrap();
+        assert_ne!(std::mem::replace(&mut identity, another), another);
+    }
     assert_eq!(height(&testnet).await, 0);
     assert!(testnet.deploy().await.unwrap().new_token);
 }
