@@ -227,10 +227,11 @@ impl Daemon {
     fn dial_next(&mut self, mut connecting: Connecting) {
         while let Some(address) = connecting.left.pop_front() {
             let options = match connecting.peer {
-                Some(peer) => {
-                    DialOpts::peer_id(peer).condition(PeerCondition::Always).addresses(vec![address]).build()
+                Some(peer) => dial_options(peer, PeerCondition::Always, vec![address]),
+                None => {
+                    let options = DialOpts::unknown_peer_id().address(address);
+                    if SHARES_PORT { options } else { options.allocate_new_port() }.build()
                 }
-                None => DialOpts::unknown_peer_id().address(address).build(),
             };
             let id = options.connection_id();
             match self.swarm.dial(options) {
@@ -409,9 +410,9 @@ impl Daemon {
             })
             .collect();
         for (peer, address) in due {
-            let options = DialOpts::peer_id(peer).condition(PeerCondition::DisconnectedAndNotDialing);
             let addresses = std::iter::once(address).chain(self.discovery.addresses_of(&peer)).collect();
-            if let Err(error) = self.swarm.dial(options.addresses(addresses).build()) {
+            let options = dial_options(peer, PeerCondition::DisconnectedAndNotDialing, addresses);
+            if let Err(error) = self.swarm.dial(options) {
                 tracing::debug!(%peer, %error, "can't dial");
                 if let Some(wanted) =
                     self.peers.wanted.get_mut(&peer).filter(|_| !self.peers.links.contains_key(&peer))
@@ -442,6 +443,16 @@ impl Wanted {
 /// Doubles from one second to one minute.
 pub(super) fn retry_after(failures: u32) -> Duration {
     FIRST_RETRY.saturating_mul(1 << failures.min(6)).min(LAST_RETRY)
+}
+
+/// Whether a connection may go out from the port that others are listened for on, so that the other side sees that
+/// one. On Windows the system, or what stands in for it, may refuse to share it, and then there would be no
+/// connection.
+const SHARES_PORT: bool = !cfg!(windows);
+
+fn dial_options(peer: PeerId, condition: PeerCondition, addresses: Vec<Multiaddr>) -> DialOpts {
+    let options = DialOpts::peer_id(peer).condition(condition).addresses(addresses);
+    if SHARES_PORT { options } else { options.allocate_new_port() }.build()
 }
 
 fn gone() -> ApiError {
