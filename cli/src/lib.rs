@@ -24,6 +24,11 @@ use crate::args::Cli;
 use crate::output::Output;
 
 /// The command line as clap knows it, with the main help page; for completions and man pages too.
+///
+/// ```
+/// let definition = thunder_cli::definition();
+/// assert!(definition.get_subcommands().any(|command| command.get_name() == "closechannel"));
+/// ```
 pub fn definition() -> clap::Command {
     let definition = Cli::command();
     let page = menu::page(&definition);

@@ -12,7 +12,7 @@ pub mod config;
 pub mod daemon;
 pub mod events;
 pub mod keys;
-mod metrics;
+pub mod metrics;
 mod monitor;
 pub mod p2p;
 pub mod rpc;

@@ -1,5 +1,5 @@
 //! What the node counts and measures, for `--metrics`: every name, unit and meaning is here, and in
-//! `docs/metrics.md`, which a test compares with what is served.
+//! `docs/reference/metrics.md`, which a test compares with what is served.
 //!
 //! Nothing here names a counterparty: no address, no peer id, no channel.
 
@@ -59,6 +59,42 @@ const GAUGES: [(&str, Option<Unit>, &str); 14] = [
     ("thunder_ready", None, "1 if /ready answers 200, else 0"),
 ];
 
+/// The meaning of [`BATCH`].
+const BATCH_MEANING: &str = "Inputs that the disk took with one commit";
+
+/// What a metric is, for the documentation.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Description {
+    /// Its name.
+    pub name: &'static str,
+    /// As Prometheus has it: counter, gauge or histogram.
+    pub kind: &'static str,
+    /// Its labels, and their values.
+    pub labels: &'static str,
+    /// What it counts or measures.
+    pub meaning: &'static str,
+}
+
+/// Every metric that `--metrics` serves.
+///
+/// ```
+/// let mut names = thunder_node::metrics::catalogue().map(|metric| metric.name);
+/// assert!(names.all(|name| name.starts_with("thunder_")));
+/// ```
+pub fn catalogue() -> impl Iterator<Item = Description> {
+    let labels = |name| match name {
+        PAYMENTS => "`direction`: in, out",
+        CHANNELS => "`state`: empty, active, closing, closed",
+        _ => "",
+    };
+    let of = move |kind, name, meaning| Description { name, kind, labels: labels(name), meaning };
+    let counters = COUNTERS.into_iter().map(move |(name, meaning)| of("counter", name, meaning));
+    let histograms = LATENCIES.into_iter().chain([(BATCH, BATCH_MEANING)]);
+    let histograms = histograms.map(move |(name, meaning)| of("histogram", name, meaning));
+    let gauges = GAUGES.into_iter().map(move |(name, _, meaning)| of("gauge", name, meaning));
+    counters.chain(histograms).chain(gauges)
+}
+
 /// Makes the recorder that everything below goes to, once in a process. Without it all of that does
 /// nothing.
 pub(crate) fn install() -> Result<PrometheusHandle, BuildError> {
@@ -77,7 +113,7 @@ pub(crate) fn install() -> Result<PrometheusHandle, BuildError> {
     for (name, meaning) in LATENCIES {
         metrics::describe_histogram!(name, Unit::Seconds, meaning);
     }
-    metrics::describe_histogram!(BATCH, "Inputs that the disk took with one commit");
+    metrics::describe_histogram!(BATCH, BATCH_MEANING);
     for (name, unit, meaning) in GAUGES {
         match unit {
             Some(unit) => metrics::describe_gauge!(name, unit, meaning),

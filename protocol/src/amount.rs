@@ -12,6 +12,16 @@ const ONE_THD: u128 = 10u128.pow(DECIMALS);
 
 /// An amount of THD in base units (10^-18 THD), at most what a channel can hold (2^88 - 1,
 /// about 309 million THD). Arithmetic is checked: there is no way to wrap or to go below zero.
+///
+/// ```
+/// use thunder_protocol::Amount;
+///
+/// let paid: Amount = "1.5".parse()?;
+/// assert_eq!(paid.base_units(), 1_500_000_000_000_000_000);
+/// assert_eq!(Amount::ONE_THD.checked_sub(paid), None);
+/// assert!("0.0000000000000000001".parse::<Amount>().is_err(), "THD has 18 decimals");
+/// # Ok::<(), thunder_protocol::ParseAmountError>(())
+/// ```
 #[derive(Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Amount(u128);
 

@@ -2,6 +2,17 @@
 //!
 //! Wire messages are packed (fields by number), records on disk keep their field names. Every
 //! encoding is one item; trailing bytes are refused.
+//!
+//! ```
+//! use thunder_protocol::codec::{MAX_LEN, decode, encode};
+//! use thunder_protocol::wire::{Request, Response};
+//!
+//! let bytes = encode(&Response::Proved)?;
+//! assert_eq!(decode::<Response>(&bytes)?, Response::Proved);
+//! assert!(decode::<Request>(&bytes).is_err(), "that is something else");
+//! assert!(decode::<Response>(&vec![0; MAX_LEN + 1]).is_err(), "too long, whatever it is");
+//! # Ok::<(), thunder_protocol::codec::CodecError>(())
+//! ```
 
 use serde::{Serialize, de::DeserializeOwned};
 

@@ -12,6 +12,25 @@ const NODE_TYPE: &[u8] = b"NodeBinding(bytes node,bytes peer,bytes32 challenge)"
 
 /// The EIP-712 domain of one channel on one chain (`name "Thunder"`, `version "1"`). It is why a
 /// signature for one channel is worth nothing in another contract or on another chain.
+///
+/// ```
+/// use thunder_protocol::{Address, Amount, Balances, Crypto, Domain, Nonce, Receipt, Signer};
+///
+/// let channel = Address::repeat_byte(0xcc);
+/// let receipt = Receipt {
+///     nonce: Nonce::new(1).ok_or("too large")?,
+///     balances: Balances { a: Amount::ONE_THD, b: Amount::ZERO },
+/// };
+/// // Not a key for anything but an example; the second argument should be random.
+/// let signer = Signer::new(&[7; 32], &[1; 32]).map_err(|_| "no key")?;
+/// let digest = Domain::new(31337, channel).digest(&receipt);
+/// let signature = signer.sign(&digest);
+/// assert!(signer.verify(&digest, &signature, &signer.address()));
+///
+/// let elsewhere = Domain::new(1, channel).digest(&receipt);
+/// assert!(!signer.verify(&elsewhere, &signature, &signer.address()), "another chain");
+/// # Ok::<(), &str>(())
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Domain {
     separator: B256,

@@ -57,6 +57,18 @@ impl Nonce {
 
     /// The nonce of a proposal that builds on this one (protocol rule 1): A proposes odd nonces,
     /// B even ones, always the smallest above the base. `None` where no ordinary nonce is left.
+    ///
+    /// ```
+    /// use thunder_protocol::{Nonce, Role};
+    ///
+    /// let first = Nonce::ZERO.next_of(Role::A).map(Nonce::get);
+    /// assert_eq!(first, Some(1));
+    /// // B's answer with a payment of its own, and A's next one without: both build on 1.
+    /// let base = Nonce::new(1).ok_or("too large")?;
+    /// assert_eq!(base.next_of(Role::B).map(Nonce::get), Some(2));
+    /// assert_eq!(base.next_of(Role::A).map(Nonce::get), Some(3));
+    /// # Ok::<(), &str>(())
+    /// ```
     pub const fn next_of(self, proposer: Role) -> Option<Self> {
         let wants_odd = matches!(proposer, Role::A);
         let next_is_odd = self.0.is_multiple_of(2);
@@ -101,6 +113,18 @@ impl Balances {
     }
 
     /// The shares after `payer` has paid `amount`, or `None` if its share does not cover it.
+    ///
+    /// ```
+    /// use thunder_protocol::{Amount, Balances, Role};
+    ///
+    /// let ten = Amount::from_base_units(10 * Amount::ONE_THD.base_units()).ok_or("too large")?;
+    /// let opened = Balances { a: ten, b: Amount::ZERO };
+    /// let paid = opened.pay(Role::A, Amount::ONE_THD).ok_or("too much")?;
+    /// assert_eq!(paid.b, Amount::ONE_THD);
+    /// assert_eq!(paid.sum(), opened.sum());
+    /// assert_eq!(opened.pay(Role::B, Amount::ONE_THD), None);
+    /// # Ok::<(), &str>(())
+    /// ```
     pub fn pay(&self, payer: Role, amount: Amount) -> Option<Self> {
         let (a, b) = match payer {
             Role::A => (self.a.checked_sub(amount)?, self.b.checked_add(amount)?),

@@ -4,10 +4,30 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-/// The exit codes of `thunder-cli`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-#[repr(u8)]
-pub enum ExitCode {
+macro_rules! exit_codes {
+    ($($(#[doc = $doc:literal])* $variant:ident = $number:literal,)*) => {
+        /// The exit codes of `thunder-cli`.
+        #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+        #[repr(u8)]
+        pub enum ExitCode {
+            $($(#[doc = $doc])* $variant = $number,)*
+        }
+
+        impl ExitCode {
+            /// All of them, for the documentation.
+            pub const ALL: &'static [Self] = &[$(Self::$variant,)*];
+
+            /// What it says.
+            pub const fn meaning(self) -> &'static str {
+                match self {
+                    $(Self::$variant => concat!($($doc),*).trim_ascii(),)*
+                }
+            }
+        }
+    };
+}
+
+exit_codes! {
     /// Done.
     Done = 0,
     /// Refused or failed; nothing is half done.
@@ -25,11 +45,11 @@ pub enum ExitCode {
 }
 
 macro_rules! codes {
-    ($($(#[$doc:meta])* $variant:ident = $text:literal => $exit:ident,)*) => {
+    ($($(#[doc = $doc:literal])* $variant:ident = $text:literal => $exit:ident,)*) => {
         /// Stable names of everything that can go wrong; they never change their meaning.
         #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
         pub enum Code {
-            $($(#[$doc])* #[serde(rename = $text)] $variant,)*
+            $($(#[doc = $doc])* #[serde(rename = $text)] $variant,)*
         }
 
         impl Code {
@@ -40,6 +60,13 @@ macro_rules! codes {
             pub const fn as_str(self) -> &'static str {
                 match self {
                     $(Self::$variant => $text,)*
+                }
+            }
+
+            /// What it says.
+            pub const fn meaning(self) -> &'static str {
+                match self {
+                    $(Self::$variant => concat!($($doc),*).trim_ascii(),)*
                 }
             }
 
@@ -149,6 +176,14 @@ impl fmt::Display for Code {
 }
 
 /// An error with what happened and what to do about it.
+///
+/// ```
+/// use thunder_api::{ApiError, Code, ExitCode};
+///
+/// let error = ApiError::new(Code::TooEarly, "now is block 65", "try again in 24 blocks");
+/// assert_eq!(error.code.exit_code(), ExitCode::Refused);
+/// assert_eq!(error.code.as_str(), "too_early");
+/// ```
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, thiserror::Error)]
 #[error("{message}")]
 pub struct ApiError {
