@@ -34,12 +34,14 @@ function compile() {
 }
 
 /** What is kept of what forge writes: nothing that depends on the machine, or on what else was compiled. */
-function artifact(contractName, { abi, bytecode, deployedBytecode, metadata }) {
+function artifact(contractName, { abi, bytecode, deployedBytecode, metadata, rawMetadata }) {
   const { evmVersion, optimizer, viaIR } = metadata.settings;
   return {
     contractName,
     compiler: { name: "solc", version: metadata.compiler.version, evmVersion, optimizer, viaIR },
     abi,
+    // Only the compiler's own text has the events and errors, too.
+    documentation: documentation(JSON.parse(rawMetadata).output),
     bytecode: bytecode.object,
     deployedBytecode: deployedBytecode.object,
     // Where a deployed contract's code has values in place of the zeroes above.
@@ -47,6 +49,21 @@ function artifact(contractName, { abi, bytecode, deployedBytecode, metadata }) {
       .flat()
       .sort((left, right) => left.start - right.start),
   };
+}
+
+/** What the sources say of it (NatSpec): function, event or error -> signature -> text. */
+function documentation({ userdoc, devdoc }) {
+  const text = (user, developer) => [user?.notice, developer?.details].filter(Boolean).join(" ");
+  const all = (kind) => {
+    const [user, developer] = [userdoc?.[kind] ?? {}, devdoc?.[kind] ?? {}];
+    const signatures = [...new Set([...Object.keys(user), ...Object.keys(developer)])].sort();
+    // There may be several errors with one signature, declared in several places.
+    const one = (side, signature) => [side[signature] ?? []].flat()[0];
+    const pairs = signatures.map((signature) => [signature, text(one(user, signature), one(developer, signature))]);
+    return Object.fromEntries(pairs.filter(([, words]) => words));
+  };
+  const { constructor, ...functions } = all("methods");
+  return { constructor: { ...(constructor && { constructor }) }, function: functions, event: all("events"), error: all("errors") };
 }
 
 function write() {
