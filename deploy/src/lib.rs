@@ -30,6 +30,11 @@ pub use keys::{DEVELOPMENT_PHRASE, DevelopmentAccount, Key, KeyError};
 pub use programs::{Binaries, BinariesError, beside};
 pub use testnet::{Testnet, TestnetError, TestnetOptions};
 
+/// The command line as clap knows it, for completions and man pages.
+pub fn definition() -> clap::Command {
+    <args::Cli as clap::CommandFactory>::command()
+}
+
 /// Does what the command line says and tells how it went.
 pub async fn main(arguments: Vec<OsString>) -> ExitCode {
     let cli = match args::parse(&arguments) {

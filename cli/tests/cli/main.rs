@@ -7,4 +7,8 @@ mod common;
 mod daemon;
 #[cfg(unix)]
 mod scripted;
+#[cfg(unix)]
+mod snapshots;
+#[cfg(unix)]
+mod terminal;
 mod usage;

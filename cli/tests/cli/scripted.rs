@@ -30,6 +30,8 @@ const TX: B256 = B256::repeat_byte(0xee);
 pub(crate) enum Mood {
     /// Does it.
     Willing,
+    /// Does it, and has something of everything to show.
+    Full,
     /// Never answers.
     Silent,
     /// Ends the connection.
@@ -114,7 +116,7 @@ impl Handler {
     async fn change<T>(&self, call: &str, request: Value, answer: T) -> Result<T, ApiError> {
         self.note(call, request);
         match self.mood {
-            Mood::Willing | Mood::Alone(_) | Mood::Stuck(..) => Ok(answer),
+            Mood::Willing | Mood::Full | Mood::Alone(_) | Mood::Stuck(..) => Ok(answer),
             Mood::Silent => pending().await,
             Mood::Dying => {
                 self.end.notify_one();
@@ -194,6 +196,67 @@ fn watchtower() -> Watchtower {
     }
 }
 
+/// What a node shows that has something of everything.
+fn full() -> Infos {
+    let peer = Peer { peer_id: "12D3KooWLAQDwH5im9bHKRGNPsn2p6pLKF7BXuPAtD12Vg7sJ5sL".into(), ..peer() };
+    let discovered =
+        Discovered { peer_id: "12D3KooWLocal".into(), address: "/ip4/192.168.1.7/tcp/2001".into() };
+    let closing = ChannelInfo {
+        channel: Account(Address::repeat_byte(0xdd)),
+        peer: None,
+        state: ChannelState::Closing,
+        role: Role::B,
+        nonce: 4,
+        closing_block: Some(99),
+        withdrawable_at: Some(123),
+        pending: thd("0"),
+        next: "withdraw possible from block 123, in 9 blocks".into(),
+        ..channel()
+    };
+    Infos {
+        listen: vec!["/ip4/127.0.0.1/tcp/61999".into(), "/ip4/127.0.0.1/udp/61999/quic-v1".into()],
+        wallet: Some(CHANNEL),
+        chain: ChainInfo { block: Some(114), ..all().chain },
+        peers: vec![peer],
+        discovered: vec![discovered],
+        channels: vec![channel(), closing],
+        warnings: vec!["the wallet has 0.0001 ETH; the open channels may need 0.002 ETH".into()],
+        ..all()
+    }
+}
+
+fn channel() -> ChannelInfo {
+    ChannelInfo {
+        channel: CHANNEL,
+        peer: Some("12D3KooWLAQDwH5im9bHKRGNPsn2p6pLKF7BXuPAtD12Vg7sJ5sL".into()),
+        partner: Account(Address::repeat_byte(0xbb)),
+        state: ChannelState::Active,
+        role: Role::A,
+        amount: thd("10"),
+        mine: thd("8.75"),
+        theirs: thd("1.25"),
+        nonce: 3,
+        pending: thd("0.5"),
+        closing_block: None,
+        withdrawable_at: None,
+        next: "pay, closechannel".into(),
+    }
+}
+
+fn events() -> Vec<Event> {
+    vec![
+        Event::Payment(payment()),
+        Event::Channel(channel()),
+        Event::Connected(peer()),
+        Event::Disconnected(peer()),
+        Event::Chain(ChainInfo { connected: false, ..all().chain }),
+        Event::Warning {
+            message: "the other side closed on receipt 1; the newest is 3".into(),
+            channel: Some(CHANNEL),
+        },
+    ]
+}
+
 pub(crate) fn all() -> Infos {
     Infos {
         version: "0.0.1".into(),
@@ -221,7 +284,7 @@ impl Thunder for Handler {
         // So long the client is willing to wait, in seconds.
         let left = context.deadline.saturating_duration_since(Instant::now());
         self.note("infos", value(left.as_secs()));
-        Ok(all())
+        Ok(if self.mood == Mood::Full { full() } else { all() })
     }
 
     async fn import_wallet(self, _: Context, source: WalletSource) -> Result<Imported, ApiError> {
@@ -244,7 +307,12 @@ impl Thunder for Handler {
     }
 
     async fn open_channel(self, _: Context, request: OpenRequest) -> Result<PaidIn, ApiError> {
-        self.change("open_channel", value(request), opened(ChannelState::Active)).await
+        let whole = opened(ChannelState::Active);
+        let answer = match request.deposit {
+            Some(mine) => PaidIn { amount: request.amount, mine, state: ChannelState::Empty, ..whole },
+            None => whole,
+        };
+        self.change("open_channel", value(request), answer).await
     }
 
     async fn fund(self, _: Context, request: FundRequest) -> Result<PaidIn, ApiError> {
@@ -285,7 +353,8 @@ impl Thunder for Handler {
     }
 
     async fn challenge(self, _: Context, channel: Selector) -> Result<PaidOut, ApiError> {
-        self.change("challenge", value(channel), out()).await
+        let won = PaidOut { received: thd("10"), end: Ended::Challenged, by_other: false, ..out() };
+        self.change("challenge", value(channel), won).await
     }
 
     async fn withdraw(self, _: Context, channel: Selector) -> Result<PaidOut, ApiError> {
@@ -293,7 +362,8 @@ impl Thunder for Handler {
     }
 
     async fn cancel(self, _: Context, channel: Selector) -> Result<PaidOut, ApiError> {
-        self.change("cancel", value(channel), out()).await
+        let back = PaidOut { received: thd("1"), end: Ended::Cancelled, by_other: false, ..out() };
+        self.change("cancel", value(channel), back).await
     }
 
     async fn history(self, _: Context, request: HistoryRequest) -> Result<History, ApiError> {
@@ -315,6 +385,14 @@ impl Thunder for Handler {
 
     /// Two events at first, then what the mood says.
     async fn events(self, _: Context, after: u64) -> Result<Events, ApiError> {
+        if self.mood == Mood::Full {
+            if after == 0 {
+                return Ok(Events { next: 6, events: events() });
+            }
+            return Self { mood: Mood::Dying, ..self }
+                .change("events", value(after), Events { next: 6, events: vec![] })
+                .await;
+        }
         if after == 0 {
             return Ok(Events { next: 2, events: vec![Event::Payment(payment()), Event::Connected(peer())] });
         }

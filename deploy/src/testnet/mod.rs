@@ -127,6 +127,20 @@ impl TestnetError {
 }
 
 /// A running anvil. It ends when this is dropped.
+///
+/// ```
+/// use thunder_deploy::{Testnet, TestnetOptions};
+///
+/// # let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+/// # runtime.block_on(async {
+/// let testnet = Testnet::start(TestnetOptions::default()).await?;
+/// testnet.deploy().await?;
+/// testnet.mine(24).await?;
+/// assert!(testnet.chain().head().await?.number >= 24);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// # })?;
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Debug)]
 pub struct Testnet {
     options: TestnetOptions,

@@ -158,9 +158,9 @@ fn a_payment_costs_one_exchange_and_three_commits() {
     assert!(cost(0, 1) <= 2 * MANY && cost(1, 1) <= MANY, "commits: {before:?}, then {after:?}");
 }
 
-/// The table of docs/metrics.md: type and meaning.
+/// The table of docs/reference/metrics.md: type and meaning.
 fn documented() -> BTreeMap<String, (String, String)> {
-    let page = std::fs::read_to_string(root().join("docs/metrics.md")).unwrap();
+    let page = std::fs::read_to_string(root().join("docs/reference/metrics.md")).unwrap();
     let rows = page.lines().filter_map(|line| line.strip_prefix("| `thunder_")?.strip_suffix(" |"));
     rows.map(|row| {
         let cells: Vec<_> = row.split('|').map(str::trim).collect();

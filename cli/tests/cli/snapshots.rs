@@ -1,0 +1,146 @@
+//! What each command prints, kept in `snapshots/`: in a pipe, with `--json`, on a terminal of 80 columns, and there
+//! with `NO_COLOR`. The pages of the JSON reference show these, too. After a change on purpose: `cargo insta review`,
+//! or the tests again with `INSTA_UPDATE=always`.
+
+use std::process::Command;
+
+use thunder_api::Code;
+
+use crate::common::{Ran, run, thunder_cli};
+use crate::scripted::{Mood, Scripted};
+use crate::terminal::{Stream, on_terminal};
+
+/// Every command with an answer, and what it is told.
+const COMMANDS: &[(&str, &[&str])] = &[
+    ("infos", &["infos"]),
+    ("importwallet", &["importwallet", "test test test test test test test test test test test junk"]),
+    ("balance", &["balance"]),
+    ("connect", &["connect", "127.0.0.1:2002"]),
+    ("openchannel", &["openchannel"]),
+    ("openchannel-deposit", &["openchannel", "8", "--deposit", "5"]),
+    ("pay", &["pay", "1.25", "--memo", "coffee", "--id", "order-1"]),
+    ("closechannel", &["closechannel"]),
+    ("closechannel-cooperative", &["closechannel", "--cooperative"]),
+    ("withdraw", &["withdraw"]),
+    ("challenge", &["challenge"]),
+    ("fund", &["fund"]),
+    ("cancel", &["cancel"]),
+    ("history", &["history"]),
+    ("receipts", &["receipts"]),
+    ("backup", &["backup", "/mnt/usb/alice.thunder"]),
+    ("restore", &["restore", "/mnt/usb/alice.thunder"]),
+    ("watch", &["watch"]),
+];
+
+/// The name of the test's snapshots is the command's.
+fn check(name: &str, text: &str) {
+    let mut settings = insta::Settings::clone_current();
+    settings.set_prepend_module_to_snapshot(false);
+    settings.set_omit_expression(true);
+    settings.bind(|| insta::assert_snapshot!(name, text));
+}
+
+/// The command line with a stand-in's answers, in every way it can be looked at.
+fn screens(node: &Scripted, arguments: &[&str], stream: Stream) -> String {
+    let words: Vec<_> = arguments
+        .iter()
+        .map(|word| if word.contains(' ') { format!("\"{word}\"") } else { (*word).to_owned() })
+        .collect();
+    let command = |extra: &[&str]| {
+        let mut command = node.cli(&[extra, arguments].concat());
+        command.env("TZ", "UTC");
+        command
+    };
+    let of = |ran: Ran| match stream {
+        Stream::Out => ran.out,
+        Stream::Err => ran.err,
+    };
+    let piped = run(&mut command(&[]));
+    let json = run(&mut command(&["--json"]));
+    let (code, piped) = (piped.code, of(piped));
+    assert!(!piped.contains('\u{1b}'), "colour in a pipe");
+    let objects: Vec<_> = json.out.lines().map(pretty).collect();
+    let coloured = on_terminal(&command(&[]), stream);
+    let mut plain = command(&[]);
+    plain.env("NO_COLOR", "1");
+    let plain = on_terminal(&plain, stream);
+    assert!(!plain.contains("\\e["), "colour in spite of NO_COLOR: {plain}");
+    let (piped, coloured, plain) = (timeless(&piped), timeless(&coloured), timeless(&plain));
+    let same = |text: &str| if text == piped { "as in a pipe\n".to_owned() } else { text.to_owned() };
+    format!(
+        "$ thunder-cli {}\nexit code {code}\n\n-- in a pipe --\n{piped}\n-- with --json --\n{}\n\n\
+         -- on a terminal --\n{}\n-- on a terminal, NO_COLOR --\n{}",
+        words.join(" "),
+        objects.join("\n"),
+        same(&coloured),
+        same(&plain),
+    )
+}
+
+/// Without the time at which it ran; that of the stand-in's payment stays.
+fn timeless(text: &str) -> String {
+    const PAID: &str = "2026-11-22 18:25:03";
+    let is_time =
+        |text: &str| text.len() == PAID.len() && text.is_ascii() && text.starts_with("20") && text != PAID;
+    let line = |line: &str| match line.split_at_checked(PAID.len()) {
+        Some((time, rest)) if is_time(time) && rest.starts_with("  ") => format!("<now>{rest}\n"),
+        _ => format!("{line}\n"),
+    };
+    text.lines().map(line).collect()
+}
+
+fn pretty(line: &str) -> String {
+    let value: serde_json::Value = serde_json::from_str(line).unwrap();
+    serde_json::to_string_pretty(&value).unwrap()
+}
+
+#[test]
+fn what_each_command_prints_is_what_is_kept() {
+    let node = Scripted::start(Mood::Full);
+    let defined = thunder_cli::definition();
+    for command in
+        defined.get_subcommands().map(clap::Command::get_name).filter(|name| *name != "completions")
+    {
+        assert!(COMMANDS.iter().any(|(name, _)| *name == command), "{command} has no snapshot");
+    }
+    for (name, arguments) in COMMANDS {
+        check(name, &screens(&node, arguments, Stream::Out));
+    }
+}
+
+#[test]
+fn what_a_refusal_looks_like_is_what_is_kept() {
+    let nobody = Scripted::start(Mood::Refusing(Code::InsufficientBalance));
+    check("refused", &screens(&nobody, &["pay", "20"], Stream::Err));
+    check("wrong-usage", &screens(&nobody, &["pay", "1.5e3"], Stream::Err));
+}
+
+#[test]
+fn every_help_page_is_what_is_kept() {
+    let directory = tempfile::tempdir().unwrap();
+    let mut pages = vec![("help".to_owned(), vec!["--help".to_owned()])];
+    for command in thunder_cli::definition().get_subcommands() {
+        pages.push((format!("help-{}", command.get_name()), vec!["help".into(), command.get_name().into()]));
+    }
+    for (name, arguments) in pages {
+        let arguments: Vec<_> = arguments.iter().map(String::as_str).collect();
+        check(&name, &help(|| thunder_cli(directory.path(), &arguments)));
+    }
+}
+
+/// A help page, in a pipe and on a terminal.
+fn help(command: impl Fn() -> Command) -> String {
+    let piped = run(&mut command());
+    assert_eq!((piped.code, piped.err.as_str()), (0, ""));
+    assert!(!piped.out.contains('\u{1b}'), "colour in a pipe");
+    let coloured = on_terminal(&command(), Stream::Out);
+    let mut plain = command();
+    plain.env("NO_COLOR", "1");
+    let plain = on_terminal(&plain, Stream::Out);
+    assert!(!plain.contains("\\e["), "colour in spite of NO_COLOR: {plain}");
+    let plain = if plain == piped.out { "as in a pipe\n".to_owned() } else { plain };
+    format!(
+        "-- in a pipe --\n{}\n-- on a terminal --\n{coloured}\n-- on a terminal, NO_COLOR --\n{plain}",
+        piped.out
+    )
+}
