@@ -151,7 +151,7 @@ pub fn wait_for_the_node(node: &Node, peer_id: &str) {
 }
 
 /// Socket paths are limited to about a hundred bytes.
-fn short_tempdir() -> TempDir {
+pub fn short_tempdir() -> TempDir {
     let mut builder = tempfile::Builder::new();
     builder.prefix("thd");
     if cfg!(unix) { builder.tempdir_in("/tmp").unwrap() } else { builder.tempdir().unwrap() }

@@ -7,8 +7,12 @@ mod backup;
 mod chain_faults;
 mod challenge;
 mod closing;
+#[cfg(unix)]
+mod console;
 #[cfg(target_os = "linux")]
 mod disk;
+#[cfg(unix)]
+mod documents;
 mod endpoint;
 mod endpoint_faults;
 mod flood;

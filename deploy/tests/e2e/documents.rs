@@ -1,0 +1,105 @@
+//! The documents say what happens: each block of commands is run, and what it prints compared.
+
+use std::path::Path;
+
+use super::console::{Desk, blocks};
+use super::harness::World;
+
+const README: &str = include_str!("../../../README.md");
+
+/// Blocks of kind `sh` in the README: commands that change the machine, or take packages or an engine. Each has its
+/// first line, and what runs it instead.
+const TRIED_ELSEWHERE: [(&str, &str); 6] = [
+    ("sha256sum --check", "try_archive"),
+    ("sudo apt install", "try_deb"),
+    ("npm install", "try_npm"),
+    ("docker compose", "try_docker"),
+    ("cargo install", "try_install"),
+    ("cargo test --workspace", "step \"tests\""),
+];
+
+/// Two nodes with wallets on a testnet, as the tutorial has them.
+const TWO_NODES: &str = r#"
+```console
+$ thunder-deploy testnet
+$ thunderd
+$ thunderd --port 2002
+$ thunder-cli importwallet "test test test test test test test test test test test junk" --index 1
+$ thunder-cli --port 2002 importwallet "test test test test test test test test test test test junk" --index 2
+$ thunder-deploy thd --to 0x70997970C51812dc3A010C7d01b50e0d17dc79C8
+```
+"#;
+
+fn document(path: &str) -> String {
+    std::fs::read_to_string(root().join(path)).unwrap()
+}
+
+fn root() -> &'static Path {
+    Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap()
+}
+
+#[test]
+fn every_command_of_the_readme_prints_what_it_says() {
+    Desk::new().follow(README);
+}
+
+#[test]
+fn commands_of_the_readme_that_are_not_run_here_are_run_elsewhere() {
+    let scripts = document("deploy/packages/try") + &document(".ci/run");
+    for block in blocks(README) {
+        match block.kind.as_str() {
+            "console" | "mermaid" => {}
+            "sh" => {
+                let known = TRIED_ELSEWHERE.iter().find(|(first, _)| block.text.starts_with(first));
+                let (_, by) =
+                    known.unwrap_or_else(|| panic!("line {}: nothing runs {}", block.line, block.text));
+                assert!(scripts.contains(by), "{by} is gone");
+            }
+            kind => panic!("line {}: blocks of kind {kind:?} are run by nobody", block.line),
+        }
+    }
+}
+
+#[test]
+fn the_tutorial_wins_a_challenge() {
+    Desk::new().follow(&document("docs/tutorial.md"));
+}
+
+#[test]
+fn how_to_second_machine() {
+    Desk::new().follow(&document("docs/how-to/second-machine.md"));
+}
+
+#[test]
+fn how_to_keyfile() {
+    let mut desk = Desk::new();
+    desk.follow(TWO_NODES);
+    desk.put("alice.json", include_str!("../data/keyfile.json"));
+    desk.put("alice.password", "correct horse\n");
+    desk.follow(&document("docs/how-to/keyfile.md"));
+}
+
+#[test]
+fn how_to_real_testnet() {
+    let world = World::bare();
+    world.rpc("anvil_setChainId", serde_json::json!([4242]));
+    let mut desk = Desk::at_chain(&world.testnet.rpc_url());
+    desk.put("owner.json", include_str!("../data/keyfile.json"));
+    desk.put("owner.password", "correct horse\n");
+    desk.follow(&document("docs/how-to/real-testnet.md"));
+}
+
+#[test]
+fn how_to_backup() {
+    let mut desk = Desk::new();
+    desk.follow(TWO_NODES);
+    desk.follow("```console\n$ thunder-cli connect 127.0.0.1:2002\n$ thunder-cli openchannel\n$ thunder-cli pay 1\n```");
+    desk.follow(&document("docs/how-to/backup.md"));
+}
+
+#[test]
+fn how_to_monitoring() {
+    let mut desk = Desk::new();
+    desk.follow("```console\n$ thunder-deploy testnet\n$ thunderd\n```");
+    desk.follow(&document("docs/how-to/monitoring.md"));
+}
