@@ -1,7 +1,7 @@
 //! What thunderd and thunder-deploy print, kept in `snapshots/`: in a pipe, on a terminal of 80 columns, and there with
 //! `NO_COLOR`. `cli/tests/cli/snapshots.rs` does the same for thunder-cli.
 #![cfg(unix)]
-#![expect(clippy::unwrap_used, clippy::panic, reason = "a panic is how a test fails")]
+#![expect(clippy::unwrap_used, reason = "a panic is how a test fails")]
 
 #[path = "../../cli/tests/cli/terminal.rs"]
 mod terminal;

@@ -70,3 +70,18 @@ fn each_page_is_in_the_book() {
         assert!(listed.contains(&page), "{} is not in SUMMARY.md", page.display());
     }
 }
+
+#[test]
+fn the_oldest_rust_is_the_same_everywhere() {
+    let read = |file: &str| std::fs::read_to_string(root().join(file)).unwrap();
+    let manifest = read("Cargo.toml");
+    let (_, rest) = manifest.split_once("rust-version = \"").unwrap();
+    let (version, _) = rest.split_once('"').unwrap();
+    for (file, said) in [
+        ("README.md", format!("Rust {version} or newer")),
+        ("CONTRIBUTING.md", format!("Rust {version} or newer")),
+        ("deploy/docker/Dockerfile", format!("FROM rust:{version}-")),
+    ] {
+        assert!(read(file).contains(&said), "{file} does not say {said:?}");
+    }
+}
