@@ -171,6 +171,16 @@ async fn a_chain_out_of_reach_is_said_so() {
 }
 
 #[tokio::test]
+async fn a_system_without_certificate_authorities_will_do_for_http() {
+    let testnet = testnet().await;
+    let nothing = tempfile::tempdir().unwrap();
+    let mut mine = command(&["mine", "1", "--json", "--RPC", &rpc(&testnet)]);
+    mine.env("SSL_CERT_FILE", nothing.path().join("none")).env("SSL_CERT_DIR", nothing.path());
+    let output = run(mine).await;
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+}
+
+#[tokio::test]
 async fn blocks_are_mined_to_order() {
     let testnet = testnet().await;
     let before = testnet.chain().head().await.unwrap().number;
