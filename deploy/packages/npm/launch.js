@@ -7,7 +7,7 @@ const { join, dirname } = require("node:path");
 
 module.exports = function launch(program) {
   const { platform, arch } = process;
-  const name = `thunder-channels-${platform}-${arch}`;
+  const name = `@thunder-channels/${platform}-${arch}`;
   let directory;
   try {
     directory = dirname(require.resolve(`${name}/package.json`));

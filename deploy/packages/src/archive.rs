@@ -9,7 +9,7 @@ use flate2::{Compression, GzBuilder};
 use sha2::{Digest, Sha256};
 use zip::write::SimpleFileOptions;
 
-use crate::{Error, PROGRAMS, Target, extras, read, write};
+use crate::{Error, PROGRAMS, Target, extras, read, third_party, write};
 
 /// What of the source tree goes into each archive, and where to.
 const FILES: [(&str, &str); 5] = [
@@ -19,6 +19,9 @@ const FILES: [(&str, &str); 5] = [
     ("LICENSE-APACHE", "LICENSE-APACHE"),
     ("deploy/systemd/thunderd.service", "systemd/thunderd.service"),
 ];
+
+/// The licences of what is linked.
+pub(crate) const THIRD_PARTY: &str = "THIRD-PARTY-LICENSES";
 
 /// 1980-01-01, the first day that both formats know, in seconds since 1970.
 const TIME: u64 = 315_532_800;
@@ -51,6 +54,12 @@ pub fn archive(
         }
         entries.push(entry(&root.join(from), to.to_owned(), false)?);
     }
+    let licences = third_party::licences(root, target)?;
+    entries.push(Entry {
+        path: THIRD_PARTY.to_owned(),
+        content: licences.into_bytes(),
+        is_executable: false,
+    });
     let made = out.join(format!("{}.extras", target.name()));
     extras(&made)?;
     entries.extend(tree(&made, "")?);
@@ -143,9 +152,10 @@ fn zip(path: &Path, target: Target, entries: &[Entry]) -> Result<(), Error> {
     writer.finish().map_err(|error| Error::content(path, error))?.flush().map_err(Error::file(path))
 }
 
-/// The executables of an archive: their names and contents.
+/// The executables of an archive, and the licences of what is linked into them: their names and contents.
 pub(crate) fn executables(path: &Path, target: Target) -> Result<Vec<(String, Vec<u8>)>, Error> {
-    let names = PROGRAMS.map(|program| target.executable(program));
+    let mut names = PROGRAMS.map(|program| target.executable(program)).to_vec();
+    names.push(THIRD_PARTY.to_owned());
     let packed = |name: &str| format!("{}/{name}", target.name());
     let bytes = std::fs::read(path).map_err(Error::file(path))?;
     let mut found = Vec::new();
@@ -170,7 +180,7 @@ pub(crate) fn executables(path: &Path, target: Target) -> Result<Vec<(String, Ve
             found.push((name.clone(), content));
         }
     }
-    if found.len() == PROGRAMS.len() {
+    if found.len() == names.len() {
         Ok(found)
     } else {
         Err(Error::content(path, "an executable is missing in it"))

@@ -9,6 +9,7 @@ mod extras;
 mod npm;
 pub mod reference;
 mod target;
+mod third_party;
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -85,6 +86,14 @@ enum Command {
         /// Where to
         directory: PathBuf,
     },
+    /// Write the licences of everything that is linked for a platform to a file
+    Licences {
+        /// The platform, as Rust calls it
+        #[arg(long)]
+        target: String,
+        /// Where to
+        file: PathBuf,
+    },
     /// Pack the executables of a platform into an archive, with its checksum beside it
     Archive {
         /// The platform, as Rust calls it
@@ -117,6 +126,7 @@ pub fn main() -> Result<(), Error> {
         Command::Reference { check: true } => reference::check(root()),
         Command::Reference { check: false } => reference::write(root()),
         Command::Extras { directory } => extras(&directory),
+        Command::Licences { target, file } => write(&file, third_party::licences(root(), target.parse()?)?),
         Command::Archive { target, binaries, sbom, out } => {
             let made = archive(root(), target.parse()?, &binaries, sbom.as_deref(), &out)?;
             println!("{}", made.display());

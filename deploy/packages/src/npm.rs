@@ -6,11 +6,14 @@ use std::path::{Path, PathBuf};
 
 use serde_json::{Map, Value, json};
 
-use crate::archive::{executables, licences};
+use crate::archive::{THIRD_PARTY, executables, licences};
 use crate::{Error, PROGRAMS, Target, VERSION, write};
 
 /// The package that users install.
-const NAME: &str = "thunder-channels";
+const NAME: &str = "@thunder-channels/thunder";
+/// What the names of the packages with executables begin with. The scope is one owner's, so that nobody else can
+/// give out a package that this one asks for.
+const PLATFORM: &str = "@thunder-channels/";
 const DESCRIPTION: &str = "Payment channels on Ethereum: thunderd, thunder-cli and thunder-deploy";
 const LAUNCHER: &str = include_str!("../npm/launch.js");
 const README: &str = include_str!("../npm/README.md");
@@ -23,13 +26,17 @@ pub fn npm(root: &Path, archives: &Path, out: &Path) -> Result<Vec<PathBuf>, Err
     for target in Target::all() {
         let archive = archives.join(target.archive());
         let (os, cpu) = target.node();
-        let name = format!("{NAME}-{os}-{cpu}");
+        let name = format!("{PLATFORM}{os}-{cpu}");
         // Windows has two archives that do the same; one is enough.
         if !archive.is_file() || optional.contains_key(&name) {
             continue;
         }
-        let directory = out.join(&name);
+        let directory = out.join(format!("{os}-{cpu}"));
         for (file, content) in executables(&archive, target)? {
+            if file == THIRD_PARTY {
+                write(&directory.join(file), content)?;
+                continue;
+            }
             let path = directory.join("bin").join(file);
             write(&path, content)?;
             make_executable(&path)?;
@@ -50,7 +57,7 @@ pub fn npm(root: &Path, archives: &Path, out: &Path) -> Result<Vec<PathBuf>, Err
     if made.is_empty() {
         return Err(Error::content(archives, "there is no archive in it"));
     }
-    let directory = out.join(NAME);
+    let directory = out.join("thunder");
     let mut manifest = common(NAME);
     manifest["bin"] =
         PROGRAMS.iter().map(|program| ((*program).to_owned(), json!(format!("bin/{program}.js")))).collect();

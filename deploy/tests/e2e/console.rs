@@ -20,8 +20,8 @@ use super::harness::{set_mode, short_tempdir, text, wait_for};
 /// The user and the home directory that documents have.
 const HOME: &str = "/home/alice";
 const SOCKETS: &str = "/run/user/1000";
-/// The ports that documents have: of the chain, and of two nodes.
-const PORTS: [&str; 3] = ["8545", "2001", "2002"];
+/// The ports that documents have: of the chain, of two nodes, and of one's metrics.
+const PORTS: [&str; 4] = ["8545", "2001", "2002", "9100"];
 /// What documents call other machines, which are this one.
 const ELSEWHERE: &str = "192.168.1.20";
 const ENTRY_POINT: &str = "https://sepolia.example";
