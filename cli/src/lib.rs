@@ -19,6 +19,7 @@ use std::ffi::OsString;
 use std::process::ExitCode;
 
 use clap::{CommandFactory, FromArgMatches};
+pub use clap_complete::Shell;
 
 use crate::args::Cli;
 use crate::output::Output;
@@ -33,6 +34,20 @@ pub fn definition() -> clap::Command {
     let definition = Cli::command();
     let page = menu::page(&definition);
     definition.override_help(page)
+}
+
+/// The completion script of a program for a shell.
+pub fn completions(shell: Shell, mut definition: clap::Command) -> String {
+    let name = definition.get_name().to_owned();
+    let mut script = Vec::new();
+    clap_complete::generate(shell, &mut definition, &name, &mut script);
+    let script = String::from_utf8_lossy(&script).into_owned();
+    if shell != Shell::Bash {
+        return script;
+    }
+    // clap_complete takes the hyphen in a program's name for the end of a command's at one of two places that must
+    // agree, so that nothing is completed after a command.
+    script.replace(&name.replace('-', "__subcmd__"), &name.replace('-', "__"))
 }
 
 /// Does what the command line says and tells how it went.

@@ -45,9 +45,7 @@ pub(crate) async fn run(cli: Cli, output: &Output) -> Result<(), Failure> {
         Command::Restore { file } => restore(&connect.await?, output, &file).await,
         Command::Watch => watch::watch(&connect.await?, output).await,
         Command::Completions { shell } => {
-            let mut script = Vec::new();
-            clap_complete::generate(shell, &mut crate::definition(), "thunder-cli", &mut script);
-            output.text(&String::from_utf8_lossy(&script)).map_err(unread)
+            output.text(&crate::completions(shell, crate::definition())).map_err(unread)
         }
     }
 }

@@ -26,6 +26,7 @@ thunder-cli talks to the node: try `thunder-cli --help`.";
 #[derive(Debug, Clone, Parser)]
 #[command(
     name = "thunderd",
+    about = "The node of a payment channel: keeps it, talks to the other side's node, and watches the chain",
     before_help = concat!("Thunder version v", env!("CARGO_PKG_VERSION")),
     help_template = HELP_TEMPLATE,
     after_help = AFTER_HELP,

@@ -128,6 +128,21 @@ fn every_help_page_is_what_is_kept() {
     }
 }
 
+#[test]
+fn nothing_is_kept_that_is_printed_no_more() {
+    let helps = thunder_cli::definition();
+    let helps = helps.get_subcommands().map(|command| format!("help-{}", command.get_name()));
+    let others = ["help", "refused", "wrong-usage"].map(str::to_owned);
+    let mut used: Vec<_> =
+        COMMANDS.iter().map(|(name, _)| (*name).to_owned()).chain(helps).chain(others).collect();
+    used.sort();
+    let kept = std::fs::read_dir(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/cli/snapshots")).unwrap();
+    let kept = kept.map(|entry| entry.unwrap().file_name().into_string().unwrap());
+    let mut kept: Vec<_> = kept.filter_map(|name| name.strip_suffix(".snap").map(str::to_owned)).collect();
+    kept.sort();
+    assert_eq!(kept, used);
+}
+
 /// A help page, in a pipe and on a terminal.
 fn help(command: impl Fn() -> Command) -> String {
     let piped = run(&mut command());

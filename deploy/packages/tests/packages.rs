@@ -77,6 +77,39 @@ fn each_program_and_command_has_a_man_page_and_completions() {
     }
 }
 
+/// What bash would offer for the last of these words.
+#[cfg(unix)]
+fn completed(script: &Path, words: &[&str]) -> String {
+    let program = words.first().unwrap();
+    let test = format!(
+        "source '{}'; COMP_WORDS=({}); COMP_CWORD={}; _{} {program} '{}' '{}'; echo \"${{COMPREPLY[@]}}\"",
+        script.display(),
+        words.join(" "),
+        words.len() - 1,
+        program.replace('-', "__"),
+        words.last().unwrap(),
+        words.iter().rev().nth(1).unwrap(),
+    );
+    run(Command::new("bash").args(["--norc", "-c", &test]))
+}
+
+#[cfg(unix)]
+#[test]
+fn bash_completes_commands_and_their_options() {
+    let made = TempDir::new().unwrap();
+    extras(made.path()).unwrap();
+    for (words, offered) in [
+        (&["thunderd", "--no"][..], "--no-auto-challenge"),
+        (&["thunder-cli", "clo"], "closechannel"),
+        (&["thunder-cli", "pay", "--me"], "--memo"),
+        (&["thunder-cli", "closechannel", "--coop"], "--cooperative"),
+        (&["thunder-deploy", "testnet", "--block"], "--block-time"),
+    ] {
+        let script = made.path().join(format!("completions/bash/{}.bash", words.first().unwrap()));
+        assert_eq!(completed(&script, words).trim(), offered, "{words:?}");
+    }
+}
+
 /// Files that look like a platform's programs to whoever packs them.
 fn stand_ins(directory: &Path, target: Target) {
     for program in PROGRAMS {
