@@ -18,7 +18,7 @@ const NAMES: [&str; 5] = ["license", "licence", "copying", "notice", "unlicense"
 pub(crate) fn licences(root: &Path, target: Target) -> Result<String, Error> {
     let metadata = metadata(root, target)?;
     let mut text = String::from(
-        "Thunder's programs are linked with the packages below, under these licences. Their sources are on crates.io \
+        "Thunder's programs are linked with the packages below, under these licences. Their sources are in Rust's package registry \
          under these names and versions.\n\n",
     );
     let mut texts: BTreeMap<String, Vec<String>> = BTreeMap::new();
