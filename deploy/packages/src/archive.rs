@@ -81,7 +81,7 @@ pub fn archive(
 }
 
 /// Writes the SHA-256 of a file beside it, as `sha256sum --check` reads it.
-pub fn checksum(path: &Path) -> Result<(), Error> {
+fn checksum(path: &Path) -> Result<(), Error> {
     let content = std::fs::read(path).map_err(Error::file(path))?;
     let hash: String = Sha256::digest(&content).iter().map(|byte| format!("{byte:02x}")).collect();
     let name = path.file_name().unwrap_or_default().to_string_lossy();

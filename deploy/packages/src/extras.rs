@@ -51,8 +51,7 @@ thunder\-cli in thunder/ in XDG_RUNTIME_DIR.
 .BR thunder\-deploy (1)
 "#;
 
-/// What a man page needs beside the definition: `thunder-cli help` is no command with a page of its own, and where
-/// to read on.
+/// A definition as its man pages take it: `help` is no command with a page of its own.
 fn manual(definition: Command) -> Command {
     definition.disable_help_subcommand(true).version(crate::VERSION)
 }

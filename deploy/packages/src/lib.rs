@@ -16,7 +16,7 @@ use std::path::{Path, PathBuf};
 
 use clap::{Parser, Subcommand};
 
-pub use archive::{archive, checksum};
+pub use archive::archive;
 pub use extras::extras;
 pub use npm::npm;
 pub use target::Target;

@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use quote::ToTokens;
-use syn::{Attribute, Fields, Item, Type, Visibility};
+use syn::{Attribute, Fields, Item, Visibility};
 
 use crate::{Error, read};
 
@@ -89,17 +89,13 @@ fn serde(attributes: &[Attribute]) -> Option<String> {
 fn fields(fields: Fields) -> Vec<Field> {
     let one = |field: syn::Field| Field {
         name: field.ident.map(|name| name.to_string()).unwrap_or_default(),
-        of: of(&field.ty),
+        of: tokens(&field.ty),
         doc: doc(&field.attrs),
     };
     fields.into_iter().map(one).collect()
 }
 
-/// A type as one writes it.
-fn of(of: &Type) -> String {
-    tokens(of)
-}
-
+/// Code as one writes it.
 fn tokens(tokens: impl ToTokens) -> String {
     let mut text = tokens.to_token_stream().to_string();
     for (from, to) in [(" < ", "<"), (" >", ">"), (" , ", ", "), (" :: ", "::"), ("& ", "&"), (" ;", ";")] {
