@@ -172,10 +172,11 @@ impl Handlers {
     /// Lets the daemon read what the chain has by now, so that it does not refuse for blocks that a
     /// user knows of already. Without an answer it goes on with what it has.
     async fn read_chain(&self) {
-        if let Ok(head) = self.chain.head().await {
-            let read = self.ask(|reply| Ask::ReadUpTo(head.number, reply));
-            let _ = tokio::time::timeout(READ_WITHIN, read).await;
-        }
+        let read = async {
+            let head = self.chain.head().await.ok()?;
+            self.ask(|reply| Ask::ReadUpTo(head.number, reply)).await.ok()
+        };
+        let _ = tokio::time::timeout(READ_WITHIN, read).await;
     }
 
     async fn own_gas(&self) -> Answer<()> {
@@ -240,13 +241,24 @@ impl Thunder for Handlers {
     }
 
     async fn fund(self, _: Context, request: FundRequest) -> Answer<PaidIn> {
+        self.read_chain().await;
         let (wallet, channel, value) = self.ask(|reply| Ask::FundHow(request, reply)).await?;
         self.require_money(wallet, value).await?;
         self.ask(|reply| Ask::Fund(channel, value, reply)).await
     }
 
     async fn pay(self, _: Context, request: PayRequest) -> Answer<Paid> {
-        self.ask(|reply| Ask::Pay(request, reply)).await
+        let again = request.clone();
+        match self.ask(|reply| Ask::Pay(request, reply)).await {
+            // Nothing was paid, and the chain may have the channel by now.
+            Err(refused)
+                if matches!(refused.code, Code::NoChannel | Code::WrongState | Code::NotConfirmed) =>
+            {
+                self.read_chain().await;
+                self.ask(|reply| Ask::Pay(again, reply)).await
+            }
+            answer => answer,
+        }
     }
 
     async fn pay_many(self, _: Context, request: PayManyRequest) -> Answer<Vec<Answer<Paid>>> {

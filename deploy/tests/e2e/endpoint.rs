@@ -15,6 +15,8 @@ pub enum Fate {
     Pass,
     /// The chain answers, late.
     Late(Duration),
+    /// The chain answers at once, and that comes late.
+    HeldBack(Duration),
     /// The connection ends without an answer.
     Drop,
     /// This is the answer's `result`.
@@ -112,6 +114,11 @@ fn serve(
             Fate::Late(delay) => {
                 std::thread::sleep(delay);
                 ask(server, &request)?
+            }
+            Fate::HeldBack(delay) => {
+                let answer = ask(server, &request)?;
+                std::thread::sleep(delay);
+                answer
             }
             Fate::Without(contract) => {
                 let mut answer = ask(server, &request)?;

@@ -23,6 +23,14 @@ fn bob_behind_an_endpoint(world: &World) -> (Node, Node, thunder_protocol::Addre
     (alice, bob, channel, entry)
 }
 
+/// A node hears of new blocks late, as one does that asks its chain now and then only.
+fn hears_late(entry: &Endpoint) {
+    entry.set(|method, params| match method {
+        "eth_getBlockByNumber" if params[0] == "latest" => Fate::HeldBack(Duration::from_millis(700)),
+        _ => Fate::Pass,
+    });
+}
+
 fn old_receipt(alice: &Node) -> String {
     alice.pay("1");
     let old = write(alice.data.path(), "old.json", &alice.ok(&["receipts"]).to_string());
@@ -41,6 +49,44 @@ fn wait_read(world: &World, node: &Node) {
         let chain = &node.infos()["chain"];
         chain["connected"] == true && chain["block"].as_u64() >= Some(head)
     });
+}
+
+#[test]
+fn who_has_heard_from_the_other_side_what_the_chain_has_need_not_wait_for_the_own_node() {
+    let world = World::new();
+    let (alice, mut bob) = (world.user(1), world.user(2));
+    let entry = Endpoint::of(&world);
+    bob.kill();
+    bob.rpc = entry.url();
+    bob.start();
+    alice.connect(&bob);
+    hears_late(&entry);
+    // As soon as Alice has the channel Bob knows of it from her.
+    let opened = alice.ok(&["openchannel", "4", "--deposit", "1"]);
+    let funded = bob.ok(&["fund"]);
+    assert_eq!((&funded["channel"], &funded["state"]), (&opened["channel"], &"ACTIVE".into()));
+    entry.behave();
+    bob.wait_usable(address(&opened["channel"]));
+    alice.wait_usable(address(&opened["channel"]));
+    alice.ok(&["closechannel", "--cooperative"]);
+    bob.wait_state(address(&opened["channel"]), "CLOSED");
+
+    // Bob pays as soon as Alice has paid in.
+    let opened = bob.ok(&["openchannel", "4", "--deposit", "2"]);
+    alice.wait_state(address(&opened["channel"]), "EMPTY");
+    hears_late(&entry);
+    alice.ok(&["fund"]);
+    let paid = bob.pay("1");
+    assert_eq!((&paid["channel"], &paid["mine"]), (&opened["channel"], &"1".into()));
+    entry.behave();
+    bob.ok(&["closechannel", "--cooperative"]);
+    alice.wait_state(address(&opened["channel"]), "CLOSED");
+
+    // Alice pays as soon as she has the channel, and Bob's node takes it.
+    hears_late(&entry);
+    let opened = alice.ok(&["openchannel", "4"]);
+    let paid = alice.pay("1");
+    assert_eq!((&paid["channel"], &paid["mine"]), (&opened["channel"], &"3".into()));
 }
 
 #[test]
