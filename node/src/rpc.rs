@@ -179,6 +179,12 @@ impl Handlers {
         let _ = tokio::time::timeout(READ_WITHIN, read).await;
     }
 
+    /// For any other channel than one that has yet to open, the chain is not asked anew: whoever pays in a loop must
+    /// not use up what the entry point allows when the partner closes.
+    async fn is_opening(&self, channel: &Selector) -> bool {
+        self.ask(|reply| Ask::IsOpening(channel.clone(), reply)).await == Ok(true)
+    }
+
     async fn own_gas(&self) -> Answer<()> {
         let (wallet, _) = self.ask(Ask::Shares).await?;
         self.require_gas(wallet, CLOSING_GAS).await
@@ -249,16 +255,14 @@ impl Thunder for Handlers {
 
     async fn pay(self, _: Context, request: PayRequest) -> Answer<Paid> {
         let again = request.clone();
-        match self.ask(|reply| Ask::Pay(request, reply)).await {
-            // Nothing was paid, and the chain may have the channel by now.
-            Err(refused)
-                if matches!(refused.code, Code::NoChannel | Code::WrongState | Code::NotConfirmed) =>
-            {
-                self.read_chain().await;
-                self.ask(|reply| Ask::Pay(again, reply)).await
-            }
-            answer => answer,
+        let answer = self.ask(|reply| Ask::Pay(request, reply)).await;
+        // Nothing was paid, and the chain may have the channel open by now.
+        let refused = |error: &ApiError| matches!(error.code, Code::WrongState | Code::NotConfirmed);
+        if !answer.as_ref().is_err_and(refused) || !self.is_opening(&again.channel).await {
+            return answer;
         }
+        self.read_chain().await;
+        self.ask(|reply| Ask::Pay(again, reply)).await
     }
 
     async fn pay_many(self, _: Context, request: PayManyRequest) -> Answer<Vec<Answer<Paid>>> {

@@ -89,6 +89,35 @@ fn who_has_heard_from_the_other_side_what_the_chain_has_need_not_wait_for_the_ow
     assert_eq!((&paid["channel"], &paid["mine"]), (&opened["channel"], &"3".into()));
 }
 
+/// Else whoever pays in a loop would use up what the entry point allows just when the partner closes.
+#[test]
+fn payments_that_come_too_late_ask_the_chain_for_nothing() {
+    const PAYMENTS: usize = 30;
+    let world = World::new();
+    let (alice, bob, channel, entry) = bob_behind_an_endpoint(&world);
+    alice.ok(&["closechannel"]);
+    bob.wait_state(channel, "CLOSING");
+    // What is asked by itself waits for its answer, so that it does not come often.
+    let hang = || {
+        entry.set(|_, _| Fate::HeldBack(Duration::from_secs(60)));
+        entry.forget();
+    };
+    let all_refused = |code| {
+        for _ in 0..PAYMENTS {
+            bob.refused(&["pay", "1"], 1, code);
+        }
+        assert!(entry.count("eth_getBlockByNumber") < PAYMENTS);
+    };
+    hang();
+    all_refused("channel_closing");
+    entry.behave();
+    world.mine(24);
+    alice.ok(&["withdraw"]);
+    bob.wait_state(channel, "CLOSED");
+    hang();
+    all_refused("wrong_state");
+}
+
 #[test]
 fn an_endpoint_that_goes_down_at_the_moment_of_sending_costs_nothing_in_open_close_and_withdraw() {
     let world = World::new();

@@ -67,6 +67,8 @@ pub enum Ask {
     Fund(Address, Amount, Reply<PaidIn>),
     /// `pay`.
     Pay(PayRequest, Reply<Paid>),
+    /// Whether the channel that a payment would go over has yet to open, as far as this node has read the chain.
+    IsOpening(Selector, Reply<bool>),
     /// Many of them.
     PayMany(PayManyRequest, Reply<Vec<Answer<Paid>>>),
     /// `closechannel`, and whether there is ether for its gas.
@@ -133,6 +135,7 @@ impl Daemon {
                 self.apply(channel, Input::Command(caller, Command::Fund { value: Some(value) }));
             }
             Ask::Pay(request, reply) => self.pay(request, reply),
+            Ask::IsOpening(selector, reply) => drop(reply.send(self.is_opening(&selector))),
             Ask::PayMany(request, reply) => self.pay_many(request, reply),
             Ask::Close(request, gas, reply) => self.close(request, gas, reply),
             Ask::Order(order, selector, gas, reply) => self.order(order, &selector, gas, reply),
@@ -314,6 +317,12 @@ impl Daemon {
         let channel = or_refuse!(reply, self.find_channel(&request.channel, Purpose::Pay));
         let caller = self.new_caller(Caller::Paid(reply, Instant::now()));
         self.order_payment(channel, request.payment, caller);
+    }
+
+    fn is_opening(&self, selector: &Selector) -> Answer<bool> {
+        let address = self.find_channel(selector, Purpose::Pay)?;
+        let slot = self.channels.get(&address);
+        Ok(slot.is_some_and(|slot| matches!(slot.channel, thunder_protocol::Channel::Opening(_))))
     }
 
     fn pay_many(&mut self, request: PayManyRequest, reply: Reply<Vec<Answer<Paid>>>) {
