@@ -3,7 +3,7 @@
 use ethers::contract::EthEvent;
 use ethers::types::{H256, Log, U256};
 use thunder_protocol::channel::Terms;
-use thunder_protocol::onchain::{ChainView, Closing, End, EndKind, EventPosition, OnChain};
+use thunder_protocol::onchain::{ChainView, Closing, ClosingEvent, End, EndKind, EventPosition, OnChain};
 use thunder_protocol::{Address, Amount, Balances, Nonce, Role};
 
 use crate::contracts::channel_factory::OpenedFilter;
@@ -51,7 +51,7 @@ pub(crate) fn view(terms: &Terms, logs: &[Log], head: u64) -> Result<ChainView, 
             return Err(ChainError::Nonsense("an event without a block".into()));
         };
         view.status = status;
-        view.newest = Some(EventPosition { block: block.as_u64(), tx: hash_from_ethers(tx) });
+        view.newest = Some(EventPosition { block: block.as_u64(), tx: Some(hash_from_ethers(tx)) });
     }
     Ok(view)
 }
@@ -118,11 +118,13 @@ fn decode_closing(
         closer: role(terms, from_ethers(event.closer))?,
         nonce: nonce(event.nonce)?,
         balances: balances(event.balance_a, event.balance_b)?,
-        base_nonce: nonce(event.base_nonce)?,
-        by_proposal: event.by_proposal,
-        paid_in,
         block: log.block_number.unwrap_or_default().as_u64(),
-        tx: hash_from_ethers(log.transaction_hash.unwrap_or_default()),
+        paid_in: Some(paid_in),
+        event: Some(ClosingEvent {
+            base_nonce: nonce(event.base_nonce)?,
+            by_proposal: event.by_proposal,
+            tx: hash_from_ethers(log.transaction_hash.unwrap_or_default()),
+        }),
     })
 }
 

@@ -164,7 +164,11 @@ impl Handlers {
         if done.by_other {
             // It was done before; by whom the transaction says.
             let own = self.ask(Ask::Shares).await?.0;
-            done.by_other = self.chain.sender(done.tx).await.ok().flatten() != Some(own);
+            let sender = match done.tx {
+                Some(tx) => self.chain.sender(tx).await.ok().flatten(),
+                None => None,
+            };
+            done.by_other = sender != Some(own);
         }
         Ok(done)
     }

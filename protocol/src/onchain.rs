@@ -1,4 +1,4 @@
-//! What the chain says of a channel, as the chain crate reads it from the contract's events.
+//! A channel's state on the chain, as the chain crate reads it from the contract.
 
 use alloy_primitives::{Address, B256};
 use serde::{Deserialize, Serialize};
@@ -14,25 +14,38 @@ pub const CHALLENGE_PERIOD: u64 = 24;
 pub struct ChainView {
     /// The block that this was read at.
     pub head: u64,
-    /// The block and the transaction of the channel's newest event; `None` while it has none.
+    /// Where the newest change of the channel's state is; `None` while the chain does not know it.
     pub newest: Option<EventPosition>,
     /// The state.
     pub status: OnChain,
 }
 
-/// Where an event is.
+/// Where a change of a channel's state is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct EventPosition {
-    /// The block's number.
+    /// The block of the change, or the first block at which it was seen. The change is at least as deep
+    /// as this block.
     pub block: u64,
-    /// The transaction's hash.
-    pub tx: B256,
+    /// The transaction's hash, if it is known.
+    pub tx: Option<B256>,
 }
 
 impl ChainView {
     /// A channel that the chain does not know.
     pub const fn missing(head: u64) -> Self {
         Self { head, newest: None, status: OnChain::Missing }
+    }
+
+    /// The same without what only events tell, as an endpoint shows it that gives none (guard rule G1).
+    #[must_use]
+    pub fn without_events(mut self) -> Self {
+        if let Some(newest) = &mut self.newest {
+            newest.tx = None;
+        }
+        if let OnChain::Closing(closing) | OnChain::Closed { closing: Some(closing), .. } = &mut self.status {
+            closing.event = None;
+        }
+        self
     }
 
     /// Whether the newest event is at least `confirmations` blocks deep, its own block counted.
@@ -68,8 +81,9 @@ pub enum OnChain {
     },
 }
 
-/// The contract's `Closing` event.
+/// A closing, as the contract's storage has it (guard rule G1), and what only its event tells.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(from = "ClosingRecord", into = "ClosingRecord")]
 pub struct Closing {
     /// Who closed.
     pub closer: Role,
@@ -77,22 +91,95 @@ pub struct Closing {
     pub nonce: Nonce,
     /// Its shares.
     pub balances: Balances,
-    /// The nonce of the receipt that it builds on; for a plain closing the nonce itself.
+    /// The block of the closing.
+    pub block: u64,
+    /// What each party had paid in (receipt 0), if the channel was seen before it was closed.
+    pub paid_in: Option<Balances>,
+    /// The event, once it is read. Nothing that protects money waits for it.
+    pub event: Option<ClosingEvent>,
+}
+
+/// What the contract's `Closing` event adds to its storage.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ClosingEvent {
+    /// The nonce of the receipt that the closing builds on; for a plain closing the nonce itself.
     pub base_nonce: Nonce,
     /// Whether the closer closed on its own proposal.
     pub by_proposal: bool,
-    /// What each party had paid in: receipt 0.
-    pub paid_in: Balances,
-    /// The block of the closing.
-    pub block: u64,
-    /// Its transaction.
+    /// The transaction.
     pub tx: B256,
+}
+
+/// A [`Closing`] on disk, without nesting, as the first release wrote it.
+#[derive(Serialize, Deserialize)]
+struct ClosingRecord {
+    closer: Role,
+    nonce: Nonce,
+    balances: Balances,
+    block: u64,
+    #[serde(default)]
+    paid_in: Option<Balances>,
+    #[serde(default)]
+    base_nonce: Option<Nonce>,
+    #[serde(default)]
+    by_proposal: Option<bool>,
+    #[serde(default)]
+    tx: Option<B256>,
+}
+
+impl From<ClosingRecord> for Closing {
+    fn from(record: ClosingRecord) -> Self {
+        let ClosingRecord { closer, nonce, balances, block, paid_in, base_nonce, by_proposal, tx } = record;
+        let event = match (base_nonce, by_proposal, tx) {
+            (Some(base_nonce), Some(by_proposal), Some(tx)) => {
+                Some(ClosingEvent { base_nonce, by_proposal, tx })
+            }
+            _ => None,
+        };
+        Self { closer, nonce, balances, block, paid_in, event }
+    }
+}
+
+impl From<Closing> for ClosingRecord {
+    fn from(closing: Closing) -> Self {
+        let Closing { closer, nonce, balances, block, paid_in, event } = closing;
+        Self {
+            closer,
+            nonce,
+            balances,
+            block,
+            paid_in,
+            base_nonce: event.map(|event| event.base_nonce),
+            by_proposal: event.map(|event| event.by_proposal),
+            tx: event.map(|event| event.tx),
+        }
+    }
 }
 
 impl Closing {
     /// The first block in which `withdraw` works and `challenge` no longer does.
     pub const fn withdrawable_at(&self) -> u64 {
         self.block.saturating_add(CHALLENGE_PERIOD)
+    }
+
+    /// Whether the closer closed on its own proposal; `false` while that is not known.
+    pub fn is_by_proposal(&self) -> bool {
+        self.event.is_some_and(|event| event.by_proposal)
+    }
+
+    /// The lowest nonce that the receipt which the closing builds on can have. Without the event, a
+    /// nonce of the closer's parity may be that of a proposal, at most two above its base's (rule 1).
+    pub fn least_base(&self) -> u64 {
+        let nonce = self.nonce.get();
+        let may_be_proposal = nonce % 2 == u64::from(self.closer == Role::A);
+        let least = if may_be_proposal { nonce.saturating_sub(2) } else { nonce };
+        self.event.map_or(least, |event| event.base_nonce.get())
+    }
+
+    /// Whether both are the same closing, whatever is known of its event.
+    pub fn is_same(&self, other: &Self) -> bool {
+        let key = |closing: &Self| (closing.closer, closing.nonce, closing.balances, closing.block);
+        key(self) == key(other)
     }
 }
 

@@ -88,7 +88,7 @@ fn paid_in(channel: &PaidIn) -> Fields {
     Fields::new()
         .add(holds, thd(channel.amount))
         .add("yours", thd(channel.mine))
-        .add("transaction", channel.tx)
+        .maybe("transaction", channel.tx)
 }
 
 /// `pay`
@@ -115,7 +115,7 @@ pub(crate) fn closing(closing: &ClosingStarted) -> String {
         Some(block) => ("is CLOSING", format!("thunder-cli withdraw, from block {block}")),
         None => ("is CLOSED", "nothing; your share is in the wallet".to_owned()),
     };
-    let fields = Fields::new().add("on", on).add("transaction", closing.tx).add("next", next);
+    let fields = Fields::new().add("on", on).maybe("transaction", closing.tx).add("next", next);
     format!("channel {BOLD}{}{BOLD:#} {head}\n{}", closing.channel, fields.lines(2))
 }
 
@@ -142,7 +142,7 @@ pub(crate) fn cancelled(paid: &PaidOut) -> String {
 }
 
 fn received(paid: &PaidOut, head: &str) -> String {
-    let fields = Fields::new().add("channel", paid.channel).add("transaction", paid.tx);
+    let fields = Fields::new().add("channel", paid.channel).maybe("transaction", paid.tx);
     format!("{head} {BOLD}{}{BOLD:#}\n{}", thd(paid.received), fields.lines(2))
 }
 

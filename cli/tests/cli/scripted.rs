@@ -136,11 +136,11 @@ fn thd(text: &str) -> Amount {
 }
 
 fn out() -> PaidOut {
-    PaidOut { channel: CHANNEL, tx: TX, received: thd("8.75"), end: Ended::Withdrawn, by_other: true }
+    PaidOut { channel: CHANNEL, tx: Some(TX), received: thd("8.75"), end: Ended::Withdrawn, by_other: true }
 }
 
 fn opened(state: ChannelState) -> PaidIn {
-    PaidIn { channel: CHANNEL, amount: thd("10"), mine: thd("10"), state, tx: TX }
+    PaidIn { channel: CHANNEL, amount: thd("10"), mine: thd("10"), state, tx: Some(TX) }
 }
 
 pub(crate) fn peer() -> Peer {
@@ -339,7 +339,7 @@ impl Thunder for Handler {
         let cooperative = matches!(request.mode, CloseMode::Cooperative);
         let closing = ClosingStarted {
             channel: CHANNEL,
-            tx: TX,
+            tx: Some(TX),
             mode: if cooperative { ClosedBy::Cooperative } else { ClosedBy::Unilateral },
             nonce: 3,
             withdrawable_at: (!cooperative).then_some(123),

@@ -1,7 +1,8 @@
 //! The contract as contract.md has it, with blocks that can be taken back.
 
 use thunder_protocol::onchain::{
-    CHALLENGE_PERIOD, Call, ChainView, ClosePlan, Closing, End, EndKind, EventPosition, Evidence, OnChain,
+    CHALLENGE_PERIOD, Call, ChainView, ClosePlan, Closing, ClosingEvent, End, EndKind, EventPosition,
+    Evidence, OnChain,
 };
 use thunder_protocol::{Amount, B256, Balances, Nonce, Receipt, Role};
 
@@ -66,7 +67,7 @@ impl Contract {
         };
         self.earlier.push((self.status, self.newest));
         self.status = status;
-        self.newest = Some(EventPosition { block: self.head, tx: self.tx() });
+        self.newest = Some(EventPosition { block: self.head, tx: Some(self.tx()) });
         self.events += 1;
         Ok(())
     }
@@ -121,11 +122,9 @@ impl Contract {
                 closer: caller,
                 nonce,
                 balances,
-                base_nonce,
-                by_proposal,
-                paid_in,
                 block,
-                tx,
+                paid_in: Some(paid_in),
+                event: Some(ClosingEvent { base_nonce, by_proposal, tx }),
             })
         };
         match plan {

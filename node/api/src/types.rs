@@ -219,8 +219,8 @@ pub struct PaidIn {
     pub mine: Amount,
     /// The contract's state.
     pub state: ChannelState,
-    /// The transaction.
-    pub tx: B256,
+    /// The transaction; `null` if the RPC endpoint does not show which.
+    pub tx: Option<B256>,
 }
 
 /// `pay`.
@@ -245,8 +245,8 @@ pub struct Paid {
 pub struct ClosingStarted {
     /// The channel contract.
     pub channel: Account,
-    /// The transaction.
-    pub tx: B256,
+    /// The transaction; `null` if the RPC endpoint does not show which.
+    pub tx: Option<B256>,
     /// How it was closed.
     pub mode: ClosedBy,
     /// The receipt closed on.
@@ -272,8 +272,8 @@ pub enum ClosedBy {
 pub struct PaidOut {
     /// The channel contract.
     pub channel: Account,
-    /// The transaction that paid out.
-    pub tx: B256,
+    /// The transaction that paid out; `null` if the RPC endpoint does not show which.
+    pub tx: Option<B256>,
     /// What this side got.
     pub received: Amount,
     /// How the channel ended.

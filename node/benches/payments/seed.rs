@@ -85,7 +85,7 @@ impl<'a> Seeder<'a> {
                 return Err(format!("{done} of {} channels were opened", chunk.len()).into());
             }
             for (terms, tx) in terms.into_iter().zip(hashes) {
-                opened.push(Opened { terms, position: EventPosition { block, tx } });
+                opened.push(Opened { terms, position: EventPosition { block, tx: Some(tx) } });
             }
         }
         self.rpc("evm_setAutomine", json!([true])).await?;

@@ -3,7 +3,8 @@
 
 use alloy_primitives::{Address, B256};
 use thunder_protocol::onchain::{
-    CHALLENGE_PERIOD, Call, ChainView, ClosePlan, Closing, End, EndKind, EventPosition, Evidence, OnChain,
+    CHALLENGE_PERIOD, Call, ChainView, ClosePlan, Closing, ClosingEvent, End, EndKind, EventPosition,
+    Evidence, OnChain,
 };
 use thunder_protocol::{Amount, Balances, Crypto, Domain, Nonce, Receipt, Role, Signature};
 
@@ -378,11 +379,13 @@ impl Contract {
                 closer,
                 nonce: Nonce::new(self.nonce)?,
                 balances: balances(a, b),
-                base_nonce: Nonce::new(base)?,
-                by_proposal,
-                paid_in: balances(self.deposits.0, self.deposits.1),
                 block: self.closing_block,
-                tx: tx(self.closing_block),
+                paid_in: Some(balances(self.deposits.0, self.deposits.1)),
+                event: Some(ClosingEvent {
+                    base_nonce: Nonce::new(base)?,
+                    by_proposal,
+                    tx: tx(self.closing_block),
+                }),
             })
         };
         let status = match self.phase {
@@ -400,7 +403,7 @@ impl Contract {
                 OnChain::Closed { closing: closing(), end: End { kind, paid_out: shares } }
             }
         };
-        let newest = self.event.map(|block| EventPosition { block, tx: tx(block) });
+        let newest = self.event.map(|block| EventPosition { block, tx: Some(tx(block)) });
         ChainView { head: self.block, newest, status }
     }
 }

@@ -2,11 +2,11 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::onchain::{ClosePlan, Evidence};
+use crate::onchain::{Call, ClosePlan, Closing, Evidence};
 use crate::wire::{Message, Propose, Refuse, RefuseReason};
 use crate::{Agreed, Amount, Balances, Nonce, Payment, Receipt, Role, Signature};
 
-use super::io::CommandId;
+use super::io::{CommandId, Context, Effects, Notice};
 
 /// The newest receipt that both have signed, and at most one own proposal on top of it.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -105,6 +105,32 @@ impl Books {
         Evidence {
             receipt: self.agreed.receipt,
             signature: self.agreed.signatures.map(|signatures| *signatures.of(role.other())),
+        }
+    }
+
+    /// The receipt that punishes a closing of the partner's on an old receipt: one with its own signature
+    /// and a higher nonce, or with the same nonce and other balances.
+    pub(super) fn challenge_evidence(&self, role: Role, closing: &Closing) -> Option<Evidence> {
+        self.agreed.signatures.filter(|_| closing.closer != role)?;
+        let newer = self.agreed.nonce() > closing.nonce;
+        let contradicts = self.agreed.nonce() == closing.nonce && self.agreed.balances() != closing.balances;
+        (newer || contradicts).then(|| self.evidence(role))
+    }
+
+    /// Challenges a closing that one endpoint shows and another contradicts (guard rule G6), if it is on
+    /// an old receipt. Nothing is taken for true.
+    pub(super) fn challenge_claimed(
+        &self,
+        role: Role,
+        closing: &Closing,
+        context: &Context<'_>,
+        effects: &mut Effects,
+    ) {
+        let Some(evidence) = self.challenge_evidence(role, closing) else { return };
+        if context.auto_challenge {
+            effects.submit.push(Call::Challenge(evidence));
+        } else {
+            effects.notify.push(Notice::AtRisk("the other side closed on an old receipt: run challenge"));
         }
     }
 

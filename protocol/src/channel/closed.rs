@@ -115,7 +115,7 @@ impl Closed {
             (CallKind::Close, EndKind::Withdrawn | EndKind::Challenged)
                 if let Some(closing) = own_closing =>
             {
-                Ok(closed_by(&closing))
+                Ok(closed_by(&closing, self.plan.as_ref()))
             }
             (CallKind::Close, EndKind::Final) => {
                 Ok(Done::Closing { tx, mode: ClosedBy::Final, nonce: Nonce::FINAL, withdrawable_at: None })
@@ -176,7 +176,12 @@ impl Closed {
             Input::Peer(PeerInput::Connected { .. }) => self.ask_for_record(effects),
             Input::Chain(ChainInput::View(view)) => return self.chain_view(view, context, effects),
             Input::Peer(PeerInput::Disconnected)
-            | Input::Chain(ChainInput::Block | ChainInput::CallFailed { .. } | ChainInput::Invalid(_))
+            | Input::Chain(
+                ChainInput::Block
+                | ChainInput::CallFailed { .. }
+                | ChainInput::Claimed(_)
+                | ChainInput::Invalid(_),
+            )
             | Input::Tick
             | Input::Resume
             | Input::Ordered => {}
@@ -241,7 +246,11 @@ impl Closed {
                 Channel::Closing(Closing::reopened(*self, books))
             }
             (OnChain::Closed { .. } | OnChain::Missing, books) => {
+                let is_new = view.status != self.view.status;
                 (self.books, self.view) = (books, view);
+                if is_new {
+                    self.ask_for_record(effects);
+                }
                 Channel::Closed(self)
             }
             // The chain took the end back, or an opening that had failed is there after all.

@@ -122,15 +122,9 @@ impl Closing {
         }
     }
 
-    /// What punishes the closing on the chain, if the other side closed on an old receipt: one of
-    /// its own signatures with a higher nonce, or with the same nonce and other balances.
+    /// The receipt that punishes the closing on the chain, if the partner closed on an old one.
     pub fn challenge_evidence(&self) -> Option<Evidence> {
-        let closing = self.seen().filter(|closing| closing.closer != self.setup.role())?;
-        let agreed = &self.books.agreed;
-        agreed.signatures?;
-        let newer = agreed.nonce() > closing.nonce;
-        let contradicts = agreed.nonce() == closing.nonce && agreed.balances() != closing.balances;
-        (newer || contradicts).then(|| self.books.evidence(self.setup.role()))
+        self.books.challenge_evidence(self.setup.role(), self.seen()?)
     }
 
     /// Whether a transaction sent now can still be in time for a challenge.
@@ -184,6 +178,9 @@ impl Closing {
                 self.waiting.answer(kind, &Err(Denied::CallFailed { kind, reason }), effects);
             }
             Input::Chain(ChainInput::Block) => self.block(context, effects),
+            Input::Chain(ChainInput::Claimed(closing)) => {
+                self.books.challenge_claimed(self.setup.role(), &closing, context, effects);
+            }
             Input::Ordered => {}
             Input::Resume => self.resume(context, effects),
             Input::Peer(PeerInput::Disconnected) | Input::Chain(ChainInput::Invalid(_)) | Input::Tick => {}
@@ -411,6 +408,7 @@ impl Closing {
         context: &Context<'_>,
         effects: &mut Effects,
     ) -> Channel {
+        let before = self.seen().copied();
         replace_view(&mut self.view, view, effects);
         match view.status {
             OnChain::Missing | OnChain::Empty { .. } => Channel::Closing(self),
@@ -421,7 +419,11 @@ impl Closing {
                 Channel::Closing(self)
             }
             OnChain::Closing(closing) => {
-                self.closing_seen(&closing, context, effects);
+                self.closing_seen(&closing, effects);
+                // That its event is read now changes nothing for a challenge.
+                if !before.is_some_and(|before| before.is_same(&closing)) || before == Some(closing) {
+                    self.challenge_if_due(context, effects);
+                }
                 Channel::Closing(self)
             }
             OnChain::Closed { .. } => {
@@ -443,9 +445,9 @@ impl Closing {
         effects.persist();
     }
 
-    fn closing_seen(&mut self, closing: &onchain::Closing, context: &Context<'_>, effects: &mut Effects) {
+    fn closing_seen(&mut self, closing: &onchain::Closing, effects: &mut Effects) {
         if closing.closer == self.setup.role() {
-            self.waiting.answer(CallKind::Close, &Ok(closed_by(closing)), effects);
+            self.waiting.answer(CallKind::Close, &Ok(closed_by(closing, self.plan.as_ref())), effects);
             return;
         }
         self.waiting.answer(
@@ -455,7 +457,9 @@ impl Closing {
         );
         let own = self.books.proposal.as_ref().map(|own| own.nonce);
         let newest = own.unwrap_or(Nonce::ZERO).max(self.books.agreed.nonce());
-        let unknown = closing.nonce > newest && !(closing.by_proposal && closing.base_nonce <= newest);
+        // Without the event, a nonce that a proposal on a known receipt can have proves nothing.
+        let is_plain = closing.event.is_some_and(|event| !event.by_proposal);
+        let unknown = closing.nonce > newest && (is_plain || closing.least_base() > newest.get());
         if unknown {
             self.lose("data was lost: the channel closes on a receipt that this node does not know", effects);
         }
@@ -463,7 +467,6 @@ impl Closing {
             // The proposal may have come before the chain showed the closing.
             effects.send.push(Message::Sync(self.sync(true).into()));
         }
-        self.challenge_if_due(context, effects);
     }
 
     /// Starts from CLOSED again, because the chain took that back.
@@ -473,9 +476,13 @@ impl Closing {
     }
 }
 
-/// What whoever asked for a closing learns of it.
-pub(super) fn closed_by(closing: &onchain::Closing) -> Done {
-    let mode = if closing.by_proposal { ClosedBy::Proposal } else { ClosedBy::Receipt };
-    let withdrawable_at = Some(closing.withdrawable_at());
-    Done::Closing { tx: closing.tx, mode, nonce: closing.nonce, withdrawable_at }
+/// The outcome of `closechannel`, once the chain shows this side's closing. While the event is not
+/// read, the plan tells how the channel was closed.
+pub(super) fn closed_by(closing: &onchain::Closing, plan: Option<&ClosePlan>) -> Done {
+    let planned = plan.map_or(ClosedBy::Receipt, ClosePlan::mode);
+    let mode = closing
+        .event
+        .map_or(planned, |event| if event.by_proposal { ClosedBy::Proposal } else { ClosedBy::Receipt });
+    let tx = closing.event.map(|event| event.tx);
+    Done::Closing { tx, mode, nonce: closing.nonce, withdrawable_at: Some(closing.withdrawable_at()) }
 }

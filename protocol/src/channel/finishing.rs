@@ -177,6 +177,10 @@ impl Finishing {
                 self.tick(context, effects);
                 Channel::Finishing(self)
             }
+            Input::Chain(ChainInput::Claimed(closing)) => {
+                self.books.challenge_claimed(self.setup.role(), &closing, context, effects);
+                Channel::Finishing(self)
+            }
             Input::Chain(ChainInput::Invalid(_)) => Channel::Finishing(self),
         }
     }

@@ -2,7 +2,7 @@
 
 use alloy_primitives::B256;
 
-use crate::onchain::{Call, CallFailure, CallKind, ChainView, ClosePlan, Evidence};
+use crate::onchain::{Call, CallFailure, CallKind, ChainView, ClosePlan, Closing, Evidence};
 use crate::wire::{Message, RefuseReason};
 use crate::{Amount, Crypto, Nonce, Payment, PaymentId};
 
@@ -142,6 +142,9 @@ pub enum PeerInput {
 pub enum ChainInput {
     /// What the chain now says.
     View(ChainView),
+    /// One endpoint shows this closing and another contradicts it: it is challenged if it is on an old
+    /// receipt, and changes nothing else (guard rule G6).
+    Claimed(Closing),
     /// There is a contract at the address, but it is not the channel that was agreed on.
     Invalid(String),
     /// A call could not be made, or was refused by the contract.
@@ -257,13 +260,13 @@ pub enum Done {
     },
     /// The channel is open, or, if it was not paid in whole, deployed; or something was paid in.
     PaidIn {
-        /// The transaction.
-        tx: B256,
+        /// The transaction, if it is known.
+        tx: Option<B256>,
     },
     /// The channel is closing, or, with a FINAL receipt, closed.
     Closing {
-        /// The transaction.
-        tx: B256,
+        /// The transaction, if it is known.
+        tx: Option<B256>,
         /// How.
         mode: ClosedBy,
         /// The nonce of the receipt.
@@ -273,8 +276,8 @@ pub enum Done {
     },
     /// The channel is closed and paid out.
     PaidOut {
-        /// The transaction.
-        tx: B256,
+        /// The transaction, if it is known.
+        tx: Option<B256>,
         /// What this side got.
         received: Amount,
     },

@@ -63,6 +63,9 @@ impl Lost {
                 return self.message(message, context, effects);
             }
             Input::Chain(ChainInput::View(view)) => return self.chain_view(view, context, effects),
+            Input::Chain(ChainInput::Claimed(closing)) => {
+                self.books.challenge_claimed(self.setup.role(), &closing, context, effects);
+            }
             Input::Chain(ChainInput::CallFailed { kind, reason }) => {
                 self.waiting.answer(kind, &Err(Denied::CallFailed { kind, reason }), effects);
             }

@@ -141,7 +141,8 @@ impl Opening {
                 }))
             }
             Input::Chain(ChainInput::CallFailed { kind, reason }) => self.call_failed(kind, reason, effects),
-            Input::Ordered => Channel::Opening(self),
+            // Nothing was signed that could challenge.
+            Input::Ordered | Input::Chain(ChainInput::Claimed(_)) => Channel::Opening(self),
             Input::Resume => {
                 if self.view.status == OnChain::Missing {
                     effects.submit.extend(self.open_call());
@@ -252,7 +253,8 @@ impl Opening {
             OnChain::Active { .. } => Channel::Opening(self),
             OnChain::Closing(closing) => {
                 self.waiting.answer_all(&Err(Denied::WrongState("closing already")), effects);
-                let books = Books::new(closing.paid_in);
+                let known = closing.paid_in.or((closing.nonce == Nonce::ZERO).then_some(closing.balances));
+                let books = Books::new(known.unwrap_or(self.setup.terms().shares));
                 let channel = Closing::seen_from(self.setup, books, view, context, effects);
                 if self.lost { channel.mark_lost() } else { channel }
             }
@@ -269,10 +271,7 @@ impl Opening {
         context: &Context<'_>,
         effects: &mut Effects,
     ) -> Channel {
-        let done = Ok(self
-            .view
-            .newest
-            .map_or(Done::PaidIn { tx: Default::default() }, |event| Done::PaidIn { tx: event.tx }));
+        let done = Ok(Done::PaidIn { tx: self.view.newest.and_then(|event| event.tx) });
         self.waiting.answer(CallKind::Open, &done, effects);
         self.waiting.answer(CallKind::Fund, &done, effects);
         self.waiting.answer_all(&Err(Denied::WrongState("ACTIVE; use closechannel")), effects);

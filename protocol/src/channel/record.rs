@@ -13,7 +13,7 @@ use super::update::check_proposal;
 /// Whether the partner closed on a proposal of its own, so that its payments belong into the
 /// history.
 pub(super) fn is_wanted(setup: &Setup, closing: &Closing) -> bool {
-    closing.by_proposal && closing.closer == setup.partner_role()
+    closing.is_by_proposal() && closing.closer == setup.partner_role()
 }
 
 /// Takes the payments of the closer's last proposal into the history. Reports whether `propose` is
@@ -35,7 +35,10 @@ pub(super) fn record(
     let base = [Some(books.agreed.receipt), books.proposal.as_ref().map(Proposal::receipt)]
         .into_iter()
         .flatten()
-        .find(|base| base.nonce == propose.base_nonce && base.nonce == closing.base_nonce);
+        .find(|base| {
+            base.nonce == propose.base_nonce
+                && closing.event.is_some_and(|event| event.base_nonce == base.nonce)
+        });
     let Some(base) = base else { return false };
     let proposer = setup.partner_role();
     if check_proposal(setup, &base, propose, proposer, repeated, context.crypto).is_err() {

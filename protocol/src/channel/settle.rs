@@ -69,8 +69,14 @@ pub(super) fn by_agreed(agreed: Nonce, nonce: Nonce) -> PaymentStatus {
     if nonce <= agreed { PaymentStatus::Done } else { PaymentStatus::Pending }
 }
 
+/// Rule 12, by what the chain closed on. While the event is not read, the one nonce below a proposal's
+/// that may or may not be in its base is open.
 fn by_closing(closing: &onchain::Closing, nonce: Nonce) -> PaymentStatus {
-    in_or_out(nonce <= closing.base_nonce || nonce == closing.nonce)
+    let is_in = nonce.get() <= closing.least_base() || nonce == closing.nonce;
+    if !is_in && closing.event.is_none() && nonce < closing.nonce {
+        return PaymentStatus::Pending;
+    }
+    in_or_out(is_in)
 }
 
 const fn in_or_out(is_in: bool) -> PaymentStatus {

@@ -2,8 +2,8 @@
 
 use thunder_protocol::channel::ChainInput;
 use thunder_protocol::onchain::{
-    CHALLENGE_PERIOD, Call, CallKind, ChainView, ClosePlan, Closing, End, EndKind, EventPosition, Evidence,
-    OnChain,
+    CHALLENGE_PERIOD, Call, CallKind, ChainView, ClosePlan, Closing, ClosingEvent, End, EndKind,
+    EventPosition, Evidence, OnChain,
 };
 use thunder_protocol::{B256, Balances, Crypto, Domain, Input, Nonce, Receipt, Role};
 
@@ -18,7 +18,7 @@ pub struct Chain {
 
 impl Chain {
     pub fn active(paid_in: Balances, block: u64) -> Self {
-        let newest = EventPosition { block, tx: B256::with_last_byte(1) };
+        let newest = EventPosition { block, tx: Some(B256::with_last_byte(1)) };
         Self { block, status: OnChain::Active { paid_in }, newest, paid_in }
     }
 
@@ -56,7 +56,7 @@ impl Chain {
             _ => return Err("wrong state"),
         };
         self.status = next;
-        self.newest = EventPosition { block: self.block, tx: B256::with_last_byte(self.block as u8) };
+        self.newest = EventPosition { block: self.block, tx: Some(B256::with_last_byte(self.block as u8)) };
         Ok(())
     }
 
@@ -83,11 +83,13 @@ impl Chain {
                 closer: caller,
                 nonce,
                 balances,
-                base_nonce,
-                by_proposal,
-                paid_in: self.paid_in,
                 block: self.block,
-                tx: B256::with_last_byte(self.block as u8),
+                paid_in: Some(self.paid_in),
+                event: Some(ClosingEvent {
+                    base_nonce,
+                    by_proposal,
+                    tx: B256::with_last_byte(self.block as u8),
+                }),
             })
         };
         match plan {

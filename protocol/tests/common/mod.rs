@@ -11,7 +11,8 @@ use thunder_protocol::channel::{
     PaymentStatus, PaymentWrite, PeerInput, Terms,
 };
 use thunder_protocol::onchain::{
-    Call, CallFailure, CallKind, ChainView, Closing, End, EndKind, EventPosition, Evidence, OnChain,
+    Call, CallFailure, CallKind, ChainView, Closing, ClosingEvent, End, EndKind, EventPosition, Evidence,
+    OnChain,
 };
 use thunder_protocol::wire::{Message, Propose};
 use thunder_protocol::{
@@ -62,7 +63,7 @@ pub fn terms(role: Role, shares: Balances) -> Terms {
 }
 
 pub fn view(head: u64, block: u64, status: OnChain) -> ChainView {
-    let newest = Some(EventPosition { block, tx: B256::with_last_byte(block as u8) });
+    let newest = Some(EventPosition { block, tx: Some(B256::with_last_byte(block as u8)) });
     ChainView { head, newest, status }
 }
 
@@ -404,11 +405,13 @@ pub fn closing(
         closer,
         nonce: nonce(number),
         balances: shares,
-        base_nonce: nonce(base),
-        by_proposal,
-        paid_in: balances(10, 10),
         block,
-        tx: B256::with_last_byte(block as u8),
+        paid_in: Some(balances(10, 10)),
+        event: Some(ClosingEvent {
+            base_nonce: nonce(base),
+            by_proposal,
+            tx: B256::with_last_byte(block as u8),
+        }),
     })
 }
 

@@ -3,8 +3,8 @@
 //! into the pool.
 
 use thunder_protocol::onchain::{
-    CHALLENGE_PERIOD, Call, CallKind, ChainView, ClosePlan, Closing, End, EndKind, EventPosition, Evidence,
-    OnChain,
+    CHALLENGE_PERIOD, Call, CallKind, ChainView, ClosePlan, Closing, ClosingEvent, End, EndKind,
+    EventPosition, Evidence, OnChain,
 };
 use thunder_protocol::{Amount, B256, Balances, Crypto, Domain, Nonce, Receipt, Role};
 
@@ -119,7 +119,7 @@ impl Ether {
             let result = self.execute(block.status, height, from, &call).map(|status| {
                 let tx = B256::left_padding_from(&(self.marks * 16 + block.mined.len() as u64).to_be_bytes());
                 block.status = status;
-                block.newest = Some(EventPosition { block: height, tx });
+                block.newest = Some(EventPosition { block: height, tx: Some(tx) });
             });
             block.mined.push(Mined { from, call, result });
         }
@@ -233,11 +233,9 @@ impl Ether {
             closer: from,
             nonce,
             balances,
-            base_nonce,
-            by_proposal,
-            paid_in,
             block,
-            tx,
+            paid_in: Some(paid_in),
+            event: Some(ClosingEvent { base_nonce, by_proposal, tx }),
         }))
     }
 

@@ -166,7 +166,7 @@ fn lie(world: &mut World, cheat: Role, lies: &mut Random) -> Call {
 #[test]
 fn the_runs_go_everywhere() {
     let (mut ends, mut payments) = (std::collections::BTreeSet::new(), 0);
-    for seed in 1..=60 {
+    for seed in 1..=100 {
         let mut world = World::new(seed);
         for _ in 0..STEPS {
             world.step();

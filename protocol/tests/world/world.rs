@@ -52,6 +52,8 @@ pub(crate) struct World {
     asked: BTreeMap<PaymentId, (Role, Vec<CommandId>)>,
     /// The side that cheats, if one does: nobody runs its commands any more.
     pub(crate) cheat: Option<Role>,
+    /// Whether endpoints may show a state before its events (guard rule G1).
+    events_may_be_late: bool,
     trace: bool,
 }
 
@@ -82,6 +84,7 @@ impl World {
             payments: 0,
             asked: BTreeMap::new(),
             cheat: None,
+            events_may_be_late: true,
             trace: std::env::var_os("THUNDER_TRACE").is_some(),
         };
         world.network.open();
@@ -329,11 +332,15 @@ impl World {
 
     /// The node reads the chain to its end.
     fn look(&mut self, role: Role) {
-        let (view, mark) = (self.ether.view(), self.ether.mark());
+        let (mut view, mark) = (self.ether.view(), self.ether.mark());
         if self.sight(role).mark == mark {
             return;
         }
-        self.sight(role).mark = mark;
+        if self.events_may_be_late && self.random.one_in(3) {
+            view = view.without_events();
+        } else {
+            self.sight(role).mark = mark;
+        }
         self.node(role).head = view.head;
         let known = *self.node(role).channel().view();
         if known.newest != view.newest || known.status != view.status {
@@ -351,6 +358,7 @@ impl World {
     /// From now on nothing fails. Everybody is up, hears of the chain, and pays low fees.
     pub(crate) fn heal(&mut self) {
         self.ether.congestion = 1;
+        self.events_may_be_late = false;
         for role in [Role::A, Role::B] {
             self.node(role).dies_in = None;
             self.sight(role).silent_since = None;

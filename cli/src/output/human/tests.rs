@@ -193,7 +193,7 @@ fn opening_tells_what_comes_next() {
         amount: amount("10"),
         mine: amount("10"),
         state: ChannelState::Active,
-        tx: TX,
+        tx: Some(TX),
     };
     assert_eq!(
         plain(&opened(&open)),
@@ -242,7 +242,7 @@ paid 1.25 THD
 fn closing_tells_when_the_money_comes() {
     let mut closed = ClosingStarted {
         channel: account(0xcc),
-        tx: TX,
+        tx: Some(TX),
         mode: ClosedBy::Unilateral,
         nonce: 3,
         withdrawable_at: Some(123),
@@ -275,7 +275,7 @@ channel 0xCcCCccccCCCCcCCCCCCcCcCccCcCCCcCcccccccC is CLOSING
 fn what_was_received_is_said_even_if_the_other_side_was_first() {
     let mut out = PaidOut {
         channel: account(0xcc),
-        tx: TX,
+        tx: Some(TX),
         received: amount("8.75"),
         end: Ended::Withdrawn,
         by_other: false,

@@ -186,6 +186,10 @@ impl Active {
                 self.message(message, &repeated, context, effects)
             }
             Input::Chain(ChainInput::View(view)) => self.chain_view(view, context, effects),
+            Input::Chain(ChainInput::Claimed(closing)) => {
+                self.books.challenge_claimed(self.setup.role(), &closing, context, effects);
+                Channel::Active(self)
+            }
             Input::Chain(ChainInput::Block | ChainInput::CallFailed { .. } | ChainInput::Invalid(_))
             | Input::Resume => {
                 self.propose(context, effects);
