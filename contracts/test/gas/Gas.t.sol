@@ -218,4 +218,54 @@ contract GasTest is Cloned {
         channel.cancel();
         record("cancel", type(uint64).max);
     }
+
+    // -----------------------------------------------------------------------------------------------------------
+    // The most that payouts take: receivers hold no THD. A node's gas limits rest on these (chain/guard)
+    // -----------------------------------------------------------------------------------------------------------
+
+    /// @dev `who` gives away all THD outside the channel.
+    function empty(address who) private {
+        uint256 held = thd.balanceOf(who);
+        vm.prank(who);
+        thd.transfer(stranger, held);
+    }
+
+    function test_withdraw_to_receivers_without_THD() public {
+        opened();
+        closing(NONCE);
+        empty(a);
+        empty(b);
+        vm.roll(block.number + PERIOD);
+        vm.prank(b);
+        channel.withdraw();
+        record("withdraw, receivers hold none", type(uint64).max);
+    }
+
+    function test_challenge_to_a_receiver_without_THD() public {
+        opened();
+        closing(NONCE);
+        empty(b);
+        bytes memory signature = sign(A_KEY, NONCE + 2, SHARE_A - 12_345, SHARE_B + 12_345);
+        vm.prank(b);
+        channel.challenge(NONCE + 2, SHARE_A - 12_345, SHARE_B + 12_345, signature);
+        record("challenge, receiver holds none", type(uint64).max);
+    }
+
+    function test_FINAL_to_receivers_without_THD() public {
+        opened();
+        empty(a);
+        empty(b);
+        closing(FINAL);
+        record("FINAL, receivers hold none", type(uint64).max);
+    }
+
+    function test_cancel_to_receivers_without_THD() public {
+        pay(a, PAID_A);
+        pay(b, PAID_B - 1);
+        empty(a);
+        empty(b);
+        vm.prank(a);
+        channel.cancel();
+        record("cancel, receivers hold none", type(uint64).max);
+    }
 }

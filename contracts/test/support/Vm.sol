@@ -32,6 +32,7 @@ interface Vm {
     // What is at an address
     function etch(address target, bytes calldata code) external;
     function load(address target, bytes32 slot) external view returns (bytes32);
+    function cool(address target) external;
     function getCode(string calldata artifact) external view returns (bytes memory);
     function deployCode(string calldata artifact, bytes calldata args) external returns (address deployed);
 
