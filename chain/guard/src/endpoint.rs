@@ -1,0 +1,368 @@
+//! What is known of one endpoint: its chain, its head, what it can do, and when to ask it again.
+
+use crate::block::{ChainId, Continuity, DEFAULT_BLOCK_TIME, Head, Pace, Shown};
+use crate::error::{AskError, bounded};
+use crate::question::STATES_AT_ONCE;
+
+/// Milliseconds of a clock that never goes back.
+pub type Millis = u64;
+
+/// How many questions one endpoint is asked at the same time.
+pub(crate) const MAX_IN_FLIGHT: usize = 12;
+/// How many of them may be questions that nothing urgent waits for.
+pub(crate) const MAX_PATIENT: usize = 6;
+/// How often a local testnet is asked for its newest block.
+const LOCAL_POLL: Millis = 100;
+/// The shortest and the longest time between two such questions on another chain.
+const POLL: (Millis, Millis) = (250, 2_000);
+/// The wait after a wish for fewer requests, doubled with the next one.
+const FIRST_BACKOFF: Millis = 250;
+/// The wait after an endpoint could not be reached several times in a row.
+const RETRY: (Millis, Millis) = (100, 1_000);
+/// An endpoint that fails and has answered nothing for this long is said to be silent.
+const SILENT_AFTER: Millis = 2_000;
+/// Without such a wish for this long, the endpoint is asked more often again.
+const RELAX_AFTER: Millis = 30_000;
+/// An older head is taken for the end of the chain if it is shown this many times in a row.
+const STALE_HEADS: u32 = 6;
+
+/// One endpoint.
+#[derive(Debug)]
+pub(crate) struct Endpoint {
+    /// Its name for people.
+    pub(crate) label: String,
+    /// Which chain it shows.
+    pub(crate) chain: Option<ChainId>,
+    /// Its newest block.
+    pub(crate) head: Option<Head>,
+    /// The blocks it has shown.
+    pub(crate) shown: Shown,
+    /// The time between its blocks.
+    pub(crate) pace: Pace,
+    /// When its head last advanced.
+    pub(crate) advanced_at: Millis,
+    /// When it last answered anything.
+    pub(crate) answered_at: Option<Millis>,
+    /// Its answers to the questions for the newest block.
+    pub(crate) polls: Slot,
+    /// The id of the chain that it shows, if it is not the one in use.
+    pub(crate) other_chain: Option<u64>,
+    /// Whether it is behind the other endpoints.
+    pub(crate) is_late: bool,
+    /// How many channels it shows otherwise than the other endpoints.
+    pub(crate) contradicts: usize,
+    /// Something else that is wrong with it.
+    pub(crate) note: Option<String>,
+    /// Why it did not answer the last question that it did not answer.
+    last_error: Option<String>,
+    /// How many channels it reads in one call; below [`SMALLEST_BATCH`] it can't at all.
+    pub(crate) batch: usize,
+    /// When larger calls are tried again.
+    batch_again: Millis,
+    /// How many blocks it gives events of at once.
+    pub(crate) log_range: u64,
+    in_flight: usize,
+    latency: Millis,
+    not_before: Millis,
+    /// How often it asked for fewer requests of late.
+    limited: u32,
+    limited_at: Millis,
+    /// How many questions in a row got no answer.
+    failures: u32,
+    stale_heads: u32,
+}
+
+/// Below this many channels in a call it is not worth trying.
+pub(crate) const SMALLEST_BATCH: usize = 8;
+/// After how long a limit that was learned is tried anew.
+const TRY_AGAIN: Millis = 10 * 60 * 1000;
+/// The most blocks whose events are asked for at once.
+const MOST_LOG_RANGE: u64 = 10_000;
+
+impl Endpoint {
+    pub(crate) fn new(label: String) -> Self {
+        Self {
+            label,
+            chain: None,
+            head: None,
+            shown: Shown::default(),
+            pace: Pace::default(),
+            advanced_at: 0,
+            answered_at: None,
+            polls: Slot::default(),
+            other_chain: None,
+            is_late: false,
+            contradicts: 0,
+            note: None,
+            last_error: None,
+            batch: STATES_AT_ONCE,
+            batch_again: 0,
+            log_range: MOST_LOG_RANGE,
+            in_flight: 0,
+            latency: 50,
+            not_before: 0,
+            limited: 0,
+            limited_at: 0,
+            failures: 0,
+            stale_heads: 0,
+        }
+    }
+
+    /// The time between two blocks, in milliseconds.
+    pub(crate) fn block_time(&self) -> Millis {
+        self.pace.measured().unwrap_or(DEFAULT_BLOCK_TIME)
+    }
+
+    /// How long to wait between two questions for the newest block.
+    pub(crate) fn poll_every(&self) -> Millis {
+        let is_local = self.chain.is_some_and(|chain| chain.is_local());
+        let every = if is_local { LOCAL_POLL } else { (self.block_time() / 4).clamp(POLL.0, POLL.1) };
+        let slower = every.saturating_mul(1 << self.limited.min(5));
+        slower.min(self.block_time().max(2 * every) / 2).max(every)
+    }
+
+    /// How long an answer may take.
+    pub(crate) fn patience(&self) -> Millis {
+        self.block_time().clamp(2_000, 10_000)
+    }
+
+    /// After how long without an answer the same question is asked a second time.
+    pub(crate) fn hedge(&self) -> Millis {
+        self.latency.saturating_mul(4).clamp(200, (self.block_time() / 2).max(200))
+    }
+
+    /// Whether one more question may be asked now. A patient one leaves room for others.
+    pub(crate) fn has_room(&self, now: Millis, is_patient: bool) -> bool {
+        now >= self.not_before && self.in_flight < if is_patient { MAX_PATIENT } else { MAX_IN_FLIGHT }
+    }
+
+    /// When it may be asked again, if it may not now for another reason than what is under way.
+    pub(crate) fn wakes_at(&self) -> Millis {
+        self.not_before
+    }
+
+    pub(crate) fn asked(&mut self) {
+        self.in_flight += 1;
+    }
+
+    /// An answer came, or none.
+    pub(crate) fn answered<T>(&mut self, result: &Result<T, AskError>, took: Millis, now: Millis) {
+        self.in_flight = self.in_flight.saturating_sub(1);
+        if let Err(error @ (AskError::RateLimited(_) | AskError::Unreachable(_) | AskError::Timeout)) = result
+        {
+            self.last_error = Some(bounded(&error.to_string()));
+        }
+        match result {
+            Err(AskError::RateLimited(_)) => {
+                self.limited = self.limited.saturating_add(1);
+                self.limited_at = now;
+                let most = (self.block_time() / 2).clamp(FIRST_BACKOFF, 8_000);
+                let wait = FIRST_BACKOFF.saturating_mul(1 << (self.limited - 1).min(5)).min(most);
+                self.not_before = now.saturating_add(wait);
+            }
+            Err(AskError::Unreachable(_) | AskError::Timeout) => {
+                self.failures = self.failures.saturating_add(1);
+                if self.failures > 2 {
+                    let wait = RETRY.0.saturating_mul(1 << (self.failures - 3).min(4)).min(RETRY.1);
+                    self.not_before = now.saturating_add(wait);
+                }
+            }
+            Ok(_) | Err(AskError::Refused(_) | AskError::Invalid(_)) => {
+                self.answered_at = Some(now);
+                self.failures = 0;
+                self.latency = (self.latency * 7 + took) / 8;
+                if self.limited > 0 && now.saturating_sub(self.limited_at) > RELAX_AFTER {
+                    self.limited -= 1;
+                    self.limited_at = now;
+                }
+            }
+        }
+    }
+
+    /// Whether it has answered nothing of late.
+    pub(crate) fn is_silent(&self, now: Millis) -> bool {
+        let silent_after = self.hedge().saturating_mul(3).max(SILENT_AFTER);
+        let since = self.answered_at.map(|at| now.saturating_sub(at));
+        self.last_error.is_some() && since.is_none_or(|since| since > silent_after)
+    }
+
+    /// What is wrong with it, if anything is.
+    pub(crate) fn trouble(&self, now: Millis) -> Option<String> {
+        if self.is_silent(now) {
+            return self.last_error.clone();
+        }
+        if let Some(chain_id) = self.other_chain {
+            return Some(format!("shows another chain, with id {chain_id}"));
+        }
+        if self.is_late {
+            return Some("is behind the others".into());
+        }
+        if self.contradicts > 0 {
+            return Some(format!("contradicts the others about {} channels", self.contradicts));
+        }
+        if self.limited > 0 {
+            return self.last_error.clone();
+        }
+        self.note.clone()
+    }
+
+    /// Takes a new head, and says how it goes on from those before.
+    pub(crate) fn take_head(&mut self, head: Head, now: Millis) -> Continuity {
+        let before = self.head.map(|head| head.hash);
+        let mut continuity = self.shown.push(&head);
+        if continuity == Continuity::Stale {
+            self.stale_heads += 1;
+            if self.stale_heads < STALE_HEADS {
+                return continuity;
+            }
+            continuity = Continuity::Replaced { first: self.shown.cut(head.number) };
+        }
+        self.stale_heads = 0;
+        if before != Some(head.hash) {
+            self.advanced_at = now;
+            self.pace.observe(head.number, head.timestamp);
+        }
+        self.head = Some(head);
+        continuity
+    }
+
+    /// It shows another chain from now on.
+    pub(crate) fn set_chain(&mut self, chain: ChainId) {
+        if self.chain != Some(chain) {
+            self.chain = Some(chain);
+            self.shown.clear();
+            self.pace = Pace::default();
+            self.head = None;
+        }
+    }
+
+    /// It does not read so many channels at once.
+    pub(crate) fn refuses_batch(&mut self, count: usize, now: Millis) {
+        self.batch = self.batch.min(count / 2);
+        self.batch_again = now.saturating_add(TRY_AGAIN);
+    }
+
+    /// It reads many channels at once, perhaps more than it did.
+    pub(crate) fn reads_batches(&mut self, now: Millis) -> bool {
+        if self.batch < STATES_AT_ONCE && now >= self.batch_again {
+            self.batch = (self.batch * 2).clamp(SMALLEST_BATCH, STATES_AT_ONCE);
+            self.batch_again = now.saturating_add(TRY_AGAIN);
+        }
+        self.batch >= SMALLEST_BATCH
+    }
+
+    /// It does not give the events of so many blocks at once.
+    pub(crate) fn refuses_range(&mut self, blocks: u64) {
+        self.log_range = (blocks / 2).max(1).min(self.log_range);
+    }
+}
+
+/// A question that is asked again and again: when, and how often at the same time.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct Slot {
+    in_flight: u8,
+    asked_at: Millis,
+    due_at: Millis,
+}
+
+/// How often the same question is asked at the same time.
+const MAX_SAME: u8 = 3;
+
+impl Slot {
+    /// Whether to ask now: it is due, and not under way, or under way for longer than usual.
+    pub(crate) fn is_ready(&self, now: Millis, hedge: Millis) -> bool {
+        now >= self.ready_at(hedge)
+    }
+
+    /// When to ask next.
+    pub(crate) fn ready_at(&self, hedge: Millis) -> Millis {
+        match self.in_flight {
+            0 => self.due_at,
+            MAX_SAME.. => Millis::MAX,
+            _ => self.asked_at.saturating_add(hedge),
+        }
+    }
+
+    pub(crate) fn asked(&mut self, now: Millis) {
+        self.in_flight = self.in_flight.saturating_add(1);
+        self.asked_at = now;
+    }
+
+    /// It is answered, or not; it is due again at this time.
+    pub(crate) fn answered(&mut self, due_at: Millis) {
+        self.in_flight = self.in_flight.saturating_sub(1);
+        self.due_at = due_at;
+    }
+
+    /// It is due now.
+    pub(crate) fn hurry(&mut self, now: Millis) {
+        self.due_at = self.due_at.min(now);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn limited() -> Result<(), AskError> {
+        Err(AskError::RateLimited("slow down".into()))
+    }
+
+    #[test]
+    fn g3_who_wishes_fewer_requests_is_asked_later_and_less_often() {
+        let mut endpoint = Endpoint::new("a".into());
+        let every = endpoint.poll_every();
+        assert!(endpoint.has_room(0, false));
+        endpoint.asked();
+        endpoint.answered(&limited(), 1, 0);
+        assert!(!endpoint.has_room(FIRST_BACKOFF - 1, false) && endpoint.has_room(FIRST_BACKOFF, false));
+        assert!(endpoint.poll_every() > every);
+        for _ in 0..100 {
+            endpoint.asked();
+            endpoint.answered(&limited(), 1, 1000);
+        }
+        assert!(endpoint.has_room(1000 + endpoint.block_time() / 2, false), "never longer than half a block");
+        let mut now = 10_000;
+        for _ in 0..101 {
+            now += RELAX_AFTER + 1;
+            endpoint.asked();
+            endpoint.answered(&Ok(()), 1, now);
+        }
+        assert_eq!(endpoint.poll_every(), every);
+    }
+
+    #[test]
+    fn a_question_that_is_not_answered_is_asked_again_a_bounded_number_of_times() {
+        let mut slot = Slot::default();
+        assert!(slot.is_ready(0, 200));
+        slot.asked(0);
+        assert!(!slot.is_ready(199, 200) && slot.is_ready(200, 200));
+        slot.asked(200);
+        slot.asked(400);
+        assert!(!slot.is_ready(1_000_000, 200));
+        slot.answered(500);
+        assert!(slot.is_ready(600, 200), "two are still under way, for longer than usual");
+    }
+
+    #[test]
+    fn patient_questions_leave_room_for_urgent_ones() {
+        let mut endpoint = Endpoint::new("a".into());
+        (0..MAX_PATIENT).for_each(|_| endpoint.asked());
+        assert!(!endpoint.has_room(0, true) && endpoint.has_room(0, false));
+        (0..MAX_IN_FLIGHT).for_each(|_| endpoint.asked());
+        assert!(!endpoint.has_room(0, false));
+    }
+
+    #[test]
+    fn a_limit_that_was_learned_is_kept_and_tried_anew_later() {
+        let mut endpoint = Endpoint::new("a".into());
+        endpoint.refuses_batch(STATES_AT_ONCE, 0);
+        assert!(endpoint.reads_batches(1) && endpoint.batch == STATES_AT_ONCE / 2);
+        (0..10).for_each(|_| endpoint.refuses_batch(endpoint.batch, 0));
+        assert!(!endpoint.reads_batches(1));
+        assert!(endpoint.reads_batches(TRY_AGAIN) && endpoint.batch == SMALLEST_BATCH);
+        endpoint.refuses_range(1000);
+        endpoint.refuses_range(6);
+        assert_eq!(endpoint.log_range, 3);
+    }
+}

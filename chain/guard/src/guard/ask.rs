@@ -1,0 +1,192 @@
+//! Which question is put to which endpoint next: what a challenge waits for first.
+
+use std::sync::Arc;
+
+use thunder_protocol::{Address, B256, Role};
+
+use super::{Action, Asked, Guard, Purpose};
+use crate::contracts::closing_topic;
+use crate::endpoint::{Millis, SMALLEST_BATCH};
+use crate::question::{LogFilter, Question};
+use crate::sweep::{MAX_BATCHES, MAX_SINGLE};
+
+/// With more channels than these calls read, closings are also looked for among the events.
+const CALLS_WITHOUT_HINTS: usize = 2;
+/// The most blocks whose events are asked for to know of closings early.
+const MOST_HINTS: u64 = 8;
+
+impl Guard {
+    /// Puts as many questions as there is room for.
+    pub(super) fn ask(&mut self, now: Millis) {
+        for e in 0..self.endpoints.len() {
+            while let Some((purpose, question)) = self.next_question(e, now) {
+                self.put(e, purpose, question, now);
+            }
+        }
+    }
+
+    fn put(&mut self, e: usize, purpose: Purpose, question: Question, now: Millis) {
+        let (Some(endpoint), Some(desk)) = (self.endpoints.get_mut(e), self.desks.get(e)) else { return };
+        endpoint.asked();
+        let ticket = self.next_ticket;
+        self.next_ticket += 1;
+        let patience = endpoint.patience();
+        let asked = Asked { endpoint: e, purpose, question: question.clone(), at: now, epoch: desk.epoch };
+        self.tickets.insert(ticket, asked);
+        self.actions.push_back(Action::Ask { endpoint: e, ticket, question, patience });
+    }
+
+    fn next_question(&mut self, e: usize, now: Millis) -> Option<(Purpose, Question)> {
+        if !self.endpoints.get(e)?.has_room(now, false) {
+            return None;
+        }
+        self.urgent_question(e, now).or_else(|| {
+            let has_room = self.endpoints.get(e)?.has_room(now, true);
+            if has_room { self.patient_question(e, now) } else { None }
+        })
+    }
+
+    /// What a challenge may wait for.
+    fn urgent_question(&mut self, e: usize, now: Millis) -> Option<(Purpose, Question)> {
+        let endpoint = self.endpoints.get(e)?;
+        let (hedge, is_usable) = (endpoint.hedge(), self.is_usable(e));
+        if is_usable && let Some(transactions) = &mut self.transactions {
+            if let Some((key, hash, raw)) = transactions.next_send(e, now, hedge) {
+                return Some((Purpose::Send(key, hash), Question::Send(raw)));
+            }
+            if let Some((why, question)) = transactions.urgent_question(e, now, hedge) {
+                return Some((Purpose::Transaction(why), question));
+            }
+        }
+        self.identity_question(e, now, hedge)
+            .or_else(|| self.block_question(e, now, hedge))
+            .or_else(|| self.state_question(e, now))
+    }
+
+    /// What only comfort, history or an ordinary call waits for.
+    fn patient_question(&mut self, e: usize, now: Millis) -> Option<(Purpose, Question)> {
+        if !self.is_usable(e) {
+            return None;
+        }
+        let hedge = self.endpoints.get(e)?.hedge();
+        let around = self.surroundings(now);
+        let token = self.settings.contracts.token;
+        if let Some(transactions) = &mut self.transactions
+            && let Some((why, question)) = transactions.question(&around, hedge, token)
+        {
+            return Some((Purpose::Transaction(why), question));
+        }
+        self.contracts_question(now, hedge)
+            .or_else(|| self.verify_question(now, hedge))
+            .or_else(|| self.search_question(e, now))
+            .or_else(|| self.hint_question(e, now))
+            .or_else(|| self.balance_question(e, now, hedge))
+            .or_else(|| self.pace_question(e, now, hedge))
+    }
+
+    fn identity_question(&mut self, e: usize, now: Millis, hedge: Millis) -> Option<(Purpose, Question)> {
+        let desk = self.desks.get_mut(e).filter(|desk| !desk.is_identified)?;
+        if !desk.identify.is_ready(now, hedge) {
+            return None;
+        }
+        desk.identify.asked(now);
+        Some((Purpose::ChainId, Question::ChainId))
+    }
+
+    /// The chain id is known: which block 0 belongs to it?
+    pub(super) fn ask_genesis(&mut self, e: usize, chain_id: u64, now: Millis) {
+        self.put(e, Purpose::Genesis(chain_id), Question::Block(0), now);
+    }
+
+    fn block_question(&mut self, e: usize, now: Millis, hedge: Millis) -> Option<(Purpose, Question)> {
+        let (endpoint, desk) = (self.endpoints.get_mut(e)?, self.desks.get_mut(e)?);
+        if !desk.is_identified {
+            return None;
+        }
+        if let Some((number, slot)) = &mut desk.ancestor
+            && slot.is_ready(now, hedge)
+        {
+            slot.asked(now);
+            return Some((Purpose::Ancestor(*number), Question::Block(*number)));
+        }
+        if !endpoint.polls.is_ready(now, hedge) {
+            return None;
+        }
+        endpoint.polls.asked(now);
+        Some((Purpose::Newest, Question::Newest))
+    }
+
+    fn state_question(&mut self, e: usize, now: Millis) -> Option<(Purpose, Question)> {
+        let is_ready = self.is_usable(e) && self.desks.get(e)?.ancestor.is_none();
+        let endpoint = self.endpoints.get_mut(e)?;
+        let (head, reads_batches) = (endpoint.head?, endpoint.reads_batches(now));
+        let batch = if reads_batches { endpoint.batch.max(SMALLEST_BATCH) } else { 1 };
+        let most = if reads_batches { MAX_BATCHES } else { MAX_SINGLE };
+        let channels = self.channels.as_ref().filter(|_| is_ready)?;
+        let desk = self.desks.get_mut(e)?;
+        if desk.sweep.in_flight() >= most {
+            return None;
+        }
+        let taken: Arc<[Address]> = desk.sweep.take(batch, |channel| channels.contains_key(channel)).into();
+        match (&*taken, reads_batches) {
+            ([], _) => None,
+            ([channel], false) => {
+                let question = Question::Storage { channel: *channel, block: head.number };
+                Some((Purpose::Storage(*channel), question))
+            }
+            (_, _) => {
+                let code = Arc::clone(&self.settings.states_code);
+                let question = Question::States { code, channels: Arc::clone(&taken) };
+                Some((Purpose::States(taken), question))
+            }
+        }
+    }
+
+    /// Closings that name the account, in the newest blocks, where not every channel is read with each.
+    fn hint_question(&mut self, e: usize, now: Millis) -> Option<(Purpose, Question)> {
+        let endpoint = self.endpoints.get(e)?;
+        let (head, batch, hedge) = (endpoint.head?.number, endpoint.batch, endpoint.patience());
+        let account = self.transactions.as_ref()?.account();
+        let is_wanted = self.channels.as_ref()?.len() > batch.saturating_mul(CALLS_WITHOUT_HINTS);
+        let desk = self.desks.get_mut(e).filter(|_| is_wanted)?;
+        let party = vec![B256::left_padding_from(account.as_slice())];
+        for (role, hints) in [Role::A, Role::B].into_iter().zip(&mut desk.hints) {
+            if hints.asked_to == Some(head) || !hints.slot.is_ready(now, hedge) {
+                continue;
+            }
+            hints.slot.asked(now);
+            let next = hints.asked_to.map_or(head, |before| before.saturating_add(1));
+            let from = next.min(head).max(head.saturating_sub(MOST_HINTS));
+            let parties = match role {
+                Role::A => [party, Vec::new()],
+                Role::B => [Vec::new(), party],
+            };
+            let topics = [vec![closing_topic()]].into_iter().chain(parties).collect();
+            let filter = LogFilter { address: None, topics, from, to: head };
+            return Some((Purpose::Hints { role, to: head }, Question::Logs(filter)));
+        }
+        None
+    }
+
+    fn balance_question(&mut self, e: usize, now: Millis, hedge: Millis) -> Option<(Purpose, Question)> {
+        let transactions = self.transactions.as_ref()?;
+        let desk = self.desks.get_mut(e)?;
+        if !desk.balance.is_ready(now, hedge) {
+            return None;
+        }
+        desk.balance.asked(now);
+        let (why, question) = transactions.balance_question();
+        Some((Purpose::Transaction(why), question))
+    }
+
+    /// An older block, to measure the time between blocks.
+    fn pace_question(&mut self, e: usize, now: Millis, hedge: Millis) -> Option<(Purpose, Question)> {
+        let wanted = self.endpoints.get(e)?.pace.wanted()?;
+        let desk = self.desks.get_mut(e)?;
+        if !desk.older.is_ready(now, hedge) {
+            return None;
+        }
+        desk.older.asked(now);
+        Some((Purpose::OlderBlock, Question::Block(wanted)))
+    }
+}

@@ -1,0 +1,341 @@
+//! Which chain it is, its blocks, and which endpoints are up to date (guard rules G3, G6, G7, G8).
+
+use std::collections::BTreeMap;
+
+use thunder_protocol::B256;
+
+use super::{Guard, Report};
+use crate::block::{ChainId, Continuity, Head};
+use crate::endpoint::{Millis, Slot};
+use crate::error::AskError;
+use crate::question::Answer;
+use crate::watch::Stake;
+
+/// How long other endpoints may take to say which chain they show, after the first.
+const CHOOSE_WITHIN: Millis = 2_000;
+/// The wait before a question is asked again that was not answered.
+const RETRY: Millis = 250;
+/// How many blocks an endpoint may be behind the others.
+const MAX_LAG: u64 = 3;
+/// For how many blocks what was read is good enough to sign on: a third of a challenge period.
+const FRESH_BLOCKS: u64 = 8;
+/// The shortest and the longest such time.
+const FRESH: (Millis, Millis) = (3_000, 120_000);
+/// How often the node is told how fresh its knowledge is.
+const TELL_EVERY: Millis = 250;
+
+impl Guard {
+    // ---- identity -----------------------------------------------------------------------------
+
+    pub(super) fn on_chain_id(&mut self, e: usize, result: Result<Answer, AskError>, now: Millis) {
+        let Some(desk) = self.desks.get_mut(e) else { return };
+        match result.ok().and_then(|answer| match answer {
+            Answer::Number(number) => u64::try_from(number).ok(),
+            _ => None,
+        }) {
+            Some(chain_id) => self.ask_genesis(e, chain_id, now),
+            None => desk.identify.answered(now.saturating_add(RETRY)),
+        }
+    }
+
+    pub(super) fn on_genesis(
+        &mut self,
+        e: usize,
+        chain_id: u64,
+        result: Result<Answer, AskError>,
+        now: Millis,
+    ) {
+        let (Some(desk), Some(endpoint)) = (self.desks.get_mut(e), self.endpoints.get_mut(e)) else { return };
+        let Ok(Answer::Block(Some(genesis))) = result else {
+            if let Ok(Answer::Block(None)) = result {
+                endpoint.note = Some("shows no block 0".into());
+            }
+            desk.identify.answered(now.saturating_add(RETRY));
+            return;
+        };
+        desk.identify.answered(now);
+        desk.is_identified = true;
+        let chain = ChainId { chain_id, genesis: genesis.hash };
+        let is_same = endpoint.chain == Some(chain);
+        let replaced = desk.replaced.take().filter(|_| is_same);
+        endpoint.set_chain(chain);
+        endpoint.polls.hurry(now);
+        self.identified_at.get_or_insert(now);
+        if let Some(first) = replaced {
+            self.on_reorganisation(e, first);
+        }
+    }
+
+    /// Blocks from this height on were taken back at this endpoint: what was seen there is seen anew.
+    fn on_reorganisation(&mut self, e: usize, first: u64) {
+        self.report(Report::Reorganisation { first });
+        if let Some(transactions) = &mut self.transactions {
+            transactions.on_reorganisation(first);
+        }
+        if let Some(channels) = &mut self.channels {
+            for channel in channels.values_mut() {
+                channel.on_reorganisation(e, first);
+            }
+        }
+    }
+
+    /// Decides which chain it is. It stays what it is as long as one endpoint shows it.
+    pub(super) fn choose_chain(&mut self, now: Millis) {
+        let shown: Vec<_> = self
+            .endpoints
+            .iter()
+            .zip(&self.desks)
+            .filter(|(_, desk)| desk.is_identified)
+            .filter_map(|(endpoint, _)| endpoint.chain)
+            .collect();
+        let mut votes: BTreeMap<(u64, B256), usize> = BTreeMap::new();
+        for chain in &shown {
+            *votes.entry((chain.chain_id, chain.genesis)).or_default() += 1;
+        }
+        let is_waiting = shown.len() < self.endpoints.len()
+            && self.identified_at.is_none_or(|at| now < at.saturating_add(CHOOSE_WITHIN));
+        if shown.is_empty() || self.chain.is_some_and(|chain| shown.contains(&chain)) {
+            return self.compare_chains();
+        }
+        // One that was used before and does not answer now may come back, or be another by then.
+        if is_waiting || self.chain.is_some() && shown.len() < self.endpoints.len() {
+            return;
+        }
+        let before = self.settings.chain.filter(|chain| shown.contains(chain));
+        let most = votes.values().max().copied();
+        let common = shown.iter().find(|chain| votes.get(&(chain.chain_id, chain.genesis)).copied() == most);
+        if let Some(chain) = before.or(common.copied()) {
+            self.settings.chain = Some(chain);
+            self.start_chain(chain);
+        }
+    }
+
+    fn compare_chains(&mut self) {
+        let Some(chain) = self.chain else { return };
+        for (endpoint, desk) in
+            self.endpoints.iter_mut().zip(&self.desks).filter(|(_, desk)| desk.is_identified)
+        {
+            let other = endpoint.chain.filter(|other| *other != chain);
+            endpoint.other_chain = other.map(|other| other.chain_id).filter(|_| desk.is_identified);
+        }
+    }
+
+    fn start_chain(&mut self, chain: ChainId) {
+        self.chain = Some(chain);
+        self.channels = None;
+        self.transactions = None;
+        (self.read_head, self.told) = (None, super::Told::default());
+        for set in [&mut self.urgent, &mut self.divided, &mut self.waiting] {
+            set.clear();
+        }
+        self.searches.clear();
+        self.verifying.clear();
+        self.unreadable.clear();
+        self.contracts = super::verify::ContractsCheck::default();
+        for desk in &mut self.desks {
+            desk.epoch += 1;
+            desk.sweep.restart(Vec::new(), Vec::new(), 0);
+            (desk.read_head, desk.hints, desk.is_live) = (None, Default::default(), false);
+        }
+        self.compare_chains();
+        self.report(Report::Chain(chain));
+    }
+
+    /// The endpoint may show another chain than before: nothing of it is used until that is known.
+    fn identify_again(&mut self, e: usize, now: Millis) {
+        if let Some(desk) = self.desks.get_mut(e) {
+            desk.epoch += 1;
+            (desk.is_identified, desk.identify, desk.ancestor) = (false, Slot::default(), None);
+            desk.identify.hurry(now);
+        }
+    }
+
+    // ---- blocks -------------------------------------------------------------------------------
+
+    pub(super) fn on_newest(&mut self, e: usize, result: Result<Answer, AskError>, now: Millis) {
+        let Some(endpoint) = self.endpoints.get_mut(e) else { return };
+        let every = endpoint.poll_every();
+        let Ok(Answer::Block(Some(head))) = result else {
+            endpoint.polls.answered(now.saturating_add(RETRY.min(every)));
+            return;
+        };
+        endpoint.polls.answered(now.saturating_add(every));
+        if self.desks.get(e).is_some_and(|desk| !desk.is_identified || desk.ancestor.is_some()) {
+            return;
+        }
+        let is_new = endpoint.head.map(|head| head.hash) != Some(head.hash);
+        match endpoint.take_head(head, now) {
+            Continuity::Stale => {}
+            Continuity::Follows if is_new => self.on_head(e, &head, now),
+            Continuity::Follows => self.on_same_head(e, &head, now),
+            Continuity::Unknown { newest } => {
+                if let Some(desk) = self.desks.get_mut(e) {
+                    desk.ancestor = Some((newest, Slot::default()));
+                }
+            }
+            Continuity::Replaced { first } => self.on_replaced(e, first, now),
+        }
+    }
+
+    /// A block that was shown before is compared with what the endpoint shows now.
+    pub(super) fn on_ancestor(
+        &mut self,
+        e: usize,
+        number: u64,
+        result: Result<Answer, AskError>,
+        now: Millis,
+    ) {
+        let (Some(desk), Some(endpoint)) = (self.desks.get_mut(e), self.endpoints.get_mut(e)) else { return };
+        let Some((asked, slot)) = desk.ancestor.as_mut().filter(|(asked, _)| *asked == number) else {
+            return;
+        };
+        let Ok(Answer::Block(shown)) = result else {
+            slot.answered(now.saturating_add(RETRY));
+            return;
+        };
+        let expected = endpoint.shown.at(*asked);
+        desk.ancestor = None;
+        if expected.is_none() || shown.map(|head| head.hash) == expected {
+            if let Some(head) = endpoint.head {
+                self.on_head(e, &head, now);
+            }
+            return;
+        }
+        let first = match endpoint.shown.replace(number) {
+            Some(below) => {
+                desk.ancestor = Some((below, Slot::default()));
+                number
+            }
+            None => number.saturating_sub(64),
+        };
+        self.on_replaced(e, first, now);
+    }
+
+    /// Blocks were taken back, or it is another chain.
+    fn on_replaced(&mut self, e: usize, first: u64, now: Millis) {
+        self.identify_again(e, now);
+        if let Some(desk) = self.desks.get_mut(e) {
+            desk.replaced = Some(desk.replaced.map_or(first, |before| before.min(first)));
+            desk.read_head = None;
+        }
+        self.restart_sweep(e);
+    }
+
+    /// The endpoint has a new block, and it is known that it goes on from those before.
+    fn on_head(&mut self, e: usize, head: &Head, now: Millis) {
+        self.fill_sweep(e, head.number, now);
+        if !self.is_usable(e) {
+            return;
+        }
+        let around = self.surroundings(now);
+        if let Some(transactions) = &mut self.transactions {
+            transactions.on_head(&around);
+        }
+        self.settle_divided(now);
+    }
+
+    fn on_same_head(&mut self, e: usize, head: &Head, now: Millis) {
+        let filled = self.desks.get(e).is_some_and(|desk| desk.sweep.is_filled_for(head.number));
+        if !filled {
+            return self.on_head(e, head, now);
+        }
+        self.confirm_sweep(e, head.number, now);
+    }
+
+    pub(super) fn on_older_block(&mut self, e: usize, result: Result<Answer, AskError>, now: Millis) {
+        let (Some(desk), Some(endpoint)) = (self.desks.get_mut(e), self.endpoints.get_mut(e)) else { return };
+        desk.older.answered(now.saturating_add(60_000));
+        if let Ok(Answer::Block(Some(block))) = result {
+            endpoint.pace.observe(block.number, block.timestamp);
+        }
+    }
+
+    // ---- health -------------------------------------------------------------------------------
+
+    /// For how long what was read is good enough to sign on (rule G8).
+    pub(super) fn fresh_for(&self) -> Millis {
+        match self.chain {
+            Some(chain) if chain.is_local() => FRESH.1,
+            _ => self.block_time().saturating_mul(FRESH_BLOCKS).clamp(FRESH.0, FRESH.1),
+        }
+    }
+
+    /// Which endpoints are up to date: those on the right chain that have read everything lately and are
+    /// not behind the others.
+    pub(super) fn judge_liveness(&mut self, now: Millis) {
+        let fresh_for = self.fresh_for();
+        let heads: Vec<_> = (0..self.endpoints.len()).map(|e| self.head_of(e)).collect();
+        let highest = heads.iter().flatten().map(|(number, _)| *number).max().unwrap_or(0);
+        let stands_still = self.block_time().saturating_mul(MAX_LAG).max(2_000);
+        let mut changed = false;
+        for e in 0..self.endpoints.len() {
+            let is_usable = self.is_usable(e);
+            if let Some(transactions) = &mut self.transactions {
+                transactions.set_usable(e, is_usable);
+            }
+            let is_late = heads.get(e).copied().flatten().is_none_or(|(number, advanced)| {
+                number.saturating_add(MAX_LAG) < highest && now > advanced.saturating_add(stands_still)
+            });
+            let Some(desk) = self.desks.get_mut(e) else { continue };
+            let is_read = desk.sweep.read_at().is_some_and(|at| now <= at.saturating_add(fresh_for));
+            let is_live = is_usable && is_read && !is_late;
+            changed |= desk.is_live != is_live;
+            desk.is_live = is_live;
+            if let Some(endpoint) = self.endpoints.get_mut(e) {
+                endpoint.is_late = is_usable && is_late && endpoint.head.is_some();
+            }
+        }
+        if changed && self.endpoints.len() > 1 {
+            self.settle_all(now);
+        }
+        self.tell_read_head();
+    }
+
+    fn head_of(&self, e: usize) -> Option<(u64, Millis)> {
+        let endpoint = self.endpoints.get(e).filter(|_| self.is_usable(e))?;
+        Some((endpoint.head?.number, endpoint.advanced_at))
+    }
+
+    /// The block that everything is read at: of the endpoints that are up to date the lowest.
+    fn tell_read_head(&mut self) {
+        let is_alone = self.endpoints.len() == 1;
+        let live = self.desks.iter().filter(|desk| desk.is_live || is_alone);
+        let Some(head) = live.filter_map(|desk| desk.read_head).min() else { return };
+        if self.channels.is_some() && self.read_head != Some(head) {
+            self.read_head = Some(head);
+            self.report(Report::Read { head });
+        }
+    }
+
+    /// Tells the node how fresh its knowledge is, and how the endpoints are, when that changes.
+    pub(super) fn report_health(&mut self, now: Millis) {
+        let newest = self.desks.iter().zip(0..).filter(|(_, e)| self.is_usable(*e));
+        let age = newest.filter_map(|(desk, _)| desk.sweep.read_at()).max().map(|at| now.saturating_sub(at));
+        let lasts = self.fresh_for();
+        let stale = age.is_none_or(|age| age > lasts);
+        let was_stale = self.told.fresh.is_none_or(|(age, lasts, _)| age.is_none_or(|age| age > lasts));
+        let is_due = now >= self.told.fresh_at.saturating_add(TELL_EVERY);
+        if self.channels.is_some() && (is_due || stale != was_stale) {
+            let fresh = (age, lasts, self.measured_block_time());
+            (self.told.fresh, self.told.fresh_at) = (Some(fresh), now);
+            self.report(Report::Fresh { age, lasts, block_time: fresh.2 });
+        }
+        let statuses = self.endpoints.iter().zip(0..).map(|(endpoint, e)| super::EndpointStatus {
+            label: endpoint.label.clone(),
+            is_connected: self.is_usable(e) && !endpoint.is_silent(now),
+            block: endpoint.head.map(|head| head.number),
+            trouble: endpoint.trouble(now),
+        });
+        let statuses: Vec<_> = statuses.collect();
+        if statuses != self.told.endpoints {
+            self.told.endpoints.clone_from(&statuses);
+            self.report(Report::Endpoints(statuses));
+        }
+    }
+
+    /// How much of a rotation a channel of this stake belongs into.
+    pub(super) fn is_in_rotation(&self, channel: &thunder_protocol::Address, stake: Stake) -> bool {
+        let channels = self.channels.as_ref();
+        channels.and_then(|channels| channels.get(channel)).is_some_and(|channel| channel.stake == stake)
+    }
+}

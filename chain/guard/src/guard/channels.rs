@@ -1,0 +1,196 @@
+//! What is believed of each channel, and what the node is told of it.
+
+use thunder_protocol::Address;
+use thunder_protocol::onchain::{ChainView, OnChain};
+
+use super::{Guard, Report};
+use crate::endpoint::Millis;
+use crate::settle::{Reading, Verdict, settle};
+use crate::state::ChannelState;
+use crate::transactions::brings_about;
+use crate::watch::Channel;
+
+/// After how many blocks a contradiction is said to last.
+const LASTS: u64 = 3;
+/// How long a view waits for the event that explains it, or for the hash of the own transaction.
+/// A closing of the partner's does not wait.
+const EXPLAIN_WITHIN: Millis = 1_500;
+
+impl Guard {
+    /// Decides what is believed of a channel, out of what the endpoints that are up to date show.
+    pub(super) fn settle(&mut self, address: Address, now: Millis) {
+        let is_alone = self.endpoints.len() == 1;
+        let live: Vec<_> = self.desks.iter().map(|desk| desk.is_live || is_alone).collect();
+        let head = self.newest_head();
+        let Some(channel) = self.channels.as_mut().and_then(|channels| channels.get_mut(&address)) else {
+            return;
+        };
+        let shown = channel.readings.iter().zip(&live).filter(|(_, live)| **live);
+        let readings: Vec<_> = shown.filter_map(|(reading, _)| *reading).collect();
+        let lasts = channel.contradicted.is_some_and(|since| head >= since.saturating_add(LASTS));
+        let verdict = settle(&readings, lasts);
+        let is_divided = matches!(verdict, Verdict::Behind | Verdict::Contradiction { .. });
+        if is_divided {
+            self.divided.insert(address);
+        } else {
+            self.divided.remove(&address);
+        }
+        let is_contradiction = matches!(verdict, Verdict::Contradiction { .. });
+        let was_contradiction = channel.contradicted.is_some();
+        channel.contradicted = is_contradiction.then(|| channel.contradicted.unwrap_or(head));
+        let believed = match verdict {
+            Verdict::Agreed(reading) => Some(reading),
+            Verdict::Contradiction { believed } => believed,
+            Verdict::Unread | Verdict::Behind => None,
+        };
+        if is_contradiction != was_contradiction {
+            let why = is_contradiction.then(|| "the RPC endpoints contradict each other about it".to_owned());
+            self.report(Report::Unreadable { channel: address, why });
+        }
+        if let Some(reading) = believed {
+            self.believe(address, &reading, now);
+        }
+        self.report_claim(address);
+    }
+
+    fn believe(&mut self, address: Address, reading: &Reading, now: Millis) {
+        let Some(channel) = self.channels.as_mut().and_then(|channels| channels.get_mut(&address)) else {
+            return;
+        };
+        channel.believe(reading);
+        if let Some(transactions) = &mut self.transactions {
+            transactions.on_state(address, &reading.state, reading.block);
+        }
+        self.report_view(address, now);
+    }
+
+    /// A closing of the partner's that one endpoint shows is told at once, whatever others show.
+    fn report_claim(&mut self, address: Address) {
+        let channel = self.channels.as_ref().and_then(|channels| channels.get(&address));
+        let divided = self.divided.contains(&address) || self.endpoints.len() > 1;
+        let Some(closing) = channel.filter(|_| divided).and_then(Channel::claimed) else { return };
+        // An endpoint that is on another chain, or was not asked for long, claims nothing.
+        let head = self.newest_head();
+        let is_recent = closing.withdrawable_at() > head;
+        if is_recent {
+            self.divided.insert(address);
+            self.report(Report::Claim { channel: address, closing });
+        }
+    }
+
+    /// The highest block that an endpoint on the chain shows.
+    fn newest_head(&self) -> u64 {
+        let usable = (0..self.endpoints.len()).filter(|e| self.is_usable(*e));
+        let heads = usable.filter_map(|e| self.endpoints.get(e)?.head).map(|head| head.number);
+        heads.max().unwrap_or(0)
+    }
+
+    /// Tells the node how the chain has a channel, if that is news.
+    fn report_view(&mut self, address: Address, now: Millis) {
+        if self.waits_for_verification(address, now) {
+            return;
+        }
+        let Some(channel) = self.channels.as_ref().and_then(|channels| channels.get(&address)) else {
+            return;
+        };
+        let (view, is_explained) = self.view_of(address, channel);
+        let is_news = channel.told != Some(view.status) || channel.told_since != view.newest;
+        let is_cheat = matches!(view.status, OnChain::Closing(closing) if closing.closer != channel.role);
+        let wants_event = channel.wants_event();
+        if wants_event {
+            self.search(address);
+        }
+        let Some(channel) = self.channels.as_mut().and_then(|channels| channels.get_mut(&address)) else {
+            return;
+        };
+        if !is_news {
+            channel.unexplained_since = None;
+            self.waiting.remove(&address);
+            return;
+        }
+        let since = *channel.unexplained_since.get_or_insert(now);
+        let is_waited_for = !is_explained && now < since.saturating_add(EXPLAIN_WITHIN);
+        if is_waited_for && !is_cheat {
+            self.waiting.insert(address);
+            return;
+        }
+        (channel.told, channel.told_since) = (Some(view.status), view.newest);
+        channel.unexplained_since = None;
+        self.waiting.remove(&address);
+        self.report(Report::View { channel: address, view });
+    }
+
+    /// The view of a channel, and whether there is nothing more to be learnt about it.
+    fn view_of(&self, address: Address, channel: &Channel) -> (ChainView, bool) {
+        let head = self.newest_head();
+        let mut view = channel.view(head);
+        let by_search = !channel.wants_event() || self.has_given_up_search(&address);
+        let Some(newest) = view.newest.as_mut().filter(|newest| newest.tx.is_none()) else {
+            return (view, by_search);
+        };
+        let own = self
+            .transactions
+            .as_ref()
+            .and_then(|transactions| transactions.own_tx(address, brings_about(&view.status)));
+        let is_own = match view.status {
+            OnChain::Closing(closing) => closing.closer == channel.role,
+            // Whoever ended it: only a receipt tells that it was this side.
+            OnChain::Closed { .. } => own.is_some_and(|own| own.is_mined),
+            OnChain::Missing | OnChain::Empty { .. } | OnChain::Active { .. } => true,
+        };
+        newest.tx = own.filter(|_| is_own).map(|own| own.hash);
+        let is_certain = own.is_none_or(|own| own.is_certain || !is_own);
+        (view, by_search && is_certain)
+    }
+
+    /// Views that have waited for something are told in time, with what there is.
+    pub(super) fn report_waiting(&mut self, now: Millis) {
+        for address in self.waiting.iter().copied().collect::<Vec<_>>() {
+            self.report_view(address, now);
+        }
+        for address in self.verifying.keys().copied().collect::<Vec<_>>() {
+            self.report_view(address, now);
+        }
+    }
+
+    /// More is known of a channel.
+    pub(super) fn on_explanation(&mut self, address: Address, now: Millis) {
+        self.report_view(address, now);
+    }
+
+    /// Channels that endpoints show differently are judged again with each block.
+    pub(super) fn settle_divided(&mut self, now: Millis) {
+        for address in self.divided.iter().copied().collect::<Vec<_>>() {
+            self.settle(address, now);
+        }
+        self.count_contradictions();
+    }
+
+    /// Which endpoints are up to date has changed.
+    pub(super) fn settle_all(&mut self, now: Millis) {
+        let Some(channels) = &self.channels else { return };
+        let mut all: Vec<_> = channels.keys().copied().collect();
+        all.sort_unstable();
+        for address in all {
+            self.settle(address, now);
+        }
+        self.count_contradictions();
+    }
+
+    /// How many channels each endpoint shows otherwise than what is believed.
+    fn count_contradictions(&mut self) {
+        let mut counts = vec![0; self.endpoints.len()];
+        for address in &self.divided {
+            let channel = self.channels.as_ref().and_then(|channels| channels.get(address));
+            let Some(channel) = channel.filter(|channel| channel.contradicted.is_some()) else { continue };
+            for (count, reading) in counts.iter_mut().zip(&channel.readings) {
+                let differs =
+                    |state: ChannelState| channel.believed.is_some_and(|believed| believed != state);
+                *count += usize::from(reading.is_some_and(|reading| differs(reading.state)));
+            }
+        }
+        for (endpoint, count) in self.endpoints.iter_mut().zip(counts) {
+            endpoint.contradicts = count;
+        }
+    }
+}

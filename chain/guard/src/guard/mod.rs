@@ -1,0 +1,392 @@
+//! The guard: a state machine with the endpoints' answers as input, and questions, transactions and
+//! reports as output. It reads no clock, no disk and no network.
+
+mod ask;
+mod chain;
+mod channels;
+mod explain;
+mod read;
+mod report;
+mod verify;
+
+use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
+use std::sync::Arc;
+
+use thunder_protocol::{Address, B256, Role};
+use zeroize::Zeroizing;
+
+use crate::block::{ChainId, DEFAULT_BLOCK_TIME};
+use crate::endpoint::{Endpoint, Millis, Slot};
+use crate::error::AskError;
+use crate::question::{Answer, Question};
+use crate::sweep::Sweep;
+use crate::transactions::{
+    Account, CantSign, Effect, Key, Request, Sent, Surroundings, TransactionQuestion, Transactions,
+};
+use crate::watch::Channel;
+use explain::Search;
+pub use report::{Action, EndpointStatus, Report, Settings, Ticket};
+
+/// Why a question was asked.
+#[derive(Debug, Clone, PartialEq, Eq)]
+enum Purpose {
+    ChainId,
+    Genesis(u64),
+    Newest,
+    Ancestor(u64),
+    OlderBlock,
+    States(Arc<[Address]>),
+    Storage(Address),
+    Hints { role: Role, to: u64 },
+    Explain { channel: Address, from: u64, to: u64 },
+    Verify(Address, VerifyPart),
+    Contracts(ContractsPart),
+    Transaction(TransactionQuestion),
+    Send(Key, B256),
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum VerifyPart {
+    Code,
+    Amount,
+    Held,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum ContractsPart {
+    TokenCode,
+    FactoryCode,
+    FactoryToken,
+}
+
+/// A question that is under way.
+#[derive(Debug)]
+struct Asked {
+    endpoint: usize,
+    purpose: Purpose,
+    question: Question,
+    at: Millis,
+    /// The endpoint's epoch: an answer of an earlier one is of no use.
+    epoch: u64,
+}
+
+/// What belongs to one endpoint beside what is known of it.
+#[derive(Debug, Default)]
+struct Desk {
+    sweep: Sweep,
+    /// Grows whenever the endpoint may be on another chain than it was.
+    epoch: u64,
+    identify: Slot,
+    /// Whether the chain that it shows is known to be the one that it showed before.
+    is_identified: bool,
+    /// From which height on blocks were taken back, if it is still the same chain.
+    replaced: Option<u64>,
+    /// An older block that is compared with what was shown before.
+    ancestor: Option<(u64, Slot)>,
+    older: Slot,
+    /// Events that tell of closings early, with the account as A and as B.
+    hints: [Hints; 2],
+    balance: Slot,
+    /// The head at which all that was due is read.
+    read_head: Option<u64>,
+    /// Whether it is used: its chain is the right one, and it is up to date.
+    is_live: bool,
+}
+
+/// Events that name the account as one of the parties.
+#[derive(Debug, Default)]
+struct Hints {
+    /// Up to which block they were asked for.
+    asked_to: Option<u64>,
+    slot: Slot,
+}
+
+/// The guard.
+#[derive(Debug)]
+pub struct Guard {
+    settings: Settings,
+    endpoints: Vec<Endpoint>,
+    desks: Vec<Desk>,
+    chain: Option<ChainId>,
+    /// When the first endpoint said which chain it shows.
+    identified_at: Option<Millis>,
+    /// `None` until the node has given them.
+    channels: Option<HashMap<Address, Channel>>,
+    /// Channels that are read with each block.
+    urgent: BTreeSet<Address>,
+    /// Channels that endpoints show differently.
+    divided: BTreeSet<Address>,
+    /// Channels whose views wait for something.
+    waiting: BTreeSet<Address>,
+    searches: BTreeMap<Address, Search>,
+    verifying: BTreeMap<Address, verify::Verifying>,
+    /// Channels that can't be read, and how often that was tried.
+    unreadable: BTreeMap<Address, (u32, Option<String>)>,
+    contracts: verify::ContractsCheck,
+    transactions: Option<Transactions>,
+    tickets: HashMap<Ticket, Asked>,
+    next_ticket: Ticket,
+    actions: VecDeque<Action>,
+    /// The newest block at which all that was due is read, as the node was told.
+    read_head: Option<u64>,
+    told: Told,
+}
+
+/// What the node was told last.
+#[derive(Debug, Default)]
+struct Told {
+    endpoints: Vec<EndpointStatus>,
+    calls: (usize, Vec<(Address, String)>),
+    fresh: Option<(Option<Millis>, Millis, Option<Millis>)>,
+    fresh_at: Millis,
+    funds: Option<crate::transactions::GasFunds>,
+}
+
+impl Guard {
+    /// A guard that has asked nothing yet.
+    pub fn new(settings: Settings) -> Self {
+        let endpoints: Vec<_> = settings.endpoints.iter().cloned().map(Endpoint::new).collect();
+        let desks = endpoints.iter().map(|_| Desk::default()).collect();
+        Self {
+            settings,
+            endpoints,
+            desks,
+            chain: None,
+            identified_at: None,
+            channels: None,
+            urgent: BTreeSet::new(),
+            divided: BTreeSet::new(),
+            waiting: BTreeSet::new(),
+            searches: BTreeMap::new(),
+            verifying: BTreeMap::new(),
+            unreadable: BTreeMap::new(),
+            contracts: verify::ContractsCheck::default(),
+            transactions: None,
+            tickets: HashMap::new(),
+            next_ticket: 0,
+            actions: VecDeque::new(),
+            read_head: None,
+            told: Told::default(),
+        }
+    }
+
+    /// Which chain it is, once that is known.
+    pub const fn chain(&self) -> Option<ChainId> {
+        self.chain
+    }
+
+    // ---- orders -------------------------------------------------------------------------------
+
+    /// Uses this account from now on, on the present chain; `sent` are its calls of an earlier run. The
+    /// same account again changes nothing.
+    ///
+    /// # Errors
+    ///
+    /// If the key can't sign.
+    pub fn set_account(
+        &mut self,
+        secret: &Zeroizing<[u8; 32]>,
+        confirmations: u64,
+        sent: Vec<Sent>,
+    ) -> Result<(), CantSign> {
+        let Some(chain) = self.chain else { return Ok(()) };
+        let account = match Account::new(secret, chain.chain_id) {
+            Ok(account) => account,
+            Err(error) => {
+                self.transactions = None;
+                return Err(error);
+            }
+        };
+        let is_same = self
+            .transactions
+            .as_ref()
+            .is_some_and(|old| (old.account(), old.chain_id()) == (account.address(), chain.chain_id));
+        if !is_same {
+            self.transactions = Some(Transactions::new(account, confirmations, self.endpoints.len(), sent));
+        }
+        Ok(())
+    }
+
+    /// Makes a call, unless the same is under way. Without an account nothing is made.
+    pub fn submit(&mut self, request: Request, now: Millis) {
+        let around = self.surroundings(now);
+        if let Some(transactions) = &mut self.transactions {
+            transactions.submit(request, &around);
+        }
+    }
+
+    // ---- disk ---------------------------------------------------------------------------------
+
+    /// Writing a call to disk has succeeded, or not.
+    pub fn saved(&mut self, sent: &Sent, result: Result<(), String>) {
+        if let Some(transactions) = &mut self.transactions {
+            transactions.saved(Key::new(sent.channel, sent.kind), result);
+        }
+    }
+
+    // ---- answers ------------------------------------------------------------------------------
+
+    /// An endpoint has answered, with this JSON, or not. Whatever it says, only this one question is the
+    /// worse for it (rule G5).
+    pub fn answered(&mut self, ticket: Ticket, result: Result<&str, AskError>, now: Millis) {
+        let Some(asked) = self.tickets.remove(&ticket) else { return };
+        let result = result.and_then(|json| asked.question.read(json));
+        let took = now.saturating_sub(asked.at);
+        if let Some(endpoint) = self.endpoints.get_mut(asked.endpoint) {
+            endpoint.answered(&result, took, now);
+        }
+        self.dispatch(&asked, result, now);
+    }
+
+    fn dispatch(&mut self, asked: &Asked, result: Result<Answer, AskError>, now: Millis) {
+        let e = asked.endpoint;
+        let is_current = self.desks.get(e).is_some_and(|desk| desk.epoch == asked.epoch);
+        match &asked.purpose {
+            Purpose::ChainId => self.on_chain_id(e, result, now),
+            Purpose::Genesis(chain_id) => self.on_genesis(e, *chain_id, result, now),
+            Purpose::Newest => self.on_newest(e, result, now),
+            Purpose::Ancestor(number) => self.on_ancestor(e, *number, result, now),
+            Purpose::OlderBlock => self.on_older_block(e, result, now),
+            Purpose::States(channels) => self.on_states(e, channels, result, is_current, now),
+            Purpose::Storage(channel) => self.on_storage(e, *channel, result, is_current, now),
+            Purpose::Hints { role, to } => self.on_hints(e, (*role, *to), result, is_current, now),
+            Purpose::Explain { channel, from, to } => {
+                self.on_explained(e, *channel, (*from, *to), result, is_current, now);
+            }
+            Purpose::Verify(channel, part) => self.on_verified(*channel, *part, result, is_current, now),
+            Purpose::Contracts(part) => self.on_contracts(*part, result, is_current, now),
+            Purpose::Transaction(question) => {
+                if *question == TransactionQuestion::Balance
+                    && let Some(desk) = self.desks.get_mut(e)
+                {
+                    desk.balance.answered(now.saturating_add(BALANCE_EVERY));
+                }
+                let around = self.surroundings(now);
+                if let Some(transactions) = self.transactions.as_mut().filter(|_| is_current) {
+                    transactions.answered(e, *question, &result, &around);
+                }
+            }
+            Purpose::Send(key, hash) => {
+                let around = self.surroundings(now);
+                if let Some(transactions) = &mut self.transactions {
+                    transactions.sent(e, *key, *hash, &result, &around);
+                }
+            }
+        }
+    }
+
+    // ---- actions ------------------------------------------------------------------------------
+
+    /// The next thing to be done now; `None` if there is nothing to be done before [`Self::wake_at`] or
+    /// the next input.
+    pub fn next_action(&mut self, now: Millis) -> Option<Action> {
+        if let Some(action) = self.actions.pop_front() {
+            return Some(action);
+        }
+        self.tick(now);
+        if self.actions.is_empty() {
+            self.ask(now);
+        }
+        self.actions.pop_front()
+    }
+
+    /// When [`Self::next_action`] may have something to do without any further input.
+    pub fn wake_at(&self, now: Millis) -> Millis {
+        /// What waits is looked at this often at least.
+        const SOON: Millis = 100;
+        let polls = self.endpoints.iter().map(|endpoint| {
+            let poll = endpoint.polls.ready_at(endpoint.hedge());
+            poll.max(endpoint.wakes_at())
+        });
+        let is_busy = self.transactions.as_ref().is_some_and(|transactions| transactions.unmined() > 0)
+            || !self.waiting.is_empty()
+            || !self.verifying.is_empty()
+            || self.desks.iter().any(|desk| desk.sweep.is_due() || !desk.is_identified);
+        let busy = is_busy.then(|| now.saturating_add(SOON / 2));
+        let next = polls.chain(busy).min().unwrap_or(now).max(now.saturating_add(10));
+        next.min(now.saturating_add(SOON.saturating_mul(20)))
+    }
+
+    /// Looks after what waits for time to pass.
+    fn tick(&mut self, now: Millis) {
+        self.choose_chain(now);
+        self.judge_liveness(now);
+        self.report_waiting(now);
+        self.run_transactions(now);
+        self.report_health(now);
+    }
+
+    fn run_transactions(&mut self, now: Millis) {
+        let around = self.surroundings(now);
+        let Some(transactions) = &mut self.transactions else { return };
+        transactions.plan(&around);
+        while let Some(effect) = transactions.next_effect() {
+            self.actions.push_back(match effect {
+                Effect::Save(sent) => Action::Save(sent),
+                Effect::Forget(sent) => Action::Forget(sent),
+                Effect::Outcome(outcome) => Action::Report(Report::Outcome(outcome)),
+                Effect::Late { channel, blocks, tried } => {
+                    Action::Report(Report::Late { channel, blocks, tried })
+                }
+                Effect::TakenBack { channel, kind } => {
+                    let what = format!("the chain took a {kind:?} transaction back; it is sent again");
+                    Action::Report(Report::Note { channel, what })
+                }
+                Effect::Overtaken { channel, kind, nonce } => {
+                    let what = format!(
+                        "another program used the account's nonce {nonce}; the {kind:?} transaction is made anew"
+                    );
+                    Action::Report(Report::Note { channel, what })
+                }
+            });
+        }
+        let refused = transactions.refused().map(|(channel, _, reason)| (channel, reason.to_owned()));
+        let calls = (transactions.unmined(), refused.collect::<Vec<_>>());
+        if calls != self.told.calls {
+            self.told.calls.clone_from(&calls);
+            let (unmined, refused) = calls;
+            self.actions.push_back(Action::Report(Report::Calls { unmined, refused }));
+        }
+        if let Some(funds) = transactions.funds(&around).filter(|funds| Some(*funds) != self.told.funds) {
+            self.told.funds = Some(funds);
+            self.actions.push_back(Action::Report(Report::Funds(funds)));
+        }
+    }
+
+    fn surroundings(&self, now: Millis) -> Surroundings {
+        let usable = self.endpoints.iter().zip(&self.desks).filter(|(endpoint, desk)| {
+            self.chain.is_some() && endpoint.chain == self.chain && desk.is_identified
+        });
+        let heads: Vec<_> = usable.filter_map(|(endpoint, _)| endpoint.head).collect();
+        let lowest = heads.iter().map(|head| head.number).min();
+        Surroundings {
+            now,
+            head: self.read_head.or(lowest).unwrap_or(0),
+            base_fee: heads.iter().filter_map(|head| head.base_fee).max(),
+            has_head: !heads.is_empty(),
+            patience: self.block_time().clamp(1_000, 5_000),
+        }
+    }
+
+    /// The time between two blocks, in milliseconds.
+    fn block_time(&self) -> Millis {
+        self.measured_block_time().unwrap_or(DEFAULT_BLOCK_TIME)
+    }
+
+    fn measured_block_time(&self) -> Option<Millis> {
+        let usable = self.endpoints.iter().filter(|endpoint| endpoint.chain == self.chain);
+        usable.filter_map(|endpoint| endpoint.pace.measured()).min()
+    }
+
+    fn report(&mut self, report: Report) {
+        self.actions.push_back(Action::Report(report));
+    }
+
+    fn is_usable(&self, e: usize) -> bool {
+        let (Some(endpoint), Some(desk)) = (self.endpoints.get(e), self.desks.get(e)) else { return false };
+        self.chain.is_some() && endpoint.chain == self.chain && desk.is_identified
+    }
+}
+
+/// How often the account's ether is read.
+const BALANCE_EVERY: Millis = 1_000;

@@ -1,0 +1,349 @@
+//! Reading the channels' states (guard rules G1 and G2).
+
+use std::collections::HashSet;
+
+use thunder_protocol::onchain::OnChain;
+use thunder_protocol::{Address, Role};
+
+use super::{Guard, Report};
+use crate::endpoint::Millis;
+use crate::error::AskError;
+use crate::question::Answer;
+use crate::settle::Reading;
+use crate::state::ChannelState;
+use crate::watch::{Channel, Stake, Watch};
+
+/// How often a channel that can't be read is tried before that is said, and the round goes on without it.
+const TRIES: u32 = 3;
+
+impl Guard {
+    // ---- which channels -----------------------------------------------------------------------
+
+    /// Watches these channels, and no others. Nothing is told of channels before this was called.
+    pub fn watch_all(&mut self, watches: &[Watch]) {
+        let endpoints = self.endpoints.len();
+        let contracts = self.settings.contracts;
+        let channels =
+            watches.iter().map(|watch| (watch.terms.channel, Channel::new(watch, &contracts, endpoints)));
+        self.channels = Some(channels.collect());
+        self.urgent = watches
+            .iter()
+            .filter(|watch| watch.stake == Stake::Urgent)
+            .map(|watch| watch.terms.channel)
+            .collect();
+        for set in [&mut self.divided, &mut self.waiting] {
+            set.clear();
+        }
+        self.searches.clear();
+        self.verifying.clear();
+        self.unreadable.clear();
+        self.read_head = None;
+        for e in 0..endpoints {
+            if let Some(desk) = self.desks.get_mut(e) {
+                (desk.epoch, desk.read_head) = (desk.epoch + 1, None);
+            }
+            self.restart_sweep(e);
+        }
+    }
+
+    /// Watches one more channel, or one that is watched already otherwise than before.
+    pub fn watch(&mut self, watch: &Watch) {
+        let (contracts, endpoints) = (self.settings.contracts, self.endpoints.len());
+        let Some(channels) = &mut self.channels else { return };
+        let address = watch.terms.channel;
+        let is_new = channels.insert(address, Channel::new(watch, &contracts, endpoints)).is_none();
+        if is_new {
+            self.add_to_sweeps(address, watch.stake, true);
+        } else {
+            self.set_stake(address, watch.stake);
+            self.desks.iter_mut().for_each(|desk| desk.sweep.again(&[address]));
+        }
+    }
+
+    /// Does not watch a channel any more.
+    pub fn unwatch(&mut self, address: Address) {
+        let Some(channel) = self.channels.as_mut().and_then(|channels| channels.remove(&address)) else {
+            return;
+        };
+        for (desk, round) in self.desks.iter_mut().zip(&channel.round) {
+            if *round != desk.sweep.round {
+                desk.sweep.forget_unread();
+            }
+        }
+        self.urgent.remove(&address);
+        self.divided.remove(&address);
+        self.waiting.remove(&address);
+        self.searches.remove(&address);
+        self.verifying.remove(&address);
+        self.unreadable.remove(&address);
+    }
+
+    /// How much depends on a channel has changed.
+    pub fn set_stake(&mut self, address: Address, stake: Stake) {
+        let Some(channel) = self.channels.as_mut().and_then(|channels| channels.get_mut(&address)) else {
+            return;
+        };
+        if channel.stake == stake {
+            return;
+        }
+        channel.stake = stake;
+        self.urgent.remove(&address);
+        self.add_to_sweeps(address, stake, false);
+    }
+
+    fn add_to_sweeps(&mut self, address: Address, stake: Stake, is_new: bool) {
+        if stake == Stake::Urgent {
+            self.urgent.insert(address);
+        }
+        self.desks.iter_mut().for_each(|desk| desk.sweep.add(address, stake, is_new));
+    }
+
+    // ---- when ---------------------------------------------------------------------------------
+
+    /// Everything is read anew at this endpoint.
+    pub(super) fn restart_sweep(&mut self, e: usize) {
+        let Some(channels) = &self.channels else { return };
+        let of = |stake: Stake| {
+            let mut all: Vec<_> = channels
+                .iter()
+                .filter(|(_, channel)| channel.stake == stake)
+                .map(|(address, _)| *address)
+                .collect();
+            all.sort_unstable();
+            all
+        };
+        if let Some(desk) = self.desks.get_mut(e) {
+            desk.sweep.restart(of(Stake::AtRisk), of(Stake::Nothing), self.urgent.len());
+        }
+    }
+
+    pub(super) fn fill_sweep(&mut self, e: usize, head: u64, now: Millis) {
+        if self.channels.is_none() || !self.is_usable(e) {
+            return;
+        }
+        let Some(batch) = self.endpoints.get_mut(e).map(|endpoint| endpoint.batch) else { return };
+        let Some(mut sweep) = self.desks.get_mut(e).map(|desk| std::mem::take(&mut desk.sweep)) else {
+            return;
+        };
+        sweep.fill(head, now, batch, &self.urgent, |channel, stake| self.is_in_rotation(channel, stake));
+        if let Some(desk) = self.desks.get_mut(e) {
+            desk.sweep = sweep;
+        }
+        self.after_reading(e, now);
+    }
+
+    pub(super) fn confirm_sweep(&mut self, e: usize, head: u64, now: Millis) {
+        let Some(mut sweep) = self.desks.get_mut(e).map(|desk| std::mem::take(&mut desk.sweep)) else {
+            return;
+        };
+        sweep.confirm(head, now);
+        sweep.fill_rest(head, |channel, stake| self.is_in_rotation(channel, stake));
+        if let Some(desk) = self.desks.get_mut(e) {
+            desk.sweep = sweep;
+        }
+        self.after_reading(e, now);
+    }
+
+    /// A round may be over, and everything that was due at the head may be read.
+    fn after_reading(&mut self, e: usize, now: Millis) {
+        let Some(count) = self.channels.as_ref().map(std::collections::HashMap::len) else { return };
+        let Some(head) = self.endpoints.get(e).and_then(|endpoint| endpoint.head).map(|head| head.number)
+        else {
+            return;
+        };
+        let urgent_read = || {
+            self.urgent.len() < 1_000
+                && self.urgent.iter().all(|address| {
+                    let channel = self.channels.as_ref().and_then(|channels| channels.get(address));
+                    let reading = channel.and_then(|channel| channel.readings.get(e).copied().flatten());
+                    reading.is_some_and(|reading| reading.block >= head)
+                        || self.unreadable.contains_key(address)
+                })
+        };
+        let Some(desk) = self.desks.get(e) else { return };
+        let is_idle = !desk.sweep.is_due() && desk.sweep.in_flight() == 0;
+        let is_filled = desk.sweep.is_filled_for(head);
+        let is_read = is_filled && (is_idle || (desk.sweep.complete.is_some() && urgent_read()));
+        let Some(desk) = self.desks.get_mut(e) else { return };
+        if desk.sweep.is_over() && is_filled {
+            desk.sweep.next_round(count, head, now);
+        }
+        // The first time everything is read, and not only what is due.
+        if is_read && desk.sweep.complete.is_some() {
+            desk.read_head = Some(head);
+        }
+    }
+
+    // ---- what came ----------------------------------------------------------------------------
+
+    pub(super) fn on_states(
+        &mut self,
+        e: usize,
+        asked: &[Address],
+        result: Result<Answer, AskError>,
+        is_current: bool,
+        now: Millis,
+    ) {
+        let (Some(desk), Some(endpoint)) = (self.desks.get_mut(e), self.endpoints.get_mut(e)) else { return };
+        desk.sweep.answered();
+        if !is_current {
+            return;
+        }
+        match result {
+            Ok(Answer::States { block, states }) => {
+                for (channel, state) in asked.iter().zip(states) {
+                    match state {
+                        Some(state) => self.on_state(e, *channel, block, state, now),
+                        None => self.on_unreadable(e, *channel, "its storage is that of no channel"),
+                    }
+                }
+            }
+            Ok(_) => {}
+            Err(error) => {
+                if error.may_be_too_much() && error != AskError::Timeout {
+                    endpoint.refuses_batch(asked.len(), now);
+                }
+                desk.sweep.again(asked);
+            }
+        }
+        self.after_reading(e, now);
+    }
+
+    pub(super) fn on_storage(
+        &mut self,
+        e: usize,
+        channel: Address,
+        result: Result<Answer, AskError>,
+        is_current: bool,
+        now: Millis,
+    ) {
+        let Some(desk) = self.desks.get_mut(e) else { return };
+        desk.sweep.answered();
+        if !is_current {
+            return;
+        }
+        match result {
+            Ok(Answer::States { block, states }) => match states.first().copied().flatten() {
+                Some(state) => self.on_state(e, channel, block, state, now),
+                None => self.on_unreadable(e, channel, "its storage is that of no channel"),
+            },
+            Ok(_) => {}
+            Err(error @ (AskError::Refused(_) | AskError::Invalid(_))) => {
+                desk.sweep.again(&[channel]);
+                self.on_unreadable(e, channel, &error.to_string());
+            }
+            Err(_) => desk.sweep.again(&[channel]),
+        }
+        self.after_reading(e, now);
+    }
+
+    /// A channel's state came from an endpoint.
+    fn on_state(&mut self, e: usize, address: Address, block: u64, state: ChannelState, now: Millis) {
+        let head = self.endpoints.get(e).and_then(|endpoint| endpoint.head).map_or(0, |head| head.number);
+        let Some(channel) = self.channels.as_mut().and_then(|channels| channels.get_mut(&address)) else {
+            return;
+        };
+        let earlier = channel.readings.get(e).copied().flatten();
+        // One of several machines behind the endpoint may be late.
+        let is_older = earlier.is_some_and(|earlier| block < earlier.block && earlier.block <= head);
+        let before = earlier
+            .map(|earlier| earlier.state)
+            .or(channel.believed)
+            .map_or_else(|| channel.told.as_ref().map_or(0, stage_of), |state| state.stage());
+        let is_step_back = state.stage() < before;
+        let is_confirmed = channel.step_back == Some((e, state));
+        if is_older || (is_step_back && !is_confirmed) {
+            channel.step_back = is_step_back.then_some((e, state)).filter(|_| !is_older);
+            if let Some(desk) = self.desks.get_mut(e) {
+                desk.sweep.again(&[address]);
+            }
+            return;
+        }
+        channel.step_back = None;
+        let reading = Reading::next(earlier.as_ref(), block, state);
+        if let Some(place) = channel.readings.get_mut(e) {
+            *place = Some(reading);
+        }
+        if let (Some(round), Some(desk)) = (channel.round.get_mut(e), self.desks.get_mut(e))
+            && *round != desk.sweep.round
+        {
+            *round = desk.sweep.round;
+            desk.sweep.read();
+        }
+        channel.seen_again(e, block);
+        self.on_readable(address);
+        self.settle(address, now);
+    }
+
+    /// A channel can't be read. After some tries that is said, and the others go on without it (rule G2).
+    fn on_unreadable(&mut self, e: usize, address: Address, why: &str) {
+        let Some(channel) = self.channels.as_mut().and_then(|channels| channels.get_mut(&address)) else {
+            return;
+        };
+        let (tries, told) = self.unreadable.entry(address).or_default();
+        *tries = tries.saturating_add(1);
+        if *tries < TRIES {
+            return;
+        }
+        if let (Some(round), Some(desk)) = (channel.round.get_mut(e), self.desks.get_mut(e))
+            && *round != desk.sweep.round
+        {
+            *round = desk.sweep.round;
+            desk.sweep.read();
+        }
+        if told.is_none() {
+            *told = Some(why.to_owned());
+            let report = Report::Unreadable { channel: address, why: Some(why.to_owned()) };
+            self.report(report);
+        }
+    }
+
+    fn on_readable(&mut self, address: Address) {
+        if let Some((_, Some(_))) = self.unreadable.remove(&address) {
+            self.report(Report::Unreadable { channel: address, why: None });
+        }
+    }
+
+    // ---- early knowledge ----------------------------------------------------------------------
+
+    /// Contracts that emitted closings that name the account, whatever they are: those among them that
+    /// are watched are read at once.
+    pub(super) fn on_hints(
+        &mut self,
+        e: usize,
+        (role, to): (Role, u64),
+        result: Result<Answer, AskError>,
+        is_current: bool,
+        now: Millis,
+    ) {
+        let Some(desk) = self.desks.get_mut(e) else { return };
+        let [as_a, as_b] = &mut desk.hints;
+        let hints = if role == Role::A { as_a } else { as_b };
+        hints.slot.answered(now);
+        // What is not answered is not asked for again: every channel is read anyway.
+        hints.asked_to = Some(to);
+        let Ok(Answer::Logs(logs)) = result else { return };
+        if !is_current {
+            return;
+        }
+        let watched =
+            |address: &Address| self.channels.as_ref().is_some_and(|channels| channels.contains_key(address));
+        let named: HashSet<_> =
+            logs.iter().map(|log| log.address).filter(|address| watched(address)).collect();
+        let named: Vec<_> = named.into_iter().collect();
+        if let Some(desk) = self.desks.get_mut(e) {
+            desk.sweep.again(&named);
+        }
+    }
+}
+
+/// The place of a view's state in a channel's life.
+const fn stage_of(status: &OnChain) -> u8 {
+    match status {
+        OnChain::Missing => 0,
+        OnChain::Empty { .. } => 1,
+        OnChain::Active { .. } => 2,
+        OnChain::Closing(_) => 3,
+        OnChain::Closed { .. } => 4,
+    }
+}

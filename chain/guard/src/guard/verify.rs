@@ -1,0 +1,220 @@
+//! Making sure that a contract is the channel that was agreed on, and that THD and the factory are there
+//! (the protocol's "Opening"). Addresses are computed; only what stands there is asked for.
+
+use thunder_protocol::Address;
+
+use super::{ContractsPart, Guard, Purpose, Report, VerifyPart};
+use crate::contracts::{calls, read_address, read_number};
+use crate::endpoint::{Millis, Slot};
+use crate::error::AskError;
+use crate::question::{Answer, Question};
+use crate::state::ChannelState;
+use crate::watch::NotTheChannel;
+
+/// The wait before a question is asked again.
+const RETRY: Millis = 500;
+/// The wait before THD and the factory are looked for again.
+const LOOK_EVERY: Millis = 2_000;
+/// How often an answer that speaks against a channel has to come, one after the other: one odd answer
+/// changes nothing.
+const TIMES: u32 = 2;
+
+/// What is asked about a channel.
+#[derive(Debug, Default)]
+pub(super) struct Verifying {
+    slots: [Slot; 3],
+    against: u32,
+}
+
+/// Whether THD and the factory are there.
+#[derive(Debug, Default)]
+pub(super) struct ContractsCheck {
+    slot: Slot,
+    token: Option<bool>,
+    factory: Option<bool>,
+    factory_token: Option<Option<Address>>,
+    told: Option<Result<(), String>>,
+}
+
+const PARTS: [VerifyPart; 3] = [VerifyPart::Code, VerifyPart::Amount, VerifyPart::Held];
+
+impl Guard {
+    /// Whether a channel is still to be verified before anything is told of it.
+    pub(super) fn waits_for_verification(&mut self, address: Address, now: Millis) -> bool {
+        let Some(channel) = self.channels.as_mut().and_then(|channels| channels.get_mut(&address)) else {
+            return true;
+        };
+        let is_there = !matches!(channel.believed, None | Some(ChannelState::Missing));
+        let Some(unverified) = channel.unverified.as_ref().filter(|_| is_there) else {
+            self.verifying.remove(&address);
+            return false;
+        };
+        let paid_in = match channel.believed {
+            Some(ChannelState::Empty { paid_in } | ChannelState::Active { paid_in }) => {
+                paid_in.sum().map_or(u128::MAX, |sum| sum.base_units())
+            }
+            // What it held is paid out, or can't be told any more.
+            _ => 0,
+        };
+        let is_covered = paid_in == 0 || unverified.held.is_some_and(|held| held >= paid_in);
+        if unverified.has_code && unverified.has_amount && is_covered {
+            self.verifying.remove(&address);
+            return false;
+        }
+        self.verifying.entry(address).or_insert_with(|| Verifying {
+            slots: [Slot::default(); 3].map(|mut slot| {
+                slot.hurry(now);
+                slot
+            }),
+            against: 0,
+        });
+        true
+    }
+
+    pub(super) fn verify_question(&mut self, now: Millis, hedge: Millis) -> Option<(Purpose, Question)> {
+        let token = self.settings.contracts.token;
+        for (address, verifying) in &mut self.verifying {
+            let channel = self.channels.as_ref().and_then(|channels| channels.get(address));
+            let Some(unverified) = channel.and_then(|channel| channel.unverified.as_ref()) else { continue };
+            let lacks = [!unverified.has_code, !unverified.has_amount, true];
+            for ((slot, part), lacks) in verifying.slots.iter_mut().zip(PARTS).zip(lacks) {
+                if !lacks || !slot.is_ready(now, hedge) {
+                    continue;
+                }
+                slot.asked(now);
+                let question = match part {
+                    VerifyPart::Code => Question::Code(*address),
+                    VerifyPart::Amount => Question::Call { to: *address, data: calls::total() },
+                    VerifyPart::Held => Question::Call { to: token, data: calls::balance_of(*address) },
+                };
+                return Some((Purpose::Verify(*address, part), question));
+            }
+        }
+        None
+    }
+
+    pub(super) fn on_verified(
+        &mut self,
+        address: Address,
+        part: VerifyPart,
+        result: Result<Answer, AskError>,
+        is_current: bool,
+        now: Millis,
+    ) {
+        let Some(verifying) = self.verifying.get_mut(&address) else { return };
+        let slot = match part {
+            VerifyPart::Code => &mut verifying.slots[0],
+            VerifyPart::Amount => &mut verifying.slots[1],
+            VerifyPart::Held => &mut verifying.slots[2],
+        };
+        slot.answered(now.saturating_add(RETRY));
+        let channel = self.channels.as_mut().and_then(|channels| channels.get_mut(&address));
+        let Some(channel) = channel.filter(|_| is_current) else { return };
+        let (Ok(Answer::Bytes(bytes)), Some(unverified)) = (result, channel.unverified.as_mut()) else {
+            return;
+        };
+        let against = match part {
+            VerifyPart::Code if bytes == unverified.code => {
+                unverified.has_code = true;
+                None
+            }
+            // An endpoint of several machines: this one does not have the block yet.
+            VerifyPart::Code if bytes.is_empty() => return,
+            VerifyPart::Code => Some(NotTheChannel::OtherCode),
+            VerifyPart::Amount => match read_number(&bytes) {
+                Some(amount) if amount == unverified.amount.base_units() => {
+                    unverified.has_amount = true;
+                    None
+                }
+                Some(amount) => Some(NotTheChannel::OtherAmount(amount)),
+                None => return,
+            },
+            VerifyPart::Held => {
+                let Some(held) = read_number(&bytes) else { return };
+                unverified.held = Some(held);
+                let paid_in = match channel.believed {
+                    Some(ChannelState::Empty { paid_in } | ChannelState::Active { paid_in }) => paid_in.sum(),
+                    _ => None,
+                };
+                let is_short = paid_in.is_some_and(|sum| held < sum.base_units());
+                is_short.then_some(NotTheChannel::NotCovered)
+            }
+        };
+        match against {
+            None => self.on_explanation(address, now),
+            Some(why) => self.speaks_against(address, why),
+        }
+    }
+
+    fn speaks_against(&mut self, address: Address, why: NotTheChannel) {
+        let Some(verifying) = self.verifying.get_mut(&address) else { return };
+        verifying.against += 1;
+        if verifying.against >= TIMES {
+            self.verifying.remove(&address);
+            self.unwatch(address);
+            self.report(Report::Invalid { channel: address, why });
+        }
+    }
+
+    // ---- THD and the factory ------------------------------------------------------------------
+
+    pub(super) fn contracts_question(&mut self, now: Millis, hedge: Millis) -> Option<(Purpose, Question)> {
+        let (contracts, check) = (self.settings.contracts, &mut self.contracts);
+        if matches!(check.told, Some(Ok(()))) || !check.slot.is_ready(now, hedge) {
+            return None;
+        }
+        let (part, question) = if check.token.is_none() {
+            (ContractsPart::TokenCode, Question::Code(contracts.token))
+        } else if check.factory.is_none() {
+            (ContractsPart::FactoryCode, Question::Code(contracts.factory))
+        } else {
+            let data = calls::token();
+            (ContractsPart::FactoryToken, Question::Call { to: contracts.factory, data })
+        };
+        check.slot.asked(now);
+        Some((Purpose::Contracts(part), question))
+    }
+
+    pub(super) fn on_contracts(
+        &mut self,
+        part: ContractsPart,
+        result: Result<Answer, AskError>,
+        is_current: bool,
+        now: Millis,
+    ) {
+        let (contracts, check) = (self.settings.contracts, &mut self.contracts);
+        check.slot.answered(now.saturating_add(RETRY));
+        let bytes = match result {
+            Ok(Answer::Bytes(bytes)) if is_current => bytes,
+            Err(AskError::Refused(_)) if is_current => Vec::new(),
+            _ => return,
+        };
+        match part {
+            ContractsPart::TokenCode => check.token = Some(!bytes.is_empty()),
+            ContractsPart::FactoryCode => check.factory = Some(!bytes.is_empty()),
+            ContractsPart::FactoryToken => check.factory_token = Some(read_address(&bytes)),
+        }
+        check.slot.hurry(now);
+        let missing = |what: &str, at: Address| Err(format!("there is no {what} contract at {at}"));
+        let verdict = match (check.token, check.factory, check.factory_token) {
+            (Some(false), _, _) => missing("THD", contracts.token),
+            (_, Some(false), _) => missing("channel factory", contracts.factory),
+            (_, _, Some(Some(token))) if token == contracts.token => Ok(()),
+            (_, _, Some(Some(token))) => Err(format!(
+                "the factory at {} is for the token {token}, not {}",
+                contracts.factory, contracts.token
+            )),
+            (_, _, Some(None)) => Err(format!("the contract at {} is no channel factory", contracts.factory)),
+            _ => return,
+        };
+        if verdict.is_err() {
+            // Everything is looked for again after a while: they may be deployed meanwhile.
+            (check.token, check.factory, check.factory_token) = (None, None, None);
+            check.slot.answered(now.saturating_add(LOOK_EVERY));
+        }
+        if check.told.as_ref() != Some(&verdict) {
+            check.told = Some(verdict.clone());
+            self.report(Report::Contracts(verdict));
+        }
+    }
+}

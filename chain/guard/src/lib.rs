@@ -1,0 +1,41 @@
+//! The pure half of `thunder-chain`: the road from a closing in a block to its challenge in a block.
+//!
+//! [`Guard`] is a state machine: answers of endpoints, orders of the node and the time go in; questions,
+//! transactions to be written and sent, and reports come out. It reads no clock, no disk and no network,
+//! so that every rule is a test without them. The rules have numbers, in `docs/guard.md`:
+//!
+//! | rule | where |
+//! |---|---|
+//! | G1 state first | [`state`], `sweep`, `guard/read` |
+//! | G2 each channel for itself | `sweep`, `guard/read` |
+//! | G3 forward only | `guard/explain`, `endpoint` |
+//! | G4 no advice is needed | `transactions` |
+//! | G5 numbers are input | `json`, [`Question::read`] |
+//! | G6 several endpoints | `settle`, `guard/channels`, `guard/chain` |
+//! | G7 a sign of life | `guard/chain`, `transactions` |
+//! | G8 time is the chain's | `block`, `guard/chain` |
+
+mod block;
+mod contracts;
+mod endpoint;
+mod error;
+mod guard;
+mod json;
+mod question;
+mod settle;
+pub mod state;
+mod sweep;
+pub mod transactions;
+mod watch;
+
+pub use block::{ChainId, Head, LOCAL_CHAIN_IDS};
+pub use contracts::{
+    Contracts, balance_calldata, challenge_calldata, channel_address, clone_code, create2, from_ethers,
+    read_address, read_number, to_ethers, token_calldata,
+};
+pub use endpoint::Millis;
+pub use error::{AskError, Refusal};
+pub use guard::{Action, EndpointStatus, Guard, Report, Settings, Ticket};
+pub use json::{read_response, response_id};
+pub use question::{Answer, Estimate, Log, LogFilter, Question, Receipt, STATES_AT_ONCE};
+pub use watch::{NotTheChannel, Stake, Watch};

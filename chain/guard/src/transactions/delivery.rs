@@ -1,0 +1,146 @@
+//! Transactions on their way to the endpoints, and what they answer.
+
+use std::sync::Arc;
+
+use thunder_protocol::B256;
+use thunder_protocol::onchain::CallKind;
+
+use super::entry::{Entry, Key, Stage};
+use super::fees::shortage;
+use super::refusal::Delivery;
+use super::{CallError, Effect, Outcome, Surroundings, Transactions};
+use crate::endpoint::Millis;
+use crate::error::AskError;
+
+/// Heads after which the same transaction is sent again, in case it was dropped.
+const SEND_AGAIN_AFTER: u64 = 2;
+/// The wait before a transaction is sent again to an endpoint that gave no answer.
+const RETRY: Millis = 200;
+
+impl Transactions {
+    /// Writing a call to disk has succeeded, or not. A challenge is sent even if the disk takes nothing
+    /// more: made a second time it has no second effect.
+    pub(crate) fn saved(&mut self, key: Key, result: Result<(), String>) {
+        let Some(entry) = self.entry_mut(key) else { return };
+        match result {
+            Ok(()) => entry.is_saved = true,
+            Err(_) if key.is_urgent() => entry.is_saved = true,
+            Err(_) if entry.may_be_out => {
+                // The earlier attempts are on disk, and stand.
+                if let Some(sent) = &mut entry.sent {
+                    sent.attempts.pop();
+                    sent.nonce = sent.attempts.last().and_then(|attempt| attempt.nonce).unwrap_or(sent.nonce);
+                }
+                entry.is_saved = true;
+            }
+            Err(reason) => {
+                entry.sent = None;
+                self.fail(key, CallError::Refused(format!("nothing was sent: {reason}")));
+            }
+        }
+    }
+
+    /// The next transaction to be sent to an endpoint.
+    pub(crate) fn next_send(
+        &mut self,
+        endpoint: usize,
+        now: Millis,
+        hedge: Millis,
+    ) -> Option<(Key, B256, Arc<[u8]>)> {
+        let clock = self.clock;
+        let ready = |entry: &Entry| {
+            let parcel = entry.deliveries.get(endpoint);
+            entry.stage == Stage::Out
+                && entry.is_saved
+                && entry.used_clock.is_none()
+                && parcel.is_none_or(|parcel| match parcel.answer {
+                    None | Some(Delivery::NoAnswer) => parcel.slot.is_ready(now, hedge),
+                    Some(_) => {
+                        clock >= parcel.clock.saturating_add(SEND_AGAIN_AFTER)
+                            && parcel.slot.is_ready(now, hedge)
+                    }
+                })
+        };
+        let endpoints = self.counts.len();
+        let mut candidates: Vec<_> = self.entries.iter_mut().filter(|entry| ready(entry)).collect();
+        // The lowest nonce first: mempools take those above only after it.
+        candidates.sort_by_key(|entry| (!entry.key.is_urgent(), entry.nonce()));
+        let entry = candidates.into_iter().next()?;
+        if entry.deliveries.len() < endpoints {
+            entry.deliveries.resize_with(endpoints, Default::default);
+        }
+        let (hash, raw) = entry.newest().map(|newest| (newest.hash, Arc::from(newest.raw.as_slice())))?;
+        let parcel = entry.deliveries.get_mut(endpoint)?;
+        parcel.slot.asked(now);
+        parcel.clock = clock;
+        Some((entry.key, hash, raw))
+    }
+
+    /// An endpoint has answered to a transaction, or not.
+    pub(crate) fn sent<T>(
+        &mut self,
+        endpoint: usize,
+        key: Key,
+        hash: B256,
+        result: &Result<T, AskError>,
+        around: &Surroundings,
+    ) {
+        let delivery = Delivery::of(result);
+        let Some(entry) = self.entry_mut(key) else { return };
+        if matches!(delivery, Delivery::Taken | Delivery::NoAnswer) {
+            entry.may_be_out = true;
+        }
+        if entry.newest().is_none_or(|newest| newest.hash != hash) {
+            return;
+        }
+        let Some(parcel) = entry.deliveries.get_mut(endpoint) else { return };
+        parcel.slot.answered(around.now.saturating_add(RETRY));
+        parcel.answer = Some(delivery.clone());
+        match delivery {
+            Delivery::Taken => entry.reason = None,
+            Delivery::NoAnswer => {}
+            Delivery::NonceUsed => {
+                if let Some(count) = self.counts.get_mut(endpoint) {
+                    (count.clock, count.slot) = (None, Default::default());
+                }
+            }
+            Delivery::Underpriced => entry.wants_raise = true,
+            Delivery::NoEther(reason) | Delivery::Refused(reason) => {
+                entry.reason = Some(reason);
+                self.judge(key);
+            }
+        }
+    }
+
+    /// If no endpoint takes a call, it is given up, or, if money depends on it, made anew with the next
+    /// head.
+    fn judge(&mut self, key: Key) {
+        let usable: Vec<_> = self.counts.iter().map(|count| count.is_usable).collect();
+        let Some(entry) = self.entry_mut(key) else { return };
+        let mut asked = entry.deliveries.iter().zip(&usable).filter(|(_, usable)| **usable).peekable();
+        let is_refused = asked.peek().is_some()
+            && asked.all(|(parcel, _)| {
+                matches!(parcel.answer, Some(Delivery::Refused(_) | Delivery::NoEther(_)))
+            });
+        let Some(reason) = entry.reason.clone().filter(|_| is_refused && !entry.may_be_out) else { return };
+        let lacks_ether =
+            entry.deliveries.iter().any(|parcel| matches!(parcel.answer, Some(Delivery::NoEther(_))));
+        let cost = entry.sent.as_ref().zip(entry.newest()).map(|(sent, newest)| newest.fees.cost(sent.gas));
+        let missing = cost.zip(self.balance).and_then(|(cost, balance)| shortage(cost, balance));
+        let error = match missing.filter(|_| lacks_ether) {
+            Some(missing) => CallError::NoEther(missing),
+            None => CallError::Refused(reason),
+        };
+        let (channel, kind) = (key.channel, key.kind.0);
+        if matches!(kind, CallKind::Challenge | CallKind::Close) {
+            let Some(entry) = self.entry_mut(key) else { return };
+            let is_first = entry.sent.as_ref().is_some_and(|sent| sent.attempts.len() == 1);
+            if is_first {
+                let outcome = Outcome::Failed { channel, kind, error, is_retried: true };
+                self.effects.push_back(Effect::Outcome(outcome));
+            }
+            return;
+        }
+        self.fail(key, error);
+    }
+}

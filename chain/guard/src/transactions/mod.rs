@@ -1,0 +1,404 @@
+//! Contract calls that are sent until they are mined: the one place that owns the account's nonces
+//! (guard rule G4).
+//!
+//! Invariants, beside those of [`nonces`]:
+//!
+//! 1. What was not written to disk is never sent.
+//! 2. A channel has one call of each kind under way.
+//! 3. A replacement pays at least an eighth more than everything that was signed for its nonce.
+//! 4. Nothing pays more than the cap of its kind.
+//! 5. A challenge waits for no answer but the first count of mined transactions.
+//! 6. A call that every endpoint refuses for good holds no nonce, unless it is a challenge or a closing:
+//!    these are made anew with each block.
+//! 7. A call is forgotten only when it is deep in the chain, can have no effect any more, or was refused
+//!    for good.
+//!
+//! The same call in two transactions has no second effect: the contract's states, the salt and the
+//! permit's nonce see to that.
+
+mod advice;
+mod build;
+mod delivery;
+mod entry;
+pub mod fees;
+mod gas;
+mod nonces;
+mod plan;
+mod record;
+mod refusal;
+
+use std::collections::VecDeque;
+
+use thunder_protocol::channel::Terms;
+use thunder_protocol::onchain::{CHALLENGE_PERIOD, Call, CallKind, OnChain};
+use thunder_protocol::{Address, B256};
+
+pub use build::{CantSign, PlainAccount, PlainTransaction};
+pub use fees::{Fees, GasFunds};
+pub use gas::gas_limit;
+pub use record::{Attempt, Sent};
+
+pub(crate) use advice::TransactionQuestion;
+pub(crate) use build::Account;
+pub(crate) use entry::Key;
+
+use crate::endpoint::{Millis, Slot};
+use crate::error::Refusal;
+use crate::state::ChannelState;
+use entry::{Entry, Stage};
+use fees::Market;
+
+/// A call to be made.
+#[derive(Debug, Clone)]
+pub struct Request {
+    /// The channel.
+    pub terms: Terms,
+    /// The call.
+    pub call: Call,
+}
+
+/// Why a call was not made, or had no effect.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum CallError {
+    /// The contract refuses it.
+    Reverted(Refusal),
+    /// The transaction was mined, and the contract refused it.
+    MinedInVain(B256),
+    /// The account has too little ether: what is needed, what there is, and what is missing, in ether.
+    NoEther([String; 3]),
+    /// The endpoints refuse the transaction, with this reason.
+    Refused(String),
+    /// The wallet can't sign it.
+    CantSign,
+}
+
+/// What became of a call.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Outcome {
+    /// It was not made, or had no effect.
+    Failed {
+        /// The channel.
+        channel: Address,
+        /// Which call.
+        kind: CallKind,
+        /// Why.
+        error: CallError,
+        /// Whether it is tried again by itself.
+        is_retried: bool,
+    },
+    /// It is in a block.
+    Mined {
+        /// The channel.
+        channel: Address,
+        /// Which call.
+        kind: CallKind,
+        /// The transaction.
+        tx: B256,
+        /// The block.
+        block: u64,
+    },
+}
+
+/// What the calls ask the guard to do.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Effect {
+    /// Write this to disk, and say so: it is sent only after that.
+    Save(Sent),
+    /// The disk need not keep this any more.
+    Forget(Sent),
+    /// Somebody may wait for this.
+    Outcome(Outcome),
+    /// A challenge is not mined after so many blocks.
+    Late { channel: Address, blocks: u64, tried: String },
+    /// The chain took a mined transaction back; it is sent again.
+    TakenBack { channel: Address, kind: CallKind },
+    /// Another program has used the account's nonce; the call is made under another.
+    Overtaken { channel: Address, kind: CallKind, nonce: u64 },
+}
+
+/// A transaction of the own account.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct OwnTx {
+    pub(crate) hash: B256,
+    /// Whether it is seen in a block.
+    pub(crate) is_mined: bool,
+    /// Whether it is this one, if its call had the effect at all.
+    pub(crate) is_certain: bool,
+}
+
+/// What is known of the chain while calls are planned.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Surroundings {
+    pub(crate) now: Millis,
+    /// The number of the newest block.
+    pub(crate) head: u64,
+    /// The base fee of the newest block.
+    pub(crate) base_fee: Option<u128>,
+    /// Whether there are blocks at all: without one nothing is signed.
+    pub(crate) has_head: bool,
+    /// How long optional advice is waited for.
+    pub(crate) patience: Millis,
+}
+
+/// The calls of one account on one chain.
+#[derive(Debug)]
+pub(crate) struct Transactions {
+    account: Account,
+    confirmations: u64,
+    entries: Vec<Entry>,
+    next_order: u64,
+    /// By endpoint: how many of the account's transactions are mined there.
+    counts: Vec<Count>,
+    /// How many there are with those that wait, as one endpoint said, and at which head.
+    pending: Option<(u64, u64)>,
+    pending_slot: Slot,
+    /// The account's ether, as last read.
+    balance: Option<u128>,
+    /// The tip, or gas price, as last suggested, and at which head it was asked for.
+    suggested: Option<u128>,
+    suggesting: Slot,
+    suggested_clock: Option<u64>,
+    /// How many heads have come.
+    clock: u64,
+    /// Since which head the endpoints disagree on the count.
+    disagreement: Option<u64>,
+    /// The lowest free nonce below one of the own, and since which head.
+    gap: Option<(u64, u64)>,
+    effects: VecDeque<Effect>,
+}
+
+/// What one endpoint says of the account's mined transactions.
+#[derive(Debug, Clone, Copy, Default)]
+struct Count {
+    count: Option<u64>,
+    slot: Slot,
+    /// At which head it was asked for last.
+    clock: Option<u64>,
+    is_usable: bool,
+}
+
+/// How deep a mined transaction is before it is forgotten, in blocks beyond the confirmations.
+const FORGET_AFTER: u64 = 32;
+/// How many heads the receipt of a call that had its effect may take to be shown.
+const FIND_WITHIN: u64 = 3;
+/// How often a call that the contract refuses in a block is made again.
+const MAX_REVERTS: u8 = 3;
+
+impl Transactions {
+    pub(crate) fn new(account: Account, confirmations: u64, endpoints: usize, sent: Vec<Sent>) -> Self {
+        let mut sent = sent;
+        sent.sort_by_key(|sent| sent.nonce);
+        let entries: Vec<_> =
+            sent.into_iter().zip(0..).map(|(sent, order)| Entry::resumed(sent, order)).collect();
+        Self {
+            account,
+            confirmations,
+            next_order: u64::try_from(entries.len()).unwrap_or(u64::MAX),
+            entries,
+            counts: vec![Count::default(); endpoints],
+            pending: None,
+            pending_slot: Slot::default(),
+            balance: None,
+            suggested: None,
+            suggesting: Slot::default(),
+            suggested_clock: None,
+            clock: 0,
+            disagreement: None,
+            gap: None,
+            effects: VecDeque::new(),
+        }
+    }
+
+    pub(crate) fn account(&self) -> Address {
+        self.account.address()
+    }
+
+    pub(crate) const fn chain_id(&self) -> u64 {
+        self.account.chain_id()
+    }
+
+    /// Makes a call, unless the same is under way.
+    pub(crate) fn submit(&mut self, request: Request, around: &Surroundings) {
+        let key = Key::new(request.terms.channel, request.call.kind());
+        let order = self.next_order;
+        self.next_order += 1;
+        let clock = self.clock;
+        if let Some(entry) = self.entries.iter_mut().find(|entry| entry.key == key) {
+            match entry.stage {
+                Stage::Preparing | Stage::Out => return,
+                // Whoever orders it again has read that it had no effect.
+                Stage::Mined { block } if around.head <= block => return,
+                Stage::Mined { .. } | Stage::Obsolete if entry.reverts >= MAX_REVERTS => return,
+                Stage::Mined { .. } | Stage::Obsolete => {
+                    entry.request = Some(request);
+                    (entry.stage, entry.ordered_clock, entry.used_clock) = (Stage::Out, clock, None);
+                    entry.reason = None;
+                    return;
+                }
+            }
+        }
+        self.entries.push(Entry::new(request, order, clock, around.now.saturating_add(around.patience)));
+    }
+
+    /// A new head came: what was asked for the last may be asked again.
+    pub(crate) fn on_head(&mut self, around: &Surroundings) {
+        self.clock += 1;
+        let deep = self.confirmations.saturating_add(FORGET_AFTER);
+        let base = self.base();
+        for entry in &mut self.entries {
+            entry.receipts_asked.clear();
+            entry.raises = 0;
+            alarm(entry, self.clock, &mut self.effects);
+        }
+        let mut index = 0;
+        while let Some(entry) = self.entries.get(index) {
+            let is_deep = match entry.stage {
+                Stage::Mined { block } => around.head >= block.saturating_add(deep),
+                // Its nonces are used, so that none of its transactions can be mined any more; if one of
+                // them is, there was time to find it.
+                Stage::Obsolete => {
+                    let is_used = |sent: &Sent| base.is_some_and(|base| sent.highest_nonce() < base);
+                    let waited = self.clock.saturating_sub(entry.used_clock.unwrap_or(self.clock));
+                    entry.sent.as_ref().is_none_or(|sent| is_used(sent) && waited >= FIND_WITHIN)
+                }
+                Stage::Preparing | Stage::Out => false,
+            };
+            if is_deep { self.forget(index) } else { index += 1 }
+        }
+    }
+
+    /// Blocks from this height on were taken back: what was mined there has to be seen again.
+    pub(crate) fn on_reorganisation(&mut self, first: u64) {
+        for entry in &mut self.entries {
+            if matches!(entry.stage, Stage::Mined { block } if block >= first) {
+                entry.stage = Stage::Out;
+                entry.receipts_asked.clear();
+                if let Some(sent) = &mut entry.sent {
+                    sent.mined_at = None;
+                }
+                self.effects
+                    .push_back(Effect::TakenBack { channel: entry.key.channel, kind: entry.key.kind.0 });
+            }
+        }
+    }
+
+    /// A channel's state was read at this height: a call may have had its effect, or can have none any
+    /// more.
+    pub(crate) fn on_state(&mut self, channel: Address, state: &ChannelState, head: u64) {
+        let clock = self.clock;
+        for entry in self.entries.iter_mut().filter(|entry| entry.key.channel == channel) {
+            if entry.is_alive() && is_pointless(entry.key.kind.0, state, head) {
+                (entry.stage, entry.reason, entry.used_clock) = (Stage::Obsolete, None, Some(clock));
+            }
+        }
+        self.entries.retain(|entry| entry.stage != Stage::Obsolete || entry.sent.is_some());
+    }
+
+    /// The own transaction that may have brought a channel's state about by one of these calls.
+    pub(crate) fn own_tx(&self, channel: Address, kinds: &[CallKind]) -> Option<OwnTx> {
+        let entries = self.entries.iter().filter(|entry| entry.key.channel == channel);
+        let sent = entries.filter(|entry| kinds.contains(&entry.key.kind.0)).filter_map(|entry| {
+            let sent = entry.sent.as_ref()?;
+            let is_mined = matches!(entry.stage, Stage::Mined { .. });
+            let is_certain = sent.attempts.len() == 1 || is_mined;
+            Some(OwnTx {
+                hash: entry.mined_tx.or(sent.newest().map(|newest| newest.hash))?,
+                is_mined,
+                is_certain,
+            })
+        });
+        sent.last()
+    }
+
+    /// How many transactions are not mined.
+    pub(crate) fn unmined(&self) -> usize {
+        self.entries.iter().filter(|entry| entry.is_alive()).count()
+    }
+
+    /// Why calls are not taken by the endpoints.
+    pub(crate) fn refused(&self) -> impl Iterator<Item = (Address, CallKind, &str)> {
+        let alive = self.entries.iter().filter(|entry| entry.is_alive());
+        alive.filter_map(|entry| Some((entry.key.channel, entry.key.kind.0, entry.reason.as_deref()?)))
+    }
+
+    /// What the account has for gas, and what a unit costs.
+    pub(crate) fn funds(&self, around: &Surroundings) -> Option<GasFunds> {
+        let fees = Fees::first(&self.market(around), false);
+        let price = around.base_fee.map_or(fees.max_fee, |base| base.saturating_add(fees.tip.unwrap_or(0)));
+        Some(GasFunds { balance: self.balance?, price })
+    }
+
+    pub(crate) fn next_effect(&mut self) -> Option<Effect> {
+        self.effects.pop_front()
+    }
+
+    fn market(&self, around: &Surroundings) -> Market {
+        Market { base_fee: around.base_fee, suggested: self.suggested }
+    }
+
+    fn forget(&mut self, index: usize) {
+        let entry = self.entries.remove(index);
+        self.effects.extend(entry.sent.map(Effect::Forget));
+    }
+
+    fn entry_mut(&mut self, key: Key) -> Option<&mut Entry> {
+        self.entries.iter_mut().find(|entry| entry.key == key)
+    }
+}
+
+/// Rule G7: a challenge that is not mined is an alarm after 3 blocks, and again after twice as many.
+fn alarm(entry: &mut Entry, clock: u64, effects: &mut VecDeque<Effect>) {
+    let blocks = clock.saturating_sub(entry.ordered_clock);
+    if !entry.key.is_urgent() || !entry.is_alive() || blocks < entry.alarm_at {
+        return;
+    }
+    entry.alarm_at = entry.alarm_at.saturating_mul(2);
+    let offered = match (&entry.sent, entry.newest()) {
+        (Some(sent), Some(newest)) => format!(
+            "{} transactions, the newest {} with nonce {} and at most {} wei for a unit of gas",
+            sent.attempts.len(),
+            newest.hash,
+            sent.nonce,
+            newest.fees.max_fee
+        ),
+        _ => "nothing, because no endpoint has said how many transactions of the wallet are mined".to_owned(),
+    };
+    let reason = entry.reason.as_ref().map(|reason| format!("; an endpoint answers: {reason}"));
+    let tried = offered + &reason.unwrap_or_default();
+    effects.push_back(Effect::Late { channel: entry.key.channel, blocks, tried });
+}
+
+/// Whether a call can have no effect (any more) on a channel that was in this state at this height.
+const fn is_pointless(kind: CallKind, state: &ChannelState, head: u64) -> bool {
+    match kind {
+        CallKind::Challenge => match state {
+            ChannelState::Closing { block, .. } => head >= block.saturating_add(CHALLENGE_PERIOD),
+            ChannelState::Closed { .. } => true,
+            ChannelState::Missing | ChannelState::Empty { .. } | ChannelState::Active { .. } => false,
+        },
+        CallKind::Open => !matches!(state, ChannelState::Missing),
+        CallKind::Fund => matches!(
+            state,
+            ChannelState::Active { .. } | ChannelState::Closing { .. } | ChannelState::Closed { .. }
+        ),
+        CallKind::Cancel => matches!(
+            state,
+            ChannelState::Active { .. } | ChannelState::Closing { .. } | ChannelState::Closed { .. }
+        ),
+        CallKind::Close => matches!(state, ChannelState::Closing { .. } | ChannelState::Closed { .. }),
+        CallKind::Withdraw => matches!(state, ChannelState::Closed { .. }),
+    }
+}
+
+/// Whether the call has brought this state about.
+pub(crate) const fn brings_about(status: &OnChain) -> &'static [CallKind] {
+    match status {
+        OnChain::Missing => &[],
+        OnChain::Empty { .. } => &[CallKind::Fund, CallKind::Open],
+        OnChain::Active { .. } => &[CallKind::Open, CallKind::Fund],
+        OnChain::Closing(_) => &[CallKind::Close],
+        OnChain::Closed { .. } => {
+            &[CallKind::Close, CallKind::Cancel, CallKind::Withdraw, CallKind::Challenge]
+        }
+    }
+}

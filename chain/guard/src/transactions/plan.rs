@@ -1,0 +1,275 @@
+//! Which call gets which nonce and which fees, and when.
+
+use thunder_protocol::onchain::CallKind;
+
+use super::entry::{Entry, Key, Parcel, Stage};
+use super::fees::{Fees, shortage};
+use super::gas::{gas_limit, with_estimate};
+use super::nonces::{Holder, assign};
+use super::record::Sent;
+use super::{CallError, Effect, MAX_REVERTS, Outcome, Surroundings, Transactions};
+
+/// Heads without being mined after which a call gets higher fees.
+const RAISE_AFTER: u64 = 4;
+/// The same for a closing.
+const RAISE_CLOSING_AFTER: u64 = 2;
+/// How often fees are raised between two heads because an endpoint wants more.
+const MAX_RAISES: u8 = 6;
+/// Heads for which an endpoint may not show yet that one of the own has used a nonce.
+const USED_PATIENCE: u64 = 2;
+/// Heads for which another program's transaction may keep ordinary calls waiting.
+const FOREIGN_PATIENCE: u64 = 2;
+/// How many of another program's transactions are believed to wait.
+const MOST_FOREIGN: u64 = 16;
+/// How many attempts a call keeps.
+const MAX_ATTEMPTS: usize = 64;
+
+impl Transactions {
+    /// The lowest account nonce that is not mined. Endpoints that are behind say less; where they
+    /// disagree for longer, each is believed in turn, so that a challenge reaches the honest ones.
+    pub(super) fn base(&self) -> Option<u64> {
+        let mut counts: Vec<_> =
+            self.counts.iter().filter(|count| count.is_usable).filter_map(|count| count.count).collect();
+        counts.sort_unstable();
+        counts.dedup();
+        let (highest, turns) = (*counts.last()?, u64::try_from(counts.len()).unwrap_or(1));
+        let lasts = self.disagreement.is_some_and(|since| self.clock >= since.saturating_add(2));
+        if turns < 2 || !lasts {
+            return Some(highest);
+        }
+        counts.get(usize::try_from(self.clock % turns).unwrap_or(0)).copied()
+    }
+
+    /// Notes how far the endpoints agree on the count.
+    pub(super) fn note_disagreement(&mut self) {
+        let usable = self.counts.iter().filter(|count| count.is_usable);
+        let mut counts = usable.filter_map(|count| count.count);
+        let first = counts.next();
+        let differ = first.is_some_and(|first| counts.any(|count| count != first));
+        self.disagreement = if differ { self.disagreement.or(Some(self.clock)) } else { None };
+    }
+
+    /// Signs whatever can be signed now.
+    pub(crate) fn plan(&mut self, around: &Surroundings) {
+        let Some(base) = self.base().filter(|_| around.has_head) else { return };
+        self.note_used(base);
+        for (key, nonce) in self.assignments(base, around) {
+            self.sign(key, nonce, around);
+        }
+        self.raise(base, around);
+    }
+
+    /// A nonce below `base` is used: by one of the own, whose receipt is looked for, or by another
+    /// program.
+    fn note_used(&mut self, base: u64) {
+        let clock = self.clock;
+        for entry in self.entries.iter_mut().filter(|entry| entry.stage == Stage::Out) {
+            if entry.nonce().is_some_and(|nonce| nonce < base) {
+                entry.used_clock.get_or_insert(clock);
+            } else {
+                entry.used_clock = None;
+            }
+        }
+    }
+
+    /// Calls in the order of their importance that get another nonce than they have.
+    fn assignments(&mut self, base: u64, around: &Surroundings) -> Vec<(Key, u64)> {
+        let mut first_permit = true;
+        let is_advised = self.pending.is_some_and(|(_, clock)| clock == self.clock);
+        let ready = |entry: &&Entry| entry.is_alive() && entry.is_ready(is_advised, around.now);
+        let mut entries: Vec<&Entry> = self.entries.iter().filter(ready).collect();
+        entries.sort_by_key(|entry| (super::entry::rank(entry.key.kind.0), entry.order));
+        // A permit's nonce is right for one at a time: the first of them that is not mined.
+        let permit_out = self.entries.iter().any(|entry| entry.stage == Stage::Out && entry.uses_permit());
+        let mut overtaken = Vec::new();
+        let mut holders = Vec::new();
+        for entry in entries {
+            let is_new = entry.sent.is_none();
+            if is_new && entry.uses_permit() && (permit_out || !std::mem::take(&mut first_permit)) {
+                continue;
+            }
+            let is_urgent = entry.key.is_urgent();
+            let nonce = match (entry.nonce(), entry.used_clock) {
+                (Some(nonce), Some(since)) => {
+                    let patience = if is_urgent { 1 } else { USED_PATIENCE };
+                    if self.clock < since.saturating_add(patience) {
+                        continue;
+                    }
+                    overtaken.push((entry.key, nonce));
+                    None
+                }
+                (nonce, _) => nonce,
+            };
+            holders.push(Holder { key: entry.key, is_urgent, nonce });
+        }
+        let changes = assign(base, self.foreign_until(base, &holders), &holders);
+        for (key, nonce) in overtaken {
+            let (channel, kind) = (key.channel, key.kind.0);
+            self.effects.push_back(Effect::Overtaken { channel, kind, nonce });
+        }
+        changes
+    }
+
+    /// Below which nonce another program's transactions may wait. They are waited for for a while only.
+    fn foreign_until(&mut self, base: u64, holders: &[Holder<Key>]) -> u64 {
+        let hint = self.pending.map_or(base, |(pending, _)| pending);
+        let hint = hint.clamp(base, base.saturating_add(MOST_FOREIGN));
+        let own: Vec<_> = holders.iter().filter_map(|holder| holder.nonce).collect();
+        let gap = (base..hint).find(|nonce| !own.contains(nonce));
+        self.gap = match (gap, self.gap) {
+            (Some(gap), Some((before, since))) if gap == before => Some((gap, since)),
+            (Some(gap), _) => Some((gap, self.clock)),
+            (None, _) => None,
+        };
+        let is_over = |(_, since): (u64, u64)| self.clock >= since.saturating_add(FOREIGN_PATIENCE);
+        if self.gap.is_some_and(is_over) { base } else { hint }
+    }
+
+    /// Signs a call under a nonce: its first transaction, or one more because its nonce is another now.
+    fn sign(&mut self, key: Key, nonce: u64, around: &Surroundings) {
+        let is_urgent = key.is_urgent();
+        let signed_before = self.entries.iter().filter_map(|entry| entry.fees_at(nonce));
+        let signed_before = signed_before.max_by_key(|fees| fees.max_fee);
+        let mut fees = Fees::first(&self.market(around), is_urgent).above(signed_before);
+        let Some(entry) = self.entries.iter().find(|entry| entry.key == key) else { return };
+        let gas = entry.sent.as_ref().map_or_else(
+            || entry.advice.estimate.map_or(gas_limit(key.kind.0), |gas| with_estimate(key.kind.0, gas)),
+            |sent| sent.gas,
+        );
+        fees =
+            fees.affordable(around.base_fee.filter(|_| is_urgent), self.balance.filter(|_| is_urgent), gas);
+        // Whoever orders something that can wait learns what is missing, before anything is signed.
+        if key.kind.0 != CallKind::Close
+            && !is_urgent
+            && entry.sent.is_none()
+            && let Some(missing) = self.balance.and_then(|balance| shortage(fees.cost(gas), balance))
+        {
+            return self.fail(key, CallError::NoEther(missing));
+        }
+        self.attempt(key, nonce, fees, gas, around);
+    }
+
+    /// Signs with these fees, and asks for that to be written to disk.
+    fn attempt(&mut self, key: Key, nonce: u64, fees: Fees, gas: u64, around: &Surroundings) {
+        let (clock, endpoints) = (self.clock, self.counts.len());
+        let Some(entry) = self.entries.iter_mut().find(|entry| entry.key == key) else { return };
+        let unsigned = match (entry.sent.take(), &entry.request) {
+            (Some(sent), _) => Ok(sent),
+            (None, Some(request)) => {
+                let permit_nonce = entry.advice.permit_nonce.unwrap_or_default();
+                let calldata = self.account.calldata(&request.terms, &request.call, permit_nonce);
+                calldata.map(|(to, data)| Sent {
+                    channel: key.channel,
+                    kind: key.kind.0,
+                    to,
+                    data,
+                    gas,
+                    nonce,
+                    attempts: Vec::new(),
+                    sent_at: around.head,
+                    mined_at: None,
+                    nonce_used_at: None,
+                })
+            }
+            (None, None) => return,
+        };
+        let signed = unsigned.and_then(|mut sent| {
+            let attempt = self.account.sign(&sent, nonce, fees)?;
+            if sent.attempts.len() >= MAX_ATTEMPTS {
+                sent.attempts.remove(0);
+            }
+            sent.attempts.push(attempt);
+            (sent.nonce, sent.sent_at) = (nonce, around.head);
+            Ok(sent)
+        });
+        let Ok(sent) = signed else { return self.fail(key, CallError::CantSign) };
+        entry.sent = Some(sent.clone());
+        (entry.stage, entry.is_saved) = (Stage::Out, false);
+        (entry.signed_clock, entry.used_clock, entry.wants_raise) = (clock, None, false);
+        entry.deliveries = vec![Parcel::default(); endpoints];
+        self.effects.push_back(Effect::Save(sent));
+    }
+
+    /// Raises the fees of what is not mined in time, or that an endpoint wants more for.
+    fn raise(&mut self, base: u64, around: &Surroundings) {
+        let market = self.market(around);
+        let clock = self.clock;
+        let due = |entry: &Entry| {
+            let waited = clock.saturating_sub(entry.signed_clock);
+            let patience = match entry.key.kind.0 {
+                CallKind::Challenge => 1,
+                CallKind::Close => RAISE_CLOSING_AFTER,
+                CallKind::Open | CallKind::Fund | CallKind::Cancel | CallKind::Withdraw => RAISE_AFTER,
+            };
+            entry.wants_raise && entry.raises < MAX_RAISES || waited >= patience
+        };
+        let out = self.entries.iter().filter(|entry| entry.stage == Stage::Out && entry.is_saved);
+        let stands = out.filter(|entry| entry.nonce().is_some_and(|nonce| nonce >= base));
+        let keys: Vec<_> = stands.filter(|entry| due(entry)).map(|entry| entry.key).collect();
+        for key in keys {
+            let is_urgent = key.is_urgent();
+            let (balance, base_fee) = (self.balance.filter(|_| is_urgent), around.base_fee);
+            let Some(entry) = self.entry_mut(key) else { continue };
+            let Some(sent) = &entry.sent else { continue };
+            let (nonce, gas) = (sent.nonce, sent.gas);
+            let raised = entry.newest().and_then(|newest| newest.fees.raised(&market, is_urgent));
+            entry.raises += u8::from(entry.wants_raise);
+            entry.wants_raise = false;
+            match raised.map(|fees| fees.affordable(base_fee.filter(|_| is_urgent), balance, gas)) {
+                // What a poor account can offer may be no more than it has offered.
+                Some(fees) if entry.newest().is_some_and(|newest| fees.max_fee > newest.fees.max_fee) => {
+                    self.attempt(key, nonce, fees, gas, around);
+                }
+                Some(_) | None => entry.signed_clock = clock,
+            }
+        }
+    }
+
+    /// It is not made: its nonce is free, and whoever waits is told.
+    pub(super) fn fail(&mut self, key: Key, error: CallError) {
+        let (channel, kind) = (key.channel, key.kind.0);
+        self.effects.push_back(Effect::Outcome(Outcome::Failed { channel, kind, error, is_retried: false }));
+        if let Some(index) = self.entries.iter().position(|entry| entry.key == key) {
+            self.forget(index);
+        }
+    }
+
+    /// One of its transactions is in a block.
+    pub(super) fn mined(&mut self, key: Key, tx: thunder_protocol::B256, block: u64, succeeded: bool) {
+        let (channel, kind) = (key.channel, key.kind.0);
+        let Some(entry) = self.entry_mut(key) else { return };
+        if entry.stage == (Stage::Mined { block }) {
+            return;
+        }
+        let was_pointless = entry.stage == Stage::Obsolete;
+        if succeeded {
+            entry.stage = Stage::Mined { block };
+            (entry.reason, entry.used_clock, entry.mined_tx) = (None, None, Some(tx));
+            if let Some(sent) = &mut entry.sent {
+                sent.mined_at = Some(block);
+                let sent = sent.clone();
+                self.effects.push_back(Effect::Save(sent));
+            }
+            self.effects.push_back(Effect::Outcome(Outcome::Mined { channel, kind, tx, block }));
+            return;
+        }
+        if was_pointless {
+            return self.remove(key);
+        }
+        entry.reverts = entry.reverts.saturating_add(1);
+        let error = CallError::MinedInVain(tx);
+        let is_retried = key.is_urgent() && entry.reverts < MAX_REVERTS;
+        if !is_retried {
+            return self.fail(key, error);
+        }
+        // The closing may have been taken back, and be there again.
+        entry.stage = Stage::Mined { block };
+        self.effects.push_back(Effect::Outcome(Outcome::Failed { channel, kind, error, is_retried }));
+    }
+
+    fn remove(&mut self, key: Key) {
+        if let Some(index) = self.entries.iter().position(|entry| entry.key == key) {
+            self.forget(index);
+        }
+    }
+}

@@ -1,0 +1,100 @@
+//! A call that became a transaction, as it is kept on disk.
+
+use serde::{Deserialize, Serialize};
+use thunder_protocol::onchain::CallKind;
+use thunder_protocol::{Address, B256};
+
+use super::fees::Fees;
+
+/// A call that was signed and may be anywhere. The disk has it before it is broadcast (rule 4 of the
+/// protocol, guard rule G4).
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Sent {
+    /// The channel.
+    pub channel: Address,
+    /// Which call.
+    pub kind: CallKind,
+    /// The contract called.
+    pub to: Address,
+    /// The calldata.
+    #[serde(with = "bytes")]
+    pub data: Vec<u8>,
+    /// The gas limit.
+    pub gas: u64,
+    /// The account nonce of the newest attempt.
+    pub nonce: u64,
+    /// The signed transactions, newest last.
+    pub attempts: Vec<Attempt>,
+    /// The newest block when the last one was made.
+    pub sent_at: u64,
+    /// The block that one of them was mined in, as far as is known.
+    pub mined_at: Option<u64>,
+    /// The block since which the account nonce is used and none of them is seen mined.
+    #[serde(default)]
+    pub nonce_used_at: Option<u64>,
+}
+
+/// A signed transaction.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Attempt {
+    /// Its hash.
+    pub hash: B256,
+    /// Its bytes.
+    #[serde(with = "bytes")]
+    pub raw: Vec<u8>,
+    /// Its fees.
+    pub fees: Fees,
+    /// Its account nonce; in records of the first release that of the whole record.
+    #[serde(default)]
+    pub nonce: Option<u64>,
+}
+
+impl Sent {
+    /// The account nonce of one of its attempts.
+    pub fn nonce_of(&self, attempt: &Attempt) -> u64 {
+        attempt.nonce.unwrap_or(self.nonce)
+    }
+
+    /// The newest attempt.
+    pub fn newest(&self) -> Option<&Attempt> {
+        self.attempts.last()
+    }
+
+    /// The highest account nonce that it was ever signed with.
+    pub fn highest_nonce(&self) -> u64 {
+        self.attempts.iter().map(|attempt| self.nonce_of(attempt)).max().unwrap_or(self.nonce).max(self.nonce)
+    }
+}
+
+mod bytes {
+    use serde::{Deserialize, Deserializer, Serializer, de};
+    use thunder_protocol::hex;
+
+    pub(super) fn serialize<S: Serializer>(bytes: &[u8], serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(&hex::encode(bytes))
+    }
+
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<u8>, D::Error> {
+        hex::decode(String::deserialize(deserializer)?).map_err(de::Error::custom)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_record_of_the_first_release_is_read() {
+        let json = format!(
+            r#"{{"channel":"0x{a}","kind":"Challenge","to":"0x{a}","data":"0102","gas":7,"nonce":5,
+                "attempts":[{{"hash":"0x{h}","raw":"03","fees":{{"max_fee":9,"tip":1}}}}],
+                "sent_at":3,"mined_at":null}}"#,
+            a = "11".repeat(20),
+            h = "22".repeat(32)
+        );
+        let sent: Sent = serde_json::from_str(&json).unwrap();
+        assert_eq!(sent.nonce_of(&sent.attempts[0]), 5);
+        let again: Sent = serde_json::from_str(&serde_json::to_string(&sent).unwrap()).unwrap();
+        assert_eq!(again, sent);
+    }
+}

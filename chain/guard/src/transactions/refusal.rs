@@ -1,0 +1,133 @@
+//! What it means that an endpoint does not take a transaction.
+
+use crate::error::AskError;
+
+/// The meaning of an endpoint's answer to a signed transaction.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Delivery {
+    /// It has the transaction.
+    Taken,
+    /// The account nonce is used already.
+    NonceUsed,
+    /// It wants higher fees: more than a transaction with this nonce that it has, than its own least,
+    /// or than the base fee.
+    Underpriced,
+    /// The account has too little ether.
+    NoEther(String),
+    /// It does not take this transaction, whatever it pays.
+    Refused(String),
+    /// It gave no answer, or wishes fewer requests: the same is sent again.
+    NoAnswer,
+}
+
+/// The words of geth, Erigon, Nethermind, Besu, Reth, anvil and the gateways before them. Each row is
+/// tried in turn.
+const WORDS: [(&[&str], fn(String) -> Delivery); 4] = [
+    (
+        &[
+            "already known",
+            "already imported",
+            "known transaction",
+            "alreadyknown",
+            "already in",
+            "already exists",
+        ],
+        |_| Delivery::Taken,
+    ),
+    (&["nonce too low", "nonce is too low", "oldnonce", "old nonce", "nonce_too_low"], |_| {
+        Delivery::NonceUsed
+    }),
+    (
+        &[
+            "underpriced",
+            "fee too low",
+            "feetoolow",
+            "price too low",
+            "fee cap less than",
+            "max fee per gas less than",
+            "less than block base fee",
+            "gas tip cap",
+            "tip below",
+            "priority fee",
+            "below the minimum",
+            "minimum needed",
+            "pool is full",
+            "pool full",
+            "limit exceeded",
+        ],
+        |_| Delivery::Underpriced,
+    ),
+    (
+        &[
+            "insufficient funds",
+            "insufficient balance",
+            "doesn't have enough",
+            "not enough",
+            "exceeds balance",
+        ],
+        Delivery::NoEther,
+    ),
+];
+
+impl Delivery {
+    /// What the answer to `eth_sendRawTransaction` means.
+    pub(crate) fn of<T>(result: &Result<T, AskError>) -> Self {
+        let refusal = match result {
+            Ok(_) => return Self::Taken,
+            Err(AskError::Refused(refusal)) => refusal,
+            Err(
+                AskError::Unreachable(_)
+                | AskError::Timeout
+                | AskError::RateLimited(_)
+                | AskError::Invalid(_),
+            ) => return Self::NoAnswer,
+        };
+        let text = refusal.message.to_lowercase();
+        let row = WORDS.iter().find(|(words, _)| words.iter().any(|word| text.contains(word)));
+        row.map_or_else(
+            || Self::Refused(refusal.message.clone()),
+            |(_, meaning)| meaning(refusal.message.clone()),
+        )
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::error::Refusal;
+
+    fn meaning(message: &str) -> Delivery {
+        Delivery::of::<()>(&Err(AskError::Refused(Refusal {
+            code: -32000,
+            message: message.into(),
+            data: Vec::new(),
+        })))
+    }
+
+    #[test]
+    fn refusals_are_understood_in_the_words_of_the_clients_in_use() {
+        for known in ["already known", "AlreadyKnown", "transaction already in the pool"] {
+            assert_eq!(meaning(known), Delivery::Taken, "{known}");
+        }
+        for used in ["nonce too low: next nonce 5, tx nonce 4", "OldNonce"] {
+            assert_eq!(meaning(used), Delivery::NonceUsed, "{used}");
+        }
+        for cheap in [
+            "replacement transaction underpriced",
+            "max fee per gas less than block base fee: address 0x, maxFeePerGas: 1, baseFee: 7",
+            "transaction underpriced: gas tip cap 1, minimum needed 25000000000",
+            "FeeTooLow",
+            "txpool is full",
+        ] {
+            assert_eq!(meaning(cheap), Delivery::Underpriced, "{cheap}");
+        }
+        assert!(matches!(meaning("insufficient funds for gas * price + value"), Delivery::NoEther(_)));
+        assert_eq!(meaning("no thanks"), Delivery::Refused("no thanks".into()));
+    }
+
+    #[test]
+    fn g4_no_answer_is_no_refusal() {
+        assert_eq!(Delivery::of::<()>(&Err(AskError::Timeout)), Delivery::NoAnswer);
+        assert_eq!(Delivery::of::<()>(&Err(AskError::RateLimited(String::new()))), Delivery::NoAnswer);
+    }
+}

@@ -1,0 +1,298 @@
+//! A channel that is watched, and the view of it that the node is given.
+
+use thunder_protocol::channel::Terms;
+use thunder_protocol::onchain::{ChainView, Closing, ClosingEvent, End, EndKind, EventPosition, OnChain};
+use thunder_protocol::{Address, Amount, B256, Nonce, Role};
+
+use crate::contracts::{Contracts, clone_code};
+use crate::endpoint::Millis;
+use crate::settle::Reading;
+use crate::state::ChannelState;
+
+/// How much depends on reading a channel in time.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Stake {
+    /// Something is under way: it is read with every block.
+    Urgent,
+    /// A closing on an old receipt could cost something: it is read before the rest.
+    AtRisk,
+    /// Nothing can be lost by a closing.
+    Nothing,
+}
+
+/// A channel to be watched.
+#[derive(Debug, Clone)]
+pub struct Watch {
+    /// Which.
+    pub terms: Terms,
+    /// What is known of it.
+    pub view: ChainView,
+    /// How much depends on it.
+    pub stake: Stake,
+    /// Whether to make sure, once it is there, that it is what was agreed on.
+    pub verify: bool,
+    /// Its events are not older than this block.
+    pub since: u64,
+}
+
+/// Why a contract is not the channel that was agreed on.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum NotTheChannel {
+    /// The code is not a clone of the factory's template with both parties.
+    #[error("its code is not a clone of the factory's template for these two parties")]
+    OtherCode,
+    /// The amount differs.
+    #[error("it is to hold {0} base units")]
+    OtherAmount(u128),
+    /// It holds less THD than is said to be paid in.
+    #[error("it holds less THD than is said to be paid in")]
+    NotCovered,
+}
+
+/// What remains to be checked before a channel is believed to be the one that was agreed on.
+#[derive(Debug, Clone)]
+pub(crate) struct Unverified {
+    pub(crate) code: Vec<u8>,
+    pub(crate) amount: Amount,
+    pub(crate) has_code: bool,
+    pub(crate) has_amount: bool,
+    /// The THD that it was seen to hold.
+    pub(crate) held: Option<u128>,
+}
+
+/// A channel that is watched.
+#[derive(Debug)]
+pub(crate) struct Channel {
+    pub(crate) role: Role,
+    pub(crate) parties: [Address; 2],
+    pub(crate) stake: Stake,
+    /// By endpoint.
+    pub(crate) readings: Vec<Option<Reading>>,
+    /// The state that is believed.
+    pub(crate) believed: Option<ChannelState>,
+    /// The first block at which that state was seen, or a closer one.
+    pub(crate) since: u64,
+    /// The transaction that brought it about, if it is known.
+    pub(crate) tx: Option<B256>,
+    /// The closing, as far as it is known.
+    pub(crate) closing: Option<Box<Closing>>,
+    /// How it ended, if its event said so.
+    pub(crate) end: Option<EndKind>,
+    /// What was paid in when it was last seen ACTIVE.
+    pub(crate) paid_in: Option<thunder_protocol::Balances>,
+    /// What the node was told, and at which block it begins.
+    pub(crate) told: Option<OnChain>,
+    pub(crate) told_since: Option<EventPosition>,
+    /// Its events are not older than this block.
+    pub(crate) events_from: u64,
+    pub(crate) unverified: Option<Box<Unverified>>,
+    /// Since which block endpoints contradict each other about it.
+    pub(crate) contradicted: Option<u64>,
+    /// A state that would be a step back, seen once: at which endpoint.
+    pub(crate) step_back: Option<(usize, ChannelState)>,
+    /// At which endpoint it is to be seen again, because blocks were taken back.
+    pub(crate) seen_again: Option<usize>,
+    /// Since when a view waits for the event that explains it.
+    pub(crate) unexplained_since: Option<Millis>,
+    /// In which round of reading it was last read, by endpoint.
+    pub(crate) round: Vec<u64>,
+}
+
+impl Channel {
+    pub(crate) fn new(watch: &Watch, contracts: &Contracts, endpoints: usize) -> Self {
+        let Watch { terms, view, stake, verify, since } = watch;
+        let closing = match view.status {
+            OnChain::Closing(closing) | OnChain::Closed { closing: Some(closing), .. } => Some(closing),
+            _ => None,
+        };
+        let unverified = verify.then(|| {
+            Box::new(Unverified {
+                code: clone_code(contracts.template(), terms.part_a, terms.part_b),
+                amount: terms.amount,
+                has_code: false,
+                has_amount: false,
+                held: None,
+            })
+        });
+        Self {
+            role: terms.role,
+            parties: [terms.part_a, terms.part_b],
+            stake: *stake,
+            readings: vec![None; endpoints],
+            believed: None,
+            since: view.newest.map_or(0, |newest| newest.block),
+            tx: view.newest.and_then(|newest| newest.tx),
+            closing: closing.map(Box::new),
+            end: match view.status {
+                OnChain::Closed { end, .. } => Some(end.kind),
+                _ => None,
+            },
+            paid_in: match view.status {
+                OnChain::Active { paid_in } => Some(paid_in),
+                _ => closing.and_then(|closing| closing.paid_in),
+            },
+            told: Some(view.status),
+            told_since: view.newest,
+            events_from: *since,
+            unverified,
+            contradicted: None,
+            step_back: None,
+            seen_again: None,
+            unexplained_since: None,
+            round: vec![0; endpoints],
+        }
+    }
+
+    /// Whether the node was told of this state.
+    pub(crate) fn is_told(&self, state: &ChannelState) -> bool {
+        self.told.is_some_and(|told| state.is_shown_by(&told))
+    }
+
+    /// The partner's closing that one endpoint shows, whatever others say.
+    pub(crate) fn claimed(&self) -> Option<Closing> {
+        let shown = self.readings.iter().flatten().map(|reading| reading.state);
+        let claims = shown.filter(|state| Some(*state) != self.believed);
+        claims.filter_map(|state| self.closing_of(&state)).find(|closing| closing.closer != self.role)
+    }
+
+    fn closing_of(&self, state: &ChannelState) -> Option<Closing> {
+        match *state {
+            ChannelState::Closing { closer, nonce, balances, block } => {
+                Some(Closing { closer, nonce, balances, block, paid_in: self.paid_in, event: None })
+            }
+            _ => None,
+        }
+    }
+
+    /// Takes the state that is believed from now on.
+    pub(crate) fn believe(&mut self, reading: &Reading) {
+        let Reading { since, state, .. } = *reading;
+        if self.believed == Some(state) {
+            return;
+        }
+        let is_known = self.is_told(&state);
+        self.believed = Some(state);
+        if is_known {
+            return;
+        }
+        (self.since, self.tx, self.unexplained_since) = (since, None, None);
+        match state {
+            ChannelState::Active { paid_in } => self.paid_in = Some(paid_in),
+            ChannelState::Closing { block, .. } => {
+                let new = self.closing_of(&state);
+                let known = self.closing.take().filter(|known| new.is_some_and(|new| known.is_same(&new)));
+                self.closing = known.or_else(|| new.map(Box::new));
+                (self.since, self.end) = (block, None);
+            }
+            ChannelState::Closed { nonce, block, .. } => {
+                // A closing of before a reorganisation is not the one that it ended with.
+                let is_meant = |closing: &Closing| closing.nonce == nonce && closing.block == block;
+                self.closing.take_if(|closing| !is_meant(closing));
+                self.end = None;
+            }
+            ChannelState::Missing | ChannelState::Empty { .. } => {}
+        }
+    }
+
+    /// Whether the event that explains the state is still to be read.
+    pub(crate) fn wants_event(&self) -> bool {
+        match self.believed {
+            Some(ChannelState::Closing { .. }) => {
+                self.closing.as_ref().is_some_and(|closing| closing.event.is_none())
+            }
+            Some(ChannelState::Closed { nonce, block, .. }) => {
+                let was_closed_on = block > 0 && nonce != Nonce::FINAL;
+                let lacks_closing =
+                    was_closed_on && self.closing.as_ref().is_none_or(|closing| closing.event.is_none());
+                self.end.is_none() || self.tx.is_none() || lacks_closing
+            }
+            _ => false,
+        }
+    }
+
+    /// The view that the state stands for.
+    pub(crate) fn view(&self, head: u64) -> ChainView {
+        let newest = Some(EventPosition { block: self.since, tx: self.tx });
+        let status = match self.believed {
+            None | Some(ChannelState::Missing) => return ChainView::missing(head),
+            Some(ChannelState::Empty { paid_in }) => OnChain::Empty { paid_in },
+            Some(ChannelState::Active { paid_in }) => OnChain::Active { paid_in },
+            Some(state @ ChannelState::Closing { .. }) => {
+                let known = self.closing.as_deref().copied();
+                match known.or_else(|| self.closing_of(&state)) {
+                    Some(closing) => OnChain::Closing(closing),
+                    None => return ChainView::missing(head),
+                }
+            }
+            Some(ChannelState::Closed { nonce, balances, block }) => {
+                let closing = self.closing.as_deref().copied();
+                let kind = self.end.unwrap_or_else(|| end_kind(nonce, block, balances, closing.as_ref()));
+                OnChain::Closed { closing, end: End { kind, paid_out: balances } }
+            }
+        };
+        let tx = match status {
+            OnChain::Closing(closing) => closing.event.map(|event| event.tx).or(self.tx),
+            _ => self.tx,
+        };
+        ChainView { head, newest: newest.map(|newest| EventPosition { tx, ..newest }), status }
+    }
+
+    /// Blocks from this height on were taken back at an endpoint: a state that may have come about there
+    /// is as old as when it is seen again.
+    pub(crate) fn on_reorganisation(&mut self, endpoint: usize, first: u64) {
+        if self.since >= first && !matches!(self.believed, None | Some(ChannelState::Missing)) {
+            self.seen_again = Some(endpoint);
+        }
+        if let Some(reading) = self.readings.get_mut(endpoint).and_then(Option::as_mut) {
+            reading.since = reading.since.min(first);
+            reading.block = reading.block.min(first);
+        }
+    }
+
+    /// The channel was read again after blocks were taken back.
+    pub(crate) fn seen_again(&mut self, endpoint: usize, block: u64) {
+        if self.seen_again.take_if(|at| *at == endpoint).is_none() {
+            return;
+        }
+        self.tx = None;
+        match (self.believed, &mut self.closing) {
+            (Some(ChannelState::Closing { block, .. }), Some(closing)) => {
+                (self.since, closing.event) = (block, None);
+            }
+            _ => (self.since, self.end) = (block, None),
+        }
+    }
+
+    /// Takes the event of the closing.
+    pub(crate) fn explain_closing(&mut self, closer: Role, event: ClosingEvent, shown: &Closing) {
+        match &mut self.closing {
+            Some(closing) if closing.nonce == shown.nonce && closing.block == shown.block => {
+                closing.event = Some(event);
+            }
+            Some(_) => {}
+            // It was not seen CLOSING.
+            none => {
+                let paid_in = self.paid_in;
+                *none = Some(Box::new(Closing { closer, paid_in, event: Some(event), ..*shown }));
+            }
+        }
+    }
+}
+
+/// How a channel ended, as far as its storage tells.
+fn end_kind(
+    nonce: Nonce,
+    block: u64,
+    paid_out: thunder_protocol::Balances,
+    closing: Option<&Closing>,
+) -> EndKind {
+    if nonce == Nonce::FINAL {
+        EndKind::Final
+    } else if block == 0 {
+        EndKind::Cancelled
+    } else if closing.is_some_and(|closing| closing.balances != paid_out) {
+        EndKind::Challenged
+    } else {
+        EndKind::Withdrawn
+    }
+}
