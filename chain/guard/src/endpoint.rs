@@ -8,21 +8,27 @@ use crate::question::STATES_AT_ONCE;
 pub type Millis = u64;
 
 /// How many questions one endpoint is asked at the same time.
-pub(crate) const MAX_IN_FLIGHT: usize = 12;
+pub(crate) const MAX_IN_FLIGHT: usize = 24;
 /// How many of them may be questions that nothing urgent waits for.
-pub(crate) const MAX_PATIENT: usize = 6;
+pub(crate) const MAX_PATIENT: usize = 12;
 /// How often a local testnet is asked for its newest block.
 const LOCAL_POLL: Millis = 100;
 /// The shortest and the longest time between two such questions on another chain.
 const POLL: (Millis, Millis) = (250, 2_000);
 /// The wait after a wish for fewer requests, doubled with the next one.
 const FIRST_BACKOFF: Millis = 250;
-/// The wait after an endpoint could not be reached several times in a row.
+/// After so many questions in a row without an answer an endpoint is asked less often.
+const FAILURES: u32 = 8;
+/// The wait after that, doubled with each further one.
 const RETRY: (Millis, Millis) = (100, 1_000);
 /// An endpoint that fails and has answered nothing for this long is said to be silent.
 const SILENT_AFTER: Millis = 2_000;
 /// Without such a wish for this long, the endpoint is asked more often again.
 const RELAX_AFTER: Millis = 30_000;
+/// A head that is so many blocks from the last one has to be shown twice.
+const FAR: u64 = 64;
+/// After so many answers in a row that make no sense, fewer channels are read at once.
+const ODD_BATCHES: u32 = 24;
 /// An older head is taken for the end of the chain if it is shown this many times in a row.
 const STALE_HEADS: u32 = 6;
 
@@ -70,6 +76,10 @@ pub(crate) struct Endpoint {
     /// How many questions in a row got no answer.
     failures: u32,
     stale_heads: u32,
+    /// A head far from the last one, shown once.
+    far_head: Option<u64>,
+    /// How many calls for many channels in a row were answered with something that makes no sense.
+    odd_batches: u32,
 }
 
 /// Below this many channels in a call it is not worth trying.
@@ -105,6 +115,8 @@ impl Endpoint {
             limited_at: 0,
             failures: 0,
             stale_heads: 0,
+            far_head: None,
+            odd_batches: 0,
         }
     }
 
@@ -116,19 +128,21 @@ impl Endpoint {
     /// How long to wait between two questions for the newest block.
     pub(crate) fn poll_every(&self) -> Millis {
         let is_local = self.chain.is_some_and(|chain| chain.is_local());
-        let every = if is_local { LOCAL_POLL } else { (self.block_time() / 4).clamp(POLL.0, POLL.1) };
+        // Before it is measured, a chain may be fast.
+        let block_time = self.pace.measured().unwrap_or(2 * POLL.1);
+        let every = if is_local { LOCAL_POLL } else { (block_time / 4).clamp(POLL.0, POLL.1) };
         let slower = every.saturating_mul(1 << self.limited.min(5));
-        slower.min(self.block_time().max(2 * every) / 2).max(every)
+        slower.min(block_time / 2).max(every)
     }
 
     /// How long an answer may take.
     pub(crate) fn patience(&self) -> Millis {
-        self.block_time().clamp(2_000, 10_000)
+        self.pace.measured().unwrap_or(2_000).clamp(1_000, 10_000)
     }
 
     /// After how long without an answer the same question is asked a second time.
     pub(crate) fn hedge(&self) -> Millis {
-        self.latency.saturating_mul(4).clamp(200, (self.block_time() / 2).max(200))
+        self.latency.saturating_mul(4).clamp(100, (self.block_time() / 2).max(100))
     }
 
     /// Whether one more question may be asked now. A patient one leaves room for others.
@@ -162,8 +176,9 @@ impl Endpoint {
             }
             Err(AskError::Unreachable(_) | AskError::Timeout) => {
                 self.failures = self.failures.saturating_add(1);
-                if self.failures > 2 {
-                    let wait = RETRY.0.saturating_mul(1 << (self.failures - 3).min(4)).min(RETRY.1);
+                if let Some(more) = self.failures.checked_sub(FAILURES) {
+                    let most = (self.block_time() / 8).clamp(RETRY.0, RETRY.1);
+                    let wait = RETRY.0.saturating_mul(1 << more.min(4)).min(most);
                     self.not_before = now.saturating_add(wait);
                 }
             }
@@ -206,6 +221,16 @@ impl Endpoint {
         self.note.clone()
     }
 
+    /// Whether a head is so far from the last one that it has to be shown twice (rule G5).
+    pub(crate) fn is_far(&mut self, head: &Head, now: Millis) -> bool {
+        let Some(last) = self.head else { return false };
+        let passed = now.saturating_sub(self.advanced_at) / self.block_time().max(1);
+        let near = |number: u64| head.number.abs_diff(number) <= FAR.saturating_add(passed.saturating_mul(4));
+        let is_far = !near(last.number) && !self.far_head.is_some_and(near);
+        self.far_head = is_far.then_some(head.number);
+        is_far
+    }
+
     /// Takes a new head, and says how it goes on from those before.
     pub(crate) fn take_head(&mut self, head: Head, now: Millis) -> Continuity {
         let before = self.head.map(|head| head.hash);
@@ -236,13 +261,25 @@ impl Endpoint {
         }
     }
 
-    /// It does not read so many channels at once.
-    pub(crate) fn refuses_batch(&mut self, count: usize, now: Millis) {
+    /// It does not read so many channels at once, or says something that makes no sense.
+    pub(crate) fn refuses_batch(&mut self, count: usize, error: &AskError, now: Millis) {
+        if matches!(error, AskError::Invalid(_)) {
+            self.odd_batches += 1;
+            if self.odd_batches < ODD_BATCHES {
+                return;
+            }
+        }
+        self.odd_batches = 0;
         self.batch = self.batch.min(count / 2);
         self.batch_again = now.saturating_add(TRY_AGAIN);
     }
 
-    /// It reads many channels at once, perhaps more than it did.
+    /// It has read many channels at once.
+    pub(crate) fn has_read_batch(&mut self) {
+        self.odd_batches = 0;
+    }
+
+    /// Whether it reads many channels at once, perhaps more than it did.
     pub(crate) fn reads_batches(&mut self, now: Millis) -> bool {
         if self.batch < STATES_AT_ONCE && now >= self.batch_again {
             self.batch = (self.batch * 2).clamp(SMALLEST_BATCH, STATES_AT_ONCE);
@@ -266,7 +303,7 @@ pub(crate) struct Slot {
 }
 
 /// How often the same question is asked at the same time.
-const MAX_SAME: u8 = 3;
+pub(crate) const MAX_SAME: u8 = 8;
 
 impl Slot {
     /// Whether to ask now: it is due, and not under way, or under way for longer than usual.
@@ -337,11 +374,10 @@ mod tests {
         assert!(slot.is_ready(0, 200));
         slot.asked(0);
         assert!(!slot.is_ready(199, 200) && slot.is_ready(200, 200));
-        slot.asked(200);
-        slot.asked(400);
+        (1..u64::from(MAX_SAME)).for_each(|time| slot.asked(200 * time));
         assert!(!slot.is_ready(1_000_000, 200));
-        slot.answered(500);
-        assert!(slot.is_ready(600, 200), "two are still under way, for longer than usual");
+        slot.answered(2_000);
+        assert!(slot.is_ready(2_000, 200), "the others are still under way, for longer than usual");
     }
 
     #[test]
@@ -356,9 +392,13 @@ mod tests {
     #[test]
     fn a_limit_that_was_learned_is_kept_and_tried_anew_later() {
         let mut endpoint = Endpoint::new("a".into());
-        endpoint.refuses_batch(STATES_AT_ONCE, 0);
+        let too_much =
+            AskError::Refused(crate::error::Refusal { code: 0, message: String::new(), data: vec![] });
+        endpoint.refuses_batch(STATES_AT_ONCE, &AskError::invalid("odd"), 0);
+        assert_eq!(endpoint.batch, STATES_AT_ONCE, "one odd answer changes nothing");
+        endpoint.refuses_batch(STATES_AT_ONCE, &too_much, 0);
         assert!(endpoint.reads_batches(1) && endpoint.batch == STATES_AT_ONCE / 2);
-        (0..10).for_each(|_| endpoint.refuses_batch(endpoint.batch, 0));
+        (0..10).for_each(|_| endpoint.refuses_batch(endpoint.batch, &too_much, 0));
         assert!(!endpoint.reads_batches(1));
         assert!(endpoint.reads_batches(TRY_AGAIN) && endpoint.batch == SMALLEST_BATCH);
         endpoint.refuses_range(1000);

@@ -251,7 +251,11 @@ impl Question {
             Self::Code(_) | Self::Call { .. } => Ok(Answer::Bytes(bytes(&text(json)?)?)),
             Self::Receipt(hash) => read_receipt(json, *hash),
             Self::Sender(hash) => read_sender(json, *hash),
-            Self::Send(_) => Ok(Answer::Sent),
+            Self::Send(raw) => {
+                let hash = B256::new(fixed(&text(json)?)?);
+                let is_meant = hash == B256::new(ethers_core::utils::keccak256(raw));
+                if is_meant { Ok(Answer::Sent) } else { Err(AskError::invalid("another transaction")) }
+            }
         }
     }
 }

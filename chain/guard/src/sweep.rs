@@ -150,6 +150,11 @@ impl Sweep {
         taken
     }
 
+    /// The same channels are asked for once more.
+    pub(crate) fn asked_again(&mut self) {
+        self.in_flight += 1;
+    }
+
     /// An answer came, or none.
     pub(crate) fn answered(&mut self) {
         self.in_flight = self.in_flight.saturating_sub(1);

@@ -32,6 +32,7 @@ pub struct Closed {
 
 /// How a channel ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[expect(clippy::large_enum_variant, reason = "it is made for one look, and mostly the larger one")]
 pub enum Outcome {
     /// It never came onto the chain; nothing was paid in.
     Abandoned,

@@ -138,7 +138,6 @@ pub enum PeerInput {
 
 /// The chain.
 #[derive(Debug, Clone)]
-#[expect(clippy::large_enum_variant, reason = "it is made for one call, and views are what mostly comes")]
 pub enum ChainInput {
     /// What the chain now says.
     View(ChainView),

@@ -4,9 +4,9 @@ use std::sync::Arc;
 
 use thunder_protocol::{Address, B256, Role};
 
-use super::{Action, Asked, Guard, Purpose};
+use super::{Action, Ancestor, Asked, Guard, Purpose};
 use crate::contracts::closing_topic;
-use crate::endpoint::{Millis, SMALLEST_BATCH};
+use crate::endpoint::{MAX_SAME, Millis, SMALLEST_BATCH};
 use crate::question::{LogFilter, Question};
 use crate::sweep::{MAX_BATCHES, MAX_SINGLE};
 
@@ -31,7 +31,15 @@ impl Guard {
         let ticket = self.next_ticket;
         self.next_ticket += 1;
         let patience = endpoint.patience();
-        let asked = Asked { endpoint: e, purpose, question: question.clone(), at: now, epoch: desk.epoch };
+        let asked = Asked {
+            endpoint: e,
+            purpose,
+            question: question.clone(),
+            at: now,
+            epoch: desk.epoch,
+            copies: self.repeated.take().unwrap_or(0),
+            was_repeated: false,
+        };
         self.tickets.insert(ticket, asked);
         self.actions.push_back(Action::Ask { endpoint: e, ticket, question, patience });
     }
@@ -60,7 +68,26 @@ impl Guard {
         }
         self.identity_question(e, now, hedge)
             .or_else(|| self.block_question(e, now, hedge))
+            .or_else(|| self.pace_question(e, now, hedge))
             .or_else(|| self.state_question(e, now))
+            .or_else(|| self.repeated_question(e, now, hedge))
+    }
+
+    /// A question for states that is not answered as soon as others were: the same once more.
+    fn repeated_question(&mut self, e: usize, now: Millis, hedge: Millis) -> Option<(Purpose, Question)> {
+        let desk = self.desks.get_mut(e)?;
+        let asked = self.tickets.values_mut().find(|asked| {
+            asked.endpoint == e
+                && asked.epoch == desk.epoch
+                && matches!(asked.purpose, Purpose::States(_) | Purpose::Storage(_))
+                && !asked.was_repeated
+                && asked.copies + 1 < MAX_SAME
+                && now >= asked.at.saturating_add(hedge)
+        })?;
+        asked.was_repeated = true;
+        desk.sweep.asked_again();
+        self.repeated = Some(asked.copies + 1);
+        Some((asked.purpose.clone(), asked.question.clone()))
     }
 
     /// What only comfort, history or an ordinary call waits for.
@@ -81,21 +108,19 @@ impl Guard {
             .or_else(|| self.search_question(e, now))
             .or_else(|| self.hint_question(e, now))
             .or_else(|| self.balance_question(e, now, hedge))
-            .or_else(|| self.pace_question(e, now, hedge))
     }
 
     fn identity_question(&mut self, e: usize, now: Millis, hedge: Millis) -> Option<(Purpose, Question)> {
-        let desk = self.desks.get_mut(e).filter(|desk| !desk.is_identified)?;
-        if !desk.identify.is_ready(now, hedge) {
-            return None;
+        let identity = &mut self.desks.get_mut(e).filter(|desk| !desk.is_identified)?.identity;
+        if identity.chain_id.is_none() && identity.chain_id_slot.is_ready(now, hedge) {
+            identity.chain_id_slot.asked(now);
+            return Some((Purpose::ChainId, Question::ChainId));
         }
-        desk.identify.asked(now);
-        Some((Purpose::ChainId, Question::ChainId))
-    }
-
-    /// The chain id is known: which block 0 belongs to it?
-    pub(super) fn ask_genesis(&mut self, e: usize, chain_id: u64, now: Millis) {
-        self.put(e, Purpose::Genesis(chain_id), Question::Block(0), now);
+        if identity.genesis.is_none() && identity.genesis_slot.is_ready(now, hedge) {
+            identity.genesis_slot.asked(now);
+            return Some((Purpose::Genesis, Question::Block(0)));
+        }
+        None
     }
 
     fn block_question(&mut self, e: usize, now: Millis, hedge: Millis) -> Option<(Purpose, Question)> {
@@ -103,7 +128,7 @@ impl Guard {
         if !desk.is_identified {
             return None;
         }
-        if let Some((number, slot)) = &mut desk.ancestor
+        if let Some(Ancestor { number, slot, .. }) = &mut desk.ancestor
             && slot.is_ready(now, hedge)
         {
             slot.asked(now);
@@ -117,7 +142,7 @@ impl Guard {
     }
 
     fn state_question(&mut self, e: usize, now: Millis) -> Option<(Purpose, Question)> {
-        let is_ready = self.is_usable(e) && self.desks.get(e)?.ancestor.is_none();
+        let is_ready = self.is_usable(e);
         let endpoint = self.endpoints.get_mut(e)?;
         let (head, reads_batches) = (endpoint.head?, endpoint.reads_batches(now));
         let batch = if reads_batches { endpoint.batch.max(SMALLEST_BATCH) } else { 1 };

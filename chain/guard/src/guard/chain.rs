@@ -4,9 +4,9 @@ use std::collections::BTreeMap;
 
 use thunder_protocol::B256;
 
-use super::{Guard, Report};
+use super::{Ancestor, Guard, Purpose, Report};
 use crate::block::{ChainId, Continuity, Head};
-use crate::endpoint::{Millis, Slot};
+use crate::endpoint::Millis;
 use crate::error::AskError;
 use crate::question::Answer;
 use crate::watch::Stake;
@@ -14,7 +14,9 @@ use crate::watch::Stake;
 /// How long other endpoints may take to say which chain they show, after the first.
 const CHOOSE_WITHIN: Millis = 2_000;
 /// The wait before a question is asked again that was not answered.
-const RETRY: Millis = 250;
+const RETRY: Millis = 100;
+/// How far a reorganisation is taken to reach if none of the blocks that were shown is left.
+const FURTHER: u64 = 64;
 /// How many blocks an endpoint may be behind the others.
 const MAX_LAG: u64 = 3;
 /// For how many blocks what was read is good enough to sign on: a third of a challenge period.
@@ -27,38 +29,47 @@ const TELL_EVERY: Millis = 250;
 impl Guard {
     // ---- identity -----------------------------------------------------------------------------
 
-    pub(super) fn on_chain_id(&mut self, e: usize, result: Result<Answer, AskError>, now: Millis) {
-        let Some(desk) = self.desks.get_mut(e) else { return };
-        match result.ok().and_then(|answer| match answer {
-            Answer::Number(number) => u64::try_from(number).ok(),
-            _ => None,
-        }) {
-            Some(chain_id) => self.ask_genesis(e, chain_id, now),
-            None => desk.identify.answered(now.saturating_add(RETRY)),
-        }
-    }
-
-    pub(super) fn on_genesis(
+    pub(super) fn on_identity(
         &mut self,
         e: usize,
-        chain_id: u64,
-        result: Result<Answer, AskError>,
+        purpose: &Purpose,
+        result: &Result<Answer, AskError>,
         now: Millis,
     ) {
         let (Some(desk), Some(endpoint)) = (self.desks.get_mut(e), self.endpoints.get_mut(e)) else { return };
-        let Ok(Answer::Block(Some(genesis))) = result else {
-            if let Ok(Answer::Block(None)) = result {
-                endpoint.note = Some("shows no block 0".into());
-            }
-            desk.identify.answered(now.saturating_add(RETRY));
-            return;
+        let identity = &mut desk.identity;
+        let slot = if *purpose == Purpose::ChainId {
+            &mut identity.chain_id_slot
+        } else {
+            &mut identity.genesis_slot
         };
-        desk.identify.answered(now);
+        slot.answered(now.saturating_add(if result.is_ok() { 0 } else { RETRY }));
+        match result {
+            Ok(Answer::Number(number)) => {
+                identity.chain_id = u64::try_from(*number).ok().filter(|chain_id| *chain_id > 0);
+            }
+            Ok(Answer::Block(Some(block))) => identity.genesis = Some(block.hash),
+            Ok(Answer::Block(None)) => endpoint.note = Some("shows no block 0".into()),
+            _ => {}
+        }
+        let (Some(chain_id), Some(genesis)) = (identity.chain_id, identity.genesis) else { return };
+        let chain = ChainId { chain_id, genesis };
+        (identity.chain_id, identity.genesis) = (None, None);
+        let is_known = [endpoint.chain, self.settings.chain, identity.candidate].contains(&Some(chain));
+        identity.candidate = Some(chain);
+        if is_known && !desk.is_identified {
+            self.on_identified(e, chain, now);
+        }
+    }
+
+    /// The endpoint shows this chain.
+    fn on_identified(&mut self, e: usize, chain: ChainId, now: Millis) {
+        let (Some(desk), Some(endpoint)) = (self.desks.get_mut(e), self.endpoints.get_mut(e)) else { return };
         desk.is_identified = true;
-        let chain = ChainId { chain_id, genesis: genesis.hash };
         let is_same = endpoint.chain == Some(chain);
         let replaced = desk.replaced.take().filter(|_| is_same);
         endpoint.set_chain(chain);
+        endpoint.note = None;
         endpoint.polls.hurry(now);
         self.identified_at.get_or_insert(now);
         if let Some(first) = replaced {
@@ -142,11 +153,10 @@ impl Guard {
     }
 
     /// The endpoint may show another chain than before: nothing of it is used until that is known.
-    fn identify_again(&mut self, e: usize, now: Millis) {
+    fn identify_again(&mut self, e: usize) {
         if let Some(desk) = self.desks.get_mut(e) {
             desk.epoch += 1;
-            (desk.is_identified, desk.identify, desk.ancestor) = (false, Slot::default(), None);
-            desk.identify.hurry(now);
+            (desk.is_identified, desk.identity, desk.ancestor) = (false, super::Identity::default(), None);
         }
     }
 
@@ -160,7 +170,11 @@ impl Guard {
             return;
         };
         endpoint.polls.answered(now.saturating_add(every));
-        if self.desks.get(e).is_some_and(|desk| !desk.is_identified || desk.ancestor.is_some()) {
+        if self.desks.get(e).is_some_and(|desk| !desk.is_identified) {
+            return;
+        }
+        if endpoint.is_far(&head, now) {
+            endpoint.polls.hurry(now);
             return;
         }
         let is_new = endpoint.head.map(|head| head.hash) != Some(head.hash);
@@ -170,10 +184,11 @@ impl Guard {
             Continuity::Follows => self.on_same_head(e, &head, now),
             Continuity::Unknown { newest } => {
                 if let Some(desk) = self.desks.get_mut(e) {
-                    desk.ancestor = Some((newest, Slot::default()));
+                    desk.ancestor = Some(Ancestor::new(newest));
                 }
+                self.on_head(e, &head, now);
             }
-            Continuity::Replaced { first } => self.on_replaced(e, first, now),
+            Continuity::Replaced { first } => self.on_replaced(e, first),
         }
     }
 
@@ -186,34 +201,30 @@ impl Guard {
         now: Millis,
     ) {
         let (Some(desk), Some(endpoint)) = (self.desks.get_mut(e), self.endpoints.get_mut(e)) else { return };
-        let Some((asked, slot)) = desk.ancestor.as_mut().filter(|(asked, _)| *asked == number) else {
+        let Some(ancestor) = desk.ancestor.as_mut().filter(|ancestor| ancestor.number == number) else {
             return;
         };
-        let Ok(Answer::Block(shown)) = result else {
-            slot.answered(now.saturating_add(RETRY));
-            return;
-        };
-        let expected = endpoint.shown.at(*asked);
-        desk.ancestor = None;
-        if expected.is_none() || shown.map(|head| head.hash) == expected {
-            if let Some(head) = endpoint.head {
-                self.on_head(e, &head, now);
-            }
+        ancestor.slot.answered(now.saturating_add(if result.is_ok() { 0 } else { RETRY }));
+        let Ok(Answer::Block(shown)) = result else { return };
+        let shown = shown.map(|head| head.hash);
+        let expected = endpoint.shown.at(number);
+        if expected.is_none() || shown == expected {
+            desk.ancestor = None;
             return;
         }
-        let first = match endpoint.shown.replace(number) {
-            Some(below) => {
-                desk.ancestor = Some((below, Slot::default()));
-                number
-            }
-            None => number.saturating_sub(64),
-        };
-        self.on_replaced(e, first, now);
+        if ancestor.other.replace(shown) != Some(shown) {
+            return;
+        }
+        let below = endpoint.shown.replace(number);
+        self.on_replaced(e, if below.is_some() { number } else { number.saturating_sub(FURTHER) });
+        if let Some(desk) = self.desks.get_mut(e) {
+            desk.ancestor = below.map(Ancestor::new);
+        }
     }
 
     /// Blocks were taken back, or it is another chain.
-    fn on_replaced(&mut self, e: usize, first: u64, now: Millis) {
-        self.identify_again(e, now);
+    fn on_replaced(&mut self, e: usize, first: u64) {
+        self.identify_again(e);
         if let Some(desk) = self.desks.get_mut(e) {
             desk.replaced = Some(desk.replaced.map_or(first, |before| before.min(first)));
             desk.read_head = None;
@@ -231,6 +242,9 @@ impl Guard {
         if let Some(transactions) = &mut self.transactions {
             transactions.on_head(&around);
         }
+        if let Some(desk) = self.desks.get_mut(e) {
+            desk.balance.hurry(now);
+        }
         self.settle_divided(now);
     }
 
@@ -239,7 +253,11 @@ impl Guard {
         if !filled {
             return self.on_head(e, head, now);
         }
-        self.confirm_sweep(e, head.number, now);
+        let stands_still = self
+            .endpoints
+            .get(e)
+            .is_some_and(|endpoint| now > endpoint.advanced_at.saturating_add(2 * endpoint.block_time()));
+        self.confirm_sweep(e, head.number, stands_still, now);
     }
 
     pub(super) fn on_older_block(&mut self, e: usize, result: Result<Answer, AskError>, now: Millis) {

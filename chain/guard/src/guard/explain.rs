@@ -81,12 +81,11 @@ impl Guard {
         address: Address,
         (from, to): (u64, u64),
         result: Result<Answer, AskError>,
-        is_current: bool,
         now: Millis,
     ) {
         let Some(search) = self.searches.get_mut(&address) else { return };
         search.slot.answered(now);
-        if !is_current || search.next != from {
+        if search.next != from {
             return;
         }
         let logs = match result {

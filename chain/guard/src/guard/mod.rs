@@ -31,7 +31,7 @@ pub use report::{Action, EndpointStatus, Report, Settings, Ticket};
 #[derive(Debug, Clone, PartialEq, Eq)]
 enum Purpose {
     ChainId,
-    Genesis(u64),
+    Genesis,
     Newest,
     Ancestor(u64),
     OlderBlock,
@@ -68,6 +68,9 @@ struct Asked {
     at: Millis,
     /// The endpoint's epoch: an answer of an earlier one is of no use.
     epoch: u64,
+    /// How often the same was asked because no answer came.
+    copies: u8,
+    was_repeated: bool,
 }
 
 /// What belongs to one endpoint beside what is known of it.
@@ -76,13 +79,13 @@ struct Desk {
     sweep: Sweep,
     /// Grows whenever the endpoint may be on another chain than it was.
     epoch: u64,
-    identify: Slot,
+    identity: Identity,
     /// Whether the chain that it shows is known to be the one that it showed before.
     is_identified: bool,
     /// From which height on blocks were taken back, if it is still the same chain.
     replaced: Option<u64>,
     /// An older block that is compared with what was shown before.
-    ancestor: Option<(u64, Slot)>,
+    ancestor: Option<Ancestor>,
     older: Slot,
     /// Events that tell of closings early, with the account as A and as B.
     hints: [Hints; 2],
@@ -91,6 +94,33 @@ struct Desk {
     read_head: Option<u64>,
     /// Whether it is used: its chain is the right one, and it is up to date.
     is_live: bool,
+}
+
+/// A block that an endpoint has shown, and that is asked for again: another hash, shown twice, means that
+/// blocks were taken back.
+#[derive(Debug)]
+struct Ancestor {
+    number: u64,
+    slot: Slot,
+    other: Option<Option<B256>>,
+}
+
+impl Ancestor {
+    fn new(number: u64) -> Self {
+        Self { number, slot: Slot::default(), other: None }
+    }
+}
+
+/// What an endpoint says of its chain. A chain that was not seen before has to be shown twice: one odd
+/// answer makes no other chain.
+#[derive(Debug, Default)]
+struct Identity {
+    chain_id: Option<u64>,
+    genesis: Option<B256>,
+    chain_id_slot: Slot,
+    genesis_slot: Slot,
+    /// What it said the last time.
+    candidate: Option<ChainId>,
 }
 
 /// Events that name the account as one of the parties.
@@ -126,6 +156,8 @@ pub struct Guard {
     transactions: Option<Transactions>,
     tickets: HashMap<Ticket, Asked>,
     next_ticket: Ticket,
+    /// How often the next question was asked already.
+    repeated: Option<u8>,
     actions: VecDeque<Action>,
     /// The newest block at which all that was due is read, as the node was told.
     read_head: Option<u64>,
@@ -164,6 +196,7 @@ impl Guard {
             transactions: None,
             tickets: HashMap::new(),
             next_ticket: 0,
+            repeated: None,
             actions: VecDeque::new(),
             read_head: None,
             told: Told::default(),
@@ -235,34 +268,34 @@ impl Guard {
         if let Some(endpoint) = self.endpoints.get_mut(asked.endpoint) {
             endpoint.answered(&result, took, now);
         }
-        self.dispatch(&asked, result, now);
+        let is_current = self.desks.get(asked.endpoint).is_some_and(|desk| desk.epoch == asked.epoch);
+        let outdated = || AskError::Unreachable("the answer is about another chain".into());
+        self.dispatch(&asked, if is_current { result } else { Err(outdated()) }, now);
     }
 
     fn dispatch(&mut self, asked: &Asked, result: Result<Answer, AskError>, now: Millis) {
         let e = asked.endpoint;
-        let is_current = self.desks.get(e).is_some_and(|desk| desk.epoch == asked.epoch);
         match &asked.purpose {
-            Purpose::ChainId => self.on_chain_id(e, result, now),
-            Purpose::Genesis(chain_id) => self.on_genesis(e, *chain_id, result, now),
+            Purpose::ChainId | Purpose::Genesis => self.on_identity(e, &asked.purpose, &result, now),
             Purpose::Newest => self.on_newest(e, result, now),
             Purpose::Ancestor(number) => self.on_ancestor(e, *number, result, now),
             Purpose::OlderBlock => self.on_older_block(e, result, now),
-            Purpose::States(channels) => self.on_states(e, channels, result, is_current, now),
-            Purpose::Storage(channel) => self.on_storage(e, *channel, result, is_current, now),
-            Purpose::Hints { role, to } => self.on_hints(e, (*role, *to), result, is_current, now),
+            Purpose::States(channels) => self.on_states(e, channels, result, now),
+            Purpose::Storage(channel) => self.on_storage(e, *channel, result, now),
+            Purpose::Hints { role, to } => self.on_hints(e, (*role, *to), result, now),
             Purpose::Explain { channel, from, to } => {
-                self.on_explained(e, *channel, (*from, *to), result, is_current, now);
+                self.on_explained(e, *channel, (*from, *to), result, now);
             }
-            Purpose::Verify(channel, part) => self.on_verified(*channel, *part, result, is_current, now),
-            Purpose::Contracts(part) => self.on_contracts(*part, result, is_current, now),
+            Purpose::Verify(channel, part) => self.on_verified(*channel, *part, result, now),
+            Purpose::Contracts(part) => self.on_contracts(*part, result, now),
             Purpose::Transaction(question) => {
                 if *question == TransactionQuestion::Balance
                     && let Some(desk) = self.desks.get_mut(e)
                 {
-                    desk.balance.answered(now.saturating_add(BALANCE_EVERY));
+                    desk.balance.answered(if result.is_ok() { Millis::MAX } else { now + BALANCE_RETRY });
                 }
                 let around = self.surroundings(now);
-                if let Some(transactions) = self.transactions.as_mut().filter(|_| is_current) {
+                if let Some(transactions) = &mut self.transactions {
                     transactions.answered(e, *question, &result, &around);
                 }
             }
@@ -292,19 +325,18 @@ impl Guard {
 
     /// When [`Self::next_action`] may have something to do without any further input.
     pub fn wake_at(&self, now: Millis) -> Millis {
-        /// What waits is looked at this often at least.
-        const SOON: Millis = 100;
-        let polls = self.endpoints.iter().map(|endpoint| {
-            let poll = endpoint.polls.ready_at(endpoint.hedge());
-            poll.max(endpoint.wakes_at())
-        });
+        /// What waits is looked at this often at least: when somebody waits, and otherwise.
+        const SOON: (Millis, Millis) = (50, 250);
+        let polls = self
+            .endpoints
+            .iter()
+            .map(|endpoint| endpoint.polls.ready_at(endpoint.hedge()).max(endpoint.wakes_at()));
         let is_busy = self.transactions.as_ref().is_some_and(|transactions| transactions.unmined() > 0)
             || !self.waiting.is_empty()
             || !self.verifying.is_empty()
             || self.desks.iter().any(|desk| desk.sweep.is_due() || !desk.is_identified);
-        let busy = is_busy.then(|| now.saturating_add(SOON / 2));
-        let next = polls.chain(busy).min().unwrap_or(now).max(now.saturating_add(10));
-        next.min(now.saturating_add(SOON.saturating_mul(20)))
+        let soon = now.saturating_add(if is_busy { SOON.0 } else { SOON.1 });
+        polls.chain([soon]).min().unwrap_or(soon).max(now.saturating_add(10))
     }
 
     /// Looks after what waits for time to pass.
@@ -325,6 +357,7 @@ impl Guard {
                 Effect::Save(sent) => Action::Save(sent),
                 Effect::Forget(sent) => Action::Forget(sent),
                 Effect::Outcome(outcome) => Action::Report(Report::Outcome(outcome)),
+                Effect::Taken { channel, kind, tx } => Action::Report(Report::Taken { channel, kind, tx }),
                 Effect::Late { channel, blocks, tried } => {
                     Action::Report(Report::Late { channel, blocks, tried })
                 }
@@ -362,6 +395,7 @@ impl Guard {
         Surroundings {
             now,
             head: self.read_head.or(lowest).unwrap_or(0),
+            newest: heads.iter().map(|head| head.number).max().unwrap_or(0),
             base_fee: heads.iter().filter_map(|head| head.base_fee).max(),
             has_head: !heads.is_empty(),
             patience: self.block_time().clamp(1_000, 5_000),
@@ -388,5 +422,5 @@ impl Guard {
     }
 }
 
-/// How often the account's ether is read.
-const BALANCE_EVERY: Millis = 1_000;
+/// The wait before the account's ether is asked for again. It is read with each new block.
+const BALANCE_RETRY: Millis = 1_000;

@@ -132,12 +132,15 @@ impl Guard {
         self.after_reading(e, now);
     }
 
-    pub(super) fn confirm_sweep(&mut self, e: usize, head: u64, now: Millis) {
+    /// The head is the same as before. If it stays so, what is left of the round is read.
+    pub(super) fn confirm_sweep(&mut self, e: usize, head: u64, stands_still: bool, now: Millis) {
         let Some(mut sweep) = self.desks.get_mut(e).map(|desk| std::mem::take(&mut desk.sweep)) else {
             return;
         };
         sweep.confirm(head, now);
-        sweep.fill_rest(head, |channel, stake| self.is_in_rotation(channel, stake));
+        if stands_still {
+            sweep.fill_rest(head, |channel, stake| self.is_in_rotation(channel, stake));
+        }
         if let Some(desk) = self.desks.get_mut(e) {
             desk.sweep = sweep;
         }
@@ -181,16 +184,13 @@ impl Guard {
         e: usize,
         asked: &[Address],
         result: Result<Answer, AskError>,
-        is_current: bool,
         now: Millis,
     ) {
         let (Some(desk), Some(endpoint)) = (self.desks.get_mut(e), self.endpoints.get_mut(e)) else { return };
         desk.sweep.answered();
-        if !is_current {
-            return;
-        }
         match result {
             Ok(Answer::States { block, states }) => {
+                endpoint.has_read_batch();
                 for (channel, state) in asked.iter().zip(states) {
                     match state {
                         Some(state) => self.on_state(e, *channel, block, state, now),
@@ -201,7 +201,7 @@ impl Guard {
             Ok(_) => {}
             Err(error) => {
                 if error.may_be_too_much() && error != AskError::Timeout {
-                    endpoint.refuses_batch(asked.len(), now);
+                    endpoint.refuses_batch(asked.len(), &error, now);
                 }
                 desk.sweep.again(asked);
             }
@@ -214,14 +214,10 @@ impl Guard {
         e: usize,
         channel: Address,
         result: Result<Answer, AskError>,
-        is_current: bool,
         now: Millis,
     ) {
         let Some(desk) = self.desks.get_mut(e) else { return };
         desk.sweep.answered();
-        if !is_current {
-            return;
-        }
         match result {
             Ok(Answer::States { block, states }) => match states.first().copied().flatten() {
                 Some(state) => self.on_state(e, channel, block, state, now),
@@ -251,7 +247,8 @@ impl Guard {
             .or(channel.believed)
             .map_or_else(|| channel.told.as_ref().map_or(0, stage_of), |state| state.stage());
         let is_step_back = state.stage() < before;
-        let is_confirmed = channel.step_back == Some((e, state));
+        let is_comparing = self.desks.get(e).is_some_and(|desk| desk.ancestor.is_some());
+        let is_confirmed = channel.step_back == Some((e, state)) && !is_comparing;
         if is_older || (is_step_back && !is_confirmed) {
             channel.step_back = is_step_back.then_some((e, state)).filter(|_| !is_older);
             if let Some(desk) = self.desks.get_mut(e) {
@@ -313,7 +310,6 @@ impl Guard {
         e: usize,
         (role, to): (Role, u64),
         result: Result<Answer, AskError>,
-        is_current: bool,
         now: Millis,
     ) {
         let Some(desk) = self.desks.get_mut(e) else { return };
@@ -323,9 +319,6 @@ impl Guard {
         // What is not answered is not asked for again: every channel is read anyway.
         hints.asked_to = Some(to);
         let Ok(Answer::Logs(logs)) = result else { return };
-        if !is_current {
-            return;
-        }
         let watched =
             |address: &Address| self.channels.as_ref().is_some_and(|channels| channels.contains_key(address));
         let named: HashSet<_> =

@@ -2,8 +2,8 @@
 
 use std::sync::Arc;
 
-use thunder_protocol::Address;
-use thunder_protocol::onchain::{ChainView, Closing};
+use thunder_protocol::onchain::{CallKind, ChainView, Closing};
+use thunder_protocol::{Address, B256};
 
 use crate::block::ChainId;
 use crate::contracts::Contracts;
@@ -108,6 +108,15 @@ pub enum Report {
     },
     /// How the endpoints are.
     Endpoints(Vec<EndpointStatus>),
+    /// An endpoint has taken a transaction.
+    Taken {
+        /// The channel.
+        channel: Address,
+        /// Which call.
+        kind: CallKind,
+        /// The transaction.
+        tx: B256,
+    },
     /// What became of a call.
     Outcome(Outcome),
     /// A challenge is not mined after so many blocks (rule G7).

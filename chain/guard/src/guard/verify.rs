@@ -98,7 +98,6 @@ impl Guard {
         address: Address,
         part: VerifyPart,
         result: Result<Answer, AskError>,
-        is_current: bool,
         now: Millis,
     ) {
         let Some(verifying) = self.verifying.get_mut(&address) else { return };
@@ -109,7 +108,7 @@ impl Guard {
         };
         slot.answered(now.saturating_add(RETRY));
         let channel = self.channels.as_mut().and_then(|channels| channels.get_mut(&address));
-        let Some(channel) = channel.filter(|_| is_current) else { return };
+        let Some(channel) = channel else { return };
         let (Ok(Answer::Bytes(bytes)), Some(unverified)) = (result, channel.unverified.as_mut()) else {
             return;
         };
@@ -179,14 +178,13 @@ impl Guard {
         &mut self,
         part: ContractsPart,
         result: Result<Answer, AskError>,
-        is_current: bool,
         now: Millis,
     ) {
         let (contracts, check) = (self.settings.contracts, &mut self.contracts);
         check.slot.answered(now.saturating_add(RETRY));
         let bytes = match result {
-            Ok(Answer::Bytes(bytes)) if is_current => bytes,
-            Err(AskError::Refused(_)) if is_current => Vec::new(),
+            Ok(Answer::Bytes(bytes)) => bytes,
+            Err(AskError::Refused(_)) => Vec::new(),
             _ => return,
         };
         match part {

@@ -4,7 +4,7 @@
 use thunder_protocol::{Address, B256};
 
 use super::entry::{Entry, Key, Stage};
-use super::{CallError, Surroundings, Transactions};
+use super::{CallError, Count, Surroundings, Transactions};
 use crate::contracts::{calls, read_number};
 use crate::endpoint::Millis;
 use crate::error::AskError;
@@ -26,6 +26,20 @@ pub(crate) enum TransactionQuestion {
 const MAX_RECEIPTS: usize = 8;
 /// After how many heads the suggested tip is asked for again.
 const PRICE_EVERY: u64 = 4;
+
+/// How many transactions may be mined between two counts.
+const MOST_MINED: u64 = 16;
+
+impl Count {
+    /// Whether a count is taken for true: it goes on from the last one, or is said twice in a row.
+    fn is_believed(&mut self, count: u64) -> bool {
+        let goes_on =
+            self.count.is_some_and(|before| (before..=before.saturating_add(MOST_MINED)).contains(&count));
+        let is_believed = goes_on || self.candidate == Some(count);
+        self.candidate = Some(count);
+        is_believed
+    }
+}
 
 impl Transactions {
     /// What urgent calls wait for.
@@ -158,7 +172,7 @@ impl Transactions {
         around: &Surroundings,
     ) {
         /// The wait before a question is asked again that was not answered.
-        const RETRY: Millis = 250;
+        const RETRY: Millis = 100;
         let now = around.now;
         let number = match result {
             Ok(Answer::Number(number)) => Some(*number),
@@ -170,8 +184,10 @@ impl Transactions {
                 let clock = self.clock;
                 if let Some(count) = self.counts.get_mut(endpoint) {
                     count.slot.answered(again);
-                    if let Some(number) = number.and_then(|number| u64::try_from(number).ok()) {
-                        (count.count, count.clock) = (Some(number), Some(clock));
+                    if let Some(number) = number.and_then(|number| u64::try_from(number).ok())
+                        && count.is_believed(number)
+                    {
+                        (count.count, count.clock, count.head) = (Some(number), Some(clock), around.newest);
                     }
                 }
                 self.note_disagreement();

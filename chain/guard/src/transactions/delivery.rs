@@ -15,7 +15,7 @@ use crate::error::AskError;
 /// Heads after which the same transaction is sent again, in case it was dropped.
 const SEND_AGAIN_AFTER: u64 = 2;
 /// The wait before a transaction is sent again to an endpoint that gave no answer.
-const RETRY: Millis = 200;
+const RETRY: Millis = 100;
 
 impl Transactions {
     /// Writing a call to disk has succeeded, or not. A challenge is sent even if the disk takes nothing
@@ -93,12 +93,18 @@ impl Transactions {
         if entry.newest().is_none_or(|newest| newest.hash != hash) {
             return;
         }
+        let is_first = !entry.deliveries.iter().any(|parcel| parcel.answer == Some(Delivery::Taken));
         let Some(parcel) = entry.deliveries.get_mut(endpoint) else { return };
         parcel.slot.answered(around.now.saturating_add(RETRY));
         parcel.answer = Some(delivery.clone());
+        if is_first && delivery == Delivery::Taken {
+            let (channel, kind) = (key.channel, key.kind.0);
+            entry.reason = None;
+            self.effects.push_back(Effect::Taken { channel, kind, tx: hash });
+            return;
+        }
         match delivery {
-            Delivery::Taken => entry.reason = None,
-            Delivery::NoAnswer => {}
+            Delivery::Taken | Delivery::NoAnswer => {}
             Delivery::NonceUsed => {
                 if let Some(count) = self.counts.get_mut(endpoint) {
                     (count.clock, count.slot) = (None, Default::default());

@@ -109,6 +109,8 @@ pub(crate) struct Entry {
     pub(crate) reason: Option<String>,
     /// Since which head its nonce is used and none of its attempts is seen mined.
     pub(crate) used_clock: Option<u64>,
+    /// The newest block at which its channel was read and it could still have its effect.
+    pub(crate) needed_at: Option<u64>,
     /// Receipts that were asked for since the newest head.
     pub(crate) receipts_asked: Vec<B256>,
     /// How often the contract refused it in a block.
@@ -165,6 +167,7 @@ impl Entry {
             may_be_out: false,
             reason: None,
             used_clock: None,
+            needed_at: None,
             receipts_asked: Vec::new(),
             reverts: 0,
             mined_tx: None,

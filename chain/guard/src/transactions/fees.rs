@@ -37,6 +37,12 @@ const fn cap(is_urgent: bool) -> u128 {
 }
 
 impl Fees {
+    /// Fees with which the next few blocks should take an ordinary transaction, from the newest block's
+    /// base fee and what an endpoint suggests.
+    pub fn suggest(base_fee: Option<u128>, suggested: Option<u128>) -> Self {
+        Self::first(&Market { base_fee, suggested }, false)
+    }
+
     /// Fees with which the next few blocks should take a transaction.
     pub(crate) fn first(market: &Market, is_urgent: bool) -> Self {
         let cap = cap(is_urgent);
@@ -95,7 +101,7 @@ impl Fees {
     }
 
     /// The most that a transaction with this much gas costs, in wei.
-    pub(crate) fn cost(&self, gas: u64) -> u128 {
+    pub fn cost(&self, gas: u64) -> u128 {
         self.max_fee.saturating_mul(u128::from(gas))
     }
 }

@@ -108,6 +108,8 @@ pub(crate) enum Effect {
     Forget(Sent),
     /// Somebody may wait for this.
     Outcome(Outcome),
+    /// An endpoint has taken a transaction, the first one to do so.
+    Taken { channel: Address, kind: CallKind, tx: B256 },
     /// A challenge is not mined after so many blocks.
     Late { channel: Address, blocks: u64, tried: String },
     /// The chain took a mined transaction back; it is sent again.
@@ -130,8 +132,10 @@ pub(crate) struct OwnTx {
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Surroundings {
     pub(crate) now: Millis,
-    /// The number of the newest block.
+    /// The number of the newest block at which everything that is due is read.
     pub(crate) head: u64,
+    /// The number of the newest block that any endpoint shows.
+    pub(crate) newest: u64,
     /// The base fee of the newest block.
     pub(crate) base_fee: Option<u128>,
     /// Whether there are blocks at all: without one nothing is signed.
@@ -171,9 +175,12 @@ pub(crate) struct Transactions {
 #[derive(Debug, Clone, Copy, Default)]
 struct Count {
     count: Option<u64>,
+    /// A count that does not go on from that one, said once.
+    candidate: Option<u64>,
     slot: Slot,
-    /// At which head it was asked for last.
+    /// At which head it was asked for last, and that head's number.
     clock: Option<u64>,
+    head: u64,
     is_usable: bool,
 }
 
@@ -287,7 +294,9 @@ impl Transactions {
     pub(crate) fn on_state(&mut self, channel: Address, state: &ChannelState, head: u64) {
         let clock = self.clock;
         for entry in self.entries.iter_mut().filter(|entry| entry.key.channel == channel) {
-            if entry.is_alive() && is_pointless(entry.key.kind.0, state, head) {
+            if !is_pointless(entry.key.kind.0, state, head) {
+                entry.needed_at = entry.needed_at.max(Some(head));
+            } else if entry.is_alive() {
                 (entry.stage, entry.reason, entry.used_clock) = (Stage::Obsolete, None, Some(clock));
             }
         }
@@ -296,8 +305,8 @@ impl Transactions {
 
     /// The own transaction that may have brought a channel's state about by one of these calls.
     pub(crate) fn own_tx(&self, channel: Address, kinds: &[CallKind]) -> Option<OwnTx> {
-        let entries = self.entries.iter().filter(|entry| entry.key.channel == channel);
-        let sent = entries.filter(|entry| kinds.contains(&entry.key.kind.0)).filter_map(|entry| {
+        let entries = self.entries.iter().rev().filter(|entry| entry.key.channel == channel);
+        let mut sent = entries.filter(|entry| kinds.contains(&entry.key.kind.0)).filter_map(|entry| {
             let sent = entry.sent.as_ref()?;
             let is_mined = matches!(entry.stage, Stage::Mined { .. });
             let is_certain = sent.attempts.len() == 1 || is_mined;
@@ -307,7 +316,7 @@ impl Transactions {
                 is_certain,
             })
         });
-        sent.last()
+        sent.next()
     }
 
     /// How many transactions are not mined.

@@ -81,6 +81,8 @@ impl Transactions {
         entries.sort_by_key(|entry| (super::entry::rank(entry.key.kind.0), entry.order));
         // A permit's nonce is right for one at a time: the first of them that is not mined.
         let permit_out = self.entries.iter().any(|entry| entry.stage == Stage::Out && entry.uses_permit());
+        let counted_at = self.counts.iter().filter(|count| count.is_usable).map(|count| count.head).max();
+        let counted_at = counted_at.unwrap_or(u64::MAX);
         let mut overtaken = Vec::new();
         let mut holders = Vec::new();
         for entry in entries {
@@ -91,8 +93,9 @@ impl Transactions {
             let is_urgent = entry.key.is_urgent();
             let nonce = match (entry.nonce(), entry.used_clock) {
                 (Some(nonce), Some(since)) => {
-                    let patience = if is_urgent { 1 } else { USED_PATIENCE };
-                    if self.clock < since.saturating_add(patience) {
+                    // A challenge that had its effect would show in the channel's state.
+                    let is_in_vain = is_urgent && entry.needed_at >= Some(counted_at);
+                    if !is_in_vain && self.clock < since.saturating_add(USED_PATIENCE) {
                         continue;
                     }
                     overtaken.push((entry.key, nonce));
@@ -130,8 +133,12 @@ impl Transactions {
         let is_urgent = key.is_urgent();
         let signed_before = self.entries.iter().filter_map(|entry| entry.fees_at(nonce));
         let signed_before = signed_before.max_by_key(|fees| fees.max_fee);
-        let mut fees = Fees::first(&self.market(around), is_urgent).above(signed_before);
         let Some(entry) = self.entries.iter().find(|entry| entry.key == key) else { return };
+        let market = self.market(around);
+        // A challenge that was outbid under another nonce goes on from what it has offered.
+        let outbid =
+            entry.newest().filter(|_| is_urgent).and_then(|newest| newest.fees.raised(&market, true));
+        let mut fees = outbid.unwrap_or_else(|| Fees::first(&market, is_urgent)).above(signed_before);
         let gas = entry.sent.as_ref().map_or_else(
             || entry.advice.estimate.map_or(gas_limit(key.kind.0), |gas| with_estimate(key.kind.0, gas)),
             |sent| sent.gas,

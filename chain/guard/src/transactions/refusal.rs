@@ -20,9 +20,12 @@ pub(crate) enum Delivery {
     NoAnswer,
 }
 
+/// Words, and what an answer with one of them means.
+type Row = (&'static [&'static str], fn(String) -> Delivery);
+
 /// The words of geth, Erigon, Nethermind, Besu, Reth, anvil and the gateways before them. Each row is
 /// tried in turn.
-const WORDS: [(&[&str], fn(String) -> Delivery); 4] = [
+const WORDS: [Row; 4] = [
     (
         &[
             "already known",

@@ -1,0 +1,266 @@
+//! An endpoint that answers truly, late, not at all, or anything.
+
+use std::collections::BTreeSet;
+
+use serde_json::{Value, json};
+use thunder_guard::state::ChannelState;
+use thunder_guard::{AskError, LogFilter, Question, Refusal};
+use thunder_protocol::{Address, hex};
+
+use crate::ether::{CHAIN_ID, Ether, FIRST, word};
+use crate::random::Random;
+
+/// What is wrong with an endpoint.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Faults {
+    /// Of so many questions of one kind in a row one is answered truly, any of them; the others in a way
+    /// that `lies` chooses. [`NEVER`] is none.
+    pub(crate) one_in: u64,
+    /// How the others are answered.
+    pub(crate) lies: Lies,
+    /// How long an answer takes, in milliseconds.
+    pub(crate) delay: u64,
+    /// How many blocks it is behind.
+    pub(crate) lag: u64,
+    /// How many requests a second it takes; 0 for any number.
+    pub(crate) rate: u64,
+    /// Whether it runs code that is nowhere deployed.
+    pub(crate) runs_no_code: bool,
+    /// How many blocks' events it gives at once; 0 for any number.
+    pub(crate) log_range: u64,
+    /// It has no pending block.
+    pub(crate) refuses_pending: bool,
+    /// Channels whose state it hides: it shows what they were before this block.
+    pub(crate) hides: BTreeSet<Address>,
+    pub(crate) hides_since: u64,
+    /// What is added to the counts of transactions.
+    pub(crate) count_off: u64,
+    /// It takes no transactions.
+    pub(crate) refuses_sending: bool,
+    /// The tip that it suggests.
+    pub(crate) tip: u128,
+}
+
+/// What becomes of a question that is not answered truly.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(crate) enum Lies {
+    /// The connection ends.
+    #[default]
+    Drops,
+    /// No answer comes.
+    Hangs,
+    /// Any JSON comes.
+    Garbage,
+    /// Any of these.
+    Anything,
+}
+
+/// Nothing is answered truly.
+pub(crate) const NEVER: u64 = u64::MAX;
+
+pub(crate) struct Endpoint {
+    pub(crate) faults: Faults,
+    second: u64,
+    requests: u64,
+    pub(crate) asked: u64,
+    /// By method: the place in its row of questions, and the place of the one that is answered truly.
+    rows: std::collections::BTreeMap<&'static str, (u64, u64)>,
+    /// How often each method was asked for.
+    pub(crate) methods: std::collections::BTreeMap<&'static str, u64>,
+}
+
+/// An answer, and when it comes; `None` for never.
+pub(crate) type Answered = (Result<String, AskError>, Option<u64>);
+
+impl Endpoint {
+    pub(crate) fn new(faults: Faults) -> Self {
+        Self {
+            faults,
+            second: 0,
+            requests: 0,
+            asked: 0,
+            rows: Default::default(),
+            methods: Default::default(),
+        }
+    }
+
+    pub(crate) fn answer(
+        &mut self,
+        question: &Question,
+        ether: &mut Ether,
+        random: &mut Random,
+        now: u64,
+    ) -> Answered {
+        self.asked += 1;
+        *self.methods.entry(question.method()).or_default() += 1;
+        let at = Some(now + 1 + random.below(2 * self.faults.delay.max(1)));
+        if self.faults.rate > 0 {
+            if self.second != now / 1000 {
+                (self.second, self.requests) = (now / 1000, 0);
+            }
+            self.requests += 1;
+            if self.requests > self.faults.rate {
+                return (Err(AskError::RateLimited("slow down".into())), at);
+            }
+        }
+        if !self.is_true(question.method(), random) {
+            return self.lie(random, at);
+        }
+        (self.truth(question, ether), at)
+    }
+
+    fn is_true(&mut self, method: &'static str, random: &mut Random) -> bool {
+        let one_in = self.faults.one_in;
+        if one_in < 2 || one_in == NEVER {
+            return one_in != NEVER;
+        }
+        let (place, chosen) = self.rows.entry(method).or_insert((0, 0));
+        if *place == 0 {
+            *chosen = random.below(one_in);
+        }
+        let is_true = place == chosen;
+        *place = (*place + 1) % one_in;
+        is_true
+    }
+
+    fn lie(&self, random: &mut Random, at: Option<u64>) -> Answered {
+        let lies = match self.faults.lies {
+            Lies::Anything => *random.among(&[Lies::Drops, Lies::Hangs, Lies::Garbage]),
+            other => other,
+        };
+        match lies {
+            Lies::Drops => (Err(AskError::Unreachable("connection reset".into())), at),
+            Lies::Hangs => (Err(AskError::Timeout), None),
+            Lies::Garbage | Lies::Anything => (Ok(garbage(random)), at),
+        }
+    }
+
+    fn truth(&self, question: &Question, ether: &mut Ether) -> Result<String, AskError> {
+        let shown = ether.number().saturating_sub(self.faults.lag).max(crate::ether::FIRST);
+        let block = ether.at(shown).unwrap().clone();
+        let refuse = |message: &str| {
+            Err(AskError::Refused(Refusal { code: -32000, message: message.into(), data: Vec::new() }))
+        };
+        let number = |value: u128| Ok(json!(format!("{value:#x}")));
+        let state = |channel: &Address, number: u64| {
+            let hides = self.faults.hides.contains(channel) && number >= self.faults.hides_since;
+            let at = if hides { self.faults.hides_since - 1 } else { number };
+            let block = ether.at(at).or(ether.at(number));
+            block.and_then(|block| block.states.get(channel)).copied().unwrap_or(ChannelState::Missing)
+        };
+        let value: Result<Value, AskError> = match question {
+            Question::ChainId => number(u128::from(CHAIN_ID)),
+            Question::Newest => Ok(block_json(&block.head)),
+            Question::Block(0) => Ok(block_json(&thunder_guard::Head { number: 0, ..genesis() })),
+            // Blocks of before the world began.
+            Question::Block(number) if *number < FIRST => {
+                let block_time = ether.block_seconds;
+                let timestamp = 1_000_000 - (FIRST - number) * block_time;
+                Ok(block_json(&thunder_guard::Head { number: *number, timestamp, ..genesis() }))
+            }
+            Question::Block(number) => Ok(ether
+                .at(*number)
+                .filter(|_| *number <= shown)
+                .map_or(Value::Null, |block| block_json(&block.head))),
+            Question::States { .. } if self.faults.runs_no_code => {
+                refuse("contract creation is not supported")
+            }
+            Question::States { channels, .. } => {
+                let mut bytes = vec![0; 24];
+                bytes.extend_from_slice(&shown.to_be_bytes());
+                for channel in channels.iter() {
+                    bytes.extend_from_slice(&word(&state(channel, shown)));
+                }
+                Ok(json!(hex::encode_prefixed(bytes)))
+            }
+            Question::Storage { channel, block } => {
+                Ok(json!(hex::encode_prefixed(word(&state(channel, *block)))))
+            }
+            Question::Logs(LogFilter { from, to, .. })
+                if self.faults.log_range > 0 && to - from + 1 > self.faults.log_range =>
+            {
+                refuse("too many blocks")
+            }
+            Question::Logs(_) => Ok(json!([])),
+            Question::Code(_) => Ok(json!("0x00")),
+            // The factory's `token()`, and numbers.
+            Question::Call { data, .. } if data.len() == 4 => Ok(json!(Address::repeat_byte(1).into_word())),
+            Question::Call { .. } => Ok(json!(format!("{:#066x}", 0))),
+            Question::Estimate(_) => number(60_000),
+            Question::Balance(_) => number(ether.balance),
+            Question::Nonce(_) => number(u128::from(block.count + self.faults.count_off)),
+            Question::PendingNonce(_) if self.faults.refuses_pending => refuse("no pending block"),
+            Question::PendingNonce(_) => {
+                let mut count = block.count;
+                while ether.pool.iter().chain(&ether.foreign).any(|tx| tx.nonce == count) {
+                    count += 1;
+                }
+                number(u128::from(count))
+            }
+            Question::Tip | Question::GasPrice => number(self.faults.tip),
+            Question::Receipt(hash) => Ok(match ether.receipt(*hash).filter(|(block, _)| *block <= shown) {
+                None => Value::Null,
+                Some((block, succeeded)) => json!({
+                    "transactionHash": hash,
+                    "blockNumber": format!("{block:#x}"),
+                    "status": if succeeded { "0x1" } else { "0x0" },
+                }),
+            }),
+            Question::Sender(_) => Ok(Value::Null),
+            Question::Send(_) if self.faults.refuses_sending => refuse("not from you"),
+            Question::Send(raw) => match ether.submit(raw) {
+                Ok(hash) => Ok(json!(hash)),
+                Err(why) => refuse(why),
+            },
+        };
+        value.map(|value| value.to_string())
+    }
+}
+
+pub(crate) fn genesis() -> thunder_guard::Head {
+    thunder_guard::Head {
+        number: 0,
+        hash: thunder_protocol::B256::repeat_byte(9),
+        parent: thunder_protocol::B256::ZERO,
+        timestamp: 0,
+        base_fee: None,
+    }
+}
+
+fn block_json(head: &thunder_guard::Head) -> Value {
+    let mut block = json!({
+        "number": format!("{:#x}", head.number),
+        "hash": head.hash,
+        "parentHash": head.parent,
+        "timestamp": format!("{:#x}", head.timestamp),
+    });
+    if let Some(base_fee) = head.base_fee {
+        block["baseFeePerGas"] = json!(format!("{base_fee:#x}"));
+    }
+    block
+}
+
+/// Any JSON: of another type, huge, null, missing, of another question.
+pub(crate) fn garbage(random: &mut Random) -> String {
+    let number = random.next();
+    match random.below(14) {
+        0 => "null".into(),
+        1 => "[]".into(),
+        2 => "{}".into(),
+        3 => "\"\"".into(),
+        4 => "\"0x\"".into(),
+        5 => format!("\"{number:#x}\""),
+        6 => format!("\"0x{}\"", "f".repeat(64)),
+        7 => format!("{number}"),
+        8 => format!("\"0x{}\"", "00".repeat(random.below(200) as usize)),
+        9 => json!({"number": format!("{number:#x}"), "hash": format!("{number:#066x}"),
+            "parentHash": format!("{number:#066x}"), "timestamp": format!("{:#x}", random.next()),
+            "baseFeePerGas": format!("0x{}", "f".repeat(1 + random.below(40) as usize))})
+        .to_string(),
+        10 => json!({"transactionHash": format!("{number:#066x}"), "blockNumber": "0x1", "status": "0x7"})
+            .to_string(),
+        11 => format!("[{}]", "1,".repeat(50) + "1"),
+        12 => format!("\"0x{:064x}{}\"", number >> 40, "ff".repeat(32 * random.below(5) as usize)),
+        _ => "tru".into(),
+    }
+}
