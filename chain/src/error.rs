@@ -1,18 +1,18 @@
 //! Why something on the chain did not work.
 
-use ethers::providers::{ProviderError, RpcError as _};
+use ethers::contract::ContractRevert;
 use ethers::types::Bytes;
+use thunder_guard::transactions::CallError;
+use thunder_guard::{AskError, Refusal};
+use thunder_protocol::onchain::CallFailure;
 
 use crate::contracts::{channel_factory::ChannelFactoryErrors, payment_channel::PaymentChannelErrors};
-use crate::rpc::RpcError;
-use ethers::contract::ContractRevert;
-use thunder_protocol::onchain::CallFailure;
 
 /// Why a question to the chain has no answer, or a call was not made.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum ChainError {
-    /// The RPC entry point can't be reached, or does not answer sensibly. Asking again may help.
-    #[error("{0}")]
+    /// No RPC endpoint can be reached, or none answers. Asking again may help.
+    #[error("the RPC endpoint {0}")]
     Unreachable(String),
     /// The contract refuses the call.
     #[error("the contract refuses: {0}")]
@@ -30,18 +30,52 @@ pub enum ChainError {
         /// The difference.
         missing: String,
     },
-    /// The RPC entry point says two things that can't both be so. Asking again may help.
-    #[error("the RPC entry point contradicts itself: {0}")]
-    Contradictory(String),
+    /// The endpoint refuses a transaction, with this reason.
+    #[error("the RPC endpoint refuses the transaction: {0}")]
+    Refused(String),
     /// The answer makes no sense.
-    #[error("the chain's answer makes no sense: {0}")]
-    Nonsense(String),
+    #[error("the RPC endpoint {0}")]
+    InvalidResponse(String),
+    /// The key is no key.
+    #[error("the wallet can't sign transactions")]
+    CantSign,
 }
 
 impl ChainError {
     /// Whether asking again later may help.
     pub const fn is_temporary(&self) -> bool {
-        matches!(self, Self::Unreachable(_) | Self::Contradictory(_))
+        matches!(self, Self::Unreachable(_))
+    }
+
+    pub(crate) fn no_ether([needed, available, missing]: [String; 3]) -> Self {
+        Self::NoEther { needed, available, missing }
+    }
+}
+
+impl From<AskError> for ChainError {
+    fn from(error: AskError) -> Self {
+        match error {
+            AskError::Refused(refusal) if AskError::Refused(refusal.clone()).is_revert() => {
+                Self::Reverted(revert_reason(&refusal))
+            }
+            AskError::Invalid(_) => Self::InvalidResponse(error.to_string()),
+            AskError::Unreachable(_)
+            | AskError::Timeout
+            | AskError::RateLimited(_)
+            | AskError::Refused(_) => Self::Unreachable(error.to_string()),
+        }
+    }
+}
+
+impl From<CallError> for ChainError {
+    fn from(error: CallError) -> Self {
+        match error {
+            CallError::Reverted(refusal) => Self::Reverted(revert_reason(&refusal)),
+            CallError::MinedInVain(tx) => Self::Reverted(format!("transaction {tx} was mined, and refused")),
+            CallError::NoEther(missing) => Self::no_ether(missing),
+            CallError::Refused(reason) => Self::Refused(reason),
+            CallError::CantSign => Self::CantSign,
+        }
     }
 }
 
@@ -49,44 +83,28 @@ impl From<ChainError> for CallFailure {
     fn from(error: ChainError) -> Self {
         let text = error.to_string();
         match error {
-            ChainError::Unreachable(_) | ChainError::Contradictory(_) => Self::Unreachable(text),
+            ChainError::Unreachable(_) => Self::Unreachable(text),
             ChainError::NoEther { .. } => Self::NoEther(text),
-            ChainError::Reverted(_) | ChainError::Missing(_) | ChainError::Nonsense(_) => Self::Refused(text),
+            ChainError::Reverted(_)
+            | ChainError::Missing(_)
+            | ChainError::Refused(_)
+            | ChainError::InvalidResponse(_)
+            | ChainError::CantSign => Self::Refused(text),
         }
-    }
-}
-
-impl From<ProviderError> for ChainError {
-    fn from(error: ProviderError) -> Self {
-        if let Some(response) = error.as_error_response() {
-            let data = response.as_revert_data();
-            if data.is_some() || response.message.contains("revert") {
-                return Self::Reverted(revert_reason(data.as_ref(), &response.message));
-            }
-            return Self::Unreachable(format!("the RPC entry point answers: {}", response.message));
-        }
-        match error {
-            ProviderError::JsonRpcClientError(inner) => Self::Unreachable(inner.to_string()),
-            ProviderError::SerdeJson(inner) => Self::Nonsense(inner.to_string()),
-            other => Self::Unreachable(other.to_string()),
-        }
-    }
-}
-
-impl From<RpcError> for ChainError {
-    fn from(error: RpcError) -> Self {
-        ProviderError::from(error).into()
     }
 }
 
 /// The contract's own error with its data, where there is one.
-pub(crate) fn revert_reason(data: Option<&Bytes>, message: &str) -> String {
-    let Some(data) = data.filter(|data| !data.is_empty()) else { return message.to_owned() };
-    if let Some(error) = PaymentChannelErrors::decode_with_selector(data) {
+fn revert_reason(refusal: &Refusal) -> String {
+    if refusal.data.is_empty() {
+        return refusal.message.clone();
+    }
+    let data = Bytes::from(refusal.data.clone());
+    if let Some(error) = PaymentChannelErrors::decode_with_selector(&data) {
         return format!("{error:?}");
     }
-    if let Some(error) = ChannelFactoryErrors::decode_with_selector(data) {
+    if let Some(error) = ChannelFactoryErrors::decode_with_selector(&data) {
         return format!("{error:?}");
     }
-    message.to_owned()
+    refusal.message.clone()
 }

@@ -12,7 +12,7 @@ use serde_json::Value;
 use thunder_protocol::Address;
 use zeroize::{Zeroize, Zeroizing};
 
-use crate::contracts::from_ethers;
+use thunder_guard::from_ethers;
 
 /// A secret key, wiped when dropped.
 pub type Key = Zeroizing<[u8; 32]>;

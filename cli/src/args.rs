@@ -240,6 +240,9 @@ pub struct OpenChannel {
     /// With which connected node: its peer id or wallet, or a unique beginning of either
     #[arg(long, value_name = "peer")]
     pub peer: Option<String>,
+    /// Also where the chain's challenge period lasts less than two minutes
+    #[arg(long)]
+    pub yes: bool,
 }
 
 /// `fund`

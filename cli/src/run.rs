@@ -75,8 +75,9 @@ async fn connect_to(node: &Node, output: &Output, address: String) -> Result<(),
 }
 
 async fn open_channel(node: &Node, output: &Output, arguments: OpenChannel) -> Result<(), Failure> {
-    let OpenChannel { amount, deposit, peer } = arguments;
-    let call = node.calls.open_channel(node.context(), OpenRequest { amount, deposit, peer });
+    let OpenChannel { amount, deposit, peer, yes } = arguments;
+    let request = OpenRequest { amount, deposit, peer, accept_short_period: yes };
+    let call = node.calls.open_channel(node.context(), request);
     let doing = "opening the channel: waiting for the transaction and its confirmations";
     let channel = node.ask(doing, Stake::State, call).await?;
     output.answer(&channel, human::opened).map_err(done)

@@ -97,7 +97,10 @@ pub(crate) fn chain_advice(error: &ChainError) -> Advice {
         ChainError::NoEther { .. } => {
             ("insufficient_eth", Exit::Refused, "send ETH to the account of the key, or use another key")
         }
-        ChainError::Contradictory(_) | ChainError::Nonsense(_) => {
+        ChainError::Refused(_) | ChainError::CantSign => {
+            ("transaction_failed", Exit::Chain, "repeat; if that does not help, name another RPC entry point")
+        }
+        ChainError::InvalidResponse(_) => {
             ("chain_unreachable", Exit::Chain, "make sure that --RPC names an Ethereum JSON-RPC entry point")
         }
     };

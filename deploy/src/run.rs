@@ -6,8 +6,8 @@ use std::path::{Path, PathBuf};
 
 use alloy_primitives::{Address, B256};
 use serde::Serialize;
-use thunder_chain::contracts::Contracts;
-use thunder_chain::{Amount, Chain, ChainError, RpcUrl};
+use thunder_chain::contracts::deterministic;
+use thunder_chain::{Amount, Chain, ChainError, Contracts, RpcUrl};
 use zeroize::Zeroizing;
 
 use crate::args::{self, Cli, Command};
@@ -114,7 +114,7 @@ fn credited(answer: &Credited, rpc: &RpcUrl) -> String {
     let mut text =
         format!("{BOLD}{} THD{BOLD:#} for {BOLD}{}{BOLD:#}\n{}", answer.amount, answer.to, fields(&lines));
     let contracts = Contracts { token: answer.token, factory: answer.factory };
-    if contracts != Contracts::deterministic() {
+    if contracts != deterministic() {
         let rpc = shown(rpc);
         text.push_str(&format!(
             "\nThey belong to this key, so thunderd has to be told where they are:\n\n  \
@@ -183,8 +183,8 @@ async fn mine(arguments: args::Mine, json: bool) -> Result<(), Error> {
 }
 
 async fn mine_blocks(arguments: &args::Mine) -> Result<Mined, DeployError> {
-    let chain = Chain::new(&arguments.endpoint.rpc, Contracts::deterministic())?;
-    let chain_id = chain.identity().await?.chain_id;
+    let chain = Chain::new(&arguments.endpoint.rpc.clone().into(), deterministic())?;
+    let chain_id = chain.chain_id().await?.chain_id;
     if !local::is_local(chain_id) {
         return Err(DeployError::NotLocal { chain_id, what: "its blocks are not mined to order" });
     }

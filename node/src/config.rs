@@ -5,8 +5,8 @@ use std::path::PathBuf;
 
 use clap::Parser;
 use thunder_api::Account;
-use thunder_chain::RpcUrl;
-use thunder_chain::contracts::{Contracts, LOCAL_CHAIN_IDS};
+use thunder_chain::contracts::deterministic;
+use thunder_chain::{Contracts, LOCAL_CHAIN_IDS, RpcUrls};
 use thunder_protocol::Address;
 
 /// How the version is shown.
@@ -41,7 +41,7 @@ pub struct Config {
     help: Option<bool>,
 
     /// Specify the RPC entry point at which a compatible blockchain is available. Otherwise, default is
-    /// localhost:8545. http(s):// and ws(s):// URLs work too
+    /// localhost:8545. http(s):// and ws(s):// URLs work too; several are separated by commas
     #[arg(
         long = "RPC",
         alias = "rpc",
@@ -51,7 +51,7 @@ pub struct Config {
         hide_default_value = true,
         hide_env = true
     )]
-    pub rpc: RpcUrl,
+    pub rpc: RpcUrls,
 
     /// Specify the port at which this node is available. Default is 2001. It also names the node for
     /// thunder-cli
@@ -126,7 +126,7 @@ pub struct Config {
 impl Config {
     /// THD and the factory.
     pub fn contracts(&self) -> Contracts {
-        let default = Contracts::deterministic();
+        let default = deterministic();
         Contracts {
             token: self.token.unwrap_or(default.token),
             factory: self.factory.unwrap_or(default.factory),
@@ -170,7 +170,7 @@ mod tests {
         let config = parse(&[]);
         assert_eq!((config.rpc.to_string().as_str(), config.port), ("http://localhost:8545", 2001));
         assert_eq!((config.confirmations_on(31337), config.confirmations_on(1)), (1, 6));
-        assert_eq!(config.contracts(), Contracts::deterministic());
+        assert_eq!(config.contracts(), deterministic());
     }
 
     #[test]

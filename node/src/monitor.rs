@@ -15,7 +15,7 @@ use metrics_exporter_prometheus::PrometheusHandle;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{Semaphore, mpsc, oneshot};
 
-use crate::daemon::Ask;
+use crate::daemon::{Ask, Health};
 
 /// How many are served at a time; others wait.
 const MAX_CONNECTIONS: usize = 16;
@@ -89,23 +89,25 @@ async fn answer(
     if !["/metrics", "/health", "/ready"].contains(&path) {
         return text(StatusCode::NOT_FOUND, "there are /metrics, /health and /ready\n".into());
     }
-    let Some(missing) = measure(asks).await else {
+    let Some(Health { illness, missing }) = measure(asks).await else {
         return text(StatusCode::SERVICE_UNAVAILABLE, "the node does not answer\n".into());
     };
-    match path {
-        "/metrics" => text(StatusCode::OK, handle.render()),
-        "/ready" if !missing.is_empty() => text(StatusCode::SERVICE_UNAVAILABLE, missing.join("\n") + "\n"),
+    match (path, illness) {
+        ("/metrics", _) => text(StatusCode::OK, handle.render()),
+        ("/health", Some(illness)) => text(StatusCode::SERVICE_UNAVAILABLE, format!("{illness}\n")),
+        ("/ready", _) if !missing.is_empty() => {
+            text(StatusCode::SERVICE_UNAVAILABLE, missing.join("\n") + "\n")
+        }
         _ => text(StatusCode::OK, "ok\n".into()),
     }
 }
 
-/// Has the daemon's loop set the gauges, and learns what keeps it from being ready. Nothing if it
-/// stands still.
-async fn measure(asks: &mpsc::Sender<Ask>) -> Option<Vec<&'static str>> {
-    let (reply, missing) = oneshot::channel();
+/// Has the daemon's loop set the gauges, and learns how the node is. Nothing if it stands still.
+async fn measure(asks: &mpsc::Sender<Ask>) -> Option<Health> {
+    let (reply, health) = oneshot::channel();
     let answer = async {
         asks.send(Ask::Measure(reply)).await.ok()?;
-        missing.await.ok()?.ok()
+        health.await.ok()?.ok()
     };
     tokio::time::timeout(ANSWER_WITHIN, answer).await.ok()?
 }

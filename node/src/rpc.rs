@@ -17,6 +17,7 @@ use thunder_api::{
 };
 use thunder_chain::keys::from_phrase;
 use thunder_chain::{Chain, ChainError};
+use thunder_protocol::onchain::CallKind;
 use thunder_protocol::{Address, Amount};
 use tokio::sync::{Semaphore, mpsc, oneshot};
 
@@ -32,10 +33,6 @@ const MAX_IN_FLIGHT: usize = 1 << 16;
 
 /// How long reading the newest blocks is waited for.
 const READ_WITHIN: Duration = Duration::from_secs(5);
-/// What opening a channel or paying into one takes at most, in units of gas.
-const OPENING_GAS: u64 = 200_000;
-/// What closing, challenging, withdrawing and cancelling take at most.
-const CLOSING_GAS: u64 = 80_000;
 
 /// What a handler needs.
 #[derive(Clone)]
@@ -123,17 +120,15 @@ impl Handlers {
 
     /// THD in a wallet, in base units.
     async fn thd_of(&self, wallet: Address) -> Answer<u128> {
-        let balance = self.chain.thd_balance(wallet).await.map_err(|error| chain_error(&error))?;
-        Ok(u128::try_from(balance).unwrap_or(u128::MAX))
+        self.chain.thd_balance(wallet).await.map_err(|error| chain_error(&error))
     }
 
     async fn eth_of(&self, wallet: Address) -> Answer<u128> {
-        let balance = self.chain.eth_balance(wallet).await.map_err(|error| chain_error(&error))?;
-        Ok(u128::try_from(balance).unwrap_or(u128::MAX))
+        self.chain.eth_balance(wallet).await.map_err(|error| chain_error(&error))
     }
 
     /// Makes sure that the wallet can pay in, before anybody is asked for anything.
-    async fn require_money(&self, wallet: Address, amount: Amount) -> Answer<()> {
+    async fn require_money(&self, wallet: Address, amount: Amount, call: CallKind) -> Answer<()> {
         let thd = self.thd_of(wallet).await?;
         if thd < amount.base_units() {
             let message =
@@ -141,12 +136,12 @@ impl Handlers {
             let hint = format!("on a local testnet: thunder-deploy thd --to {wallet}");
             return Err(ApiError::new(Code::InsufficientThd, message, hint));
         }
-        self.require_gas(wallet, OPENING_GAS).await
+        self.require_gas(wallet, call).await
     }
 
     /// Makes sure that the wallet can pay for a transaction, before anything is done that needs one.
-    async fn require_gas(&self, wallet: Address, gas: u64) -> Answer<()> {
-        match self.chain.require_ether(wallet, gas).await {
+    async fn require_gas(&self, wallet: Address, call: CallKind) -> Answer<()> {
+        match self.chain.require_ether(wallet, call).await {
             Ok(()) => Ok(()),
             Err(error @ ChainError::NoEther { .. }) => {
                 let hint = format!(
@@ -159,7 +154,7 @@ impl Handlers {
     }
 
     async fn order(&self, order: Order, channel: Selector) -> Answer<PaidOut> {
-        let (gas, ()) = tokio::join!(self.own_gas(), self.read_chain());
+        let (gas, ()) = tokio::join!(self.gas_for(order), self.read_chain());
         let mut done = self.ask(|reply| Ask::Order(order, channel, gas, reply)).await?;
         if done.by_other {
             // It was done before; by whom the transaction says.
@@ -189,9 +184,18 @@ impl Handlers {
         self.ask(|reply| Ask::IsOpening(channel.clone(), reply)).await == Ok(true)
     }
 
-    async fn own_gas(&self) -> Answer<()> {
+    /// Whether there is ether for an order. A challenge does not wait for what an endpoint says of it.
+    async fn gas_for(&self, order: Order) -> Answer<()> {
+        match order {
+            Order::Challenge => Ok(()),
+            Order::Withdraw => self.own_gas(CallKind::Withdraw).await,
+            Order::Cancel => self.own_gas(CallKind::Cancel).await,
+        }
+    }
+
+    async fn own_gas(&self, call: CallKind) -> Answer<()> {
         let (wallet, _) = self.ask(Ask::Shares).await?;
-        self.require_gas(wallet, CLOSING_GAS).await
+        self.require_gas(wallet, call).await
     }
 }
 
@@ -246,14 +250,14 @@ impl Thunder for Handlers {
 
     async fn open_channel(self, _: Context, request: OpenRequest) -> Answer<PaidIn> {
         let (wallet, partner) = self.ask(|reply| Ask::OpenWith(request.clone(), reply)).await?;
-        self.require_money(wallet, request.deposit.unwrap_or(request.amount)).await?;
+        self.require_money(wallet, request.deposit.unwrap_or(request.amount), CallKind::Open).await?;
         self.ask(|reply| Ask::Open(request, partner, reply)).await
     }
 
     async fn fund(self, _: Context, request: FundRequest) -> Answer<PaidIn> {
         self.read_chain().await;
         let (wallet, channel, value) = self.ask(|reply| Ask::FundHow(request, reply)).await?;
-        self.require_money(wallet, value).await?;
+        self.require_money(wallet, value, CallKind::Fund).await?;
         self.ask(|reply| Ask::Fund(channel, value, reply)).await
     }
 
@@ -274,7 +278,7 @@ impl Thunder for Handlers {
     }
 
     async fn close_channel(self, _: Context, request: CloseRequest) -> Answer<ClosingStarted> {
-        let (gas, ()) = tokio::join!(self.own_gas(), self.read_chain());
+        let (gas, ()) = tokio::join!(self.own_gas(CallKind::Close), self.read_chain());
         self.ask(|reply| Ask::Close(request, gas, reply)).await
     }
 
@@ -346,7 +350,7 @@ fn broken() -> ApiError {
 /// Why a question to the chain has no answer.
 fn chain_error(error: &ChainError) -> ApiError {
     let (code, hint) = match error {
-        ChainError::Unreachable(_) | ChainError::Contradictory(_) => {
+        ChainError::Unreachable(_) => {
             (Code::ChainUnreachable, "check that the chain runs, and --RPC; thunderd keeps trying")
         }
         ChainError::Missing(_) => (
@@ -354,9 +358,10 @@ fn chain_error(error: &ChainError) -> ApiError {
             "deploy THD and the factory with `thunder-deploy thd --to <address>`, or see --token and --factory",
         ),
         ChainError::NoEther { .. } => (Code::InsufficientEth, "send some ether to the wallet's address"),
-        ChainError::Reverted(_) | ChainError::Nonsense(_) => {
-            (Code::TransactionFailed, "see the log of thunderd")
-        }
+        ChainError::Reverted(_)
+        | ChainError::Refused(_)
+        | ChainError::InvalidResponse(_)
+        | ChainError::CantSign => (Code::TransactionFailed, "see the log of thunderd"),
     };
     ApiError::new(code, error.to_string(), hint)
 }

@@ -86,7 +86,7 @@ pub enum StartError {
     #[error(transparent)]
     Network(#[from] NetworkError),
     /// The RPC client can't be made.
-    #[error("can't use the RPC entry point: {0}")]
+    #[error("can't use the RPC endpoints: {0}")]
     Chain(#[from] ChainError),
     /// The metrics can't be served.
     #[error("can't serve metrics at {address}: {reason}")]
@@ -178,7 +178,7 @@ pub async fn run(config: &mut Config, stop: impl Future<Output = ()>) -> Result<
     let events = EventLog::default();
     // No longer than the channels are many: each asks for a call once.
     let (to_chain, chain_requests) = mpsc::unbounded_channel();
-    let (chain_events, from_chain) = mpsc::channel(MAX_CHAIN_QUEUE);
+    let (chain_reports, from_chain) = mpsc::channel(MAX_CHAIN_QUEUE);
     let mut daemon = Daemon::new(Parts {
         config: config.clone(),
         store: store.clone(),
@@ -191,7 +191,7 @@ pub async fn run(config: &mut Config, stop: impl Future<Output = ()>) -> Result<
         events: events.clone(),
     })?;
     daemon.load_wallet();
-    let task = ChainTask::new(chain.clone(), config.clone(), store, chain_requests, chain_events);
+    let task = ChainTask::new(&chain, config.clone(), store, chain_requests, chain_reports)?;
     tokio::task::spawn_local(task.run());
     daemon
         .run_until(Instant::now() + FIRST_LOOK, |daemon| {

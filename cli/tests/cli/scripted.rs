@@ -269,6 +269,7 @@ pub(crate) fn all() -> Infos {
             connected: true,
             chain_id: Some(31337),
             block: Some(7),
+            endpoints: vec![],
         },
         token: CHANNEL,
         factory: CHANNEL,

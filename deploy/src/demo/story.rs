@@ -200,7 +200,7 @@ fn expected(paid: &str, received: &str) -> Result<String, Error> {
 
 /// The constants above are no amounts, which a test rules out.
 fn unsound() -> Error {
-    DeployError::from(ChainError::Nonsense("the story's own amounts".into())).into()
+    DeployError::from(ChainError::InvalidResponse("the story's own amounts".into())).into()
 }
 
 fn table(rows: &[Row]) -> String {

@@ -2,8 +2,7 @@
 
 use alloy_primitives::Address;
 use serde_json::{Value, json};
-use thunder_chain::contracts::LOCAL_CHAIN_IDS;
-use thunder_chain::{Chain, ChainError};
+use thunder_chain::{Chain, ChainError, LOCAL_CHAIN_IDS};
 
 /// How many blocks are mined in one request: an answer has to come in time.
 const AT_ONCE: u64 = 1_000;
@@ -43,11 +42,10 @@ pub(crate) async fn set_balance(chain: &Chain, of: Address, wei: u128) -> Result
 async fn any_of(chain: &Chain, calls: &[(&str, Value)]) -> Result<(), ChainError> {
     let mut outcome = Ok(());
     for (method, params) in calls {
-        let answer: Result<Value, _> = chain.provider().request(method, params).await;
-        match answer {
+        match chain.call::<Value>(method, params).await {
             Ok(_) => return Ok(()),
             // The first answer is the one that matters if all refuse.
-            Err(error) => outcome = outcome.and(Err(error.into())),
+            Err(error) => outcome = outcome.and(Err(error)),
         }
     }
     outcome

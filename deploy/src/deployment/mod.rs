@@ -9,10 +9,9 @@ pub(crate) mod local;
 use alloy_primitives::{Address, B256, address, hex};
 use serde_json::{Value, json};
 use thunder_chain::contracts::{
-    CREATE2_DEPLOYER, Contracts, create2_address, factory_init_code, thd_init_code,
+    CREATE2_DEPLOYER, create2_address, deterministic, factory_init_code, thd_init_code,
 };
-use thunder_chain::submit::Account;
-use thunder_chain::{Amount, Chain, ChainError, RpcUrl};
+use thunder_chain::{Account, Amount, Chain, ChainError, Contracts, RpcUrl, RpcUrls};
 
 use crate::error::{Advice, Exit, chain_advice};
 use crate::keys::{DevelopmentAccount, Key, KeyError};
@@ -94,13 +93,14 @@ impl Operator {
     /// The owner on a local testnet is whoever `key` belongs to, or the first of the well-known
     /// accounts; on other chains there has to be a key.
     pub async fn connect(url: &RpcUrl, key: Option<Key>) -> Result<Self, DeployError> {
-        let chain = Chain::new(url, Contracts::deterministic())?;
-        let chain_id = chain.identity().await?.chain_id;
+        let urls = RpcUrls::from(url.clone());
+        let chain = Chain::new(&urls, deterministic())?;
+        let chain_id = chain.chain_id().await?.chain_id;
         match key {
             Some(key) => {
                 let token = create2_address(&thd_init_code(key.address()?));
                 let contracts = Contracts { token, factory: create2_address(&factory_init_code(token)) };
-                Self::new(Chain::new(url, contracts)?, chain_id, &key).await
+                Self::new(Chain::new(&urls, contracts)?, chain_id, &key).await
             }
             None if local::is_local(chain_id) => Self::local(&chain).await,
             None => Err(KeyError::Needed { chain_id }.into()),
@@ -109,7 +109,7 @@ impl Operator {
 
     /// The owner on a local testnet.
     pub async fn local(chain: &Chain) -> Result<Self, DeployError> {
-        let chain_id = chain.identity().await?.chain_id;
+        let chain_id = chain.chain_id().await?.chain_id;
         Self::new(chain.clone(), chain_id, &DevelopmentAccount::new(0)?.key).await
     }
 
@@ -146,7 +146,7 @@ impl Operator {
             !has_token && self.create(contracts.token, &thd_init_code(self.account.address())).await?;
         let new_factory =
             !has_factory && self.create(contracts.factory, &factory_init_code(contracts.token)).await?;
-        self.chain().template().await?;
+        self.chain().require_contracts().await?;
         Ok(Deployed { contracts, new_token, new_factory })
     }
 
@@ -159,7 +159,7 @@ impl Operator {
     /// On a local testnet, gives an account ether for gas if it has none at all. Returns how much,
     /// in wei.
     pub async fn give_gas(&self, to: Address) -> Result<Option<u128>, DeployError> {
-        if !self.is_local() || !self.chain().eth_balance(to).await?.is_zero() {
+        if !self.is_local() || self.chain().eth_balance(to).await? != 0 {
             return Ok(None);
         }
         if local::set_balance(self.chain(), to, ETHER_FOR_GAS).await.is_err() {
@@ -194,7 +194,7 @@ impl Operator {
     /// Nobody owns a local testnet's ether; elsewhere the account has what it has.
     async fn require_own_ether(&self) -> Result<(), DeployError> {
         let owner = self.account.address();
-        if self.is_local() && self.chain().eth_balance(owner).await? < ETHER.into() {
+        if self.is_local() && self.chain().eth_balance(owner).await? < ETHER {
             local::set_balance(self.chain(), owner, OWNERS_ETHER).await?;
         }
         Ok(())
@@ -206,14 +206,12 @@ impl Operator {
             return Ok(());
         }
         let balance = self.chain().eth_balance(DEPLOYERS_DEPLOYER).await?;
-        if balance < DEPLOYERS_PRICE.into() {
+        if balance < DEPLOYERS_PRICE {
             self.account.send_ether(DEPLOYERS_DEPLOYER, DEPLOYERS_PRICE).await?;
         }
         let raw = hex::encode_prefixed(deployers_transaction());
-        let sent: Result<Value, _> =
-            self.chain().provider().request("eth_sendRawTransaction", json!([raw])).await;
-        let refused = sent.err().map(ChainError::from);
-        self.wait_for_deployer(refused).await
+        let sent = self.chain().call::<Value>("eth_sendRawTransaction", &json!([raw])).await;
+        self.wait_for_deployer(sent.err()).await
     }
 
     async fn wait_for_deployer(&self, refused: Option<ChainError>) -> Result<(), DeployError> {

@@ -10,7 +10,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use alloy_primitives::Address;
 use serde::Serialize;
 use serde_json::Value;
-use thunder_chain::contracts::Contracts;
+use thunder_chain::contracts::deterministic;
 use thunder_chain::{Amount, Chain, ChainError, InvalidRpcUrl, RpcUrl};
 
 use crate::deployment::{DeployError, Deployed, Operator, local};
@@ -243,8 +243,9 @@ impl Testnet {
 
     /// Calls any JSON-RPC method, `anvil_…` and `evm_…` among them.
     pub async fn rpc(&self, method: &str, params: impl Serialize) -> Result<Value, ChainError> {
-        let params = serde_json::to_value(params).map_err(|error| ChainError::Nonsense(error.to_string()))?;
-        Ok(self.chain.provider().request(method, params).await?)
+        let params =
+            serde_json::to_value(params).map_err(|error| ChainError::InvalidResponse(error.to_string()))?;
+        self.chain.call(method, &params).await
     }
 
     /// Deploys THD and the factory, if they are not there.
@@ -285,11 +286,7 @@ impl Testnet {
         self.was_there = SystemTime::now();
         if goes_on {
             let params = serde_json::json!([seconds(self.was_there)]);
-            self.chain
-                .provider()
-                .request::<_, Value>("evm_setTime", params)
-                .await
-                .map_err(ChainError::from)?;
+            self.chain.call::<Value>("evm_setTime", &params).await?;
         }
         Ok(())
     }
@@ -320,7 +317,7 @@ fn seconds(time: SystemTime) -> u64 {
 
 fn connect(options: &TestnetOptions, port: u16) -> Result<Chain, TestnetError> {
     let url: RpcUrl = reachable(options.listen, port).to_string().parse()?;
-    Ok(Chain::new(&url, Contracts::deterministic())?)
+    Ok(Chain::new(&url.into(), deterministic())?)
 }
 
 /// Where a program on this machine reaches what listens there.

@@ -24,9 +24,27 @@ pub enum Fate {
     /// This is the answer's error message.
     Error(&'static str),
     /// The chain answers, and this becomes of its `result`.
-    Change(fn(Value) -> Value),
+    Change(Box<dyn FnOnce(Value) -> Value>),
     /// The chain answers with logs, and those of this contract are missing.
     Without(String),
+    /// HTTP with this status and this body.
+    Http(u16, Vec<u8>),
+    /// The connection stays, and nothing comes.
+    Hang,
+}
+
+impl Fate {
+    pub fn change(change: impl FnOnce(Value) -> Value + 'static) -> Self {
+        Self::Change(Box::new(change))
+    }
+
+    /// A number as answers have it, one too high or one too low for instance.
+    pub fn number(change: impl FnOnce(u64) -> u64 + 'static) -> Self {
+        Self::change(|number| {
+            let text = number.as_str().unwrap().trim_start_matches("0x");
+            json!(format!("{:#x}", change(u64::from_str_radix(text, 16).unwrap())))
+        })
+    }
 }
 
 type Rule = Box<dyn Fn(&str, &Value) -> Fate + Send>;
@@ -106,6 +124,13 @@ fn serve(
         let id = &request["id"];
         let answer = match fate {
             Fate::Drop => return None,
+            Fate::Hang => loop {
+                std::thread::park();
+            },
+            Fate::Http(status, body) => {
+                respond(client, status, &body)?;
+                continue;
+            }
             Fate::Answer(result) => json!({ "jsonrpc": "2.0", "id": id, "result": result }),
             Fate::Error(message) => {
                 json!({ "jsonrpc": "2.0", "id": id, "error": { "code": -32005, "message": message } })
@@ -133,15 +158,16 @@ fn serve(
                 answer
             }
         };
-        respond(client, &answer.to_string())?;
+        respond(client, 200, answer.to_string().as_bytes())?;
     }
 }
 
-fn respond(mut to: &TcpStream, body: &str) -> Option<()> {
+fn respond(mut to: &TcpStream, status: u16, body: &[u8]) -> Option<()> {
     let length = body.len();
     let head =
-        format!("HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: {length}\r\n\r\n");
-    to.write_all((head + body).as_bytes()).ok()
+        format!("HTTP/1.1 {status} OK\r\nContent-Type: application/json\r\nContent-Length: {length}\r\n\r\n");
+    to.write_all(head.as_bytes()).ok()?;
+    to.write_all(body).ok()
 }
 
 fn ask(server: &str, request: &Value) -> Option<Value> {

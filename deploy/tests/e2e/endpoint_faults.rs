@@ -219,7 +219,7 @@ fn hides_a_closing(refuses: fn(&Value) -> bool) {
     let (alice, bob, channel, entry) = bob_behind_an_endpoint(&world);
     let old = old_receipt(&alice);
     entry.set(move |method, params| match method {
-        "eth_getLogs" => Fate::Change(|_| json!([])),
+        "eth_getLogs" => Fate::change(|_| json!([])),
         "eth_call" if refuses(params) => Fate::Error("contract creation is not supported"),
         _ => Fate::Pass,
     });
@@ -307,7 +307,7 @@ fn a_head_that_goes_back_and_hashes_that_change_lose_nothing() {
     assert_eq!(bob.channel(channel)["state"], "ACTIVE");
     // The newest block has another hash each time it is asked for by number.
     entry.set(|method, params| match method {
-        "eth_getBlockByNumber" if params[0] != "latest" && params[0] != "0x0" => Fate::Change(|mut block| {
+        "eth_getBlockByNumber" if params[0] != "latest" && params[0] != "0x0" => Fate::change(|mut block| {
             block["hash"] = json!(format!("{:#066x}", 7));
             block
         }),

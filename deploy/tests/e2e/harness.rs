@@ -87,8 +87,7 @@ impl World {
     }
 
     pub fn thd_of(&self, account: Address) -> Amount {
-        let units = self.run(self.testnet.chain().thd_balance(account)).unwrap();
-        Amount::from_base_units(u128::try_from(units).unwrap()).unwrap()
+        Amount::from_base_units(self.run(self.testnet.chain().thd_balance(account)).unwrap()).unwrap()
     }
 
     /// A node that runs and has nothing: no wallet, no THD.

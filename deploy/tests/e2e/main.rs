@@ -17,6 +17,7 @@ mod endpoint;
 mod endpoint_faults;
 mod flood;
 mod gas;
+mod guard;
 mod harness;
 mod hostile;
 #[cfg(unix)]

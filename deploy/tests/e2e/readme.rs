@@ -18,7 +18,7 @@ fn both_help_menus_are_in_the_readme() {
 
 #[test]
 fn the_addresses_in_the_readme_are_where_the_contracts_are() {
-    let contracts = thunder_chain::contracts::Contracts::deterministic();
+    let contracts = thunder_chain::contracts::deterministic();
     for address in [contracts.token, contracts.factory] {
         assert!(README.contains(&address.to_string()), "{address}");
     }

@@ -9,7 +9,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use crate::common::{PATIENCE, command, fail, testnet, until};
 use alloy_primitives::{Address, address};
 use serde_json::Value;
-use thunder_chain::contracts::{Contracts, TESTNET_OWNER};
+use thunder_chain::contracts::{TESTNET_OWNER, deterministic};
 use thunder_chain::{Amount, Chain};
 use thunder_deploy::process::Process;
 use thunder_deploy::{Error, Testnet, TestnetError, TestnetOptions};
@@ -35,7 +35,7 @@ fn start(arguments: &[&str]) -> (Process, Value) {
 }
 
 fn chain_at(answer: &Value) -> Chain {
-    Chain::new(&answer["rpc"].as_str().unwrap().parse().unwrap(), Contracts::deterministic()).unwrap()
+    Chain::new(&answer["rpc"].as_str().unwrap().parse().unwrap(), deterministic()).unwrap()
 }
 
 #[tokio::test]
@@ -80,21 +80,21 @@ async fn a_state_file_keeps_the_chain() {
     let mut testnet = Testnet::start(options.clone()).await.unwrap();
     testnet.give_thd(ALICE, Amount::ONE_THD).await.unwrap();
     testnet.mine(5).await.unwrap();
-    let (identity, head) = (testnet.chain().identity().await.unwrap(), height(&testnet).await);
+    let (identity, head) = (testnet.chain().chain_id().await.unwrap(), height(&testnet).await);
     let port = testnet.port();
 
     testnet.restart().await.unwrap();
     assert_eq!(testnet.port(), port);
-    assert_eq!((testnet.chain().identity().await.unwrap(), height(&testnet).await), (identity, head));
+    assert_eq!((testnet.chain().chain_id().await.unwrap(), height(&testnet).await), (identity, head));
     testnet.stop().await.unwrap();
     assert!(testnet.chain().head().await.is_err());
 
     let other = Testnet::start(options).await.unwrap();
-    assert_eq!((other.chain().identity().await.unwrap(), height(&other).await), (identity, head));
+    assert_eq!((other.chain().chain_id().await.unwrap(), height(&other).await), (identity, head));
     let deployed = other.deploy().await.unwrap();
     assert!(!deployed.new_token && !deployed.new_factory);
     other.give_thd(ALICE, Amount::ONE_THD).await.unwrap();
-    assert_eq!(other.chain().thd_balance(ALICE).await.unwrap().as_u128(), 2 * Amount::ONE_THD.base_units());
+    assert_eq!(other.chain().thd_balance(ALICE).await.unwrap(), 2 * Amount::ONE_THD.base_units());
 }
 
 /// anvil makes a block 0 at each start and keeps it beside the one that was; which of them it takes the
@@ -106,7 +106,7 @@ async fn a_state_file_never_has_two_beginnings() {
     let options = TestnetOptions { state: Some(state.clone()), ..TestnetOptions::default() };
     let mut testnet = Testnet::start(options).await.unwrap();
     testnet.mine(1).await.unwrap();
-    let identity = testnet.chain().identity().await.unwrap();
+    let identity = testnet.chain().chain_id().await.unwrap();
     for _ in 0..2 {
         testnet.stop().await.unwrap();
         let stopped = now();
@@ -114,7 +114,7 @@ async fn a_state_file_never_has_two_beginnings() {
         testnet.restart().await.unwrap();
         let started = now();
         testnet.mine(1).await.unwrap();
-        assert_eq!(testnet.chain().identity().await.unwrap(), identity);
+        assert_eq!(testnet.chain().chain_id().await.unwrap(), identity);
         let newest = testnet.rpc("eth_getBlockByNumber", ("latest", false)).await.unwrap();
         assert!(number(&newest["timestamp"]) + 1 >= started, "its clock is right: {newest}");
     }
@@ -150,10 +150,10 @@ async fn without_a_state_file_a_restart_is_another_chain() {
     let mut testnet = testnet().await;
     testnet.deploy().await.unwrap();
     // At once: it is another one also if it is started again in the same second.
-    let mut identity = testnet.chain().identity().await.unwrap();
+    let mut identity = testnet.chain().chain_id().await.unwrap();
     for _ in 0..3 {
         testnet.restart().await.unwrap();
-        let another = testnet.chain().identity().await.unwrap();
+        let another = testnet.chain().chain_id().await.unwrap();
         assert_ne!(std::mem::replace(&mut identity, another), another);
     }
     assert_eq!(height(&testnet).await, 0);
@@ -195,10 +195,10 @@ async fn asked_to_end_it_leaves_no_anvil_behind() {
 
     for signal in [Signal::TERM, Signal::INT, Signal::HUP] {
         let (mut process, answer) = start(&["--port", "0"]);
-        assert_eq!(answer["token"], Contracts::deterministic().token.to_string());
+        assert_eq!(answer["token"], deterministic().token.to_string());
         assert_eq!(answer["accounts"][0]["address"], TESTNET_OWNER.to_string());
         let chain = chain_at(&answer);
-        chain.template().await.unwrap();
+        chain.require_contracts().await.unwrap();
         kill_process(Pid::from_child(process.child()), signal).unwrap();
         let status = tokio::time::timeout(PATIENCE, process.wait()).await.unwrap().unwrap();
         assert!(status.success(), "{signal:?}: {status}");

@@ -4,7 +4,7 @@ use crate::common::{command, fail, json, rpc, run, succeed, testnet};
 use alloy_primitives::{Address, address};
 use serde_json::json;
 use thunder_chain::Amount;
-use thunder_chain::contracts::{CREATE2_DEPLOYER, Contracts, TESTNET_OWNER};
+use thunder_chain::contracts::{CREATE2_DEPLOYER, TESTNET_OWNER, deterministic};
 use thunder_deploy::{DevelopmentAccount, Testnet, ports};
 
 /// Somebody who has nothing.
@@ -18,7 +18,7 @@ async fn thd(testnet: &Testnet, to: Address, amount: &str) -> serde_json::Value 
 #[tokio::test]
 async fn thd_and_the_factory_are_where_every_node_looks_for_them() {
     let testnet = testnet().await;
-    let contracts = Contracts::deterministic();
+    let contracts = deterministic();
     let answer = json(&testnet, &["thd", "--to", &ALICE.to_string()]).await;
     assert_eq!(answer["token"], contracts.token.to_string());
     assert_eq!(answer["factory"], contracts.factory.to_string());
@@ -26,7 +26,7 @@ async fn thd_and_the_factory_are_where_every_node_looks_for_them() {
     assert_eq!(answer["thd"], "100");
 
     let chain = testnet.chain();
-    let template = chain.template().await.unwrap();
+    let template = contracts.template();
     for place in [contracts.token, contracts.factory, template] {
         assert!(!chain.code(place).await.unwrap().is_empty(), "{place}");
     }
@@ -40,14 +40,14 @@ async fn thd_and_the_factory_are_where_every_node_looks_for_them() {
 async fn the_library_deploys_the_same() {
     let testnet = testnet().await;
     let first = testnet.deploy().await.unwrap();
-    assert_eq!(first.contracts, Contracts::deterministic());
+    assert_eq!(first.contracts, deterministic());
     assert!(first.new_token && first.new_factory);
     let again = testnet.deploy().await.unwrap();
     assert!(!again.new_token && !again.new_factory);
     let answer = thd(&testnet, ALICE, "1").await;
     assert_eq!((&answer["token_deployed"], &answer["factory_deployed"]), (&json!(false), &json!(false)));
     testnet.give_thd(ALICE, "2.5".parse().unwrap()).await.unwrap();
-    assert_eq!(testnet.chain().thd_balance(ALICE).await.unwrap().as_u128(), 3_500_000_000_000_000_000);
+    assert_eq!(testnet.chain().thd_balance(ALICE).await.unwrap(), 3_500_000_000_000_000_000);
 }
 
 #[tokio::test]
@@ -71,7 +71,7 @@ async fn many_at_once_get_in_each_others_way_and_all_succeed() {
         assert_eq!(deployed, usize::from(round == 0), "{answers:?}");
         sum += 4 * 25;
         let credited = testnet.chain().thd_balance(ALICE).await.unwrap();
-        assert_eq!(credited, (sum * Amount::ONE_THD.base_units()).into(), "{answers:?}");
+        assert_eq!(credited, sum * Amount::ONE_THD.base_units(), "{answers:?}");
     }
 }
 
@@ -118,7 +118,7 @@ async fn a_testnet_without_the_create2_deployer_gets_it() {
     testnet.rpc("anvil_setCode", json!([CREATE2_DEPLOYER, "0x"])).await.unwrap();
     testnet.rpc("anvil_setNonce", json!([CREATE2_DEPLOYER, "0x0"])).await.unwrap();
     assert!(testnet.chain().code(CREATE2_DEPLOYER).await.unwrap().is_empty());
-    assert_eq!(thd(&testnet, ALICE, "1").await["token"], Contracts::deterministic().token.to_string());
+    assert_eq!(thd(&testnet, ALICE, "1").await["token"], deterministic().token.to_string());
     assert_eq!(testnet.chain().code(CREATE2_DEPLOYER).await.unwrap().len(), 69);
 }
 
@@ -213,7 +213,7 @@ async fn on_another_chain_the_owner_is_who_has_the_key() {
     );
 
     let by_flag = succeed(command(&[&words[..], &["--json", "--key", &key]].concat())).await;
-    assert_ne!(by_flag["token"], Contracts::deterministic().token.to_string());
+    assert_ne!(by_flag["token"], deterministic().token.to_string());
     assert_eq!((&by_flag["thd"], &by_flag["eth"]), (&json!("200"), &json!("0")), "no ether from nowhere");
     assert!(said.contains(by_flag["token"].as_str().unwrap()), "the same THD");
 

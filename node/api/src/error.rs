@@ -131,6 +131,8 @@ codes! {
     PeerRefused = "peer_refused" => Refused,
     /// Too much is waiting already.
     Busy = "busy" => Refused,
+    /// The chain's challenge period lasts less than two minutes.
+    ShortChallengePeriod = "short_challenge_period" => Refused,
     /// The channel is closing.
     ChannelClosing = "channel_closing" => Refused,
     /// This node has lost data of the channel.

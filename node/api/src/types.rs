@@ -71,6 +71,9 @@ pub struct OpenRequest {
     pub deposit: Option<Amount>,
     /// With which of several connected nodes.
     pub peer: Option<String>,
+    /// Also on a chain whose challenge period is shorter than two minutes.
+    #[serde(default)]
+    pub accept_short_period: bool,
 }
 
 /// A payment into a channel.
@@ -412,14 +415,30 @@ pub struct Discovered {
 /// The chain, as the node sees it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ChainInfo {
-    /// The RPC entry point.
+    /// The RPC endpoints, as `--RPC` names them, without credentials and paths.
     pub rpc: String,
-    /// Whether it answers.
+    /// Whether one of them answers.
     pub connected: bool,
     /// Its chain id, once known.
     pub chain_id: Option<u64>,
-    /// The newest block processed.
+    /// The newest block at which every channel was read that was due.
     pub block: Option<u64>,
+    /// How each endpoint is, in the order of `--RPC`.
+    #[serde(default)]
+    pub endpoints: Vec<EndpointInfo>,
+}
+
+/// One RPC endpoint.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct EndpointInfo {
+    /// Where it is, without credentials and path.
+    pub rpc: String,
+    /// Whether it answers.
+    pub connected: bool,
+    /// The newest block that it has shown.
+    pub block: Option<u64>,
+    /// What is wrong with it, if anything is: "can't be reached: connection refused", for instance.
+    pub trouble: Option<String>,
 }
 
 /// One channel.

@@ -44,7 +44,8 @@ impl Pair {
         let delayed = if delay.is_zero() { None } else { Some(Delayed::start(bob.port, delay)?) };
         let port = delayed.as_ref().map_or(bob.port, |delayed| delayed.port);
         checked(alice.client.connect(patient(), format!("127.0.0.1:{port}")).await)?;
-        let request = OpenRequest { amount: "2000".parse()?, deposit: None, peer: None };
+        let request =
+            OpenRequest { amount: "2000".parse()?, deposit: None, peer: None, accept_short_period: false };
         let opened = checked(alice.client.open_channel(patient(), request).await)?;
         let channel = Selector { channel: Some(opened.channel.to_string()), peer: None };
         let total = "2000".parse()?;

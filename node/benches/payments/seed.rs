@@ -7,9 +7,7 @@ use std::path::Path;
 use alloy_primitives::{U256, keccak256};
 use futures::{StreamExt, TryStreamExt};
 use serde_json::{Value, json};
-use thunder_chain::Identity;
-use thunder_chain::contracts::{Contracts, channel_address};
-use thunder_chain::follow::Processed;
+use thunder_chain::{ChainId, Contracts, channel_address};
 use thunder_deploy::{DevelopmentAccount, Testnet};
 use thunder_node::keys;
 use thunder_node::store::Store;
@@ -39,16 +37,14 @@ impl Opened {
 /// What all channels of a testnet have in common.
 pub(crate) struct Seeder<'a> {
     testnet: &'a Testnet,
-    identity: Identity,
+    identity: ChainId,
     contracts: Contracts,
-    template: Address,
 }
 
 impl<'a> Seeder<'a> {
     pub(crate) async fn new(testnet: &'a Testnet) -> Result<Self> {
         let chain = testnet.chain();
-        let (identity, template) = (chain.identity().await?, chain.template().await?);
-        Ok(Self { testnet, identity, contracts: chain.contracts(), template })
+        Ok(Self { testnet, identity: chain.chain_id().await?, contracts: chain.contracts() })
     }
 
     /// Opens a channel with each of these.
@@ -130,7 +126,7 @@ impl<'a> Seeder<'a> {
             }
             store.add_channel(&seen.channel, genesis, position.block, 0)?;
         }
-        store.add_processed(genesis, &Processed { number: head.number, hash: head.hash }, None)?;
+        store.set_head(genesis, head.number)?;
         store.set_followed(genesis, &signer.address())?;
         store.commit()?;
         Ok(())
@@ -140,7 +136,7 @@ impl<'a> Seeder<'a> {
         let Contracts { token, factory } = self.contracts;
         let salt = keccak256(part_b);
         Terms {
-            channel: channel_address(factory, self.template, part_a, part_b, salt),
+            channel: channel_address(&self.contracts, part_a, part_b, salt),
             chain_id: self.identity.chain_id,
             token,
             factory,

@@ -11,8 +11,7 @@ use thunder_api::{
     HistoryRequest, Infos, OpenRequest, Paid, PaidIn, PaidOut, PayManyRequest, PayRequest, PaymentOrder,
     Peer, Receipts, Restored, Selector,
 };
-use thunder_chain::Identity;
-use thunder_chain::contracts::LOCAL_CHAIN_IDS;
+use thunder_chain::{ChainId, LOCAL_CHAIN_IDS};
 use thunder_protocol::channel::{CloseMode, Command, PaymentStatus};
 use thunder_protocol::onchain::Evidence;
 use thunder_protocol::{Address, Amount, Balances, Input, Nonce, Payment, PaymentId, Receipt, Role, hex};
@@ -22,6 +21,7 @@ use tokio::time::Instant;
 use super::answers::{Caller, Many};
 use super::channels::Purpose;
 use super::execute::{disk_error, is_live};
+use super::measure::Health;
 use super::opening::is_awaited;
 use super::{Daemon, Wallet};
 use crate::backup::Unpacked;
@@ -47,8 +47,8 @@ pub enum Ask {
     Shares(Reply<(Address, Amount)>),
     /// Whether another wallet could be used now.
     MayImport(Address, Reply<()>),
-    /// Measure what `--metrics` says, and say what keeps the node from being ready.
-    Measure(Reply<Vec<&'static str>>),
+    /// Measure what `--metrics` says, and say how the node is.
+    Measure(Reply<Health>),
     /// Whether a backup could be restored into this data directory now.
     MayRestore(PathBuf, Reply<()>),
     /// Make this verified backup the node's state, in this data directory.
@@ -160,7 +160,7 @@ impl Daemon {
     }
 
     /// The chain answers now.
-    fn require_chain(&self) -> Result<Identity, ApiError> {
+    fn require_chain(&self) -> Result<ChainId, ApiError> {
         let unreachable = || {
             let message = format!("the chain at {} can't be reached", self.config.rpc);
             ApiError::new(
@@ -169,21 +169,21 @@ impl Daemon {
                 "check that it runs, and --RPC; thunderd keeps trying",
             )
         };
-        if !self.chain.connected {
+        if !self.chain.is_connected() {
             return Err(unreachable());
         }
         self.chain.identity.ok_or_else(unreachable)
     }
 
     /// Wallet, chain and contracts are there.
-    pub(super) fn require_ready(&self) -> Result<(Identity, Address), ApiError> {
+    pub(super) fn require_ready(&self) -> Result<(ChainId, Address), ApiError> {
         let address = self.require_wallet()?.address;
         let identity = self.require_chain()?;
-        match &self.chain.template {
-            Ok(_) => Ok((identity, address)),
+        match &self.chain.contracts_found {
+            Ok(()) => Ok((identity, address)),
             Err(error) => {
                 let hint = "deploy THD and the factory with `thunder-deploy thd --to <address>`, or see --token and --factory";
-                Err(ApiError::new(Code::ContractsMissing, error.to_string(), hint))
+                Err(ApiError::new(Code::ContractsMissing, error.clone(), hint))
             }
         }
     }
@@ -257,6 +257,17 @@ impl Daemon {
                 Code::AmountOutOfRange,
                 message,
                 "give a --deposit of at most the amount",
+            ));
+        }
+        if let Some(period) = self.chain.short_period().filter(|_| !request.accept_short_period) {
+            let seconds = period.as_secs();
+            let message = format!(
+                "the challenge period of this chain lasts {seconds} seconds: a node that is away for that long can't answer a closing on an old receipt"
+            );
+            return Err(ApiError::new(
+                Code::ShortChallengePeriod,
+                message,
+                "open it all the same with --yes, if this node and its RPC endpoint are never away for so long",
             ));
         }
         Ok((own, self.find_partner(request.peer.as_deref())?))

@@ -1,160 +1,138 @@
-//! What the chain task says.
+//! What the chain task reports.
 
-use std::collections::HashSet;
+use std::time::Duration;
 
 use thunder_api::Event;
-use thunder_chain::follow::{Blocks, Processed};
-use thunder_chain::submit::Outcome;
-use thunder_chain::{ChainError, Identity};
+use thunder_chain::{ChainError, ChainId, EndpointStatus, Outcome, Report, Stake, Watch};
 use thunder_protocol::channel::ChainInput;
-use thunder_protocol::onchain::CHALLENGE_PERIOD;
-use thunder_protocol::{Address, Input};
-use tokio::sync::oneshot;
+use thunder_protocol::onchain::{CHALLENGE_PERIOD, ChainView};
+use thunder_protocol::{Address, Channel, Input};
 use tokio::time::Instant;
 
-use super::Daemon;
+use super::channels::Slot;
 use super::execute::is_live;
-use crate::chain_task::{ChainEvent, ChainRequest, Look, Seen, state_number};
+use super::{Daemon, now_ms};
+use crate::chain_task::ChainRequest;
+
+/// How often the newest block that was read is noted on disk, in blocks: only to tell how long a node
+/// was away.
+const NOTE_HEAD_EVERY: u64 = 8;
+/// How long a channel that failed to open is watched, in milliseconds: its transaction may be mined
+/// after all.
+const WATCH_FAILED_FOR: u64 = 24 * 60 * 60 * 1000;
 
 impl Daemon {
-    pub(super) fn on_chain(&mut self, event: ChainEvent) {
-        match event {
-            ChainEvent::Identified { identity, template } => self.on_identified(identity, template),
-            ChainEvent::Template(template) => self.on_template(template),
-            ChainEvent::NewBlocks { blocks, audit, wanted } => {
-                let _ = wanted.send(self.looks(&blocks, audit));
+    pub(super) fn on_report(&mut self, report: Report) {
+        self.chain.last_report = Instant::now();
+        match report {
+            Report::Chain(chain) => self.on_chain(chain),
+            Report::Contracts(found) => self.on_contracts(found),
+            Report::View { channel, view } => self.on_view(channel, view),
+            Report::Invalid { channel, why } => {
+                let slot = self.channels.get(&channel);
+                if slot.is_some_and(|slot| matches!(slot.channel, Channel::Opening(_))) {
+                    tracing::error!(%channel, %why, "the contract is not the channel that was agreed on");
+                }
+                self.apply(channel, Input::Chain(ChainInput::Invalid(why.to_string())));
             }
-            ChainEvent::Views { blocks, views, done } => self.on_views(&blocks, views, done),
-            ChainEvent::Glimpse(views) => self.apply_views(views),
-            ChainEvent::Alive => {
-                self.heard();
-                self.caught_up();
+            Report::Claim { channel, closing } => {
+                tracing::debug!(%channel, ?closing, "one RPC endpoint shows a closing, and another does not");
+                self.apply(channel, Input::Chain(ChainInput::Claimed(closing)));
             }
-            ChainEvent::Unreachable(error) => self.on_unreachable(&error),
-            ChainEvent::Outcome(outcome) => self.on_outcome(outcome),
-            ChainEvent::Funds(funds) => self.on_funds(funds),
-            ChainEvent::Unmined(count) => {
-                self.chain.unmined = count;
+            Report::Unreadable { channel, why } => self.on_unreadable(channel, why),
+            Report::Read { head } => self.on_read(head),
+            Report::Fresh { age, lasts, block_time } => {
+                let now = Instant::now();
+                let read_at = age.and_then(|age| now.checked_sub(Duration::from_millis(age)));
+                self.chain.read = read_at.map(|at| (at, Duration::from_millis(lasts)));
+                self.chain.block_time = block_time.map(Duration::from_millis);
             }
+            Report::Reorganisation { first } => tracing::warn!(first, "the chain took blocks back"),
+            Report::Endpoints(endpoints) => self.on_endpoints(endpoints),
+            Report::Taken { channel, kind, tx } => {
+                tracing::info!(%channel, ?kind, %tx, "a transaction is on its way");
+            }
+            Report::Outcome(outcome) => self.on_outcome(outcome),
+            Report::Late { channel, blocks, tried } => {
+                tracing::error!(%channel, blocks, "MONEY AT RISK: the challenge is not mined; tried so far: {tried}");
+                let message =
+                    format!("the challenge is not mined after {blocks} blocks; tried so far: {tried}");
+                self.events.push(Event::Warning { message, channel: Some(channel.into()) });
+            }
+            Report::Note { channel, what } => tracing::warn!(%channel, "{what}"),
+            Report::Calls { unmined, refused } => self.on_calls(unmined, refused),
+            Report::Funds(funds) => self.on_funds(funds),
         }
     }
 
-    /// All that the chain says is read.
-    fn heard(&mut self) {
-        self.chain.last_heard = Instant::now();
-        self.reached();
-    }
+    // ---- the chain and its endpoints ----------------------------------------------------------
 
-    fn reached(&mut self) {
-        self.chain.trouble = None;
-        if !self.chain.connected {
-            self.chain.connected = true;
-            tracing::info!(rpc = %self.config.rpc, "the chain is reachable");
+    fn on_endpoints(&mut self, endpoints: Vec<EndpointStatus>) {
+        for endpoint in &endpoints {
+            let before = self.chain.endpoints.iter().find(|before| before.label == endpoint.label);
+            let (was_connected, old) =
+                before.map_or((false, None), |before| (before.is_connected, before.trouble.clone()));
+            let rpc = &endpoint.label;
+            match &endpoint.trouble {
+                Some(trouble) if old.is_none() => tracing::warn!(%rpc, "the RPC endpoint {trouble}"),
+                _ if endpoint.is_connected && !was_connected => {
+                    tracing::info!(%rpc, "the chain is reachable");
+                }
+                None if old.is_some() => tracing::info!(%rpc, "the RPC endpoint is well again"),
+                _ => {}
+            }
+        }
+        let was_connected = self.chain.is_connected();
+        self.chain.endpoints = endpoints;
+        if self.chain.is_connected() != was_connected {
             self.events.push(Event::Chain(self.chain_info()));
         }
     }
 
-    fn on_unreachable(&mut self, error: &ChainError) {
-        let is_new = self.chain.trouble.as_ref() != Some(error);
-        self.chain.trouble = Some(error.clone());
-        if let ChainError::Contradictory(_) = error {
-            if is_new {
-                let rpc = &self.config.rpc;
-                tracing::error!(%rpc, %error, "MONEY AT RISK: the chain can't be read; name another RPC entry point with --RPC");
-                self.warn(format!("{error}; name another with --RPC"));
-            }
-        } else if self.chain.connected || !self.chain.caught_up {
-            tracing::warn!(rpc = %self.config.rpc, %error, "the chain is not reachable; trying again");
+    fn on_contracts(&mut self, found: Result<(), String>) {
+        match &found {
+            Ok(()) => tracing::info!("THD and the channel factory are there"),
+            Err(error) => tracing::warn!(error, "THD or the channel factory can't be used"),
         }
-        if self.chain.connected {
-            self.chain.connected = false;
-            self.events.push(Event::Chain(self.chain_info()));
-        }
+        self.chain.contracts_found = found;
     }
 
-    fn on_template(&mut self, template: Result<Address, ChainError>) {
-        match &template {
-            Ok(template) => tracing::info!(%template, "THD and the channel factory are there"),
-            Err(error) if self.chain.template.as_ref().err() != Some(error) => {
-                tracing::warn!(%error, "THD or the channel factory can't be used");
-            }
-            Err(_) => {}
-        }
-        self.chain.template = template;
-    }
-
-    fn on_identified(&mut self, identity: Identity, template: Result<Address, ChainError>) {
-        self.on_template(template);
-        if self.chain.identity != Some(identity) {
+    fn on_chain(&mut self, chain: ChainId) {
+        if self.chain.identity != Some(chain) {
             match self.chain.identity {
-                None => tracing::info!(chain_id = identity.chain_id, "this is the chain"),
-                Some(earlier) if earlier.chain_id == identity.chain_id => tracing::warn!(
+                None => tracing::info!(chain_id = chain.chain_id, "this is the chain"),
+                Some(earlier) if earlier.chain_id == chain.chain_id => tracing::warn!(
                     "the chain was started anew (another block 0): channels of its earlier life can't be used any more"
                 ),
                 Some(earlier) => tracing::warn!(
                     "the chain is another one: {} instead of {}; channels there wait until it is back",
-                    identity.chain_id,
+                    chain.chain_id,
                     earlier.chain_id
                 ),
             }
-            self.chain.identity = Some(identity);
-            self.chain.last_advanced = Instant::now();
-            self.chain.followed = self.store.followed(identity.genesis).unwrap_or_default();
+            self.chain.identity = Some(chain);
             self.chain.head = None;
-            self.chain.caught_up = false;
             self.end_all_sessions("the chain is another one");
             if let Err(error) = self.load_channels() {
                 tracing::error!(%error, "can't read the channels from disk");
             }
             self.events.push(Event::Chain(self.chain_info()));
         }
-        self.reached();
+        self.note_wallet();
+        self.watch_all();
     }
 
-    /// Which channels to look at: those that emitted something, and, if blocks were taken back,
-    /// those whose newest event was in one of them.
-    fn looks(&mut self, blocks: &Blocks, audit: bool) -> Vec<Look> {
-        self.note_flood(!blocks.is_complete);
-        let touched = blocks.touched.iter().filter_map(|address| self.channels.get(address));
-        let replaced = blocks.replaced_from.map(|first| {
-            tracing::warn!(first, "the chain took blocks back");
-            self.channels
-                .newest_first()
-                .map(|(_, slot)| slot)
-                .filter(move |slot| slot.channel.view().newest.is_some_and(|event| event.block >= first))
-        });
-        let (mut looks, mut looked) = (Vec::new(), HashSet::new());
-        // What this side opens is looked at with every block, so that one odd answer changes nothing.
-        let own = self.channels.own_openings();
-        // Blocks that were read for another wallet say nothing of this one's channels.
-        let is_other = self.chain.followed != self.wallet_address();
-        let all =
-            (is_other || !blocks.is_complete).then(|| self.channels.newest_first().map(|(_, slot)| slot));
-        let all = all.into_iter().flatten().filter(|slot| is_live(&slot.channel));
-        for slot in touched.chain(replaced.into_iter().flatten()).chain(own).chain(all) {
-            let terms = slot.channel.setup().terms();
-            if looked.insert(terms.channel) {
-                // Whatever was never used is checked, also if it was given up once.
-                let verify = slot.channel.books().is_none();
-                looks.push(Look { terms: terms.clone(), since: slot.since, verify, known: None });
+    fn on_calls(&mut self, unmined: usize, refused: Vec<(Address, String)>) {
+        for (channel, reason) in &refused {
+            if !self.chain.refused.iter().any(|(other, _)| other == channel) {
+                tracing::warn!(%channel, "the RPC endpoint does not take a transaction: {reason}");
             }
         }
-        if audit {
-            for (_, slot) in self.channels.newest_first().filter(|(_, slot)| is_live(&slot.channel)) {
-                let terms = slot.channel.setup().terms();
-                let known = state_number(&slot.channel.view().status);
-                if known.is_some() && !looked.contains(&terms.channel) {
-                    looks.push(Look { terms: terms.clone(), since: slot.since, verify: false, known });
-                }
-            }
-        }
-        looks
+        (self.chain.unmined, self.chain.refused) = (unmined, refused);
     }
 
-    /// The chain moved on. What it says is on disk together with how far it was read.
-    fn on_views(&mut self, blocks: &Blocks, views: Vec<(Address, Seen)>, done: oneshot::Sender<()>) {
-        self.reached();
-        let head = blocks.head.number;
+    /// Everything that is due at this block is read.
+    fn on_read(&mut self, head: u64) {
         self.warn_of_absence(head);
         if self.chain.head != Some(head) {
             self.chain.last_advanced = Instant::now();
@@ -164,7 +142,6 @@ impl Daemon {
             // Nothing can be done for them without the wallet, so nothing counts as read.
             return;
         }
-        self.apply_views(views);
         // Taken at once: what asks for another block meanwhile waits for that.
         let later = self.block_ticks.split_off(&(head.saturating_add(1), Address::ZERO));
         for (_, channel) in std::mem::replace(&mut self.block_ticks, later).into_keys() {
@@ -173,61 +150,20 @@ impl Daemon {
             }
             self.apply(channel, Input::Chain(ChainInput::Block));
         }
-        if self.channels.any_frozen() || self.channels.under_another_id > 0 {
-            // What a frozen channel has seen is not on disk: after a restart it has to come again. And
-            // on a fork with another chain id nothing was read for the channels of the first.
-            self.heard();
-            self.caught_up();
-            return;
-        }
-        let Some(identity) = self.chain.identity else { return };
-        let processed = Processed { number: head, hash: blocks.head.hash };
-        let followed = self.wallet_address();
-        let written = self.store.begin().and_then(|()| {
-            if let Some(wallet) = followed.filter(|_| followed != self.chain.followed) {
-                self.store.set_followed(identity.genesis, &wallet)?;
-            }
-            self.store.add_processed(identity.genesis, &processed, blocks.replaced_from)
-        });
-        if let Err(error) = written {
-            // Without the word that it is on disk the same blocks come again.
-            tracing::error!(%error, "can't note how far the chain was read");
-            return;
-        }
-        self.after.then.push(Box::new(move |daemon: &mut Self| {
-            daemon.heard();
-            daemon.chain.followed = followed;
-            daemon.tell_of_block();
-            let _ = done.send(());
-        }));
+        self.note_head(head);
+        self.after.then.push(Box::new(Self::tell_of_block));
         self.caught_up();
     }
 
-    /// Each channel learns how the chain has it.
-    fn apply_views(&mut self, views: Vec<(Address, Seen)>) {
-        for (channel, seen) in views {
-            let input = match seen {
-                Seen::View(view) => ChainInput::View(view),
-                Seen::Invalid(why) => {
-                    tracing::error!(%channel, %why, "the contract is not the channel that was agreed on");
-                    ChainInput::Invalid(why.to_string())
-                }
-            };
-            self.apply(channel, Input::Chain(input));
+    /// Notes now and then how far the chain was read.
+    fn note_head(&mut self, head: u64) {
+        let Some(identity) = self.chain.identity else { return };
+        if self.noted_head.is_some_and(|noted| head.abs_diff(noted) < NOTE_HEAD_EVERY) {
+            return;
         }
-    }
-
-    /// Whoever waits for the chain to be read so far is told.
-    pub(super) fn tell_of_block(&mut self) {
-        let head = self.chain.head.unwrap_or(0);
-        let (there, later) = std::mem::take(&mut self.awaiting_block)
-            .into_iter()
-            .filter(|(_, reply)| !reply.is_closed())
-            .partition(|(block, _)| *block <= head);
-        self.awaiting_block = later;
-        let there: Vec<(u64, super::Reply<()>)> = there;
-        for (_, reply) in there {
-            let _ = reply.send(Ok(()));
+        match self.store.begin().and_then(|()| self.store.set_head(identity.genesis, head)) {
+            Ok(()) => self.noted_head = Some(head),
+            Err(error) => tracing::warn!(%error, "can't note how far the chain was read"),
         }
     }
 
@@ -256,6 +192,54 @@ impl Daemon {
         }
     }
 
+    /// Whoever waits for the chain to be read so far is told.
+    pub(super) fn tell_of_block(&mut self) {
+        let head = self.chain.head.unwrap_or(0);
+        let (there, later) = std::mem::take(&mut self.awaiting_block)
+            .into_iter()
+            .filter(|(_, reply)| !reply.is_closed())
+            .partition(|(block, _)| *block <= head);
+        self.awaiting_block = later;
+        let there: Vec<(u64, super::Reply<()>)> = there;
+        for (_, reply) in there {
+            let _ = reply.send(Ok(()));
+        }
+    }
+
+    // ---- channels -----------------------------------------------------------------------------
+
+    fn on_view(&mut self, channel: Address, view: ChainView) {
+        self.apply(channel, Input::Chain(ChainInput::View(view)));
+    }
+
+    fn on_unreadable(&mut self, channel: Address, why: Option<String>) {
+        let Some(slot) = self.channels.get_mut(&channel) else { return };
+        match &why {
+            Some(why) => {
+                tracing::error!(%channel, "MONEY AT RISK: the channel can't be read: {why}; nothing is signed over it");
+                let message = format!("the channel can't be read: {why}");
+                self.events.push(Event::Warning { message, channel: Some(channel.into()) });
+            }
+            None => tracing::info!(%channel, "the channel can be read again"),
+        }
+        slot.unreadable = why;
+    }
+
+    fn on_outcome(&mut self, outcome: Outcome) {
+        match outcome {
+            Outcome::Failed { channel, kind, error, is_retried } => {
+                let error = ChainError::from(error);
+                let retried = if is_retried { "; it is tried again" } else { "" };
+                tracing::warn!(%channel, ?kind, "a transaction failed: {error}{retried}");
+                let input = ChainInput::CallFailed { kind, reason: error.into() };
+                self.apply(channel, Input::Chain(input));
+            }
+            Outcome::Mined { channel, kind, tx, block } => {
+                tracing::info!(%channel, ?kind, %tx, block, "a transaction was mined");
+            }
+        }
+    }
+
     /// Whatever is under way in a channel goes on.
     pub(super) fn resume_channels(&mut self) {
         let live: Vec<_> = self
@@ -269,25 +253,100 @@ impl Daemon {
         }
     }
 
-    fn on_outcome(&mut self, outcome: Outcome) {
-        match outcome {
-            Outcome::Failed { channel, kind, error } => {
-                tracing::warn!(%channel, ?kind, %error, "a transaction failed");
-                let input = ChainInput::CallFailed { kind, reason: error.into() };
-                self.apply(channel, Input::Chain(input));
-            }
-            Outcome::Mined { channel, kind, tx, block } => {
-                tracing::info!(%channel, ?kind, %tx, block, "a transaction was mined");
-            }
+    // ---- what the chain task is told ----------------------------------------------------------
+
+    pub(super) fn tell_chain(&self, request: ChainRequest) {
+        // The task ends only with the process.
+        if self.to_chain.send(request).is_err() {
+            tracing::error!("the chain task is gone; restart thunderd");
         }
     }
 
     /// The chain task uses the wallet from now on.
     pub(super) fn tell_chain_of_wallet(&mut self) {
         let Some(wallet) = &self.wallet else { return };
-        let request = ChainRequest::Wallet { account: wallet.address, key: wallet.key.clone() };
-        if self.to_chain.send(request).is_err() {
-            tracing::error!("the chain task is gone; restart thunderd");
+        self.tell_chain(ChainRequest::Wallet(wallet.key.clone()));
+        if self.chain.identity.is_some() {
+            self.note_wallet();
+            self.watch_all();
         }
+    }
+
+    /// Notes whose channels the database has on this chain, for a backup of it.
+    fn note_wallet(&self) {
+        let (Some(wallet), Some(identity)) = (self.wallet_address(), self.chain.identity) else { return };
+        let noted = self.store.begin().and_then(|()| self.store.set_followed(identity.genesis, &wallet));
+        if let Err(error) = noted {
+            tracing::warn!(%error, "can't note the wallet");
+        }
+    }
+
+    /// The chain task watches the channels, and no others. Until they are read no message is handled.
+    fn watch_all(&mut self) {
+        let mut watches = Vec::new();
+        let stakes: Vec<_> =
+            self.channels.newest_first().map(|(address, slot)| (*address, self.stake(slot))).collect();
+        for (address, stake) in stakes {
+            let Some(slot) = self.channels.get_mut(&address) else { continue };
+            slot.stake = stake;
+            slot.unreadable = None;
+            watches.extend(stake.map(|stake| watch(slot, stake)));
+        }
+        if !watches.is_empty() {
+            self.chain.caught_up = false;
+        }
+        self.tell_chain(ChainRequest::WatchAll(watches));
+    }
+
+    /// The chain task learns how much depends on a channel, if that has changed.
+    pub(super) fn update_watch(&mut self, address: Address) {
+        let Some(stake) = self.channels.get(&address).map(|slot| self.stake(slot)) else { return };
+        let Some(slot) = self.channels.get_mut(&address).filter(|slot| slot.stake != stake) else { return };
+        let before = std::mem::replace(&mut slot.stake, stake);
+        let request = match (before, stake) {
+            (None, Some(stake)) => ChainRequest::Watch(Box::new(watch(slot, stake))),
+            (Some(_), Some(stake)) => ChainRequest::Stake(address, stake),
+            (_, None) => ChainRequest::Unwatch(address),
+        };
+        self.tell_chain(request);
+    }
+
+    /// How much depends on reading a channel in time; `None` if nothing can happen to it any more.
+    fn stake(&self, slot: &Slot) -> Option<Stake> {
+        let channel = &slot.channel;
+        let setup = channel.setup();
+        match channel {
+            Channel::Opening(_) | Channel::Closing(_) | Channel::Finishing(_) => Some(Stake::Urgent),
+            Channel::Lost(_) => Some(Stake::AtRisk),
+            Channel::Active(active) => {
+                // Only then is there an older receipt, or something to lose.
+                let was_used = active.books.agreed.nonce() > thunder_protocol::Nonce::ZERO;
+                let has_share = !channel.balances().of(setup.role()).is_zero();
+                Some(if was_used && has_share { Stake::AtRisk } else { Stake::Nothing })
+            }
+            Channel::Closed(closed) => {
+                let is_young = now_ms().saturating_sub(slot.created) < WATCH_FAILED_FOR;
+                let was_opened = closed.outcome() != thunder_protocol::channel::Outcome::Abandoned;
+                let is_watched = if was_opened { !self.is_over(channel) } else { is_young };
+                is_watched.then_some(Stake::Nothing)
+            }
+        }
+    }
+
+    fn is_over(&self, channel: &Channel) -> bool {
+        let Some(wallet) = &self.wallet else { return false };
+        channel.is_over(&super::context(&self.config, wallet, &self.chain, true))
+    }
+}
+
+/// What the chain task needs to know of a channel.
+fn watch(slot: &Slot, stake: Stake) -> Watch {
+    Watch {
+        terms: slot.channel.setup().terms().clone(),
+        view: *slot.channel.view(),
+        stake,
+        // A channel that was never used is checked, also if it was given up once.
+        verify: slot.channel.books().is_none(),
+        since: slot.since,
     }
 }

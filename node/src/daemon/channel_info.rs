@@ -4,7 +4,7 @@ use thunder_api::{
     Account, ChannelInfo, ChannelState, ExportedReceipt, PaymentInfo, PaymentStatus, Receipts, Role,
     Watchtower,
 };
-use thunder_chain::submit::challenge_calldata;
+use thunder_chain::challenge_calldata;
 use thunder_protocol::channel::{Direction, Outcome, PaymentStatus as CoreStatus, Setup};
 use thunder_protocol::onchain::{Closing, EndKind, OnChain};
 use thunder_protocol::{Address, Amount, Channel, Nonce, Payment, Receipt, Signatures, hex};
@@ -49,6 +49,9 @@ impl Daemon {
         let node = self.peers.node_of(&partner).map(|node| node.to_string());
         let closing = closing(channel);
         let mut next = self.next_step(channel, node.is_some());
+        if let Some(why) = &slot.unreadable {
+            next = format!("can't be read ({why}): nothing is signed; look after the RPC endpoint");
+        }
         if let Some(reason) = &slot.frozen {
             next = format!(
                 "frozen, because the disk refused a write ({reason}): repair it and restart thunderd"

@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use thunder_api::{ApiError, Code, Selector};
+use thunder_chain::Stake;
 use thunder_protocol::channel::Terms;
 use thunder_protocol::onchain::OnChain;
 use thunder_protocol::{Address, Channel};
@@ -10,7 +11,7 @@ use thunder_protocol::{Address, Channel};
 use super::Daemon;
 use super::answers::refuse;
 use super::execute::is_live;
-use super::opening::{is_awaited, is_own_opening};
+use super::opening::is_awaited;
 use crate::store::StoreError;
 
 /// How many channels an error names.
@@ -32,6 +33,10 @@ pub(super) struct Slot {
     pub(super) tick: Option<u64>,
     /// At which block it wants to be told.
     pub(super) block_tick: Option<u64>,
+    /// How much depends on reading it in time, as the chain task was told; `None` if it is not watched.
+    pub(super) stake: Option<Stake>,
+    /// Why the chain can't be read as far as this channel goes. Nothing is signed over it meanwhile.
+    pub(super) unreadable: Option<String>,
 }
 
 /// All channels of the chain in use.
@@ -43,8 +48,6 @@ pub(super) struct Channels {
     by_partner: HashMap<Address, Vec<Address>>,
     /// Those that the other side wanted to open and that are not on the chain.
     awaited: BTreeSet<Address>,
-    /// Those that this side opens.
-    own_openings: BTreeSet<Address>,
     frozen: bool,
     /// How many belong to a chain with the same block 0 and another id, and are not used here: the
     /// contracts of a fork are not those of the other.
@@ -71,7 +74,6 @@ impl Channels {
             }
         }
         self.awaited.remove(address);
-        self.own_openings.remove(address);
     }
 
     /// How many channels the other sides wanted to open that are not on the chain.
@@ -81,11 +83,6 @@ impl Channels {
 
     pub(super) fn all_awaited(&self) -> impl Iterator<Item = &Address> {
         self.awaited.iter()
-    }
-
-    /// The channels that this side opens and that are not usable yet.
-    pub(super) fn own_openings(&self) -> impl Iterator<Item = &Slot> {
-        self.own_openings.iter().filter_map(|address| self.slots.get(address))
     }
 
     pub(super) fn get(&self, address: &Address) -> Option<&Slot> {
@@ -102,15 +99,11 @@ impl Channels {
     }
 
     pub(super) fn put_back(&mut self, address: Address, slot: Slot) {
-        let mark = |set: &mut BTreeSet<Address>, belongs: bool| {
-            if belongs {
-                set.insert(address);
-            } else if !set.is_empty() {
-                set.remove(&address);
-            }
-        };
-        mark(&mut self.awaited, is_awaited(&slot.channel));
-        mark(&mut self.own_openings, is_own_opening(&slot.channel));
+        if is_awaited(&slot.channel) {
+            self.awaited.insert(address);
+        } else if !self.awaited.is_empty() {
+            self.awaited.remove(&address);
+        }
         self.slots.insert(address, slot);
     }
 
@@ -251,6 +244,8 @@ impl Daemon {
                 frozen: None,
                 tick: None,
                 block_tick: None,
+                stake: None,
+                unreadable: None,
             });
         }
         Ok(())

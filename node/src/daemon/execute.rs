@@ -4,7 +4,7 @@
 use libp2p::PeerId;
 use libp2p::request_response::ResponseChannel;
 use thunder_api::{ApiError, Code, Event};
-use thunder_chain::submit::Request as ChainCall;
+use thunder_chain::Request as ChainCall;
 use thunder_protocol::channel::{CommandId, Denied, Direction, Done, Effects, Notice, PeerInput};
 use thunder_protocol::onchain::Call;
 use thunder_protocol::wire::{Envelope, MAX_PAYMENTS, Message, Response};
@@ -59,7 +59,7 @@ impl Daemon {
             }
             return;
         }
-        let context = context(&self.config, wallet, &self.chain);
+        let context = context(&self.config, wallet, &self.chain, slot.unreadable.is_none());
         let Transition { channel, mut effects } = slot.channel.apply(input, &context);
         if is_frozen {
             effects = without_disk(effects);
@@ -70,6 +70,7 @@ impl Daemon {
         let id = slot.id;
         self.schedule(address, &mut slot, tick, block_tick);
         self.channels.put_back(address, slot);
+        self.update_watch(address);
         self.collect(address, id, over, effects);
     }
 
@@ -135,7 +136,10 @@ impl Daemon {
             frozen: None,
             tick: None,
             block_tick: None,
+            stake: None,
+            unreadable: None,
         });
+        self.update_watch(address);
         self.after.written.push(address);
         self.collect(address, id, false, Effects { persist: None, ..effects });
         Ok(())
@@ -272,7 +276,7 @@ impl Daemon {
     /// Whoever waits for something that was not proposed learns that it will not be.
     fn fail_waiting(&mut self, channel: Address, error: &StoreError) {
         let (Some(wallet), Some(mut slot)) = (&self.wallet, self.channels.take(&channel)) else { return };
-        let context = context(&self.config, wallet, &self.chain);
+        let context = context(&self.config, wallet, &self.chain, slot.unreadable.is_none());
         let Transition { channel: state, effects } =
             slot.channel.apply(Input::Peer(PeerInput::Disconnected), &context);
         slot.channel = state;

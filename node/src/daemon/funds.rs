@@ -1,14 +1,15 @@
 //! What threatens the node's word on the chain before anything is lost: too little ether for gas, and
-//! blocks that are filled with events.
+//! endpoints that are of no use.
 
 use thunder_api::Event;
-use thunder_chain::submit::GasFunds;
+use thunder_chain::{GasFunds, gas_limit};
+use thunder_protocol::onchain::CallKind;
 
 use super::Daemon;
 
-/// What a channel may still need in all, in units of gas: closing it and withdrawing, or a challenge,
-/// which is less (docs/gas.md).
-const GAS_PER_CHANNEL: u64 = 125_000;
+/// What a channel may still need at most, in units of gas: closing it and withdrawing, which is more than a
+/// challenge.
+const GAS_PER_CHANNEL: u64 = gas_limit(CallKind::Close) + gas_limit(CallKind::Withdraw);
 /// How many times today's price the wallet should be able to pay: that much it can rise in twelve
 /// blocks, half of a challenge period.
 const RESERVE: u128 = 4;
@@ -39,32 +40,26 @@ impl Daemon {
         ))
     }
 
-    /// Whether the newest blocks have more events than the RPC entry point gives at once.
-    pub(super) fn note_flood(&mut self, flooded: bool) {
-        if flooded && !self.chain.flooded {
-            let rpc = &self.config.rpc;
-            tracing::error!(%rpc, "the RPC entry point does not give all events that name this wallet, as if somebody filled blocks with them; every channel is asked for by itself until that is over");
-            self.warn(FLOODED.to_owned());
-        }
-        self.chain.flooded = flooded;
-    }
-
     /// What `infos` says of the chain.
     pub(super) fn chain_warnings(&self) -> Vec<String> {
         let mut warnings = Vec::new();
-        if let Some(error) = self.chain.trouble.as_ref().filter(|_| !self.chain.connected) {
-            let rpc = &self.config.rpc;
-            warnings.push(format!("the chain at {rpc} can't be reached; thunderd keeps trying ({error})"));
-        } else if !self.chain.connected {
+        for endpoint in &self.chain.endpoints {
+            if let Some(trouble) = &endpoint.trouble {
+                warnings.push(format!("the RPC endpoint {} {trouble}", endpoint.label));
+            }
+        }
+        if !self.chain.is_connected() {
             let rpc = &self.config.rpc;
             warnings.push(format!("the chain at {rpc} can't be reached; thunderd keeps trying"));
-        } else if let Err(error) = &self.chain.template {
+        } else if let Err(error) = &self.chain.contracts_found {
             warnings.push(format!(
                 "{error}; deploy with `thunder-deploy thd --to <address>`, or see --token and --factory"
             ));
         }
-        if self.chain.flooded {
-            warnings.push(FLOODED.to_owned());
+        for (channel, reason) in &self.chain.refused {
+            warnings.push(format!(
+                "channel {channel}: the RPC endpoint does not take a transaction ({reason}); thunderd keeps trying"
+            ));
         }
         warnings.extend(self.gas_warning());
         warnings
@@ -75,5 +70,3 @@ impl Daemon {
         self.events.push(Event::Warning { message, channel: None });
     }
 }
-
-const FLOODED: &str = "the RPC entry point does not give all events that name this wallet, as if somebody filled blocks with them: every channel is asked for by itself, which is slower; an entry point with a higher limit helps";

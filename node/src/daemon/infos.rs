@@ -18,9 +18,11 @@ pub const MAX_SHOWN: usize = 10_000;
 const MAX_WARNINGS: usize = 100;
 
 /// Whether there may be something to do about a channel.
-const fn needs_somebody(slot: &Slot) -> bool {
+fn needs_somebody(slot: &Slot) -> bool {
     match slot.channel {
-        Channel::Opening(_) | Channel::Active(_) | Channel::Closed(_) => slot.frozen.is_some(),
+        Channel::Opening(_) | Channel::Active(_) | Channel::Closed(_) => {
+            slot.frozen.is_some() || slot.unreadable.is_some()
+        }
         Channel::Finishing(_) | Channel::Lost(_) | Channel::Closing(_) => true,
     }
 }
@@ -63,9 +65,10 @@ impl Daemon {
     pub(super) fn chain_info(&self) -> ChainInfo {
         ChainInfo {
             rpc: self.config.rpc.to_string(),
-            connected: self.chain.connected,
+            connected: self.chain.is_connected(),
             chain_id: self.chain.identity.map(|identity| identity.chain_id),
             block: self.chain.head,
+            endpoints: self.chain.endpoint_infos(),
         }
     }
 
@@ -126,6 +129,9 @@ impl Daemon {
                         .push(format!("channel {address}: this node has lost data; see what to do below"));
                 }
                 _ => {}
+            }
+            if let Some(why) = &slot.unreadable {
+                warnings.push(format!("channel {address} can't be read: {why}; nothing is signed over it"));
             }
             if slot.frozen.is_some() {
                 warnings.push(format!("channel {address} is frozen, because the disk refused a write"));

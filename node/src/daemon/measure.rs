@@ -13,27 +13,37 @@ use thunder_protocol::Channel;
 /// Nobody learns more by asking more often.
 const MEASURE_EVERY: Duration = Duration::from_secs(1);
 
+/// What `/health` and `/ready` say. Nothing of it names anybody.
+#[derive(Debug, Clone, Default)]
+pub struct Health {
+    /// Why the node has to be looked after, if it has.
+    pub illness: Option<&'static str>,
+    /// Why no payment can be made or looked after; nothing if they can.
+    pub missing: Vec<&'static str>,
+}
+
 impl Daemon {
-    /// Sets the gauges, and says what `/ready` says. All channels are looked at, so it is done when
+    /// Sets the gauges, and says how the node is. All channels are looked at, so it is done when
     /// somebody asks and not too often.
-    pub(super) fn measure(&mut self) -> Vec<&'static str> {
+    pub(super) fn measure(&mut self) -> Health {
         let now = Instant::now();
-        if let Some((at, missing)) = &self.measured
+        if let Some((at, health)) = &self.measured
             && now.saturating_duration_since(*at) < MEASURE_EVERY
         {
-            return missing.clone();
+            return health.clone();
         }
         let measured = self.look();
         self.metrics.set(&measured);
-        self.measured = Some((now, measured.missing.clone()));
-        measured.missing
+        let health = Health { illness: self.chain.illness(), missing: measured.missing };
+        self.measured = Some((now, health.clone()));
+        health
     }
 
     fn look(&self) -> Measured {
         let mut measured = Measured {
             peers: self.peers.links.len(),
             height: self.chain.head.unwrap_or(0),
-            lag: self.chain.last_heard.elapsed(),
+            lag: self.chain.age().unwrap_or(self.chain.last_advanced.elapsed()),
             block_age: self.chain.last_advanced.elapsed(),
             database: self.store.size().unwrap_or_default(),
             pending: self.chain.unmined,
@@ -64,16 +74,16 @@ impl Daemon {
         measured
     }
 
-    /// Why no payment can be made or looked after. Says nothing that names anybody.
+    /// Why no payment can be made or looked after.
     fn missing(&self) -> Vec<&'static str> {
-        let fresh = self.is_chain_fresh();
+        let (fresh, connected) = (self.is_chain_fresh(), self.chain.is_connected());
         let reasons = [
             (self.locked.is_some(), "the wallet can't be used; see thunder-cli infos"),
             (self.locked.is_none() && self.wallet.is_none(), "no wallet is loaded"),
-            (!self.chain.connected, "the chain is not reachable"),
-            (self.chain.connected && !self.chain.caught_up, "the chain is not read to its end yet"),
-            (self.chain.connected && self.chain.caught_up && !fresh, "the chain stands still"),
-            (self.chain.template.is_err() && self.chain.connected, "THD or the factory is not there"),
+            (!connected, "the chain is not reachable"),
+            (connected && !self.chain.caught_up, "the chain is not read to its end yet"),
+            (connected && self.chain.caught_up && !fresh, "the chain stands still"),
+            (self.chain.contracts_found.is_err() && connected, "THD or the factory is not there"),
             (self.channels.any_frozen(), "the disk refused a write: channels are frozen"),
         ];
         reasons.into_iter().filter_map(|(is_so, reason)| is_so.then_some(reason)).collect()

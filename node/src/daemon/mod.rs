@@ -9,6 +9,7 @@ mod allowance;
 mod answers;
 mod asks;
 mod chain;
+mod chain_state;
 mod channel_info;
 mod channels;
 mod chatter;
@@ -33,15 +34,13 @@ use futures::{FutureExt, StreamExt};
 use libp2p::request_response::OutboundRequestId;
 use libp2p::swarm::SwarmEvent;
 use libp2p::{PeerId, Swarm};
-use thunder_chain::contracts::{Contracts, LOCAL_CHAIN_IDS};
-use thunder_chain::submit::GasFunds;
-use thunder_chain::{ChainError, Identity};
+use thunder_chain::{Contracts, Report};
 use thunder_protocol::channel::{CommandId, Context, Millis};
 use thunder_protocol::{Address, Signer};
 use tokio::sync::mpsc;
 use tokio::time::Instant;
 
-use crate::chain_task::{ChainEvent, ChainRequest};
+use crate::chain_task::ChainRequest;
 use crate::config::Config;
 use crate::events::EventLog;
 use crate::keys::{self, WalletFile};
@@ -52,48 +51,21 @@ use crate::store::{Store, StoreError};
 use answers::Caller;
 pub(crate) use asks::wallet_error;
 pub use asks::{Ask, Order, Reply};
+use chain_state::ChainState;
 use channels::Channels;
 use discovery::Discovery;
 use execute::After;
+pub use measure::Health;
 use opening::Openings;
 use peers::Peers;
 pub(crate) use restoring::backup_error;
 
 /// How many inputs one batch takes.
 const MAX_BATCH: usize = 4096;
-/// Without a word from the chain for this long, nothing is signed that relies on it. Well below
-/// the 24 blocks in which a cheat has to be answered.
-const STALE_AFTER: Duration = Duration::from_secs(120);
 /// How often connections that lead nowhere are ended.
 const SWEEP_EVERY: Duration = Duration::from_secs(10);
 /// How often the signer is blinded anew.
 const REBLIND_EVERY: Duration = Duration::from_secs(60);
-
-/// What the node knows of its chain.
-pub(crate) struct ChainState {
-    identity: Option<Identity>,
-    /// The factory's template, or why there is none.
-    template: Result<Address, ChainError>,
-    /// The newest block that is processed and on disk.
-    head: Option<u64>,
-    connected: bool,
-    /// Whether the chain was caught up with since the start; before that no message is handled.
-    caught_up: bool,
-    /// For which wallet the blocks up to there were read.
-    followed: Option<Address>,
-    /// When all that the chain says was last read and on disk.
-    last_heard: Instant,
-    /// When the chain last had a new block.
-    last_advanced: Instant,
-    unmined: usize,
-    /// Why it can't be read, if it can't.
-    trouble: Option<ChainError>,
-    /// Somebody fills blocks with more events than the RPC entry point gives.
-    flooded: bool,
-    /// What the wallet has for gas, as far as is known.
-    funds: Option<GasFunds>,
-    contracts: Contracts,
-}
 
 /// The wallet in use.
 struct Wallet {
@@ -108,7 +80,7 @@ pub struct Daemon {
     store: Store,
     swarm: Swarm<Behaviour>,
     to_chain: mpsc::UnboundedSender<ChainRequest>,
-    from_chain: mpsc::Receiver<ChainEvent>,
+    from_chain: mpsc::Receiver<Report>,
     asks: mpsc::Receiver<Ask>,
     asks_open: bool,
     wallet_file: WalletFile,
@@ -127,6 +99,8 @@ pub struct Daemon {
     callers: HashMap<CommandId, Caller>,
     /// Channels with payments that were ordered in this batch and are proposed at its end, together.
     ordered: BTreeSet<Address>,
+    /// The newest block that was read, as the disk has it.
+    noted_head: Option<u64>,
     /// Who waits until the chain is read up to a block.
     awaiting_block: Vec<(u64, Reply<()>)>,
     next_command: u64,
@@ -140,8 +114,8 @@ pub struct Daemon {
     /// When connections that lead nowhere are ended next.
     sweep_at: Instant,
     metrics: Metrics,
-    /// When what `--metrics` says was measured, and what was missing then.
-    measured: Option<(Instant, Vec<&'static str>)>,
+    /// When what `--metrics` says was measured, and how the node was then.
+    measured: Option<(Instant, Health)>,
     /// When the packets went out that are not answered yet.
     asked: HashMap<OutboundRequestId, Instant>,
 }
@@ -157,7 +131,7 @@ pub struct Parts {
     /// The chain task.
     pub(crate) to_chain: mpsc::UnboundedSender<ChainRequest>,
     /// What it says.
-    pub(crate) from_chain: mpsc::Receiver<ChainEvent>,
+    pub(crate) from_chain: mpsc::Receiver<Report>,
     /// Where THD and the factory are.
     pub contracts: Contracts,
     /// What users ask.
@@ -171,7 +145,7 @@ pub struct Parts {
 /// One input.
 enum Inbound {
     Network(Box<SwarmEvent<BehaviourEvent>>),
-    Chain(ChainEvent),
+    Chain(Report),
     Ask(Ask),
     Timer,
 }
@@ -182,24 +156,8 @@ impl Daemon {
         let Parts { config, store, swarm, to_chain, from_chain, contracts, asks, wallet_file, events } =
             parts;
         let identity = store.identity()?;
-        let processed = identity.map(|identity| store.processed_blocks(identity.genesis)).transpose()?;
-        let followed = identity.map(|identity| store.followed(identity.genesis)).transpose()?.flatten();
-        let head = processed.and_then(|blocks| blocks.last().map(|block| block.number));
-        let chain = ChainState {
-            identity,
-            template: Err(ChainError::Unreachable("the chain was not reached yet".into())),
-            head,
-            connected: false,
-            caught_up: false,
-            followed,
-            last_heard: Instant::now(),
-            last_advanced: Instant::now(),
-            unmined: 0,
-            trouble: None,
-            flooded: false,
-            funds: None,
-            contracts,
-        };
+        let head = identity.map(|identity| store.head(identity.genesis)).transpose()?.flatten();
+        let chain = ChainState::new(identity, head, contracts);
         let mut daemon = Self {
             peers: Peers::new(*swarm.local_peer_id(), store.peers()?),
             config,
@@ -220,6 +178,7 @@ impl Daemon {
             openings: Openings::default(),
             callers: HashMap::new(),
             ordered: BTreeSet::new(),
+            noted_head: None,
             awaiting_block: Vec::new(),
             next_command: 0,
             after: After::default(),
@@ -296,7 +255,7 @@ impl Daemon {
 
     /// What the chain is, for people.
     pub fn chain_summary(&self) -> String {
-        match (self.chain.connected, self.chain.identity, self.chain.head) {
+        match (self.chain.is_connected(), self.chain.identity, self.chain.head) {
             (true, Some(identity), Some(head)) => {
                 format!("{}, chain id {}, block {head}", self.config.rpc, identity.chain_id)
             }
@@ -387,7 +346,7 @@ impl Daemon {
     fn dispatch(&mut self, inbound: Inbound) {
         match inbound {
             Inbound::Network(event) => self.on_network(*event),
-            Inbound::Chain(event) => self.on_chain(event),
+            Inbound::Chain(report) => self.on_report(report),
             Inbound::Ask(ask) => self.on_ask(ask),
             Inbound::Timer => {}
         }
@@ -433,24 +392,16 @@ impl Daemon {
     }
 }
 
-impl ChainState {
-    /// Whether all that the chain says was read lately. An endpoint that answers and stands still is
-    /// as good as none; a local testnet may stand still.
-    fn is_fresh(&self) -> bool {
-        let is_local = self.identity.is_some_and(|identity| LOCAL_CHAIN_IDS.contains(&identity.chain_id));
-        let moves = is_local || self.last_advanced.elapsed() < STALE_AFTER;
-        self.caught_up && moves && self.last_heard.elapsed() < STALE_AFTER
-    }
-}
-
 /// The world while an input is applied.
-fn context<'a>(config: &Config, wallet: &'a Wallet, chain: &ChainState) -> Context<'a> {
+///
+/// `is_readable`: whether the channel itself can be read; otherwise nothing is signed over it.
+fn context<'a>(config: &Config, wallet: &'a Wallet, chain: &ChainState, is_readable: bool) -> Context<'a> {
     let chain_id = chain.identity.map_or(0, |identity| identity.chain_id);
     Context {
         crypto: &wallet.signer,
         now: now_ms(),
         head: chain.head,
-        chain_fresh: chain.is_fresh(),
+        chain_fresh: chain.is_fresh() && is_readable,
         confirmations: config.confirmations_on(chain_id),
         auto_challenge: !config.no_auto_challenge,
     }

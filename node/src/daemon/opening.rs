@@ -7,7 +7,7 @@ use std::collections::HashMap;
 use std::time::Duration;
 
 use thunder_api::{Answer, ApiError, Code, OpenRequest, PaidIn};
-use thunder_chain::contracts::channel_address;
+use thunder_chain::channel_address;
 use thunder_protocol::channel::Terms;
 use thunder_protocol::onchain::OnChain;
 use thunder_protocol::wire::{
@@ -20,6 +20,7 @@ use tokio::time::Instant;
 use super::answers::Caller;
 use super::patience::PER_UNKNOWN;
 use super::{Daemon, now_ms};
+use crate::chain_task::ChainRequest;
 use crate::keys;
 
 /// How many channels that another node has asked for may be waiting for its transaction.
@@ -166,7 +167,7 @@ impl Daemon {
         }
         let half_b = keys::random_bytes().map_err(|_| OpenRefuseReason::ChainUnreachable)?;
         let accept = OpenAccept { half_a: ask.half_a, half_b: B256::new(*half_b), part_b };
-        let terms = self.terms_of(ask, &accept, Role::B).ok_or(OpenRefuseReason::ChainUnreachable)?;
+        let terms = self.terms_of(ask, &accept, Role::B);
         if self.store.knows_address(&terms.channel).unwrap_or(true) {
             return Err(OpenRefuseReason::AddressUsed);
         }
@@ -203,29 +204,33 @@ impl Daemon {
             .collect();
         for (address, id) in late {
             match self.store.begin().and_then(|()| self.store.give_up_channel(id)) {
-                Ok(()) => self.channels.remove(&address),
+                Ok(()) => {
+                    self.channels.remove(&address);
+                    self.tell_chain(ChainRequest::Unwatch(address));
+                }
                 Err(error) => tracing::warn!(%error, "can't forget a channel that was never opened"),
             }
         }
     }
 
-    /// What both halves and the template come to; `None` while the template is not known.
-    fn terms_of(&self, ask: &OpenAsk, accept: &OpenAccept, role: Role) -> Option<Terms> {
-        let template = self.chain.template.as_ref().ok()?;
+    /// The channel that both halves come to. Its address is computed from the own factory's, and never
+    /// asked for.
+    fn terms_of(&self, ask: &OpenAsk, accept: &OpenAccept, role: Role) -> Terms {
         let salt = salt(ask.half_a, accept.half_b);
         let (part_a, part_b) = (ask.part_a, accept.part_b);
-        Some(Terms {
-            channel: channel_address(ask.factory, *template, part_a, part_b, salt),
+        let contracts = self.chain.contracts;
+        Terms {
+            channel: channel_address(&contracts, part_a, part_b, salt),
             chain_id: ask.chain_id,
-            token: ask.token,
-            factory: ask.factory,
+            token: contracts.token,
+            factory: contracts.factory,
             salt,
             part_a,
             part_b,
             role,
             amount: ask.amount,
             shares: Balances { a: ask.share_a, b: ask.share_b },
-        })
+        }
     }
 
     /// The other side agrees: the channel is on disk before its transaction is sent.
@@ -241,10 +246,11 @@ impl Daemon {
             return;
         }
         let known = |terms: &Terms| self.store.knows_address(&terms.channel).unwrap_or(true);
-        let Some(terms) = self.terms_of(&ask, accept, Role::A).filter(|terms| !known(terms)) else {
+        let terms = self.terms_of(&ask, accept, Role::A);
+        if known(&terms) {
             let _ = reply.send(refuse("the channel's address was used before"));
             return;
-        };
+        }
         if self.importing.is_some_and(|until| until > Instant::now()) {
             let message = "another wallet is being imported";
             let _ = reply.send(Err(ApiError::new(Code::Busy, message, "open the channel with that one")));
@@ -286,11 +292,6 @@ impl Daemon {
 pub(super) fn is_awaited(channel: &Channel) -> bool {
     matches!(channel, Channel::Opening(state)
         if state.view.status == OnChain::Missing && state.setup.role() == Role::B)
-}
-
-/// Whether this side opens this channel and has not seen it as it should be.
-pub(super) fn is_own_opening(channel: &Channel) -> bool {
-    matches!(channel, Channel::Opening(state) if state.setup.role() == Role::A)
 }
 
 /// What the opener pays in at once.

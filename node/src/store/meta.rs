@@ -1,14 +1,10 @@
-//! Which chain, how far it was processed, and whom to be connected with.
+//! Which chain, how far it was read, and whom to be connected with.
 
 use rusqlite::{OptionalExtension, params};
-use thunder_chain::Identity;
-use thunder_chain::follow::Processed;
+use thunder_chain::ChainId;
 use thunder_protocol::{Address, B256};
 
 use super::{Store, StoreError};
-
-/// How many processed blocks are kept.
-const KEPT_BLOCKS: u64 = 256;
 
 /// A node to be connected with.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -21,13 +17,17 @@ pub struct KnownPeer {
     pub wallet: Option<Address>,
 }
 
+fn head_key(genesis: B256) -> String {
+    format!("head {genesis}")
+}
+
 fn followed_key(genesis: B256) -> String {
     format!("followed {genesis}")
 }
 
 impl Store {
     /// The chain that the database is for.
-    pub fn identity(&self) -> Result<Option<Identity>, StoreError> {
+    pub fn identity(&self) -> Result<Option<ChainId>, StoreError> {
         let connection = self.connection.borrow();
         let read = |key: &str| -> Result<Option<Vec<u8>>, StoreError> {
             let value =
@@ -38,12 +38,12 @@ impl Store {
         let damaged = || StoreError::Damaged("the chain's identity is unreadable".into());
         let chain_id = u64::from_be_bytes(chain_id.try_into().map_err(|_| damaged())?);
         let genesis = B256::try_from(genesis.as_slice()).map_err(|_| damaged())?;
-        Ok(Some(Identity { chain_id, genesis }))
+        Ok(Some(ChainId { chain_id, genesis }))
     }
 
     /// The chain is another one from now on. What belongs to the earlier one stays in the database,
     /// how far it was processed too, and is taken up where it was left when it is back.
-    pub fn set_identity(&self, identity: &Identity) -> Result<(), StoreError> {
+    pub fn set_identity(&self, identity: &ChainId) -> Result<(), StoreError> {
         self.atomically(|connection| {
             let write = "INSERT INTO meta (key, value) VALUES (?1, ?2)
                          ON CONFLICT (key) DO UPDATE SET value = excluded.value";
@@ -53,47 +53,25 @@ impl Store {
         })
     }
 
-    /// The newest processed blocks of a chain, oldest first.
-    pub fn processed_blocks(&self, genesis: B256) -> Result<Vec<Processed>, StoreError> {
+    /// The newest block of a chain that was read, as far as was noted.
+    pub fn head(&self, genesis: B256) -> Result<Option<u64>, StoreError> {
         let connection = self.connection.borrow();
-        let mut statement =
-            connection.prepare("SELECT number, hash FROM blocks WHERE genesis = ?1 ORDER BY number")?;
-        let mut rows = statement.query(params![genesis.as_slice()])?;
-        let mut blocks = Vec::new();
-        while let Some(row) = rows.next()? {
-            let hash: Vec<u8> = row.get(1)?;
-            let hash =
-                B256::try_from(hash.as_slice()).map_err(|_| StoreError::Damaged("a block hash".into()))?;
-            blocks.push(Processed { number: row.get(0)?, hash });
-        }
-        Ok(blocks)
+        let key = head_key(genesis);
+        let value =
+            connection.query_row("SELECT value FROM meta WHERE key = ?1", params![key], |row| row.get(0));
+        let value: Option<Vec<u8>> = value.optional()?;
+        Ok(value.and_then(|value| Some(u64::from_be_bytes(value.try_into().ok()?))))
     }
 
-    /// Notes, inside the current batch, that the chain is processed up to this block.
-    pub fn add_processed(
-        &self,
-        genesis: B256,
-        block: &Processed,
-        replaced_from: Option<u64>,
-    ) -> Result<(), StoreError> {
-        let connection = self.connection.borrow();
-        let genesis = genesis.as_slice();
-        if let Some(first) = replaced_from {
-            connection
-                .execute("DELETE FROM blocks WHERE genesis = ?1 AND number >= ?2", params![genesis, first])?;
-        }
-        let mut statement = connection
-            .prepare_cached("INSERT OR REPLACE INTO blocks (genesis, number, hash) VALUES (?1, ?2, ?3)")?;
-        statement.execute(params![genesis, block.number, block.hash.as_slice()])?;
-        let mut statement = connection.prepare_cached(
-            "DELETE FROM blocks WHERE genesis = ?1 AND number <
-                 (SELECT number FROM blocks WHERE genesis = ?1 ORDER BY number DESC LIMIT 1 OFFSET ?2)",
-        )?;
-        statement.execute(params![genesis, KEPT_BLOCKS - 1])?;
+    /// Notes, inside the current batch, the newest block of a chain that was read.
+    pub fn set_head(&self, genesis: B256, head: u64) -> Result<(), StoreError> {
+        let write = "INSERT INTO meta (key, value) VALUES (?1, ?2)
+                     ON CONFLICT (key) DO UPDATE SET value = excluded.value";
+        self.connection.borrow().execute(write, params![head_key(genesis), head.to_be_bytes()])?;
         Ok(())
     }
 
-    /// For which wallet the processed blocks of a chain were read.
+    /// The wallet whose channels on a chain the database has.
     pub fn followed(&self, genesis: B256) -> Result<Option<Address>, StoreError> {
         let connection = self.connection.borrow();
         let key = followed_key(genesis);
@@ -103,7 +81,7 @@ impl Store {
         Ok(value.and_then(|value| Address::try_from(value.as_slice()).ok()))
     }
 
-    /// Notes, inside the current batch, for which wallet the blocks are read.
+    /// Notes, inside the current batch, whose channels the database has.
     pub fn set_followed(&self, genesis: B256, wallet: &Address) -> Result<(), StoreError> {
         let write = "INSERT INTO meta (key, value) VALUES (?1, ?2)
                      ON CONFLICT (key) DO UPDATE SET value = excluded.value";

@@ -1,4 +1,3 @@
-use thunder_chain::follow::Processed;
 use thunder_protocol::channel::{CommandId, Direction, PaymentWrite, Terms};
 use thunder_protocol::{Address, Amount, B256, Balances, Channel, Memo, Nonce, Payment, PaymentId, Role};
 
@@ -102,18 +101,14 @@ fn payments_move_with_their_proposal_and_come_back_newest_first() {
 }
 
 #[test]
-fn processed_blocks_are_replaced_and_bounded() {
+fn how_far_a_chain_was_read_is_kept_for_each_chain() {
     let store = store();
-    let block = |number, byte| Processed { number, hash: B256::repeat_byte(byte) };
+    assert_eq!(store.head(GENESIS).unwrap(), None);
     store.begin().unwrap();
-    for number in 0..300 {
-        store.add_processed(GENESIS, &block(number, 1), None).unwrap();
-    }
-    store.add_processed(GENESIS, &block(298, 2), Some(297)).unwrap();
+    store.set_head(GENESIS, 7).unwrap();
+    store.set_head(GENESIS, 9).unwrap();
     store.commit().unwrap();
-    let blocks = store.processed_blocks(GENESIS).unwrap();
-    assert!(blocks.len() <= 256);
-    assert_eq!(blocks[blocks.len() - 2..], [block(296, 1), block(298, 2)]);
+    assert_eq!((store.head(GENESIS).unwrap(), store.head(B256::ZERO).unwrap()), (Some(9), None));
 }
 
 #[test]

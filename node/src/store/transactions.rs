@@ -1,22 +1,15 @@
 //! Transactions that were signed and may be anywhere.
 
 use rusqlite::params;
-use thunder_chain::submit::{Journal, JournalError, Sent};
+use thunder_chain::Sent;
 use thunder_protocol::B256;
 
 use super::{Store, StoreError};
 
-/// Where the submitter writes the transactions of a chain before it broadcasts them.
+/// Where the transactions of a chain are written before they are broadcast.
 pub struct TransactionLog {
     store: Store,
     genesis: B256,
-}
-
-impl TransactionLog {
-    /// The log of the chain with this block 0.
-    pub const fn new(store: Store, genesis: B256) -> Self {
-        Self { store, genesis }
-    }
 }
 
 impl Store {
@@ -29,39 +22,35 @@ impl Store {
     }
 }
 
-impl Journal for TransactionLog {
-    fn put(&mut self, sent: &Sent) -> Result<(), JournalError> {
-        let write = || -> Result<(), StoreError> {
-            let record = serde_json::to_string(sent)?;
-            self.store.atomically(|connection| {
-                connection.execute(
-                    "INSERT INTO transactions (genesis, channel, kind, record) VALUES (?1, ?2, ?3, ?4)
-                     ON CONFLICT (genesis, channel, kind) DO UPDATE SET record = excluded.record",
-                    params![
-                        self.genesis.as_slice(),
-                        sent.channel.as_slice(),
-                        format!("{:?}", sent.kind),
-                        record
-                    ],
-                )?;
-                Ok(())
-            })
-        };
-        write().map_err(|error| JournalError(error.to_string()))?;
+impl TransactionLog {
+    /// The log of the chain with this block 0.
+    pub const fn new(store: Store, genesis: B256) -> Self {
+        Self { store, genesis }
+    }
+
+    /// Writes a transaction, in place of an earlier state of it, durably, before it is broadcast.
+    pub fn put(&mut self, sent: &Sent) -> Result<(), StoreError> {
+        let record = serde_json::to_string(sent)?;
+        self.store.atomically(|connection| {
+            connection.execute(
+                "INSERT INTO transactions (genesis, channel, kind, record) VALUES (?1, ?2, ?3, ?4)
+                 ON CONFLICT (genesis, channel, kind) DO UPDATE SET record = excluded.record",
+                params![self.genesis.as_slice(), sent.channel.as_slice(), format!("{:?}", sent.kind), record],
+            )?;
+            Ok(())
+        })?;
         failpoint!("broadcast-before");
         Ok(())
     }
 
-    fn remove(&mut self, sent: &Sent) -> Result<(), JournalError> {
-        let write = || -> Result<(), StoreError> {
-            self.store.atomically(|connection| {
-                connection.execute(
-                    "DELETE FROM transactions WHERE genesis = ?1 AND channel = ?2 AND kind = ?3",
-                    params![self.genesis.as_slice(), sent.channel.as_slice(), format!("{:?}", sent.kind)],
-                )?;
-                Ok(())
-            })
-        };
-        write().map_err(|error| JournalError(error.to_string()))
+    /// Forgets it.
+    pub fn remove(&mut self, sent: &Sent) -> Result<(), StoreError> {
+        self.store.atomically(|connection| {
+            connection.execute(
+                "DELETE FROM transactions WHERE genesis = ?1 AND channel = ?2 AND kind = ?3",
+                params![self.genesis.as_slice(), sent.channel.as_slice(), format!("{:?}", sent.kind)],
+            )?;
+            Ok(())
+        })
     }
 }

@@ -3,7 +3,7 @@
 use std::fmt::Display;
 
 use anstyle::AnsiColor;
-use thunder_api::{ChainInfo, ChannelInfo, ChannelState, Infos};
+use thunder_api::{ChainInfo, ChannelInfo, ChannelState, EndpointInfo, Infos};
 
 use super::super::text::{BOLD, DIM, Fields, align, safe};
 use super::{nonce, peer_fields, state, thd};
@@ -77,8 +77,15 @@ fn nothing(what: &str, command: &str) -> String {
 }
 
 fn chain(infos: &Infos) -> Fields {
-    Fields::new()
-        .add("RPC", rpc(&infos.chain))
+    let endpoints = &infos.chain.endpoints;
+    let mut fields = Fields::new();
+    if endpoints.len() < 2 {
+        fields = fields.add("RPC", rpc(&infos.chain));
+    }
+    for (index, endpoint) in endpoints.iter().enumerate().filter(|_| endpoints.len() > 1) {
+        fields = fields.add(if index == 0 { "RPC" } else { "" }, one_of_several(endpoint));
+    }
+    fields
         .add("chain id", or_unknown(infos.chain.chain_id))
         .add("block", or_unknown(infos.chain.block))
         .add("THD", infos.token)
@@ -87,12 +94,22 @@ fn chain(infos: &Infos) -> Fields {
 
 /// The chain's entry point and whether it answers.
 pub(super) fn rpc(chain: &ChainInfo) -> String {
-    let (style, state) = if chain.connected {
+    format!("{} ({})", safe(&chain.rpc), is_connected(chain.connected))
+}
+
+/// One of several entry points. What is wrong with it is among the warnings.
+fn one_of_several(endpoint: &EndpointInfo) -> String {
+    let block = endpoint.block.map(|block| format!(", block {block}")).unwrap_or_default();
+    format!("{} ({}{block})", safe(&endpoint.rpc), is_connected(endpoint.connected))
+}
+
+fn is_connected(connected: bool) -> String {
+    let (style, state) = if connected {
         (AnsiColor::Green.on_default(), "connected")
     } else {
         (AnsiColor::Red.on_default(), "not reachable")
     };
-    format!("{} ({style}{state}{style:#})", safe(&chain.rpc))
+    format!("{style}{state}{style:#}")
 }
 
 fn or_unknown(value: Option<impl Display>) -> String {

@@ -58,6 +58,7 @@ fn fresh_infos() -> Infos {
             connected: false,
             chain_id: None,
             block: None,
+            endpoints: vec![],
         },
         token: account(0x70),
         factory: account(0xfa),

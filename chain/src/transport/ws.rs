@@ -6,25 +6,27 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use futures::{SinkExt, StreamExt};
-use serde_json::value::RawValue;
+use serde_json::Value;
+use thunder_guard::{AskError, read_response, response_id};
 use tokio::net::TcpStream;
 use tokio::sync::{Mutex, mpsc, oneshot};
 use tokio_tungstenite::tungstenite::Message;
 use tokio_tungstenite::tungstenite::protocol::WebSocketConfig;
 use tokio_tungstenite::{MaybeTlsStream, WebSocketStream, connect_async_with_config};
-use url::Url;
 
-use super::{Answer, Call, MAX_ANSWER, RpcError};
+use super::{Request, RpcUrl};
 
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 /// How many requests may wait to be written.
 const MAX_QUEUED: usize = 1024;
+/// The largest message that is read: no answer to any question may be larger.
+const MAX_MESSAGE: usize = 4 << 20;
 
-type Reply = Result<Box<RawValue>, RpcError>;
+type Reply = Result<Vec<u8>, AskError>;
 
 #[derive(Debug)]
-pub(super) struct WebSocket {
-    url: Url,
+pub(crate) struct WebSocket {
+    url: RpcUrl,
     next_id: AtomicU64,
     /// The way to the task that holds the connection; `None` or closed when there is none.
     connection: Arc<Mutex<Option<mpsc::Sender<Pending>>>>,
@@ -38,17 +40,27 @@ struct Pending {
 }
 
 impl WebSocket {
-    pub(super) fn new(url: Url) -> Self {
+    pub(super) fn new(url: RpcUrl) -> Self {
         Self { url, next_id: AtomicU64::new(1), connection: Arc::default() }
     }
 
-    pub(super) async fn request(&self, method: &str, params: &RawValue) -> Reply {
+    pub(super) async fn request(
+        &self,
+        method: &str,
+        params: &Value,
+        max_bytes: usize,
+    ) -> Result<String, AskError> {
         let id = self.next_id.fetch_add(1, Ordering::Relaxed);
-        let text = serde_json::to_string(&Call::new(id, method, params))?;
+        let text = serde_json::to_string(&Request::new(id, method, params))
+            .map_err(|error| AskError::Invalid(error.to_string()))?;
         let (reply, answer) = oneshot::channel();
-        let gone = || RpcError::Unreachable("the connection was lost".into());
+        let gone = || AskError::Unreachable("the connection was lost".into());
         self.connection().await?.send(Pending { id, text, reply }).await.map_err(|_| gone())?;
-        answer.await.map_err(|_| gone())?
+        let body = answer.await.map_err(|_| gone())??;
+        if body.len() > max_bytes {
+            return Err(AskError::Invalid("the answer is too large".into()));
+        }
+        read_response(200, &body, id).map(|result| result.get().to_owned())
     }
 
     /// The connection is not used any more.
@@ -57,18 +69,18 @@ impl WebSocket {
     }
 
     /// The connection, made if there is none.
-    async fn connection(&self) -> Result<mpsc::Sender<Pending>, RpcError> {
+    async fn connection(&self) -> Result<mpsc::Sender<Pending>, AskError> {
         let mut connection = self.connection.lock().await;
         if let Some(open) = connection.as_ref().filter(|open| !open.is_closed()) {
             return Ok(open.clone());
         }
         let config =
-            WebSocketConfig::default().max_message_size(Some(MAX_ANSWER)).max_frame_size(Some(MAX_ANSWER));
-        let connecting = connect_async_with_config(self.url.as_str(), Some(config), true);
+            WebSocketConfig::default().max_message_size(Some(MAX_MESSAGE)).max_frame_size(Some(MAX_MESSAGE));
+        let connecting = connect_async_with_config(self.url.url().as_str(), Some(config), true);
         let (stream, _) = tokio::time::timeout(CONNECT_TIMEOUT, connecting)
             .await
-            .map_err(|_| RpcError::Timeout)?
-            .map_err(|error| RpcError::Unreachable(error.to_string()))?;
+            .map_err(|_| AskError::Timeout)?
+            .map_err(|error| AskError::Unreachable(error.to_string()))?;
         let (sender, queue) = mpsc::channel(MAX_QUEUED);
         tokio::spawn(serve(stream, queue));
         Ok(connection.insert(sender).clone())
@@ -90,8 +102,8 @@ async fn serve(mut stream: WebSocketStream<MaybeTlsStream<TcpStream>>, mut queue
                 waiting.insert(id, reply);
             }
             message = stream.next() => match message {
-                Some(Ok(Message::Text(text))) => answer(text.as_bytes(), &mut waiting),
-                Some(Ok(Message::Binary(bytes))) => answer(&bytes, &mut waiting),
+                Some(Ok(Message::Text(text))) => deliver(text.as_bytes(), &mut waiting),
+                Some(Ok(Message::Binary(bytes))) => deliver(&bytes, &mut waiting),
                 Some(Ok(Message::Ping(_) | Message::Pong(_) | Message::Frame(_))) => {}
                 Some(Ok(Message::Close(_)) | Err(_)) | None => return,
             },
@@ -99,13 +111,10 @@ async fn serve(mut stream: WebSocketStream<MaybeTlsStream<TcpStream>>, mut queue
     }
 }
 
-fn answer(bytes: &[u8], waiting: &mut HashMap<u64, oneshot::Sender<Reply>>) {
-    let Ok(answer) = serde_json::from_slice::<Answer>(bytes) else {
-        tracing::warn!("the RPC entry point sent something that is not JSON-RPC");
-        return;
-    };
-    if let Some(reply) = answer.id.and_then(|id| waiting.remove(&id)) {
-        // Whoever asked may have given up; then nobody wants the answer.
-        let _ = reply.send(answer.into_result());
+/// Hands an answer to whoever waits for it. What answers nothing is dropped: the question that it may
+/// have been meant for has a time limit.
+fn deliver(bytes: &[u8], waiting: &mut HashMap<u64, oneshot::Sender<Reply>>) {
+    if let Some(reply) = response_id(bytes).and_then(|id| waiting.remove(&id)) {
+        let _ = reply.send(Ok(bytes.to_vec()));
     }
 }

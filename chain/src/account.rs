@@ -6,23 +6,21 @@ use std::hash::{BuildHasher, Hasher};
 use std::time::Duration;
 
 use ethers::abi::AbiEncode;
-use ethers::signers::{LocalWallet, Signer as _};
-use ethers::types::TransactionRequest;
-use ethers::utils::keccak256;
+use thunder_guard::transactions::fees::shortage;
+use thunder_guard::transactions::{Fees, PlainAccount, PlainTransaction};
+use thunder_guard::{Estimate, to_ethers};
 use thunder_protocol::{Address, Amount, B256};
 use zeroize::Zeroizing;
 
-use super::fees::Fees;
-use super::with_fees;
-use crate::client::{Chain, succeeded};
+use crate::client::Chain;
+use crate::contracts::CREATE2_DEPLOYER;
 use crate::contracts::thd::MintCall;
-use crate::contracts::{CREATE2_DEPLOYER, amount_to_ethers, from_ethers, to_ethers};
 use crate::error::ChainError;
 
 /// How often other programs may be faster with the account's next nonce.
 const TRIES: u32 = 20;
 /// How long a transaction may take to be mined.
-const PATIENCE: Duration = Duration::from_secs(300);
+const MINED_WITHIN: Duration = Duration::from_secs(300);
 /// How often the chain is asked whether it is.
 const POLL: Duration = Duration::from_millis(100);
 /// How often in a row the chain must say that another transaction has this one's nonce. Endpoints
@@ -30,9 +28,10 @@ const POLL: Duration = Duration::from_millis(100);
 const SURE: u32 = 10;
 
 /// An account that is used by hand, perhaps by several programs at once.
+#[derive(Debug)]
 pub struct Account {
     chain: Chain,
-    wallet: LocalWallet,
+    signer: PlainAccount,
 }
 
 /// What became of one attempt.
@@ -44,16 +43,19 @@ enum Attempt {
 
 impl Account {
     /// The account of a secret key; asks the chain for its id.
+    ///
+    /// # Errors
+    ///
+    /// If that is not answered, or it is no key.
     pub async fn new(chain: Chain, secret: &Zeroizing<[u8; 32]>) -> Result<Self, ChainError> {
-        let wallet = LocalWallet::from_bytes(secret.as_slice())
-            .map_err(|error| ChainError::Nonsense(error.to_string()))?;
-        let chain_id = chain.identity().await?.chain_id;
-        Ok(Self { chain, wallet: wallet.with_chain_id(chain_id) })
+        let chain_id = chain.chain_id().await?.chain_id;
+        let signer = PlainAccount::new(secret, chain_id).map_err(|_| ChainError::CantSign)?;
+        Ok(Self { chain, signer })
     }
 
     /// Its address.
     pub fn address(&self) -> Address {
-        from_ethers(self.wallet.address())
+        self.signer.address()
     }
 
     /// The chain that it is used on.
@@ -62,57 +64,69 @@ impl Account {
     }
 
     /// Creates a contract through the CREATE2 deployer (salt 0); returns the transaction.
+    ///
+    /// # Errors
+    ///
+    /// If it is not mined, or refused.
     pub async fn create(&self, init_code: &[u8]) -> Result<B256, ChainError> {
         self.execute(CREATE2_DEPLOYER, [&[0; 32][..], init_code].concat(), 0).await
     }
 
     /// Mints THD, which only their owner may; returns the transaction.
+    ///
+    /// # Errors
+    ///
+    /// If it is not mined, or refused.
     pub async fn mint(&self, to: Address, amount: Amount) -> Result<B256, ChainError> {
-        let call = MintCall { to: to_ethers(to), value: amount_to_ethers(amount) };
+        let call = MintCall { to: to_ethers(to), value: amount.base_units().into() };
         self.execute(self.chain.contracts().token, call.encode(), 0).await
     }
 
     /// Sends ether; returns the transaction.
+    ///
+    /// # Errors
+    ///
+    /// If it is not mined.
     pub async fn send_ether(&self, to: Address, wei: u128) -> Result<B256, ChainError> {
         self.execute(to, Vec::new(), wei).await
     }
 
     /// Makes a transaction and waits until it is mined, once, however many others use the account.
     async fn execute(&self, to: Address, data: Vec<u8>, value: u128) -> Result<B256, ChainError> {
-        let request = TransactionRequest::new().to(to_ethers(to)).data(data).value(value);
-        let gas = self.chain.estimate(&request.clone().from(self.wallet.address()).into()).await?;
-        let request = request.gas(gas + gas / 4);
+        let estimate = Estimate { from: self.address(), to, data: data.clone(), value };
+        let gas = self.chain.estimate(estimate).await?;
+        let gas = gas.saturating_add(gas / 4);
         for _ in 0..TRIES {
-            if let Attempt::Mined(tx) = self.attempt(&request).await? {
+            let gas = gas.saturating_add(mark());
+            let plain = PlainTransaction { to, data: data.clone(), gas, value };
+            if let Attempt::Mined(tx) = self.attempt(&plain).await? {
                 return Ok(tx);
             }
         }
-        Err(ChainError::Unreachable(format!("other programs use up every nonce of {}", self.address())))
+        Err(ChainError::Refused(format!("other programs use up every nonce of {}", self.address())))
     }
 
-    async fn attempt(&self, request: &TransactionRequest) -> Result<Attempt, ChainError> {
-        let fees = Fees::suggest(&self.chain, &self.chain.head().await?, false).await?;
-        let gas = u64::try_from(request.gas.unwrap_or_default()).unwrap_or(u64::MAX).saturating_add(mark());
-        fees.require_ether(&self.chain, self.address(), gas, request.value.unwrap_or_default()).await?;
+    async fn attempt(&self, plain: &PlainTransaction) -> Result<Attempt, ChainError> {
+        let head = self.chain.head().await?;
+        let fees = Fees::suggest(head.base_fee, self.chain.suggested_price(&head).await);
+        let available = self.chain.eth_balance(self.address()).await?;
+        let needed = fees.cost(plain.gas).saturating_add(plain.value);
+        if let Some(missing) = shortage(needed, available) {
+            return Err(ChainError::no_ether(missing));
+        }
         let nonce = self.chain.nonce(self.address(), true).await?;
-        let tx = with_fees(request.clone().nonce(nonce).gas(gas), &fees, self.wallet.chain_id());
-        let signature = self
-            .wallet
-            .sign_transaction_sync(&tx)
-            .map_err(|error| ChainError::Nonsense(error.to_string()))?;
-        let raw = tx.rlp_signed(&signature).to_vec();
-        let hash = B256::new(keccak256(&raw));
+        let (raw, hash) = self.signer.sign(plain, nonce, fees).map_err(|_| ChainError::CantSign)?;
         if let Err(error) = self.chain.broadcast(&raw).await {
             // The answer may have been lost, not the transaction.
-            if self.chain.transaction(hash).await?.is_none() {
+            if self.chain.sender(hash).await?.is_none() {
                 let overtaken = self.chain.nonce(self.address(), true).await? > nonce;
                 return if overtaken { Ok(Attempt::Overtaken) } else { Err(error) };
             }
         }
-        tokio::time::timeout(PATIENCE, self.mined(hash, nonce)).await.unwrap_or_else(|_| {
-            let minutes = PATIENCE.as_secs() / 60;
+        tokio::time::timeout(MINED_WITHIN, self.mined(hash, nonce)).await.unwrap_or_else(|_| {
+            let minutes = MINED_WITHIN.as_secs() / 60;
             Err(ChainError::Unreachable(format!(
-                "transaction {hash} was sent and is not mined after {minutes} minutes"
+                "has taken transaction {hash}, which is not mined after {minutes} minutes"
             )))
         })
     }
@@ -121,7 +135,7 @@ impl Account {
         let mut overtaken = 0;
         while overtaken < SURE {
             if let Some(receipt) = self.chain.receipt(hash).await? {
-                return if succeeded(&receipt) {
+                return if receipt.succeeded {
                     Ok(Attempt::Mined(hash))
                 } else {
                     Err(ChainError::Reverted(format!("transaction {hash} was mined, and refused")))

@@ -4,23 +4,24 @@ use std::error::Error;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use serde_json::value::RawValue;
+use serde_json::Value;
+use thunder_guard::{AskError, read_response};
 use url::Url;
 
-use super::{Answer, Call, MAX_ANSWER, RpcError, TIMEOUT};
+use super::{Request, RpcUrl, TIMEOUT};
 
 /// How often an idle connection is probed.
 const KEEPALIVE: Duration = Duration::from_secs(15);
 
 #[derive(Debug)]
-pub(super) struct Http {
+pub(crate) struct Http {
     client: reqwest::Client,
     url: Url,
     next_id: AtomicU64,
 }
 
 impl Http {
-    pub(super) fn new(url: Url) -> Result<Self, RpcError> {
+    pub(super) fn new(url: &RpcUrl) -> Result<Self, AskError> {
         let mut client = reqwest::Client::builder();
         // Without TLS nobody's certificate is looked at, and a system that has no list of authorities will do.
         if url.scheme() == "http" {
@@ -33,31 +34,33 @@ impl Http {
             .tcp_keepalive(KEEPALIVE)
             .no_proxy()
             .build()
-            .map_err(|error| RpcError::Unreachable(innermost(&error)))?;
-        Ok(Self { client, url, next_id: AtomicU64::new(1) })
+            .map_err(|error| AskError::Unreachable(innermost(&error)))?;
+        Ok(Self { client, url: url.url().clone(), next_id: AtomicU64::new(1) })
     }
 
-    pub(super) async fn request(&self, method: &str, params: &RawValue) -> Result<Box<RawValue>, RpcError> {
-        let call = Call::new(self.next_id.fetch_add(1, Ordering::Relaxed), method, params);
-        let sent = self.client.post(self.url.clone()).json(&call).send().await;
+    pub(super) async fn request(
+        &self,
+        method: &str,
+        params: &Value,
+        max_bytes: usize,
+    ) -> Result<String, AskError> {
+        let id = self.next_id.fetch_add(1, Ordering::Relaxed);
+        let request = Request::new(id, method, params);
+        let sent = self.client.post(self.url.clone()).json(&request).send().await;
         let mut response = sent.map_err(|error| {
-            if error.is_timeout() { RpcError::Timeout } else { RpcError::Unreachable(innermost(&error)) }
+            if error.is_timeout() { AskError::Timeout } else { AskError::Unreachable(innermost(&error)) }
         })?;
         let status = response.status();
         let mut body = Vec::new();
         while let Some(chunk) =
-            response.chunk().await.map_err(|error| RpcError::Unreachable(innermost(&error)))?
+            response.chunk().await.map_err(|error| AskError::Unreachable(innermost(&error)))?
         {
-            if body.len() + chunk.len() > MAX_ANSWER {
-                return Err(RpcError::Malformed("the answer is too large".into()));
+            if body.len() + chunk.len() > max_bytes {
+                return Err(AskError::Invalid("the answer is too large".into()));
             }
             body.extend_from_slice(&chunk);
         }
-        match serde_json::from_slice::<Answer>(&body) {
-            Ok(answer) => answer.into_result(),
-            Err(_) if !status.is_success() => Err(RpcError::Unreachable(format!("HTTP status {status}"))),
-            Err(error) => Err(RpcError::Malformed(error.to_string())),
-        }
+        read_response(status.as_u16(), &body, id).map(|result| result.get().to_owned())
     }
 }
 
