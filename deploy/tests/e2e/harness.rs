@@ -1,5 +1,6 @@
 //! A testnet, nodes on it, and users who type commands.
 
+use std::fs::File;
 use std::io::{BufRead, BufReader, Read};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
@@ -105,6 +106,7 @@ impl World {
             flags: flags.iter().map(ToString::to_string).collect(),
             failing: None,
             told: false,
+            stderr: None,
             process: None,
             log: Log::default(),
         };
@@ -183,6 +185,8 @@ pub struct Node {
     /// thunderd, or one that can be told where to die, and the file that tells it.
     failing: Option<(PathBuf, PathBuf)>,
     told: bool,
+    /// Where standard error goes, if it is not read into `log`.
+    stderr: Option<File>,
     process: Option<Child>,
     log: Log,
 }
@@ -212,9 +216,14 @@ impl Node {
 
     /// Tells it to die at the `nth` passage of a point.
     pub fn die_at(&mut self, point: &str, nth: u32) {
+        self.tell(point, &nth.to_string());
+    }
+
+    /// Tells it what to do at a point, or in a task, as `node/src/failpoint.rs` has it.
+    pub fn tell(&mut self, point: &str, action: &str) {
         let (_, order) = self.failing.as_ref().expect("run_failing");
         let new = order.with_extension("new");
-        std::fs::write(&new, format!("{point}:{nth}")).unwrap();
+        std::fs::write(&new, format!("{point}:{action}")).unwrap();
         std::fs::rename(new, order).unwrap();
         self.told = true;
     }
@@ -241,15 +250,26 @@ impl Node {
         self.process.as_mut().is_some_and(|process| process.try_wait().unwrap().is_none())
     }
 
+    /// From its next start on, standard error goes there and not into `log`.
+    #[cfg(target_os = "linux")]
+    pub fn log_to(&mut self, stderr: File) {
+        self.stderr = Some(stderr);
+    }
+
     fn try_start(&mut self) -> bool {
-        let mut process = self.thunderd().spawn().unwrap();
-        let stderr = process.stderr.take().unwrap();
-        let log = Arc::clone(&self.log);
-        std::thread::spawn(move || {
-            for line in BufReader::new(stderr).lines().map_while(Result::ok) {
-                log.lock().unwrap().push_str(&format!("{line}\n"));
-            }
-        });
+        let mut command = self.thunderd();
+        if let Some(stderr) = &self.stderr {
+            command.stderr(stderr.try_clone().unwrap());
+        }
+        let mut process = command.spawn().unwrap();
+        if let Some(stderr) = process.stderr.take() {
+            let log = Arc::clone(&self.log);
+            std::thread::spawn(move || {
+                for line in BufReader::new(stderr).lines().map_while(Result::ok) {
+                    log.lock().unwrap().push_str(&format!("{line}\n"));
+                }
+            });
+        }
         let mut stdout = BufReader::new(process.stdout.take().unwrap());
         let mut line = String::new();
         while !line.starts_with("Ready") {
@@ -329,6 +349,11 @@ impl Node {
 
     pub fn log(&self) -> String {
         self.log.lock().unwrap().clone()
+    }
+
+    #[cfg(unix)]
+    pub fn forget_log(&self) {
+        self.log.lock().unwrap().clear();
     }
 
     pub fn has_logged(&self, text: &str) -> bool {

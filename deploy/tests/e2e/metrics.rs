@@ -66,6 +66,12 @@ impl Page {
     }
 }
 
+/// One sample of what a node serves now.
+#[cfg(target_os = "linux")]
+pub fn value(port: u16, sample: &str) -> f64 {
+    Page::of(port).value(sample)
+}
+
 fn with_metrics(world: &World, index: u32) -> (Node, u16) {
     let port = thunder_deploy::ports::free().unwrap();
     (world.user_with(index, &["--metrics", &format!("127.0.0.1:{port}")]), port)
