@@ -10,6 +10,7 @@ pub mod backup;
 mod chain_task;
 pub mod config;
 pub mod daemon;
+pub mod data_dir;
 pub mod events;
 pub mod keys;
 pub mod log;

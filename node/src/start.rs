@@ -1,12 +1,11 @@
 //! Putting the node together, running it, and taking it down.
 
-use std::fs::{self, File};
+use std::fs;
 use std::io::Write as _;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpListener};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use fs4::FileExt;
 use thunder_api::files::is_open_to_others;
 use thunder_api::{Secret, local};
 use thunder_chain::{Chain, ChainError};
@@ -17,6 +16,7 @@ use crate::backup::{self, BackupError};
 use crate::chain_task::ChainTask;
 use crate::config::{Config, shown, version_line};
 use crate::daemon::{Ask, Daemon, Parts};
+use crate::data_dir::{DataDirectory, DataDirectoryError};
 use crate::events::EventLog;
 use crate::keys::{self, FileError, WalletFile};
 use crate::log::Console;
@@ -44,16 +44,8 @@ pub enum StartError {
     #[error("this user has no data directory; give one with --data-dir")]
     NoDataDirectory,
     /// The data directory can't be used.
-    #[error("can't use the data directory {path}: {reason}")]
-    DataDirectory {
-        /// Which.
-        path: PathBuf,
-        /// Why.
-        reason: String,
-    },
-    /// Another thunderd uses the data directory.
-    #[error("another thunderd is using the data directory {0}; stop it, or give this one another --data-dir")]
-    DataDirectoryInUse(PathBuf),
+    #[error(transparent)]
+    DataDirectory(#[from] DataDirectoryError),
     /// Something else listens on the port.
     #[error("port {port} can't be used: {reason}; stop what is there, or give this node another --port")]
     Port {
@@ -113,45 +105,6 @@ const fn advice(error: &StoreError) -> &'static str {
     }
 }
 
-/// The data directory, locked for as long as this lives.
-struct DataDirectory {
-    path: PathBuf,
-    _lock: File,
-}
-
-impl DataDirectory {
-    fn open(path: PathBuf) -> Result<Self, StartError> {
-        let failed = |error: std::io::Error| StartError::DataDirectory {
-            path: path.clone(),
-            reason: error.to_string(),
-        };
-        make_private(&path).map_err(failed)?;
-        let mut options = keys::private_options();
-        let lock = options.create(true).truncate(false).open(path.join("thunderd.lock")).map_err(failed)?;
-        match FileExt::try_lock(&lock) {
-            Ok(()) => Ok(Self { path, _lock: lock }),
-            Err(fs4::TryLockError::WouldBlock) => Err(StartError::DataDirectoryInUse(path)),
-            Err(fs4::TryLockError::Error(error)) => Err(failed(error)),
-        }
-    }
-
-    fn file(&self, name: &str) -> PathBuf {
-        self.path.join(name)
-    }
-}
-
-#[cfg(unix)]
-fn make_private(path: &Path) -> std::io::Result<()> {
-    use std::os::unix::fs::DirBuilderExt;
-    fs::DirBuilder::new().recursive(true).mode(0o700).create(path)
-}
-
-/// On Windows a user's data directory is the user's own.
-#[cfg(not(unix))]
-fn make_private(path: &Path) -> std::io::Result<()> {
-    fs::create_dir_all(path)
-}
-
 /// Why a node ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum End {
@@ -171,9 +124,12 @@ pub async fn run(
     config.port = free_port(config)?;
     let config = &*config;
     let directory = DataDirectory::open(config.data_directory().ok_or(StartError::NoDataDirectory)?)?;
-    let listener = local::listen(config.port).await?;
+    let socket = local::listen(config.port).await?;
+    for error in &socket.passed_over {
+        tracing::warn!(%error, socket = socket.place, "the local socket is not where it is looked for first");
+    }
     let password = config.password_file.as_deref().map(read_password).transpose()?;
-    backup::install(&directory.path)?;
+    backup::install(directory.path())?;
     let store = Store::open(&directory.file("thunder.db"))?;
     let keypair = keys::load_or_create_identity(&directory.file("node.key"))?;
     let mut swarm = p2p::build(keypair, config.mdns)?;
@@ -184,7 +140,7 @@ pub async fn run(
         serve_metrics(address, asks.clone(), &mut tasks)?;
     }
     let chain = Chain::new(&config.rpc, config.contracts())?;
-    let wallet_file = WalletFile::new(&directory.path, password);
+    let wallet_file = WalletFile::new(directory.path(), password);
     let events = EventLog::default();
     // No longer than the channels are many: each asks for a call once.
     let (to_chain, chain_requests) = mpsc::unbounded_channel();
@@ -208,10 +164,10 @@ pub async fn run(
         daemon.knows_chain() && !daemon.listeners().is_empty()
     });
     caught(first_look).await.map_err(loop_ended)?;
-    announce(&daemon, config, &directory.path, console);
+    announce(&daemon, config, directory.path(), &socket.place, console);
     let (serving, mut served) = mpsc::channel(1);
-    let handlers = Handlers::new(asks, chain, events, wallet_file, directory.path.clone(), serving);
-    tasks.spawn("the server of the local socket", handlers.serve(listener));
+    let handlers = Handlers::new(asks, chain, events, wallet_file, directory.path().to_path_buf(), serving);
+    tasks.spawn("the server of the local socket", handlers.serve(socket.listener));
     let has_to_restart = tokio::select! {
         biased;
         has_to_restart = caught(daemon.run(stop)) => has_to_restart.map_err(loop_ended)?,
@@ -281,7 +237,7 @@ fn serve_metrics(address: SocketAddr, asks: mpsc::Sender<Ask>, tasks: &mut Tasks
 }
 
 /// What a person who starts a node wants to know.
-fn announce(daemon: &Daemon, config: &Config, directory: &Path, console: &Console) {
+fn announce(daemon: &Daemon, config: &Config, directory: &Path, socket: &str, console: &Console) {
     let wallet = match daemon.wallet_address() {
         Some(address) => shown(address).to_string(),
         None => "none yet: thunder-cli importwallet \"<seedphrase>\"".into(),
@@ -289,7 +245,7 @@ fn announce(daemon: &Daemon, config: &Config, directory: &Path, console: &Consol
     let contracts = config.contracts();
     let mut lines = vec![
         version_line(),
-        format!("  port        {} ({})", config.port, local::describe(config.port)),
+        format!("  port        {} ({socket})", config.port),
         format!("  data        {}", directory.display()),
         format!("  peer id     {}", daemon.peer_id()),
     ];

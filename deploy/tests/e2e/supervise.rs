@@ -28,7 +28,7 @@ fn a_task_that_returns_or_panics_ends_the_process_with_a_line_that_names_it() {
             wait_for(&format!("{part}: {how}"), || !node.is_running());
             assert_eq!(node.wait_end().code(), Some(1), "{part}: {how}");
             let error = format!("error: {part} ended by itself{said}");
-            wait_for(&error, || node.has_logged(&error));
+            assert!(node.has_logged(&error), "{}", node.log());
             assert_eq!(node.log().matches("error: ").count(), 1, "{}", node.log());
             node.forget_log();
             node.start();
@@ -45,7 +45,7 @@ fn a_panic_of_the_loop_ends_the_process_with_a_line_that_names_it() {
     world.mine(1);
     wait_for("it ends", || !node.is_running());
     assert_eq!(node.wait_end().code(), Some(1));
-    wait_for("it says why", || node.has_logged("error: the node's loop ended by itself, by a panic"));
+    assert!(node.has_logged("error: the node's loop ended by itself, by a panic"), "{}", node.log());
 }
 
 #[test]
