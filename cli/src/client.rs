@@ -103,9 +103,13 @@ impl Node {
                 "nothing was done; try again",
             ),
             RpcError::Server(cause) => ApiError::new(
-                Code::Internal,
-                format!("thunderd could not take the request: {cause}"),
-                "see thunderd's log",
+                if changes { Code::Timeout } else { Code::Internal },
+                format!("thunderd failed at it: {}{unknown}", cause.detail),
+                if changes {
+                    "see thunderd's log, and look at `thunder-cli infos` before you repeat it"
+                } else {
+                    "see thunderd's log"
+                },
             ),
         }
     }

@@ -33,6 +33,21 @@ pub(crate) fn answer<T: Serialize>(
     if json { object(value) } else { text(&human(value)) }
 }
 
+/// The same for a program that runs on: in a thread of its own, so that a reader that is gone or does not read neither
+/// ends nor blocks it.
+pub(crate) fn answer_and_go_on<T: Serialize + Send + 'static>(
+    value: T,
+    json: bool,
+    human: impl FnOnce(&T) -> String + Send + 'static,
+) {
+    std::thread::spawn(move || {
+        if let Err(error) = answer(&value, json, human) {
+            // If nobody reads it there is nobody to tell.
+            let _ = writeln!(anstream::stderr(), "warning: can't write the answer: {error}");
+        }
+    });
+}
+
 fn object<T: Serialize>(value: &T) -> io::Result<()> {
     let mut line = serde_json::to_vec(value)?;
     line.push(b'\n');

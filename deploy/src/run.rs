@@ -50,7 +50,7 @@ async fn run_testnet(options: TestnetOptions, json: bool) -> Result<(), Error> {
     let mut testnet = Testnet::start(options).await?;
     let deployed = testnet.deploy().await?;
     let answer = Running::of(&testnet, &deployed)?;
-    output::answer(&answer, json, Running::banner)?;
+    output::answer_and_go_on(answer, json, Running::banner);
     Err(testnet.ended().await.into())
 }
 

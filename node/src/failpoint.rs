@@ -1,5 +1,5 @@
-//! Points at which a test can have the process killed. Without the feature `failpoints`, which nothing
-//! that ships has, there is nothing here and nothing where the points are.
+//! Points at which a test can have the process killed or panic, and tasks that it can have end. Without the feature
+//! `failpoints`, which nothing that ships has, there is nothing here and nothing where the points are.
 
 /// Passes a point, here and if the condition holds.
 #[cfg(feature = "failpoints")]
@@ -20,8 +20,24 @@ macro_rules! failpoint {
     ($($anything:tt)*) => {};
 }
 
+/// Runs a task of the node, which a test can have end.
+#[cfg(feature = "failpoints")]
+macro_rules! failpoint_task {
+    ($name:expr, $task:expr) => {
+        $crate::failpoint::task($name, $task).await
+    };
+}
+
+/// Runs a task of the node.
+#[cfg(not(feature = "failpoints"))]
+macro_rules! failpoint_task {
+    ($name:expr, $task:expr) => {
+        $task.await
+    };
+}
+
 /// Dies if the file that `THUNDER_KILL_FILE` names says so: `<point>:<nth>`, counted down at each
-/// passage. A file and no variable, so that a node that runs can be told. There is no clean-up: what
+/// passage; `<point>:panic` panics instead. A file and no variable, so that a node that runs can be told. There is no clean-up: what
 /// is not on disk or on its way is gone, as by kill -9. The file goes first, so that the test knows
 /// why the process died.
 #[cfg(feature = "failpoints")]
@@ -37,6 +53,9 @@ pub(crate) fn pass(point: &str) {
         Ok(_) | Err(_) => {
             // Whoever removes it decides: here, or the test that spares it.
             if std::fs::remove_file(&path).is_ok() {
+                if nth == "panic" {
+                    panic!("a test had it panic at {point}");
+                }
                 std::process::abort();
             }
         }
@@ -48,5 +67,31 @@ pub(crate) fn pass(point: &str) {
 fn count_down(path: &std::ffi::OsStr, order: &str) {
     if let Ok(mut file) = std::fs::File::options().write(true).truncate(true).open(path) {
         drop(std::io::Write::write_all(&mut file, order.as_bytes()));
+    }
+}
+
+/// Runs a task until it ends, or the file that `THUNDER_KILL_FILE` names says `<name>:return` or `<name>:panic`.
+#[cfg(feature = "failpoints")]
+pub(crate) async fn task(name: &str, task: impl Future<Output = ()>) {
+    tokio::select! {
+        () = task => {}
+        () = told_to_end(name) => {}
+    }
+}
+
+#[cfg(feature = "failpoints")]
+async fn told_to_end(name: &str) {
+    let Some(path) = std::env::var_os("THUNDER_KILL_FILE") else { return std::future::pending().await };
+    loop {
+        if let Ok(order) = std::fs::read_to_string(&path)
+            && let Some(action) = order.strip_prefix(name).and_then(|rest| rest.strip_prefix(':'))
+        {
+            drop(std::fs::remove_file(&path));
+            if action == "panic" {
+                panic!("a test had it panic in {name}");
+            }
+            return;
+        }
+        tokio::time::sleep(std::time::Duration::from_millis(10)).await;
     }
 }

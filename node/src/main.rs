@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use clap::Parser;
 use thunder_node::config::{Config, version_line};
+use thunder_node::log::Console;
 use thunder_node::start::{self, End};
 use tokio::task::LocalSet;
 use tracing_subscriber::EnvFilter;
@@ -14,49 +15,52 @@ use tracing_subscriber::EnvFilter;
 const LAST_WORK: Duration = Duration::from_secs(5);
 
 pub(crate) fn main() -> ExitCode {
-    let mut config = Config::parse();
+    let config = Config::parse();
     if config.version {
         let _ = writeln!(std::io::stdout(), "{}", version_line());
         return ExitCode::SUCCESS;
     }
-    // What these say at their own discretion helps nobody; who asks for them by name gets them.
-    let filter =
-        match EnvFilter::try_new(format!("tarpc=off,libp2p_swarm=warn,libp2p_mdns=error,{}", config.log)) {
-            Ok(filter) => filter,
-            Err(error) => {
-                return fail(
-                    &format!("--log {}: {error}; try error, warn, info, debug or trace", config.log),
-                    2,
-                );
-            }
-        };
-    let colours = std::io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none();
-    let log = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
-    log.with_target(false).with_ansi(colours).init();
-
-    loop {
-        // One thread runs everything: the fewer hops between threads, the faster a payment.
-        let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
-            Ok(runtime) => runtime,
-            Err(error) => return fail(&format!("can't start: {error}"), 1),
-        };
-        // All that a node holds is gone with these before it starts anew.
-        let local = LocalSet::new();
-        let end = local.block_on(&runtime, start::run(&mut config, stop_signal()));
-        drop(local);
-        // A backup to a disk that hangs keeps nobody waiting.
-        runtime.shutdown_timeout(LAST_WORK);
-        match end {
-            Ok(End::Stopped) => return ExitCode::SUCCESS,
-            Ok(End::Restored) => tracing::info!("starting anew with the restored backup"),
-            Err(error) => return fail(&error.to_string(), 1),
+    let console = Console::start();
+    match run(config, &console) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err((message, code)) => {
+            let _ = writeln!(console.err(), "error: {message}");
+            ExitCode::from(code)
         }
     }
 }
 
-fn fail(message: &str, code: u8) -> ExitCode {
-    eprintln!("error: {message}");
-    ExitCode::from(code)
+/// Runs the node until it is stopped, or says why it ended, with the exit code.
+fn run(mut config: Config, console: &Console) -> Result<(), (String, u8)> {
+    log_to(console, &config.log).map_err(|message| (message, 2))?;
+    loop {
+        // One thread runs everything: the fewer hops between threads, the faster a payment.
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+        let runtime = runtime.map_err(|error| (format!("can't start: {error}"), 1))?;
+        // All that a node holds is gone with these before it starts anew.
+        let local = LocalSet::new();
+        let end = local.block_on(&runtime, start::run(&mut config, console, stop_signal()));
+        drop(local);
+        // A backup to a disk that hangs keeps nobody waiting.
+        runtime.shutdown_timeout(LAST_WORK);
+        match end {
+            Ok(End::Stopped) => return Ok(()),
+            Ok(End::Restored) => tracing::info!("starting anew with the restored backup"),
+            Err(error) => return Err((error.to_string(), 1)),
+        }
+    }
+}
+
+fn log_to(console: &Console, filter: &str) -> Result<(), String> {
+    // What these say at their own discretion helps nobody; who asks for them by name gets them.
+    let filters = format!("tarpc=off,libp2p_swarm=warn,libp2p_mdns=error,{filter}");
+    let filters = EnvFilter::try_new(filters)
+        .map_err(|error| format!("--log {filter}: {error}; try error, warn, info, debug or trace"))?;
+    let colours = std::io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none();
+    let err = console.err();
+    let log = tracing_subscriber::fmt().with_env_filter(filters).with_writer(move || err.clone());
+    log.with_target(false).with_ansi(colours).init();
+    Ok(())
 }
 
 /// Ctrl-C, or whatever else the system says to end a program.

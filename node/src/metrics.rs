@@ -13,6 +13,7 @@ use tokio::time::Instant;
 const PAYMENTS: &str = "thunder_payments_total";
 const FAILED: &str = "thunder_payments_failed_total";
 const CHALLENGES: &str = "thunder_challenges_total";
+const LOST_LINES: &str = "thunder_log_lines_lost_total";
 const PAY: &str = "thunder_pay_seconds";
 const EXCHANGE: &str = "thunder_exchange_seconds";
 const COMMIT: &str = "thunder_disk_commit_seconds";
@@ -24,10 +25,11 @@ const TIMES: [f64; 12] = [0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 
 /// Bounds of the buckets of [`BATCH`].
 const SIZES: [f64; 9] = [1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0, 256.0, 1024.0];
 
-const COUNTERS: [(&str, &str); 3] = [
+const COUNTERS: [(&str, &str); 4] = [
     (PAYMENTS, "Payments that both sides agreed on, by direction"),
     (FAILED, "Payments that were ordered in a channel, and refused or given up"),
     (CHALLENGES, "Challenges of closings on old receipts that were ordered"),
+    (LOST_LINES, "Lines of the log that were lost, because standard error was closed, full or not read"),
 ];
 
 /// The histograms of times.
@@ -129,6 +131,7 @@ pub(crate) struct Metrics {
     pub(crate) sent: Counter,
     pub(crate) failed: Counter,
     pub(crate) challenges: Counter,
+    lost_lines: Counter,
     pay: Histogram,
     exchange: Histogram,
     commit: Histogram,
@@ -172,6 +175,8 @@ pub(crate) struct Measured {
     pub(crate) database: u64,
     /// Why the node is not ready; nothing if it is.
     pub(crate) missing: Vec<&'static str>,
+    /// Lines of the log that were lost.
+    pub(crate) lost_lines: u64,
 }
 
 impl Default for Metrics {
@@ -181,6 +186,7 @@ impl Default for Metrics {
             sent: metrics::counter!(PAYMENTS, "direction" => "out"),
             failed: metrics::counter!(FAILED),
             challenges: metrics::counter!(CHALLENGES),
+            lost_lines: metrics::counter!(LOST_LINES),
             pay: metrics::histogram!(PAY),
             exchange: metrics::histogram!(EXCHANGE),
             commit: metrics::histogram!(COMMIT),
@@ -221,8 +227,9 @@ impl Metrics {
         self.exchange.record(sent.elapsed());
     }
 
-    /// Sets every gauge.
+    /// Sets every gauge, and the counter of what is counted elsewhere.
     pub(crate) fn set(&self, measured: &Measured) {
+        self.lost_lines.absolute(measured.lost_lines);
         for (gauge, count) in self.channels.iter().zip(measured.channels) {
             gauge.set(count);
         }

@@ -1,12 +1,14 @@
 //! The HTTP server of `--metrics`: `/metrics`, `/health` and `/ready`.
 
 use std::convert::Infallible;
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
 use http_body_util::Full;
 use hyper::body::{Bytes, Incoming};
-use hyper::header::{CONTENT_TYPE, HeaderValue};
+use hyper::header::{CONTENT_TYPE, HOST, HeaderValue};
+use hyper::http::uri::Authority;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper::{Method, Request, Response, StatusCode};
@@ -61,10 +63,7 @@ pub(crate) async fn serve(listener: TcpListener, handle: PrometheusHandle, asks:
 async fn connection(stream: TcpStream, handle: PrometheusHandle, asks: mpsc::Sender<Ask>) {
     let service = service_fn(move |request: Request<Incoming>| {
         let (handle, asks) = (handle.clone(), asks.clone());
-        async move {
-            let answer = answer(request.method(), request.uri().path(), &handle, &asks).await;
-            Ok::<_, Infallible>(answer)
-        }
+        async move { Ok::<_, Infallible>(answer(&request, &handle, &asks).await) }
     });
     let served = http1::Builder::new()
         .timer(TokioTimer::new())
@@ -77,12 +76,29 @@ async fn connection(stream: TcpStream, handle: PrometheusHandle, asks: mpsc::Sen
     }
 }
 
+/// Whether the request names this server by an IP address or as `localhost`. By any other name it may come from a web
+/// page whose own name leads here (DNS rebinding), and would let that page read the answer.
+fn is_meant_for_us<T>(request: &Request<T>) -> bool {
+    let is_ours = |authority: &Authority| {
+        let host = authority.host();
+        let ip = host.strip_prefix('[').and_then(|host| host.strip_suffix(']')).unwrap_or(host);
+        host.eq_ignore_ascii_case("localhost") || ip.parse::<IpAddr>().is_ok()
+    };
+    let mut named = request.headers().get_all(HOST).iter();
+    request.uri().authority().is_none_or(is_ours)
+        && named.all(|host| Authority::try_from(host.as_bytes()).is_ok_and(|host| is_ours(&host)))
+}
+
 async fn answer(
-    method: &Method,
-    path: &str,
+    request: &Request<Incoming>,
     handle: &PrometheusHandle,
     asks: &mpsc::Sender<Ask>,
 ) -> Response<Full<Bytes>> {
+    let (method, path) = (request.method(), request.uri().path());
+    if !is_meant_for_us(request) {
+        let line = "ask by an IP address or as localhost: any other name is refused, so that no web page can read this\n";
+        return text(StatusCode::MISDIRECTED_REQUEST, line.into());
+    }
     if ![Method::GET, Method::HEAD].contains(method) {
         return text(StatusCode::METHOD_NOT_ALLOWED, "only GET\n".into());
     }
@@ -118,4 +134,36 @@ fn text(status: StatusCode, body: String) -> Response<Full<Bytes>> {
     let kind = HeaderValue::from_static("text/plain; version=0.0.4; charset=utf-8");
     response.headers_mut().insert(CONTENT_TYPE, kind);
     response
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_ip_addresses_and_localhost_are_names_of_this_server() {
+        let is_taken = |hosts: &[&str]| {
+            let request =
+                hosts.iter().fold(Request::get("/metrics"), |request, host| request.header(HOST, *host));
+            is_meant_for_us(&request.body(()).unwrap())
+        };
+        for host in ["127.0.0.1", "127.0.0.1:9100", "[::1]:9100", "10.1.2.3", "localhost", "LocalHost:9100"] {
+            assert!(is_taken(&[host]), "{host}");
+        }
+        for host in [
+            "evil.example",
+            "evil.example:9100",
+            "127.0.0.1.evil.example",
+            "localhost.evil.example",
+            "",
+            "::1x",
+        ] {
+            assert!(!is_taken(&[host]), "{host:?}");
+        }
+        // HTTP/1.0 has none, and no browser speaks it.
+        assert!(is_taken(&[]));
+        assert!(!is_taken(&["127.0.0.1", "evil.example"]));
+        let whole = Request::get("http://evil.example/metrics").header(HOST, "127.0.0.1").body(()).unwrap();
+        assert!(!is_meant_for_us(&whole));
+    }
 }

@@ -2,14 +2,16 @@
 //! chain, and leave everything that changes something to the daemon, so that nothing is left half
 //! done when a caller stops waiting.
 
+use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
 use futures::StreamExt;
 use interprocess::local_socket::tokio::prelude::*;
+use tarpc::ServerError;
 use tarpc::context::Context;
-use tarpc::server::{BaseChannel, Channel as _};
+use tarpc::server::{BaseChannel, Channel as _, Serve};
 use thunder_api::{
     Answer, ApiError, BackedUp, BackupRequest, Balance, CloseRequest, ClosingStarted, Code, Events,
     FundRequest, History, HistoryRequest, Imported, Infos, OpenRequest, Paid, PaidIn, PaidOut,
@@ -26,6 +28,7 @@ use crate::daemon::{Ask, Order, backup_error};
 use crate::events::EventLog;
 use crate::keys::{self, WalletFile};
 use crate::p2p::PeerAddress;
+use crate::supervise::caught;
 use crate::units;
 
 /// How many calls may be under way for one client.
@@ -75,7 +78,7 @@ impl Handlers {
                 Ok(stream) => {
                     let config = tarpc::server::Config { pending_response_buffer: MAX_IN_FLIGHT };
                     let channel = BaseChannel::new(config, local::transport(stream));
-                    let requests = channel.execute(self.clone().serve_calls());
+                    let requests = channel.execute(Guarded(self.clone().serve_calls()));
                     tokio::task::spawn_local(requests.for_each(|handler| async {
                         tokio::task::spawn_local(handler);
                     }));
@@ -196,6 +199,24 @@ impl Handlers {
     async fn own_gas(&self, call: CallKind) -> Answer<()> {
         let (wallet, _) = self.ask(Ask::Shares).await?;
         self.require_gas(wallet, call).await
+    }
+}
+
+/// Answers a call whose handler panics, and keeps the panic from everybody else.
+#[derive(Clone)]
+struct Guarded<S>(S);
+
+impl<S: Serve> Serve for Guarded<S> {
+    type Req = S::Req;
+    type Resp = S::Resp;
+
+    async fn serve(self, context: Context, request: S::Req) -> Result<S::Resp, ServerError> {
+        let call = async {
+            failpoint!("client-call");
+            self.0.serve(context, request).await
+        };
+        let failed = |panic| ServerError::new(io::ErrorKind::Other, format!("a panic ({panic})"));
+        caught(call).await.unwrap_or_else(|panic| Err(failed(panic)))
     }
 }
 

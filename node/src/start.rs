@@ -1,12 +1,11 @@
 //! Putting the node together, running it, and taking it down.
 
-use std::fs::{self, File};
-use std::io::Write;
+use std::fs;
+use std::io::Write as _;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpListener};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use fs4::FileExt;
 use thunder_api::files::is_open_to_others;
 use thunder_api::{Secret, local};
 use thunder_chain::{Chain, ChainError};
@@ -17,13 +16,16 @@ use crate::backup::{self, BackupError};
 use crate::chain_task::ChainTask;
 use crate::config::{Config, shown, version_line};
 use crate::daemon::{Ask, Daemon, Parts};
+use crate::data_dir::{DataDirectory, DataDirectoryError};
 use crate::events::EventLog;
 use crate::keys::{self, FileError, WalletFile};
+use crate::log::Console;
 use crate::metrics;
 use crate::monitor;
 use crate::p2p::{self, NetworkError};
 use crate::rpc::Handlers;
 use crate::store::{Store, StoreError};
+use crate::supervise::{PartEnded, Tasks, caught};
 
 /// How many orders of users may wait for the daemon.
 const MAX_ASKS: usize = 1 << 16;
@@ -35,23 +37,15 @@ const FIRST_LOOK: Duration = Duration::from_secs(2);
 /// How long a restart waits for clients to take their answers.
 const LAST_ANSWERS: Duration = Duration::from_secs(3);
 
-/// Why thunderd does not start. Each says what to do.
+/// Why thunderd does not start, or ended by itself. Each says what to do.
 #[derive(Debug, thiserror::Error)]
 pub enum StartError {
     /// There is no place for the node's files.
     #[error("this user has no data directory; give one with --data-dir")]
     NoDataDirectory,
     /// The data directory can't be used.
-    #[error("can't use the data directory {path}: {reason}")]
-    DataDirectory {
-        /// Which.
-        path: PathBuf,
-        /// Why.
-        reason: String,
-    },
-    /// Another thunderd uses the data directory.
-    #[error("another thunderd is using the data directory {0}; stop it, or give this one another --data-dir")]
-    DataDirectoryInUse(PathBuf),
+    #[error(transparent)]
+    DataDirectory(#[from] DataDirectoryError),
     /// Something else listens on the port.
     #[error("port {port} can't be used: {reason}; stop what is there, or give this node another --port")]
     Port {
@@ -96,6 +90,9 @@ pub enum StartError {
         /// Why.
         reason: String,
     },
+    /// A part of the node ended while it ran.
+    #[error(transparent)]
+    PartEnded(#[from] PartEnded),
 }
 
 /// What to do about a database, if the error does not say it itself.
@@ -108,45 +105,6 @@ const fn advice(error: &StoreError) -> &'static str {
     }
 }
 
-/// The data directory, locked for as long as this lives.
-struct DataDirectory {
-    path: PathBuf,
-    _lock: File,
-}
-
-impl DataDirectory {
-    fn open(path: PathBuf) -> Result<Self, StartError> {
-        let failed = |error: std::io::Error| StartError::DataDirectory {
-            path: path.clone(),
-            reason: error.to_string(),
-        };
-        make_private(&path).map_err(failed)?;
-        let mut options = keys::private_options();
-        let lock = options.create(true).truncate(false).open(path.join("thunderd.lock")).map_err(failed)?;
-        match FileExt::try_lock(&lock) {
-            Ok(()) => Ok(Self { path, _lock: lock }),
-            Err(fs4::TryLockError::WouldBlock) => Err(StartError::DataDirectoryInUse(path)),
-            Err(fs4::TryLockError::Error(error)) => Err(failed(error)),
-        }
-    }
-
-    fn file(&self, name: &str) -> PathBuf {
-        self.path.join(name)
-    }
-}
-
-#[cfg(unix)]
-fn make_private(path: &Path) -> std::io::Result<()> {
-    use std::os::unix::fs::DirBuilderExt;
-    fs::DirBuilder::new().recursive(true).mode(0o700).create(path)
-}
-
-/// On Windows a user's data directory is the user's own.
-#[cfg(not(unix))]
-fn make_private(path: &Path) -> std::io::Result<()> {
-    fs::create_dir_all(path)
-}
-
 /// Why a node ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum End {
@@ -156,25 +114,33 @@ pub enum End {
     Restored,
 }
 
-/// Runs a node until `stop` is there, or it has to start anew. The port is decided here, for the
-/// next start, too.
-pub async fn run(config: &mut Config, stop: impl Future<Output = ()>) -> Result<End, StartError> {
+/// Runs a node until `stop` is there, it has to start anew, or a part of it ends by itself (G7). The port is decided
+/// here, for the next start, too.
+pub async fn run(
+    config: &mut Config,
+    console: &Console,
+    stop: impl Future<Output = ()>,
+) -> Result<End, StartError> {
     config.port = free_port(config)?;
     let config = &*config;
     let directory = DataDirectory::open(config.data_directory().ok_or(StartError::NoDataDirectory)?)?;
-    let listener = local::listen(config.port).await?;
+    let socket = local::listen(config.port).await?;
+    for error in &socket.passed_over {
+        tracing::warn!(%error, socket = socket.place, "the local socket is not where it is looked for first");
+    }
     let password = config.password_file.as_deref().map(read_password).transpose()?;
-    backup::install(&directory.path)?;
+    backup::install(directory.path())?;
     let store = Store::open(&directory.file("thunder.db"))?;
     let keypair = keys::load_or_create_identity(&directory.file("node.key"))?;
     let mut swarm = p2p::build(keypair, config.mdns)?;
     listen(&mut swarm, config)?;
     let (asks, asked) = mpsc::channel(MAX_ASKS);
+    let mut tasks = Tasks::default();
     if let Some(address) = config.metrics {
-        serve_metrics(address, asks.clone())?;
+        serve_metrics(address, asks.clone(), &mut tasks)?;
     }
     let chain = Chain::new(&config.rpc, config.contracts())?;
-    let wallet_file = WalletFile::new(&directory.path, password);
+    let wallet_file = WalletFile::new(directory.path(), password);
     let events = EventLog::default();
     // No longer than the channels are many: each asks for a call once.
     let (to_chain, chain_requests) = mpsc::unbounded_channel();
@@ -189,27 +155,37 @@ pub async fn run(config: &mut Config, stop: impl Future<Output = ()>) -> Result<
         contracts: config.contracts(),
         wallet_file: wallet_file.clone(),
         events: events.clone(),
+        lost_lines: console.lost_lines(),
     })?;
     daemon.load_wallet();
     let task = ChainTask::new(&chain, config.clone(), store, chain_requests, chain_reports)?;
-    tokio::task::spawn_local(task.run());
-    daemon
-        .run_until(Instant::now() + FIRST_LOOK, |daemon| {
-            daemon.knows_chain() && !daemon.listeners().is_empty()
-        })
-        .await;
-    announce(&daemon, config, &directory.path);
+    tasks.spawn("the chain task", task.run());
+    let first_look = daemon.run_until(Instant::now() + FIRST_LOOK, |daemon| {
+        daemon.knows_chain() && !daemon.listeners().is_empty()
+    });
+    caught(first_look).await.map_err(loop_ended)?;
+    announce(&daemon, config, directory.path(), &socket.place, console);
     let (serving, mut served) = mpsc::channel(1);
-    let handlers = Handlers::new(asks, chain, events, wallet_file, directory.path.clone(), serving);
-    let server = tokio::task::spawn_local(handlers.serve(listener));
-    if !daemon.run(stop).await {
+    let handlers = Handlers::new(asks, chain, events, wallet_file, directory.path().to_path_buf(), serving);
+    tasks.spawn("the server of the local socket", handlers.serve(socket.listener));
+    let has_to_restart = tokio::select! {
+        biased;
+        has_to_restart = caught(daemon.run(stop)) => has_to_restart.map_err(loop_ended)?,
+        ended = tasks.ended() => return Err(ended.into()),
+    };
+    if !has_to_restart {
         return Ok(End::Stopped);
     }
     // Nothing is listened to any more; who waits for an answer gets it first.
     drop(daemon);
-    server.abort();
+    drop(tasks);
     let _ = tokio::time::timeout(LAST_ANSWERS, served.recv()).await;
     Ok(End::Restored)
+}
+
+/// The daemon's loop, when it panics.
+fn loop_ended(panic: String) -> PartEnded {
+    PartEnded { part: "the node's loop", panic: Some(panic) }
 }
 
 /// The port to use: the one that was asked for, if it is free, or, for 0, one that is.
@@ -249,19 +225,19 @@ fn read_password(path: &Path) -> Result<Secret, StartError> {
 }
 
 /// Listens at once, so that what stands in the way is known; serves while the node runs.
-fn serve_metrics(address: SocketAddr, asks: mpsc::Sender<Ask>) -> Result<(), StartError> {
+fn serve_metrics(address: SocketAddr, asks: mpsc::Sender<Ask>, tasks: &mut Tasks) -> Result<(), StartError> {
     let failed = |error: &dyn std::fmt::Display| StartError::Metrics { address, reason: error.to_string() };
     let listener = TcpListener::bind(address).map_err(|error| failed(&error))?;
     listener.set_nonblocking(true).map_err(|error| failed(&error))?;
     let listener = tokio::net::TcpListener::from_std(listener).map_err(|error| failed(&error))?;
     let handle = metrics::install().map_err(|error| failed(&error))?;
-    tokio::task::spawn_local(monitor::upkeep(handle.clone()));
-    tokio::task::spawn_local(monitor::serve(listener, handle, asks));
+    tasks.spawn("the upkeep of the metrics", monitor::upkeep(handle.clone()));
+    tasks.spawn("the server of the metrics", monitor::serve(listener, handle, asks));
     Ok(())
 }
 
 /// What a person who starts a node wants to know.
-fn announce(daemon: &Daemon, config: &Config, directory: &Path) {
+fn announce(daemon: &Daemon, config: &Config, directory: &Path, socket: &str, console: &Console) {
     let wallet = match daemon.wallet_address() {
         Some(address) => shown(address).to_string(),
         None => "none yet: thunder-cli importwallet \"<seedphrase>\"".into(),
@@ -269,7 +245,7 @@ fn announce(daemon: &Daemon, config: &Config, directory: &Path) {
     let contracts = config.contracts();
     let mut lines = vec![
         version_line(),
-        format!("  port        {} ({})", config.port, local::describe(config.port)),
+        format!("  port        {} ({socket})", config.port),
         format!("  data        {}", directory.display()),
         format!("  peer id     {}", daemon.peer_id()),
     ];
@@ -285,5 +261,5 @@ fn announce(daemon: &Daemon, config: &Config, directory: &Path) {
         "Ready. Ctrl-C stops the node.".into(),
     ]);
     // A node whose output nobody reads is a node all the same.
-    let _ = writeln!(std::io::stdout(), "{}", lines.join("\n"));
+    let _ = console.out().write_all((lines.join("\n") + "\n").as_bytes());
 }

@@ -29,6 +29,8 @@ fn the_page_of_limits_has_those_of_the_code_and_no_others() {
         ("LARGE_IN_ALL", p2p::LARGE_IN_ALL.to_string()),
         ("WAITING_PER_CONNECTION", p2p::WAITING_PER_CONNECTION.to_string()),
         ("WAITING_IN_ALL", p2p::WAITING_IN_ALL.to_string()),
+        ("DECODED_IN_ALL", p2p::DECODED_IN_ALL.to_string()),
+        ("EXPANSION", codec::EXPANSION.to_string()),
         ("PATIENCE", daemon::PATIENCE.to_string()),
         ("PER_SECOND", daemon::PER_SECOND.to_string()),
         ("PER_HANDSHAKE", daemon::PER_HANDSHAKE.to_string()),

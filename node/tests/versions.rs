@@ -42,7 +42,7 @@ async fn a_request_to_an_unknown_version_fails_as_unsupported() {
             _ = stranger.select_next_some() => {}
             event = node.select_next_some() => match event {
                 SwarmEvent::ConnectionEstablished { peer_id, .. } => {
-                    node.behaviour_mut().messages.send_request(&peer_id, hello.clone());
+                    node.behaviour_mut().messages.send_request(&peer_id, hello.clone().into());
                 }
                 SwarmEvent::Behaviour(BehaviourEvent::Messages(request_response::Event::OutboundFailure {
                     error,

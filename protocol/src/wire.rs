@@ -6,6 +6,7 @@
 use alloy_primitives::{Address, B256, keccak256};
 use serde::{Deserialize, Serialize};
 
+use crate::codec::at_most;
 use crate::{Agreed, Amount, Balances, Nonce, Payment, Signature};
 
 /// The libp2p protocol name. A change that an older node can't read gets a new one.
@@ -93,6 +94,7 @@ pub struct Packet {
     /// The session.
     pub session: SessionId,
     /// The messages.
+    #[serde(deserialize_with = "at_most::<_, _, MAX_MESSAGES>")]
     pub messages: Vec<Envelope>,
 }
 
@@ -211,6 +213,7 @@ pub struct Propose {
     /// The shares.
     pub balances: Balances,
     /// One or more payments; at most [`MAX_PAYMENTS`] and [`MAX_PAYMENT_TEXT`].
+    #[serde(deserialize_with = "at_most::<_, _, MAX_PAYMENTS>")]
     pub payments: Vec<Payment>,
     /// The proposer's signature.
     pub signature: Signature,

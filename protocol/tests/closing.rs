@@ -8,7 +8,7 @@ use thunder_protocol::channel::{
 };
 use thunder_protocol::onchain::{Call, CallKind, ClosePlan, EndKind, OnChain};
 use thunder_protocol::wire::{Final, Message, RefuseReason};
-use thunder_protocol::{Channel, Input, Nonce, Role};
+use thunder_protocol::{Balances, Channel, Input, Nonce, Role};
 
 fn pair() -> Pair {
     Pair::active(balances(10, 10))
@@ -409,6 +409,67 @@ fn rule_11_the_side_that_was_asked_posts_if_the_other_does_not() {
     pair.b.head = at;
     pair.b.apply(Input::Chain(ChainInput::Block));
     assert!(matches!(plan_of(&pair.b), ClosePlan::Final { .. }));
+}
+
+/// A pair that has ordered nothing of the chain since the opening.
+fn active_without_orders(shares: Balances) -> Pair {
+    let mut pair = Pair::active(shares);
+    pair.a.submitted.clear();
+    pair.b.submitted.clear();
+    pair
+}
+
+/// Lets it be so late that the side which does not post first may.
+fn pass_post_within(party: &mut Party) {
+    if let Some(at) = party.channel().next_block(&party.context()) {
+        party.head = party.head.max(at);
+    }
+    party.head += 100;
+    party.apply(Input::Chain(ChainInput::Block));
+}
+
+#[test]
+fn rule_11_a_side_that_was_asked_and_has_no_share_never_pays_for_the_posting() {
+    for (shares, asks) in [(balances(20, 0), Role::A), (balances(0, 20), Role::B)] {
+        let mut pair = active_without_orders(shares);
+        let caller = pair.party(asks).command(Command::Close(CloseMode::Cooperative));
+        pair.run();
+        assert!(matches!(plan_of(pair.party(asks)), ClosePlan::Final { .. }), "the asking side has all");
+        let asked = pair.party(asks.other());
+        pass_post_within(asked);
+        asked.restart();
+        pass_post_within(asked);
+        assert!(asked.submitted.is_empty(), "{:?}", asked.submitted);
+        // Its user may want it all the same.
+        asked.command(Command::Close(CloseMode::Cooperative));
+        assert!(matches!(plan_of(asked), ClosePlan::Final { .. }));
+        pair.party(asks).chain(closed(EndKind::Final, shares, None));
+        assert!(pair.party(asks).reply(caller).is_ok());
+    }
+}
+
+#[test]
+fn rule_11_if_the_asking_side_has_no_share_the_other_posts_first() {
+    for (shares, asks) in [(balances(0, 20), Role::A), (balances(20, 0), Role::B)] {
+        let mut pair = active_without_orders(shares);
+        let caller = pair.party(asks).command(Command::Close(CloseMode::Cooperative));
+        pair.run();
+        assert!(matches!(plan_of(pair.party(asks.other())), ClosePlan::Final { .. }));
+        let asking = pair.party(asks);
+        assert!(asking.submitted.is_empty(), "{:?}", asking.submitted);
+        asking.chain(closed(EndKind::Final, shares, None));
+        assert!(matches!(asking.reply(caller), Ok(Done::Closing { mode: ClosedBy::Final, .. })));
+
+        // If it does not, the asking side does, a restart in between or not.
+        let mut pair = active_without_orders(shares);
+        pair.party(asks).command(Command::Close(CloseMode::Cooperative));
+        pair.run();
+        let asking = pair.party(asks);
+        asking.restart();
+        assert!(asking.submitted.is_empty(), "{:?}", asking.submitted);
+        pass_post_within(asking);
+        assert!(matches!(plan_of(asking), ClosePlan::Final { .. }));
+    }
 }
 
 #[test]

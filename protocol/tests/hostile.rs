@@ -3,8 +3,11 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test fails by panicking")]
 
 use thunder_protocol::codec::{self, MAX_LEN};
-use thunder_protocol::wire::{Message, Packet, Refuse, RefuseReason, Request, Response};
-use thunder_protocol::{Amount, Nonce, Payment, hex};
+use thunder_protocol::wire::{
+    Envelope, MAX_MESSAGES, MAX_PAYMENTS, Message, Packet, Propose, Refuse, RefuseReason, Request, Response,
+    SessionId,
+};
+use thunder_protocol::{Address, Amount, Balances, Memo, Nonce, Payment, PaymentId, Signature, hex};
 
 fn refused(bytes: &[u8]) {
     assert!(codec::decode::<Request>(bytes).is_err(), "{bytes:02x?}");
@@ -101,12 +104,7 @@ fn numbers_out_of_range_are_refused() {
 /// The largest messages that decode, made of as many of the smallest items as fit.
 #[test]
 fn memory_stays_within_a_small_multiple_of_the_message() {
-    let smallest = codec::encode(&Payment {
-        id: thunder_protocol::PaymentId::new("x").unwrap(),
-        amount: Amount::ZERO,
-        memo: thunder_protocol::Memo::default(),
-    })
-    .unwrap();
+    let smallest = codec::encode(&smallest_payment()).unwrap();
     let count = (MAX_LEN - 16) / smallest.len();
     let mut bytes = vec![0x9a];
     bytes.extend_from_slice(&u32::try_from(count).unwrap().to_be_bytes());
@@ -115,11 +113,7 @@ fn memory_stays_within_a_small_multiple_of_the_message() {
     assert_eq!(codec::decode::<Vec<Payment>>(&bytes).unwrap().len(), count);
     // As many empty things as fit where messages are expected.
     for filler in [0x80u8, 0xa0, 0xf6, 0x00, 0x40] {
-        let mut bytes = codec::encode(&Packet {
-            session: thunder_protocol::wire::SessionId::new(Default::default(), Default::default()),
-            messages: Vec::new(),
-        })
-        .unwrap();
+        let mut bytes = codec::encode(&packet()).unwrap();
         assert_eq!(bytes.pop(), Some(0x80), "the empty list is the last");
         bytes.extend([0x9a, 0, 0x0f, 0, 0]);
         bytes.extend(vec![filler; 0x0f_0000]);
@@ -127,6 +121,91 @@ fn memory_stays_within_a_small_multiple_of_the_message() {
     }
     if let (Some(before), Some(after)) = (before, peak_kib()) {
         assert!(after - before < 64 << 10, "{} KiB for a message of 1 MiB", after - before);
+    }
+}
+
+/// Lists of a packet and of a proposal, with a length (`0x9a…`) and without.
+fn list(items: &[u8], count: usize, has_length: bool) -> Vec<u8> {
+    let length = u32::try_from(count).unwrap().to_be_bytes();
+    match has_length {
+        true => [&[0x9a][..], &length, &items.repeat(count)].concat(),
+        false => [&[0x9f][..], &items.repeat(count), &[0xff]].concat(),
+    }
+}
+
+/// What is encoded with an empty list at its end or before its last field, with another list instead.
+fn with_list(bytes: &[u8], list: &[u8]) -> Vec<u8> {
+    let place = bytes.iter().rposition(|byte| *byte == 0x80).unwrap();
+    [&bytes[..place], list, &bytes[place + 1..]].concat()
+}
+
+#[test]
+fn a_list_has_no_more_items_than_a_message_may_have() {
+    let payment = codec::encode(&smallest_payment()).unwrap();
+    let unknown = codec::encode(&Envelope::UnknownChannel { channel: Address::ZERO }).unwrap();
+    for has_length in [true, false] {
+        for (count, is_taken) in [(MAX_PAYMENTS, true), (MAX_PAYMENTS + 1, false)] {
+            let propose = with_list(&codec::encode(&propose()).unwrap(), &list(&payment, count, has_length));
+            let decoded = codec::decode::<Propose>(&propose);
+            assert_eq!(decoded.is_ok(), is_taken, "{count}: {decoded:?}");
+        }
+        for (count, is_taken) in [(MAX_MESSAGES, true), (MAX_MESSAGES + 1, false)] {
+            let packet = with_list(&codec::encode(&packet()).unwrap(), &list(&unknown, count, has_length));
+            assert_eq!(codec::decode::<Packet>(&packet).is_ok(), is_taken, "{count}");
+        }
+    }
+}
+
+/// The densest packets: as many as fit of the smallest payments, in proposals that are full, or just too long for the
+/// room that a list without a length takes first, and of the smallest messages. While it is decoded, which happens to one
+/// message at a time, it may take twice as much.
+#[test]
+fn a_decoded_message_takes_no_more_than_the_documented_multiple_of_its_size() {
+    let payment = codec::encode(&smallest_payment()).unwrap();
+    let mut dense = vec![codec::encode(&Envelope::UnknownChannel { channel: Address::ZERO }).unwrap()];
+    for (count, has_length) in
+        [(MAX_PAYMENTS, true), (MAX_PAYMENTS, false), (65, false), (5, false), (2049, false)]
+    {
+        let propose = with_list(&codec::encode(&propose()).unwrap(), &list(&payment, count, has_length));
+        let envelope =
+            Envelope::Channel { channel: Address::ZERO, message: Message::Propose(self::propose()) };
+        let bytes = codec::encode(&envelope).unwrap();
+        let inner = codec::encode(&self::propose()).unwrap();
+        let place = bytes.windows(inner.len()).position(|window| window == inner).unwrap();
+        dense.push([&bytes[..place], &propose, &bytes[place + inner.len()..]].concat());
+    }
+    for (number, envelope) in dense.iter().enumerate() {
+        for size in [4 << 10, MAX_LEN] {
+            let count = ((size - 64) / envelope.len()).clamp(1, MAX_MESSAGES);
+            let bytes = with_list(&codec::encode(&packet()).unwrap(), &list(envelope, count, true));
+            let mut decoded = None;
+            let used = allocation_counter::measure(|| decoded = Some(codec::decode::<Packet>(&bytes)));
+            assert_eq!(decoded.unwrap().unwrap().messages.len(), count);
+            // A heap gives no block of less than 32 bytes.
+            let kept = used.bytes_current + 31 * used.count_current;
+            let taken = used.bytes_max + 31 * used.count_max;
+            let allowed = i64::try_from(codec::EXPANSION * bytes.len()).unwrap();
+            assert!(kept <= allowed, "{number}: {kept} for {}", bytes.len());
+            assert!(taken <= 2 * allowed.unsigned_abs(), "{number}: {taken} for {}", bytes.len());
+        }
+    }
+}
+
+fn smallest_payment() -> Payment {
+    Payment { id: PaymentId::new("x").unwrap(), amount: Amount::ZERO, memo: Memo::default() }
+}
+
+fn packet() -> Packet {
+    Packet { session: SessionId::new(Default::default(), Default::default()), messages: Vec::new() }
+}
+
+fn propose() -> Propose {
+    Propose {
+        base_nonce: Nonce::ZERO,
+        nonce: Nonce::ZERO,
+        balances: Balances { a: Amount::ZERO, b: Amount::ZERO },
+        payments: Vec::new(),
+        signature: Signature::from_bytes([1; 65]),
     }
 }
 

@@ -11,7 +11,7 @@ pub mod reference;
 mod target;
 mod third_party;
 
-use std::io;
+use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
 
 use clap::{Parser, Subcommand};
@@ -120,6 +120,11 @@ enum Command {
     },
 }
 
+/// Prints where something was put.
+fn say(path: &Path) -> Result<(), Error> {
+    writeln!(io::stdout(), "{}", path.display()).map_err(Error::file("standard output"))
+}
+
 /// Does what the command line says.
 pub fn main() -> Result<(), Error> {
     match Cli::parse().command {
@@ -129,14 +134,10 @@ pub fn main() -> Result<(), Error> {
         Command::Licences { target, file } => write(&file, third_party::licences(root(), target.parse()?)?),
         Command::Archive { target, binaries, sbom, out } => {
             let made = archive(root(), target.parse()?, &binaries, sbom.as_deref(), &out)?;
-            println!("{}", made.display());
-            Ok(())
+            say(&made)
         }
         Command::Npm { archives, out } => {
-            for package in npm(root(), &archives, &out)? {
-                println!("{}", package.display());
-            }
-            Ok(())
+            npm(root(), &archives, &out)?.iter().try_for_each(|package| say(package))
         }
     }
 }

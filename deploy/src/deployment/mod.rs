@@ -31,6 +31,14 @@ const OWNERS_ETHER: u128 = 1_000 * ETHER;
 /// What somebody gets for gas who has nothing.
 const ETHER_FOR_GAS: u128 = 10 * ETHER;
 
+/// What the contracts take that not every chain has: creation code that uses it and returns nothing, and its name.
+const OPCODES: [(&str, &str); 2] = [
+    ("0x5f5ff3", "PUSH0 (EIP-3855), which Shanghai brought"),
+    ("0x6000600060005e60006000f3", "MCOPY (EIP-5656), which Cancun brought"),
+];
+/// Creation code that every chain runs.
+const NO_CODE: &str = "0x60006000f3";
+
 /// Why something on the chain was not done.
 #[derive(Debug, thiserror::Error)]
 pub enum DeployError {
@@ -48,6 +56,14 @@ pub enum DeployError {
         /// What it can't do.
         what: &'static str,
     },
+    /// The chain does not have an opcode that the contracts use.
+    #[error("chain {chain_id} does not know the opcode {opcode}; THD and the channel contracts need it")]
+    TooOld {
+        /// Its id.
+        chain_id: u64,
+        /// The opcode, and since when Ethereum has it.
+        opcode: &'static str,
+    },
     /// The chain has no CREATE2 deployer and does not let it be deployed.
     #[error("the chain has no CREATE2 deployer at {CREATE2_DEPLOYER}, and refuses its transaction: {0}")]
     NoDeployer(ChainError),
@@ -62,6 +78,11 @@ impl DeployError {
                 code: "not_local",
                 exit: Exit::Refused,
                 hint: "name a local testnet with --RPC (chain id 31337 or 1337)".into(),
+            },
+            Self::TooOld { .. } => Advice {
+                code: "chain_too_old",
+                exit: Exit::Chain,
+                hint: "use a chain with the Cancun upgrade (anvil: without --hardfork, or with --hardfork cancun)".into(),
             },
             Self::NoDeployer(_) => Advice {
                 code: "transaction_failed",
@@ -135,6 +156,7 @@ impl Operator {
 
     /// Deploys THD and the factory if they are not there, and makes sure that they belong together.
     pub async fn deploy(&self) -> Result<Deployed, DeployError> {
+        self.require_opcodes().await?;
         let contracts = self.chain().contracts();
         let has_token = self.is_there(contracts.token).await?;
         let has_factory = self.is_there(contracts.factory).await?;
@@ -198,6 +220,23 @@ impl Operator {
             local::set_balance(self.chain(), owner, OWNERS_ETHER).await?;
         }
         Ok(())
+    }
+
+    /// A contract with an opcode that the chain does not know is refused without a reason, or fails when it is used.
+    async fn require_opcodes(&self) -> Result<(), DeployError> {
+        for (code, opcode) in OPCODES {
+            // An endpoint that runs no creation code at all says nothing about opcodes.
+            if !self.runs(code).await && self.runs(NO_CODE).await {
+                return Err(DeployError::TooOld { chain_id: self.chain_id, opcode });
+            }
+        }
+        Ok(())
+    }
+
+    /// Whether the chain runs some creation code.
+    async fn runs(&self, code: &str) -> bool {
+        let call = json!([{ "data": code }, "latest"]);
+        self.chain().call::<Value>("eth_call", &call).await.is_ok()
     }
 
     /// Most chains have the CREATE2 deployer from the start, or somebody has long deployed it.

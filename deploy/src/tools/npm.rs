@@ -2,7 +2,7 @@
 
 use std::env::consts;
 use std::fs::{self, File, TryLockError};
-use std::io;
+use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
 use std::process::{Output, Stdio};
 use std::time::Duration;
@@ -80,7 +80,8 @@ impl Folder {
         }
         let npm = search::npm(tool)?;
         search::node(tool).await?;
-        eprintln!("installing {tool} with npm, once ...");
+        // Nothing depends on it.
+        let _ = writeln!(io::stderr(), "installing {tool} with npm, once ...");
         if let Err(error) = fs::remove_file(self.record())
             && error.kind() != io::ErrorKind::NotFound
         {

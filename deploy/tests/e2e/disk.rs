@@ -134,17 +134,25 @@ fn a_directory_that_can_not_be_written_is_named() {
         other.env("XDG_RUNTIME_DIR", open_to_all.path()).env("TMPDIR", open_to_all.path());
         thunderd = other;
     }
-    set_mode(&directory, 0o555);
-    for entry in fs::read_dir(&directory).unwrap() {
-        set_mode(&entry.unwrap().path(), 0o444);
+    let files: Vec<_> = fs::read_dir(&directory).unwrap().map(|entry| entry.unwrap().path()).collect();
+    set_mode(&directory, 0o500);
+    files.iter().for_each(|file| set_mode(file, 0o400));
+    let give_to = |user: u32| {
+        for path in files.iter().chain([&directory]) {
+            std::os::unix::fs::chown(path, Some(user), None).unwrap();
+        }
+    };
+    if rustix::process::geteuid().is_root() {
+        give_to(NOBODY);
     }
     let error = error_of(&thunderd.output().unwrap());
     assert!(error.contains(directory.to_str().unwrap()) && error.contains("denied"), "{error}");
     assert_eq!(fs::read(directory.join("thunder.db")).unwrap(), before);
-    set_mode(&directory, 0o700);
-    for entry in fs::read_dir(&directory).unwrap() {
-        set_mode(&entry.unwrap().path(), 0o600);
+    if rustix::process::geteuid().is_root() {
+        give_to(0);
     }
+    set_mode(&directory, 0o700);
+    files.iter().for_each(|file| set_mode(file, 0o600));
     alice.start();
     alice.wait_state(channel, "ACTIVE");
 }

@@ -1,9 +1,11 @@
 //! A testnet, nodes on it, and users who type commands.
 
+use std::fs::File;
 use std::io::{BufRead, BufReader, Read};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
 use std::sync::{Arc, Mutex};
+use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use serde_json::Value;
@@ -96,15 +98,21 @@ impl World {
     }
 
     pub fn node_with(&self, flags: &[&str]) -> Node {
+        let data = TempDir::new().unwrap();
+        #[cfg(unix)]
+        set_mode(data.path(), 0o700);
         let mut node = Node {
             port: 0,
             rpc: self.testnet.rpc_url(),
-            data: TempDir::new().unwrap(),
+            data,
             home: self.home.path().into(),
+            runtime: self.home.path().into(),
             flags: flags.iter().map(ToString::to_string).collect(),
             failing: None,
             told: false,
+            stderr: None,
             process: None,
+            reading: None,
             log: Log::default(),
         };
         node.start_somewhere();
@@ -178,11 +186,17 @@ pub struct Node {
     pub rpc: String,
     pub data: TempDir,
     home: PathBuf,
+    /// `XDG_RUNTIME_DIR`.
+    runtime: PathBuf,
     pub flags: Vec<String>,
     /// thunderd, or one that can be told where to die, and the file that tells it.
     failing: Option<(PathBuf, PathBuf)>,
     told: bool,
+    /// Where standard error goes, if it is not read into `log`.
+    stderr: Option<File>,
     process: Option<Child>,
+    /// Reads standard error into `log`.
+    reading: Option<JoinHandle<()>>,
     log: Log,
 }
 
@@ -211,9 +225,14 @@ impl Node {
 
     /// Tells it to die at the `nth` passage of a point.
     pub fn die_at(&mut self, point: &str, nth: u32) {
+        self.tell(point, &nth.to_string());
+    }
+
+    /// Tells it what to do at a point, or in a task, as `node/src/failpoint.rs` has it.
+    pub fn tell(&mut self, point: &str, action: &str) {
         let (_, order) = self.failing.as_ref().expect("run_failing");
         let new = order.with_extension("new");
-        std::fs::write(&new, format!("{point}:{nth}")).unwrap();
+        std::fs::write(&new, format!("{point}:{action}")).unwrap();
         std::fs::rename(new, order).unwrap();
         self.told = true;
     }
@@ -235,19 +254,36 @@ impl Node {
         &self.home
     }
 
+    /// From now on the runtime directory is that one.
+    #[cfg(unix)]
+    pub fn runtime_directory(&mut self, directory: &Path) {
+        self.runtime = directory.into();
+    }
+
     /// Whether the process is there.
     pub fn is_running(&mut self) -> bool {
         self.process.as_mut().is_some_and(|process| process.try_wait().unwrap().is_none())
     }
 
+    /// From its next start on, standard error goes there and not into `log`.
+    #[cfg(target_os = "linux")]
+    pub fn log_to(&mut self, stderr: File) {
+        self.stderr = Some(stderr);
+    }
+
     fn try_start(&mut self) -> bool {
-        let mut process = self.thunderd().spawn().unwrap();
-        let stderr = process.stderr.take().unwrap();
-        let log = Arc::clone(&self.log);
-        std::thread::spawn(move || {
-            for line in BufReader::new(stderr).lines().map_while(Result::ok) {
-                log.lock().unwrap().push_str(&format!("{line}\n"));
-            }
+        let mut command = self.thunderd();
+        if let Some(stderr) = &self.stderr {
+            command.stderr(stderr.try_clone().unwrap());
+        }
+        let mut process = command.spawn().unwrap();
+        self.reading = process.stderr.take().map(|stderr| {
+            let log = Arc::clone(&self.log);
+            std::thread::spawn(move || {
+                for line in BufReader::new(stderr).lines().map_while(Result::ok) {
+                    log.lock().unwrap().push_str(&format!("{line}\n"));
+                }
+            })
         });
         let mut stdout = BufReader::new(process.stdout.take().unwrap());
         let mut line = String::new();
@@ -270,9 +306,10 @@ impl Node {
             command = self.prepared(program);
             command.env("THUNDER_KILL_FILE", order);
         }
-        command
-            .args(["--RPC", &self.rpc, "--port", &self.port.to_string(), "--data-dir"])
-            .arg(self.data.path());
+        command.args(["--RPC", &self.rpc, "--port", &self.port.to_string()]);
+        if !self.flags.iter().any(|flag| flag == "--data-dir") {
+            command.arg("--data-dir").arg(self.data.path());
+        }
         if !self.flags.iter().any(|flag| flag == "--listen") {
             command.args(["--listen", "127.0.0.1"]);
         }
@@ -292,7 +329,7 @@ impl Node {
                 command.env_remove(variable);
             }
         }
-        command.env("XDG_RUNTIME_DIR", &self.home).env("TMPDIR", &self.home);
+        command.env("XDG_RUNTIME_DIR", &self.runtime).env("TMPDIR", &self.home);
         command
     }
 
@@ -301,6 +338,14 @@ impl Node {
         if let Some(mut process) = self.process.take() {
             process.kill().unwrap();
             process.wait().unwrap();
+        }
+        self.read_to_the_end();
+    }
+
+    /// Waits until all that the process has logged is in `log`.
+    fn read_to_the_end(&mut self) {
+        if let Some(reading) = self.reading.take() {
+            reading.join().unwrap();
         }
     }
 
@@ -323,11 +368,18 @@ impl Node {
 
     /// Waits until it ends by itself.
     pub fn wait_end(&mut self) -> std::process::ExitStatus {
-        self.process.take().expect("running").wait().unwrap()
+        let status = self.process.take().expect("running").wait().unwrap();
+        self.read_to_the_end();
+        status
     }
 
     pub fn log(&self) -> String {
         self.log.lock().unwrap().clone()
+    }
+
+    #[cfg(unix)]
+    pub fn forget_log(&self) {
+        self.log.lock().unwrap().clear();
     }
 
     pub fn has_logged(&self, text: &str) -> bool {

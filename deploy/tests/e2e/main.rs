@@ -24,6 +24,8 @@ mod hostile;
 mod kill;
 mod life;
 mod line;
+#[cfg(target_os = "linux")]
+mod logs;
 mod mallory;
 mod metrics;
 mod network;
@@ -36,5 +38,7 @@ mod restart;
 #[cfg(unix)]
 mod secrets;
 mod several;
+#[cfg(unix)]
+mod supervise;
 mod wallet;
 mod watchtower;

@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 use std::io;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use futures::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, StreamExt};
@@ -11,6 +12,7 @@ use libp2p::swarm::{NetworkBehaviour, SwarmEvent};
 use libp2p::{Multiaddr, PeerId, StreamProtocol, Swarm, noise, ping, tcp, yamux};
 use thunder_protocol::wire::{Hello, PROTOCOL, Proof, Request, Response, SessionId, Welcome};
 use thunder_protocol::{B256, Crypto, Signer, codec, node_binding_digest};
+use tokio::sync::Semaphore;
 
 /// How long the victim may take to do what it has to.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -22,6 +24,38 @@ pub enum Bytes {
     All(Vec<u8>),
     /// These, and then one more every so often, without end.
     Trickle(Arc<[u8]>),
+    /// All but the last of these, and that one when the gate is opened.
+    Held(Arc<[u8]>, Gate),
+}
+
+/// Where messages wait that are to be whole at the same time.
+#[derive(Debug, Clone)]
+pub struct Gate {
+    waiting: Arc<AtomicUsize>,
+    opened: Arc<Semaphore>,
+}
+
+impl Default for Gate {
+    fn default() -> Self {
+        Self { waiting: Arc::default(), opened: Arc::new(Semaphore::new(0)) }
+    }
+}
+
+impl Gate {
+    /// How many messages have come to the gate.
+    pub fn waiting(&self) -> usize {
+        self.waiting.load(Ordering::SeqCst)
+    }
+
+    /// Lets all go on that come.
+    pub fn open(&self) {
+        self.opened.close();
+    }
+
+    async fn pass(&self) {
+        self.waiting.fetch_add(1, Ordering::SeqCst);
+        drop(self.opened.acquire().await);
+    }
 }
 
 /// Writes whatever it is given.
@@ -59,6 +93,13 @@ impl request_response::Codec for AnyBytes {
     ) -> io::Result<()> {
         match request {
             Bytes::All(bytes) => io.write_all(&bytes).await,
+            Bytes::Held(bytes, gate) => {
+                let (last, start) = bytes.split_last().ok_or(io::ErrorKind::InvalidInput)?;
+                io.write_all(start).await?;
+                io.flush().await?;
+                gate.pass().await;
+                io.write_all(&[*last]).await
+            }
             Bytes::Trickle(bytes) => {
                 io.write_all(&bytes).await?;
                 io.flush().await?;
@@ -138,6 +179,20 @@ impl Mallory {
     pub fn send(&mut self, bytes: Bytes) -> OutboundRequestId {
         let victim = self.victim;
         self.swarm.behaviour_mut().messages.send_request(&victim, bytes)
+    }
+
+    /// Lets the connection do its work until something is so.
+    pub async fn until(&mut self, is_so: impl Fn() -> bool) {
+        let mut look = tokio::time::interval(Duration::from_millis(20));
+        let working = async {
+            while !is_so() {
+                tokio::select! {
+                    _ = self.swarm.select_next_some() => {}
+                    _ = look.tick() => {}
+                }
+            }
+        };
+        tokio::time::timeout(PATIENCE, working).await.expect("it comes true");
     }
 
     /// What became of these requests: the answer, or `None` if there was none. Never dials again.

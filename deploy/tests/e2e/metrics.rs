@@ -19,7 +19,7 @@ fn ask(port: u16, request: &str) -> (u16, String) {
 }
 
 pub fn get(port: u16, path: &str) -> (u16, String) {
-    ask(port, &format!("GET {path} HTTP/1.1\r\nHost: here\r\nConnection: close\r\n\r\n"))
+    ask(port, &format!("GET {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n"))
 }
 
 /// A page in the Prometheus text format, read strictly.
@@ -64,6 +64,12 @@ impl Page {
     fn value(&self, sample: &str) -> f64 {
         *self.samples.get(sample).unwrap_or_else(|| panic!("no {sample} in {:#?}", self.samples.keys()))
     }
+}
+
+/// One sample of what a node serves now.
+#[cfg(target_os = "linux")]
+pub fn value(port: u16, sample: &str) -> f64 {
+    Page::of(port).value(sample)
 }
 
 fn with_metrics(world: &World, index: u32) -> (Node, u16) {
@@ -216,9 +222,28 @@ fn a_node_is_ready_only_while_it_can_do_its_work() {
     assert_eq!(get(port, "/health").0, 200, "the node itself is well");
     // Bad questions are refused, and silence keeps nobody out.
     assert_eq!(get(port, "/").0, 404);
-    assert_eq!(ask(port, "POST /metrics HTTP/1.1\r\nHost: here\r\nConnection: close\r\n\r\n").0, 405);
+    assert_eq!(ask(port, "POST /metrics HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n").0, 405);
     let _silent: Vec<_> = (0..10).map(|_| TcpStream::connect(("127.0.0.1", port)).unwrap()).collect();
     assert_eq!(get(port, "/health").0, 200);
+}
+
+#[test]
+fn a_web_page_can_not_read_it_by_a_name_of_its_own() {
+    let world = World::bare();
+    let port = thunder_deploy::ports::free().unwrap();
+    let _node = world.node_with(&["--metrics", &format!("127.0.0.1:{port}")]);
+    let by = |host: &str, path: &str| {
+        ask(port, &format!("GET {path} HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n\r\n"))
+    };
+    for path in ["/metrics", "/health", "/ready"] {
+        let (status, body) = by(&format!("evil.example:{port}"), path);
+        assert_eq!((status, body.lines().count()), (421, 1), "{path}: {body}");
+        assert!(body.contains("IP address") && !body.contains("thunder_"), "{path}: {body}");
+    }
+    for host in ["127.0.0.1", &format!("localhost:{port}"), &format!("[::1]:{port}")] {
+        assert_eq!(by(host, "/metrics").0, 200, "{host}");
+    }
+    assert_eq!(ask(port, "GET /health HTTP/1.0\r\n\r\n").0, 200, "without a host");
 }
 
 #[test]

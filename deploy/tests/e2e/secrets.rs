@@ -69,34 +69,63 @@ fn other_users_can_not_reach_the_socket_and_are_sent_away_if_they_do() {
 }
 
 #[test]
-fn a_socket_directory_that_is_not_ones_own_alone_is_refused() {
+fn a_socket_directory_that_is_not_ones_own_alone_is_passed_over() {
     let world = World::bare();
     let mut node = world.node();
     node.kill();
     let directory = node.home().join("thunder");
     let elsewhere = tempfile::tempdir().unwrap();
-    let refused = || {
-        let output = node.thunderd().output().unwrap();
-        assert_eq!(output.status.code(), Some(1));
-        let error = text(&output.stderr);
-        assert!(error.contains(directory.to_str().unwrap()) && error.contains("remove it or set"), "{error}");
+    let mut goes_elsewhere = || {
+        node.forget_log();
+        node.start();
+        node.infos();
+        let said = "the local socket is not where it is looked for first";
+        wait_for(said, || node.has_logged(said) && node.has_logged(directory.to_str().unwrap()));
+        node.kill();
+        assert_eq!(fs::read_dir(elsewhere.path()).unwrap().count(), 0, "nothing was put there");
     };
     fs::remove_dir_all(&directory).unwrap();
     symlink(elsewhere.path(), &directory).unwrap();
-    refused();
+    goes_elsewhere();
     fs::remove_file(&directory).unwrap();
     fs::create_dir(&directory).unwrap();
     set_mode(&directory, 0o750);
-    refused();
+    goes_elsewhere();
     set_mode(&directory, 0o700);
     if rustix::process::geteuid().is_root() {
         std::os::unix::fs::chown(&directory, Some(NOBODY), None).unwrap();
-        refused();
+        goes_elsewhere();
         std::os::unix::fs::chown(&directory, Some(0), None).unwrap();
     }
-    assert_eq!(fs::read_dir(elsewhere.path()).unwrap().count(), 0, "nothing was put there");
+    assert_eq!(fs::read_dir(&directory).unwrap().count(), 0, "nothing was put there");
+    node.forget_log();
     node.start();
     node.infos();
+    assert!(!node.has_logged("the local socket"), "{}", node.log());
+}
+
+#[test]
+fn a_path_that_is_too_long_for_a_socket_is_named_with_the_limit_and_another_is_taken() {
+    let world = World::bare();
+    let mut node = world.node();
+    node.kill();
+    let long = node.home().join("x".repeat(100));
+    fs::create_dir(&long).unwrap();
+    let (shown, limit) =
+        (long.to_str().unwrap().to_owned(), if cfg!(target_os = "linux") { 107 } else { 103 });
+    let says_so = |said: &str| {
+        said.contains(&shown)
+            && said.contains(&format!("the system allows {limit}"))
+            && said.contains("XDG_RUNTIME_DIR")
+    };
+    let infos = |node: &Node| node.cli().arg("infos").env("XDG_RUNTIME_DIR", &long).output().unwrap();
+    let nobody = infos(&node);
+    assert_eq!(nobody.status.code(), Some(3));
+    assert!(says_so(&text(&nobody.stderr)), "{}", text(&nobody.stderr));
+    node.runtime_directory(&long);
+    node.start();
+    wait_for("it says so", || says_so(&node.log()));
+    assert!(infos(&node).status.success());
 }
 
 #[test]
@@ -119,6 +148,93 @@ fn a_second_thunderd_is_refused_and_the_first_goes_on() {
     other.start();
     assert_eq!(mode(other.data.path()), 0o700, "a data directory that it makes is its user's alone");
     node.infos();
+}
+
+const COULD_READ: &str = "other users could read the data directory or keys in it";
+
+#[test]
+fn a_data_directory_that_others_could_read_is_closed_to_them_and_that_is_said() {
+    let world = World::bare();
+    let mut node = world.node();
+    node.ok(&["importwallet", PHRASE]);
+    assert!(!node.has_logged(COULD_READ));
+    let files =
+        ["thunder.db", "thunder.db-wal", "node.key", "wallet.json", "wallet.password", "thunderd.lock"];
+    let modes = |node: &Node| {
+        let mut modes = vec![mode(node.data.path())];
+        modes.extend(files.iter().map(|name| mode(&node.data.path().join(name))));
+        modes
+    };
+    let private = [&[0o700][..], &[0o600; 6]].concat();
+    assert_eq!(modes(&node), private);
+    // As another program has left it, while the node is down and its log not folded.
+    node.kill();
+    for (directory, files_mode) in [(0o755, 0o644), (0o700, 0o640), (0o711, 0o600)] {
+        set_mode(node.data.path(), directory);
+        for name in files {
+            set_mode(&node.data.path().join(name), files_mode);
+        }
+        node.forget_log();
+        node.start();
+        wait_for("it is said", || node.has_logged(COULD_READ));
+        assert_eq!(modes(&node), private, "{directory:o}, {files_mode:o}");
+        node.infos();
+        node.kill();
+    }
+    node.forget_log();
+    node.start();
+    assert!(!node.has_logged(COULD_READ), "said once");
+}
+
+#[test]
+fn a_data_directory_that_others_could_change_is_refused_with_what_to_do() {
+    let world = World::bare();
+    let mut node = world.node();
+    node.kill();
+    let directory = node.data.path().to_owned();
+    let refused = |hint: &str| {
+        let output = node.thunderd().output().unwrap();
+        let error = text(&output.stderr);
+        assert_eq!(output.status.code(), Some(1), "{error}");
+        assert!(error.contains(hint) && error.contains(directory.to_str().unwrap()), "{error}");
+        assert!(error.contains("another --data-dir"), "{error}");
+    };
+    for open in [0o777, 0o770, 0o702, 0o1777] {
+        set_mode(&directory, open);
+        refused(&format!("`chmod 700 {}`", directory.display()));
+        assert_eq!(fs::metadata(&directory).unwrap().permissions().mode() & 0o7777, open, "it is left alone");
+    }
+    set_mode(&directory, 0o700);
+    if rustix::process::geteuid().is_root() {
+        std::os::unix::fs::chown(&directory, Some(NOBODY), None).unwrap();
+        refused(&format!("belongs to another user (uid {NOBODY}, thunderd runs as 0): run `chown -R 0"));
+        std::os::unix::fs::chown(&directory, Some(0), None).unwrap();
+    } else {
+        eprintln!("not tried: to give a directory to another user takes root");
+    }
+    node.start();
+}
+
+#[test]
+fn a_directory_above_the_data_directory_that_others_could_change_draws_a_warning() {
+    const SAID: &str = "other users can replace the data directory";
+    let world = World::bare();
+    let mut node = world.node();
+    assert!(!node.has_logged(SAID));
+    node.kill();
+    let above = node.home().join("above");
+    fs::create_dir(&above).unwrap();
+    // Through a link, too.
+    let link = above.join("link");
+    symlink(node.data.path(), &link).unwrap();
+    for (mode, is_said) in [(0o777, true), (0o775, true), (0o1777, false), (0o755, false)] {
+        set_mode(&above, mode);
+        node.forget_log();
+        node.flags = vec!["--data-dir".into(), link.to_str().unwrap().into()];
+        node.start();
+        assert_eq!(node.has_logged(SAID), is_said, "{mode:o}: {}", node.log());
+        node.kill();
+    }
 }
 
 #[test]

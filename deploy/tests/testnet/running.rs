@@ -208,6 +208,30 @@ async fn asked_to_end_it_leaves_no_anvil_behind() {
     }
 }
 
+#[cfg(target_os = "linux")]
+#[tokio::test]
+async fn g7_output_that_is_closed_or_not_read_neither_ends_nor_blocks_it() {
+    use rustix::process::{Pid, Signal, kill_process};
+    use std::io::Write;
+
+    for is_closed in [true, false] {
+        let (reader, mut writer) = std::io::pipe().unwrap();
+        // As much as a pipe holds on Linux.
+        writer.write_all(&[b' '; 1 << 16]).unwrap();
+        let reader = Some(reader).filter(|_| !is_closed);
+        let port = thunder_deploy::ports::free().unwrap();
+        let mut command = command(&["testnet", "--port", &port.to_string()]);
+        let mut process = Process::spawn(command.stdout(writer).stderr(Stdio::null()), PATIENCE).unwrap();
+        let rpc = format!("127.0.0.1:{port}").parse().unwrap();
+        let chain = Chain::new(&rpc, deterministic()).unwrap();
+        until("both contracts are there", async || chain.require_contracts().await.is_ok()).await;
+        kill_process(Pid::from_child(process.child()), Signal::TERM).unwrap();
+        let status = tokio::time::timeout(PATIENCE, process.wait()).await.unwrap().unwrap();
+        assert!(status.success(), "closed {is_closed}: {status}");
+        drop(reader);
+    }
+}
+
 #[cfg(unix)]
 #[tokio::test]
 async fn asked_to_end_it_writes_its_state() {

@@ -1,10 +1,15 @@
 //! `thunder-deploy thd` and `mine` on a real testnet.
 
+use std::io::{BufRead, BufReader};
+use std::process::{Command, Stdio};
+use std::time::Duration;
+
 use crate::common::{command, fail, json, rpc, run, succeed, testnet};
 use alloy_primitives::{Address, address};
 use serde_json::json;
 use thunder_chain::Amount;
 use thunder_chain::contracts::{CREATE2_DEPLOYER, TESTNET_OWNER, deterministic};
+use thunder_deploy::process::Process;
 use thunder_deploy::{DevelopmentAccount, Testnet, ports};
 
 /// Somebody who has nothing.
@@ -120,6 +125,35 @@ async fn a_testnet_without_the_create2_deployer_gets_it() {
     assert!(testnet.chain().code(CREATE2_DEPLOYER).await.unwrap().is_empty());
     assert_eq!(thd(&testnet, ALICE, "1").await["token"], deterministic().token.to_string());
     assert_eq!(testnet.chain().code(CREATE2_DEPLOYER).await.unwrap().len(), 69);
+}
+
+/// anvil with the opcodes of an upgrade, and where it listens.
+async fn anvil_with(upgrade: &str) -> (Process, String) {
+    let mut command = Command::new(thunder_deploy::tools::anvil().await.unwrap());
+    command.args(["--port", "0", "--hardfork", upgrade]).stdin(Stdio::null()).stderr(Stdio::null());
+    let mut process = Process::spawn(command.stdout(Stdio::piped()), Duration::ZERO).unwrap();
+    let mut lines = BufReader::new(process.child().stdout.take().unwrap()).lines().map_while(Result::ok);
+    let address = lines.find_map(|line| Some(line.strip_prefix("Listening on ")?.to_owned()));
+    std::thread::spawn(move || lines.for_each(drop));
+    (process, address.unwrap())
+}
+
+#[tokio::test]
+async fn a_chain_without_the_opcodes_of_the_contracts_is_said_so() {
+    for (hardfork, opcode) in
+        [("london", "PUSH0 (EIP-3855)"), ("paris", "PUSH0 (EIP-3855)"), ("shanghai", "MCOPY (EIP-5656)")]
+    {
+        let (_anvil, rpc) = anvil_with(hardfork).await;
+        let alice = ALICE.to_string();
+        let thd = &["thd", "--to", &alice, "--RPC", &rpc][..];
+        let said = fail(command(thd), 4).await;
+        assert!(said.contains(opcode) && said.contains("Cancun"), "{hardfork}: {said}");
+        let answer = run(command(&[thd, &["--json"]].concat())).await;
+        let answer: serde_json::Value = serde_json::from_slice(&answer.stdout).unwrap();
+        assert_eq!(answer["error"]["code"], "chain_too_old", "{hardfork}: {answer}");
+    }
+    let (_anvil, rpc) = anvil_with("cancun").await;
+    succeed(command(&["thd", "--json", "--to", &ALICE.to_string(), "--RPC", &rpc])).await;
 }
 
 #[tokio::test]

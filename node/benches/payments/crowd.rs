@@ -9,6 +9,7 @@ use std::net::{Ipv4Addr, TcpListener, UdpSocket};
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
+use std::rc::Rc;
 use std::time::Duration;
 
 use clap::Parser as _;
@@ -18,6 +19,7 @@ use thunder_api::{ChannelInfo, HistoryRequest, PaymentStatus, Selector, local};
 use thunder_deploy::{DevelopmentAccount, Testnet, TestnetOptions};
 use thunder_node::config::Config;
 use thunder_node::keys::{self, Key, WalletFile};
+use thunder_node::log::Console;
 use thunder_node::start;
 use thunder_protocol::{Amount, Role};
 use tokio::task::LocalSet;
@@ -229,12 +231,16 @@ async fn survived(hub: &Node, crowd: &Crowd, channels: &[Selector], paid: &[BTre
 /// The process of the peers: runs until it is killed.
 pub(crate) fn serve(rpc: &str, directory: &Path, ports: &[String]) -> Result<()> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    let console = Rc::new(Console::start());
     let local = LocalSet::new();
     for (number, port) in ports.iter().enumerate() {
         let data = directory.join(number.to_string()).display().to_string();
         let arguments = ["thunderd", "--RPC", rpc, "--port", port, "--data-dir", &data];
         let mut config = Config::try_parse_from(arguments)?;
-        local.spawn_local(async move { start::run(&mut config, std::future::pending()).await.map(drop) });
+        let console = Rc::clone(&console);
+        local.spawn_local(async move {
+            start::run(&mut config, &console, std::future::pending()).await.map(drop)
+        });
     }
     local.block_on(&runtime, std::future::pending::<()>());
     Ok(())

@@ -19,6 +19,9 @@ pub(crate) const PATIENCE: Duration = Duration::from_secs(120);
 pub(crate) const ALICE: u32 = 1;
 pub(crate) const BOB: u32 = 2;
 
+/// The data directory, in a temporary one; thunderd makes it.
+const DATA: &str = "data";
+
 /// A context whose call may last this long.
 pub(crate) fn patient() -> tarpc::context::Context {
     let mut context = tarpc::context::current();
@@ -45,7 +48,7 @@ impl Drop for Node {
 impl Node {
     pub(crate) async fn start(rpc: &str, disk: &Path) -> Result<Self> {
         let (port, data) = (ports::free()?, TempDir::new_in(disk)?);
-        let process = launch(rpc, port, data.path())?;
+        let process = launch(rpc, port, &data.path().join(DATA))?;
         let client = local::connect(port).await.map_err(|error| error.to_string())?;
         Ok(Self { port, rpc: rpc.to_owned(), data, process, client })
     }
@@ -60,7 +63,7 @@ impl Node {
     /// Up again from the disk. Returns how long it took until it said that it was ready.
     pub(crate) async fn reopen(&mut self) -> Result<Duration> {
         let begun = Instant::now();
-        self.process = launch(&self.rpc, self.port, self.data.path())?;
+        self.process = launch(&self.rpc, self.port, &self.data.path().join(DATA))?;
         let took = begun.elapsed();
         self.client = local::connect(self.port).await.map_err(|error| error.to_string())?;
         Ok(took)
@@ -85,7 +88,7 @@ impl Node {
     }
 
     pub(crate) fn database(&self) -> PathBuf {
-        self.data.path().join("thunder.db")
+        self.data.path().join(DATA).join("thunder.db")
     }
 
     /// Memory that it has in use, in bytes, where the system tells.
@@ -107,7 +110,7 @@ impl Node {
 
     /// What the data directory takes on the disk.
     pub(crate) fn disk_bytes(&self) -> u64 {
-        let files = std::fs::read_dir(self.data.path()).into_iter().flatten().flatten();
+        let files = std::fs::read_dir(self.data.path().join(DATA)).into_iter().flatten().flatten();
         files.filter_map(|file| file.metadata().ok()).map(|metadata| metadata.len()).sum()
     }
 }

@@ -2,17 +2,17 @@
 //! then the chain, then the peers, then the callers.
 
 use libp2p::PeerId;
-use libp2p::request_response::ResponseChannel;
 use thunder_api::{ApiError, Code, Event};
 use thunder_chain::Request as ChainCall;
 use thunder_protocol::channel::{CommandId, Denied, Direction, Done, Effects, Notice, PeerInput};
 use thunder_protocol::onchain::Call;
-use thunder_protocol::wire::{Envelope, MAX_PAYMENTS, Message, Response};
+use thunder_protocol::wire::{Envelope, MAX_PAYMENTS, Message};
 use thunder_protocol::{Address, Channel, Input, PaymentId, Transition};
 use tokio::time::Instant;
 
 use super::{Daemon, context};
 use crate::chain_task::ChainRequest;
+use crate::p2p::ResponseChannel;
 use crate::store::StoreError;
 
 /// Something to run once the batch is on disk.
@@ -25,7 +25,7 @@ pub(super) struct After {
     /// To whom, by wallet.
     pub(super) send: Vec<(Address, Envelope)>,
     /// Requests that wait for a response, which carries what there is to say.
-    pub(super) respond: Vec<(PeerId, ResponseChannel<Response>)>,
+    pub(super) respond: Vec<(PeerId, ResponseChannel)>,
     pub(super) reply: Vec<(Address, CommandId, Result<Done, Denied>)>,
     pub(super) notify: Vec<(Address, Notice)>,
     pub(super) disconnect: Vec<(Address, String)>,

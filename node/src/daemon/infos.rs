@@ -8,6 +8,7 @@ use super::Daemon;
 use super::channels::Slot;
 use super::opening::is_awaited;
 use crate::config::VERSION;
+use crate::log::WHY_LOST;
 
 /// How many channels that are over are shown.
 const CLOSED_SHOWN: usize = 20;
@@ -117,6 +118,9 @@ impl Daemon {
             warnings.push(format!(
                 "{elsewhere} channels belong to another chain (or to this testnet before it was started anew) and can't be used here"
             ));
+        }
+        if let lost @ 1.. = self.lost_lines.count() {
+            warnings.push(format!("{lost} lines of the log were lost since the start: {WHY_LOST}"));
         }
         let before = warnings.len();
         for (address, slot) in self.channels.newest_first() {

@@ -49,6 +49,7 @@ impl Daemon {
             pending: self.chain.unmined,
             wei: self.chain.funds.map(|funds| funds.balance),
             missing: self.missing(),
+            lost_lines: self.lost_lines.count(),
             ..Measured::default()
         };
         for (_, slot) in self.channels.newest_first() {

@@ -44,6 +44,7 @@ use crate::chain_task::ChainRequest;
 use crate::config::Config;
 use crate::events::EventLog;
 use crate::keys::{self, WalletFile};
+use crate::log::LostLines;
 use crate::metrics::Metrics;
 use crate::p2p::{self, Behaviour, BehaviourEvent};
 use crate::store::{Store, StoreError};
@@ -118,6 +119,7 @@ pub struct Daemon {
     measured: Option<(Instant, Health)>,
     /// When the packets went out that are not answered yet.
     asked: HashMap<OutboundRequestId, Instant>,
+    lost_lines: LostLines,
 }
 
 /// What the daemon is made of.
@@ -140,6 +142,8 @@ pub struct Parts {
     pub wallet_file: WalletFile,
     /// What watchers read.
     pub events: EventLog,
+    /// How much of the log was lost.
+    pub lost_lines: LostLines,
 }
 
 /// One input.
@@ -153,8 +157,8 @@ enum Inbound {
 impl Daemon {
     /// A daemon with the channels that the disk has.
     pub fn new(parts: Parts) -> Result<Self, StoreError> {
-        let Parts { config, store, swarm, to_chain, from_chain, contracts, asks, wallet_file, events } =
-            parts;
+        let Parts { config, store, swarm, to_chain, from_chain, .. } = parts;
+        let Parts { contracts, asks, wallet_file, events, lost_lines, .. } = parts;
         let identity = store.identity()?;
         let head = identity.map(|identity| store.head(identity.genesis)).transpose()?.flatten();
         let chain = ChainState::new(identity, head, contracts);
@@ -190,6 +194,7 @@ impl Daemon {
             metrics: Metrics::default(),
             measured: None,
             asked: HashMap::new(),
+            lost_lines,
         };
         daemon.load_channels()?;
         Ok(daemon)

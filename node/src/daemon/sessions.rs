@@ -2,7 +2,7 @@
 //! messages about channels. A session has a number of its own; what carries another is dropped.
 
 use libp2p::PeerId;
-use libp2p::request_response::{self, OutboundRequestId, ResponseChannel};
+use libp2p::request_response::{self, OutboundRequestId};
 use libp2p::swarm::SwarmEvent;
 use thunder_api::{ApiError, Code};
 use thunder_protocol::channel::PeerInput;
@@ -19,7 +19,7 @@ use super::opening::is_awaited;
 use super::patience::{PER_HANDSHAKE, PER_REFUSAL, PER_UNKNOWN};
 use super::peers::retry_after;
 use crate::keys;
-use crate::p2p::{self, BehaviourEvent};
+use crate::p2p::{self, BehaviourEvent, Held, ResponseChannel};
 
 /// How far two nodes have come.
 #[derive(Debug, Default)]
@@ -78,14 +78,14 @@ impl Daemon {
         }
     }
 
-    fn on_exchange(&mut self, event: request_response::Event<Request, Response>) {
+    fn on_exchange(&mut self, event: request_response::Event<Held<Request>, Held<Response>>) {
         use request_response::{Event, Message};
         match event {
             Event::Message { peer, message: Message::Request { request, channel, .. }, .. } => {
-                self.on_request(peer, request, channel);
+                self.on_request(peer, request.take(), channel);
             }
             Event::Message { peer, message: Message::Response { request_id, response }, .. } => {
-                self.on_response(peer, request_id, response);
+                self.on_response(peer, request_id, response.take());
             }
             Event::OutboundFailure { peer, request_id, error, .. } => {
                 tracing::debug!(%peer, %error, "a request failed");
@@ -117,7 +117,7 @@ impl Daemon {
         }
         let challenge = B256::new(*challenge);
         let hello = Hello { chain_id: identity.chain_id, challenge };
-        let request = self.swarm.behaviour_mut().messages.send_request(&peer, Request::Hello(hello));
+        let request = self.swarm.behaviour_mut().messages.send_request(&peer, Request::Hello(hello).into());
         if let Some(link) = self.peers.links.get_mut(&peer) {
             link.hello_at = None;
             link.session = Session::Greeting { challenge, request };
@@ -202,7 +202,7 @@ impl Daemon {
             return;
         }
         let Some(proof) = self.prove(&peer, welcome.challenge) else { return };
-        let request = self.swarm.behaviour_mut().messages.send_request(&peer, Request::Prove(proof));
+        let request = self.swarm.behaviour_mut().messages.send_request(&peer, Request::Prove(proof).into());
         if let Some(link) = self.peers.links.get_mut(&peer) {
             let id = SessionId::new(own, welcome.challenge);
             link.session = Session::Proving { id, wallet: welcome.proof.wallet, request };
@@ -284,7 +284,7 @@ impl Daemon {
 
     // ---- exchanges ----------------------------------------------------------------------------
 
-    fn on_request(&mut self, peer: PeerId, request: Request, channel: ResponseChannel<Response>) {
+    fn on_request(&mut self, peer: PeerId, request: Request, channel: ResponseChannel) {
         if self.peers.is_sent_away(&peer) {
             return;
         }
@@ -309,7 +309,7 @@ impl Daemon {
                 }
             },
         };
-        let _ = self.swarm.behaviour_mut().messages.send_response(channel, response);
+        let _ = self.swarm.behaviour_mut().messages.send_response(channel, response.into());
     }
 
     fn on_response(&mut self, peer: PeerId, request: OutboundRequestId, response: Response) {
@@ -449,7 +449,7 @@ impl Daemon {
     pub(super) fn deliver(
         &mut self,
         send: Vec<(Address, Envelope)>,
-        respond: Vec<(PeerId, ResponseChannel<Response>)>,
+        respond: Vec<(PeerId, ResponseChannel)>,
     ) {
         let mut outgoing: Vec<(PeerId, SessionId, Batch)> = Vec::new();
         for (wallet, envelope) in send {
@@ -476,15 +476,16 @@ impl Daemon {
                     .swarm
                     .behaviour_mut()
                     .messages
-                    .send_response(channel, Response::Error(WireError::NoSession));
+                    .send_response(channel, Response::Error(WireError::NoSession).into());
                 continue;
             };
             let position = outgoing.iter().position(|(to, _, _)| *to == peer);
             let batch = position.map(|position| outgoing.remove(position).2).unwrap_or_default();
             let messages = batch.into_messages();
             let packet = Packet { session: *id, messages };
-            let sent = self.swarm.behaviour_mut().messages.send_response(channel, Response::Packet(packet));
-            if let Err(Response::Packet(packet)) = sent
+            let sent =
+                self.swarm.behaviour_mut().messages.send_response(channel, Response::Packet(packet).into());
+            if let Err(Response::Packet(packet)) = sent.map_err(Held::take)
                 && !packet.messages.is_empty()
             {
                 undelivered.push((peer, packet));
@@ -493,7 +494,8 @@ impl Daemon {
         let packet = |session, batch: Batch| Packet { session, messages: batch.into_messages() };
         let requests = outgoing.into_iter().map(|(peer, session, batch)| (peer, packet(session, batch)));
         for (peer, packet) in requests.chain(undelivered) {
-            let request = self.swarm.behaviour_mut().messages.send_request(&peer, Request::Packet(packet));
+            let request =
+                self.swarm.behaviour_mut().messages.send_request(&peer, Request::Packet(packet).into());
             self.asked.insert(request, Instant::now());
         }
     }

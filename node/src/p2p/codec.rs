@@ -7,9 +7,9 @@ use futures::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use libp2p::StreamProtocol;
 use libp2p::request_response;
 use serde::{Serialize, de::DeserializeOwned};
-use thunder_protocol::codec::{self, MAX_LEN};
+use thunder_protocol::codec::{self, EXPANSION, MAX_LEN};
 use thunder_protocol::wire::{Request, Response};
-use tokio::sync::{Semaphore, SemaphorePermit};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, SemaphorePermit};
 
 /// Messages up to this many bytes are read at once; larger ones wait for one of the places below.
 pub const SMALL_MESSAGE: usize = 4 << 10;
@@ -22,6 +22,35 @@ pub const LARGE_IN_ALL: usize = 64;
 pub const WAITING_PER_CONNECTION: usize = 32;
 /// How many larger requests may wait in all.
 pub const WAITING_IN_ALL: usize = 256;
+/// How much memory messages may take that are decoded and that the daemon has not taken yet, in bytes.
+pub const DECODED_IN_ALL: usize = 32 << 20;
+
+/// How much is read at once of a larger message, in bytes.
+const CHUNK: usize = 16 << 10;
+/// By how much the buffer of a larger message grows, in bytes.
+const GROWTH: usize = 64 << 10;
+/// The unit in which [`DECODED_IN_ALL`] is given out, in bytes.
+const UNIT: usize = 1 << 10;
+
+/// A message, and the memory that it takes until somebody takes it. One to be sent takes none.
+#[derive(Debug)]
+pub struct Held<T> {
+    message: T,
+    _room: Option<OwnedSemaphorePermit>,
+}
+
+impl<T> Held<T> {
+    /// Takes the message, and gives its room to others.
+    pub fn take(self) -> T {
+        self.message
+    }
+}
+
+impl<T> From<T> for Held<T> {
+    fn from(message: T) -> Self {
+        Self { message, _room: None }
+    }
+}
 
 /// Reads and writes [`Request`]s and [`Response`]s.
 ///
@@ -30,6 +59,8 @@ pub const WAITING_IN_ALL: usize = 256;
 #[derive(Debug)]
 pub struct WireCodec {
     in_all: Arc<Places>,
+    /// For decoded messages, in units of [`UNIT`].
+    room: Arc<Semaphore>,
     /// Of the connection; `None` in the one from which those of the connections are copied.
     here: Option<Arc<Places>>,
 }
@@ -53,7 +84,8 @@ impl Places {
 
 impl Default for WireCodec {
     fn default() -> Self {
-        Self { in_all: Places::new(LARGE_IN_ALL, WAITING_IN_ALL), here: None }
+        let room = Arc::new(Semaphore::new(DECODED_IN_ALL / UNIT));
+        Self { in_all: Places::new(LARGE_IN_ALL, WAITING_IN_ALL), room, here: None }
     }
 }
 
@@ -61,7 +93,7 @@ impl Default for WireCodec {
 impl Clone for WireCodec {
     fn clone(&self) -> Self {
         let here = self.here.clone().unwrap_or_else(Places::here);
-        Self { in_all: Arc::clone(&self.in_all), here: Some(here) }
+        Self { in_all: Arc::clone(&self.in_all), room: Arc::clone(&self.room), here: Some(here) }
     }
 }
 
@@ -70,7 +102,7 @@ impl WireCodec {
         &self,
         io: &mut (impl AsyncRead + Unpin + Send),
         is_asked_for: bool,
-    ) -> io::Result<T> {
+    ) -> io::Result<Held<T>> {
         let mut bytes = Vec::new();
         // One byte more, so that what is longer is seen as such.
         let _ = (&mut *io).take(SMALL_MESSAGE as u64 + 1).read_to_end(&mut bytes).await?;
@@ -79,11 +111,21 @@ impl WireCodec {
             let queued = if is_asked_for { (None, None) } else { self.queue()? };
             let _places = self.places().await?;
             drop(queued);
-            let left = MAX_LEN + 1 - bytes.len();
-            io.take(left as u64).read_to_end(&mut bytes).await?;
-            return decode(&bytes);
+            read_on(io, &mut bytes).await?;
+            // Its bytes keep their place until it is decoded.
+            return self.decode(&bytes).await;
         }
-        decode(&bytes)
+        self.decode(&bytes).await
+    }
+
+    /// Decodes a message once there is room for what it becomes.
+    async fn decode<T: DeserializeOwned>(&self, bytes: &[u8]) -> io::Result<Held<T>> {
+        let needed = bytes.len().min(MAX_LEN).saturating_mul(EXPANSION).div_ceil(UNIT);
+        let needed = u32::try_from(needed).map_err(io::Error::other)?;
+        let room = Arc::clone(&self.room).acquire_many_owned(needed).await.map_err(io::Error::other)?;
+        let message =
+            codec::decode(bytes).map_err(|error| io::Error::new(io::ErrorKind::InvalidData, error))?;
+        Ok(Held { message, _room: Some(room) })
     }
 
     /// Whoever can't be read at once may wait, if not too many do.
@@ -103,8 +145,22 @@ impl WireCodec {
     }
 }
 
-fn decode<T: DeserializeOwned>(bytes: &[u8]) -> io::Result<T> {
-    codec::decode(bytes).map_err(|error| io::Error::new(io::ErrorKind::InvalidData, error))
+/// Reads the rest of a larger message, or a byte more than a message may have. The buffer never takes twice what is in
+/// it, as `read_to_end` has it.
+async fn read_on(io: &mut (impl AsyncRead + Unpin), bytes: &mut Vec<u8>) -> io::Result<()> {
+    let mut chunk = vec![0; CHUNK];
+    while bytes.len() <= MAX_LEN {
+        let most = CHUNK.min(MAX_LEN + 1 - bytes.len());
+        let read = io.read(&mut chunk[..most]).await?;
+        if read == 0 {
+            break;
+        }
+        if bytes.capacity() - bytes.len() < read {
+            bytes.reserve_exact(GROWTH);
+        }
+        bytes.extend_from_slice(&chunk[..read]);
+    }
+    Ok(())
 }
 
 async fn write(
@@ -117,40 +173,45 @@ async fn write(
 
 impl request_response::Codec for WireCodec {
     type Protocol = StreamProtocol;
-    type Request = Request;
-    type Response = Response;
+    type Request = Held<Request>;
+    type Response = Held<Response>;
 
-    async fn read_request<T>(&mut self, _: &StreamProtocol, io: &mut T) -> io::Result<Request>
+    async fn read_request<T>(&mut self, _: &StreamProtocol, io: &mut T) -> io::Result<Held<Request>>
     where
         T: AsyncRead + Unpin + Send,
     {
         self.read(io, false).await
     }
 
-    async fn read_response<T>(&mut self, _: &StreamProtocol, io: &mut T) -> io::Result<Response>
+    async fn read_response<T>(&mut self, _: &StreamProtocol, io: &mut T) -> io::Result<Held<Response>>
     where
         T: AsyncRead + Unpin + Send,
     {
         self.read(io, true).await
     }
 
-    async fn write_request<T>(&mut self, _: &StreamProtocol, io: &mut T, request: Request) -> io::Result<()>
+    async fn write_request<T>(
+        &mut self,
+        _: &StreamProtocol,
+        io: &mut T,
+        request: Held<Request>,
+    ) -> io::Result<()>
     where
         T: AsyncWrite + Unpin + Send,
     {
-        write(io, &request).await
+        write(io, &request.message).await
     }
 
     async fn write_response<T>(
         &mut self,
         _: &StreamProtocol,
         io: &mut T,
-        response: Response,
+        response: Held<Response>,
     ) -> io::Result<()>
     where
         T: AsyncWrite + Unpin + Send,
     {
-        write(io, &response).await
+        write(io, &response.message).await
     }
 }
 
@@ -162,8 +223,8 @@ mod tests {
     use futures::FutureExt;
     use futures::channel::mpsc;
     use futures::stream::{StreamExt, TryStreamExt};
-    use thunder_protocol::B256;
-    use thunder_protocol::wire::Hello;
+    use thunder_protocol::wire::{Envelope, Hello, MAX_MESSAGES, Packet, SessionId};
+    use thunder_protocol::{Address, B256};
 
     use super::*;
 
@@ -208,8 +269,25 @@ mod tests {
         let small = codec::encode(&hello).unwrap();
         for codec in [&hostile, &honest] {
             let read = codec.read::<Request>(&mut small.as_slice(), false).now_or_never();
-            assert_eq!(read.expect("nothing to wait for").unwrap(), hello);
+            assert_eq!(read.expect("nothing to wait for").unwrap().take(), hello);
         }
+    }
+
+    #[test]
+    fn messages_that_nobody_takes_are_no_more_than_there_is_room_for() {
+        let messages = vec![Envelope::UnknownChannel { channel: Address::ZERO }; MAX_MESSAGES];
+        let session = SessionId::new(B256::ZERO, B256::ZERO);
+        let large = codec::encode(&Request::Packet(Packet { session, messages })).unwrap();
+        let template = WireCodec::default();
+        let fit = DECODED_IN_ALL / (large.len() * EXPANSION);
+        let read = |codec: &WireCodec| codec.read::<Request>(&mut large.as_slice(), false).now_or_never();
+        // Each over a connection of its own.
+        let mut held: Vec<_> =
+            (0..fit).map(|_| read(&template.clone()).expect("there is room").unwrap()).collect();
+        assert!(read(&template.clone()).is_none(), "one more waits");
+        let Some(Request::Packet(packet)) = held.pop().map(Held::take) else { panic!("a packet") };
+        assert_eq!(packet.messages.len(), MAX_MESSAGES);
+        assert!(read(&template.clone()).is_some(), "the room of one that was taken");
     }
 
     #[test]

@@ -7,7 +7,10 @@ pub mod limits;
 mod swarm;
 
 pub use address::{InvalidPeerAddress, PeerAddress};
-pub use codec::WireCodec;
+pub use codec::{Held, WireCodec};
 pub use swarm::{
     Behaviour, BehaviourEvent, NetworkError, build, is_unsupported, listen_addresses, shown_addresses,
 };
+
+/// Through which a request is answered.
+pub type ResponseChannel = libp2p::request_response::ResponseChannel<Held<thunder_protocol::wire::Response>>;

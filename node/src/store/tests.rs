@@ -117,3 +117,13 @@ fn a_database_of_a_later_version_is_refused() {
     connection.pragma_update(None, "user_version", 99).unwrap();
     assert!(matches!(Store::prepare(connection), Err(StoreError::TooNew { found: 99, .. })));
 }
+
+#[test]
+fn rule_4_a_commit_waits_for_the_drive_on_macos_too() {
+    let store = store();
+    let connection = store.connection.borrow();
+    for (name, value) in [("synchronous", 2), ("fullfsync", 1), ("checkpoint_fullfsync", 1)] {
+        let found: i64 = connection.pragma_query_value(None, name, |row| row.get(0)).unwrap();
+        assert_eq!(found, value, "{name}");
+    }
+}

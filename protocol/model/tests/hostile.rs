@@ -55,7 +55,7 @@ fn the_chain_takes_an_opening_back() {
     let (nonce, left) = if is_full() { (2, full) } else { (2, left) };
     for role in [Role::A, Role::B] {
         let scenario = Scenario::hostile("opening taken back", role, nonce, left);
-        Scenario { opening: true, confirmations: 4, ..scenario }.holds(16_800);
+        Scenario { opening: true, confirmations: 4, ..scenario }.holds(15_200);
     }
 }
 

@@ -19,8 +19,7 @@ use super::setup::Setup;
 use super::update::{Claim, FinalBase, judge_claim, judge_final};
 use super::{Channel, WaitList, replace_view};
 
-/// How many blocks the side that asked for the cooperative close has to post it, before the other
-/// does.
+/// How many blocks the side that posts first has for it, before the other does.
 const POST_WITHIN: u64 = 8;
 
 /// A channel on its way to a cooperative close.
@@ -54,8 +53,15 @@ pub(super) fn sign_final(setup: &Setup, books: &Books, context: &Context<'_>) ->
     Final { base_nonce: books.agreed.nonce(), balances, signature }
 }
 
+impl Final {
+    /// Whether a party is paid anything.
+    fn has_share(&self, role: Role) -> bool {
+        !self.balances.of(role).is_zero()
+    }
+}
+
 impl Finishing {
-    /// This side asks: it signs first and posts the partner's FINAL when that comes.
+    /// This side asks: it signs first and posts the partner's FINAL when that comes, if it has a share.
     pub(super) fn asking(
         active: Active,
         caller: CommandId,
@@ -81,8 +87,9 @@ impl Finishing {
         }))
     }
 
-    /// The partner asks, and its FINAL rests on what is agreed. It gets the own FINAL and the first
-    /// go at posting; if both asked, A has it.
+    /// The partner asks, and its FINAL rests on what is agreed. It gets the own FINAL and posts first, if it has a share;
+    /// if both asked, A does. Without a share, this side posts only if its own user asked: the transaction's gas would be
+    /// paid for the partner alone.
     pub(super) fn answering(
         active: Active,
         theirs: Final,
@@ -94,9 +101,12 @@ impl Finishing {
         let own = sign_final(&setup, &books, context);
         effects.persist();
         effects.send.push(Message::Final(own.clone()));
-        let posts_first = lost_partner || (caller.is_some() && setup.role() == Role::A);
+        let (has_share, both_asked) = (own.has_share(setup.role()), caller.is_some());
+        let is_alone = lost_partner || !own.has_share(setup.role().other());
+        let posts_first = has_share && (is_alone || (both_asked && setup.role() == Role::A));
         let head = context.head.unwrap_or(view.head);
-        let post_at = Some(if posts_first { head } else { head.saturating_add(POST_WITHIN) });
+        let post_at = (has_share || both_asked)
+            .then(|| if posts_first { head } else { head.saturating_add(POST_WITHIN) });
         let mut waiting = WaitList::default();
         caller.into_iter().for_each(|caller| waiting.push(caller, CallKind::Close));
         let (theirs, online, repeat_at) = (Some(theirs), true, None);
@@ -281,9 +291,11 @@ impl Finishing {
             Err(why) => effects.misbehaviour = Some(why),
             Ok(FinalBase::Agreed) if self.theirs.is_none() => {
                 self.theirs = Some(finish);
-                self.post_at = Some(context.head.unwrap_or(self.view.head));
+                // Without a share, the partner posts first, who has all of it.
+                let wait = if self.own.has_share(self.setup.role()) { 0 } else { POST_WITHIN };
+                self.post_at = Some(context.head.unwrap_or(self.view.head).saturating_add(wait));
                 effects.persist();
-                return self.post(effects);
+                return self.post_if_due(context, effects);
             }
             Ok(FinalBase::Agreed) => {}
             Ok(FinalBase::Proposal | FinalBase::Neither) => {
