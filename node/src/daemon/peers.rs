@@ -207,10 +207,13 @@ impl Daemon {
             let _ = reply.send(Err(error));
             return;
         }
-        let connected = self.peers.links.iter().find(|(id, link)| {
-            link.session.is_open()
-                && (address.peer() == Some(**id) || link.connections.values().any(|at| found.contains(at)))
-        });
+        // Whoever names a node means that one, wherever it is, and no other that is at the address.
+        let is_meant = |id: &PeerId, link: &Link| match address.peer() {
+            Some(named) => named == *id,
+            None => link.connections.values().any(|at| found.contains(at)),
+        };
+        let connected =
+            self.peers.links.iter().find(|(id, link)| link.session.is_open() && is_meant(id, link));
         if let Some(peer) = connected.and_then(|(id, _)| self.peers.describe(id)) {
             let _ = reply.send(Ok(peer));
             return;
@@ -239,7 +242,7 @@ impl Daemon {
                     self.peers.dialing.insert(id, connecting);
                     return;
                 }
-                Err(error) => connecting.last_error = explain_dial(&error),
+                Err(error) => connecting.last_error = explain_dial(&error, connecting.peer),
             }
         }
         let message = format!("can't reach the other node: {}", connecting.last_error);
@@ -254,7 +257,7 @@ impl Daemon {
         error: &DialError,
     ) {
         if let Some(mut connecting) = self.peers.dialing.remove(&connection) {
-            connecting.last_error = explain_dial(error);
+            connecting.last_error = explain_dial(error, connecting.peer);
             self.dial_next(connecting);
         }
         if let Some(wanted) = peer.and_then(|peer| self.peers.wanted.get_mut(&peer)) {
@@ -460,11 +463,15 @@ fn gone() -> ApiError {
     ApiError::new(Code::PeerUnreachable, "the other node ended the connection", hint)
 }
 
-fn explain_dial(error: &DialError) -> String {
+/// Why a dial failed, for a person; `named` is the node that was expected at the address.
+fn explain_dial(error: &DialError, named: Option<PeerId>) -> String {
     match error {
         // An address of one's own is never tried.
         DialError::LocalPeerId { .. } | DialError::NoAddresses => "that is this node itself".into(),
-        DialError::WrongPeerId { obtained, .. } => format!("another node answers there: {obtained}"),
+        DialError::WrongPeerId { obtained, .. } => {
+            let instead = named.map(|named| format!(", not {named}")).unwrap_or_default();
+            format!("another node answers there: {obtained}{instead}")
+        }
         DialError::Denied { cause } => cause.to_string(),
         DialError::Transport(errors) => {
             let causes: Vec<_> =
