@@ -102,7 +102,7 @@ impl Store {
         let mut rows = statement.query(params![channel, id.as_str()])?;
         let Some(row) = rows.next()? else { return Ok(None) };
         let stored = read(row)?;
-        Ok(Some(KnownPayment { amount: stored.payment.amount, nonce: stored.nonce }))
+        Ok(Some(KnownPayment { payment: stored.payment, nonce: stored.nonce }))
     }
 
     /// Whether a payment of the partner's with this id was applied.
