@@ -1,25 +1,23 @@
 //! What users ask of the daemon, through the local socket.
 
-use std::cell::RefCell;
 use std::path::PathBuf;
-use std::rc::Rc;
 use std::time::Duration;
 
 use libp2p::Multiaddr;
 use thunder_api::{
     Account, Answer, ApiError, CloseRequest, ClosingStarted, Code, ExportedReceipt, FundRequest, History,
-    HistoryRequest, Infos, OpenRequest, Paid, PaidIn, PaidOut, PayManyRequest, PayRequest, PaymentOrder,
-    Peer, Receipts, Restored, Selector,
+    HistoryRequest, Infos, OpenRequest, Paid, PaidIn, PaidOut, PayManyRequest, PayRequest, Peer, Receipts,
+    Restored, Selector,
 };
 use thunder_chain::Identity;
 use thunder_chain::contracts::LOCAL_CHAIN_IDS;
-use thunder_protocol::channel::{CloseMode, Command, PaymentStatus};
+use thunder_protocol::channel::{CloseMode, Command};
 use thunder_protocol::onchain::Evidence;
-use thunder_protocol::{Address, Amount, Balances, Input, Nonce, Payment, PaymentId, Receipt, Role, hex};
+use thunder_protocol::{Address, Amount, Balances, Input, Nonce, Receipt, Role};
 use tokio::sync::oneshot;
 use tokio::time::Instant;
 
-use super::answers::{Caller, Many};
+use super::answers::Caller;
 use super::channels::Purpose;
 use super::execute::{disk_error, is_live};
 use super::opening::is_awaited;
@@ -31,8 +29,6 @@ use crate::store::StoredChannel;
 
 /// How long writing a wallet to disk may take.
 const IMPORT_WITHIN: Duration = Duration::from_secs(60);
-/// The most payments in one call.
-const MAX_PAYMENTS: usize = 4096;
 /// The most payments that `history` lists.
 pub const MAX_HISTORY: u32 = 10_000;
 
@@ -97,6 +93,7 @@ macro_rules! or_refuse {
         }
     };
 }
+pub(super) use or_refuse;
 
 /// The orders that end in a payment to the wallet.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -149,7 +146,7 @@ impl Daemon {
         }
     }
 
-    fn require_wallet(&self) -> Result<&Wallet, ApiError> {
+    pub(super) fn require_wallet(&self) -> Result<&Wallet, ApiError> {
         self.wallet.as_ref().ok_or_else(|| {
             if let Some(why) = &self.locked {
                 return ApiError::new(Code::WrongPassword, why.clone(), "put it right and restart thunderd");
@@ -310,76 +307,6 @@ impl Daemon {
         Ok((own, address, request.amount.or(missing).unwrap_or(Amount::ZERO)))
     }
 
-    // ---- paying -------------------------------------------------------------------------------
-
-    fn pay(&mut self, request: PayRequest, reply: Reply<Paid>) {
-        or_refuse!(reply, self.require_wallet().map(|_| ()));
-        let channel = or_refuse!(reply, self.find_channel(&request.channel, Purpose::Pay));
-        let caller = self.new_caller(Caller::Paid(reply, Instant::now()));
-        self.order_payment(channel, request.payment, caller);
-    }
-
-    fn is_opening(&self, selector: &Selector) -> Answer<bool> {
-        let address = self.find_channel(selector, Purpose::Pay)?;
-        let slot = self.channels.get(&address);
-        Ok(slot.is_some_and(|slot| matches!(slot.channel, thunder_protocol::Channel::Opening(_))))
-    }
-
-    fn pay_many(&mut self, request: PayManyRequest, reply: Reply<Vec<Answer<Paid>>>) {
-        or_refuse!(reply, self.require_wallet().map(|_| ()));
-        let channel = or_refuse!(reply, self.find_channel(&request.channel, Purpose::Pay));
-        let count = request.payments.len();
-        if count == 0 || count > MAX_PAYMENTS {
-            let message = format!("a call takes 1 to {MAX_PAYMENTS} payments");
-            let _ = reply.send(Err(ApiError::new(Code::Busy, message, "make several calls")));
-            return;
-        }
-        let many =
-            Many { answers: vec![None; count], missing: count, ordered: Instant::now(), reply: Some(reply) };
-        let many = Rc::new(RefCell::new(many));
-        for (index, payment) in request.payments.into_iter().enumerate() {
-            let caller = self.new_caller(Caller::OneOf(index, Rc::clone(&many)));
-            self.order_payment(channel, payment, caller);
-        }
-    }
-
-    fn order_payment(
-        &mut self,
-        channel: Address,
-        order: PaymentOrder,
-        caller: thunder_protocol::channel::CommandId,
-    ) {
-        let PaymentOrder { amount, memo, id } = order;
-        // An id that is made here is new; one of the user's may be a repetition.
-        let (id, known) = match id {
-            None => match fresh_id() {
-                Ok(id) => (id, None),
-                Err(error) => return self.fail(caller, error),
-            },
-            Some(id) => match self.known_payment(channel, &id) {
-                Ok(known) => (id, known),
-                Err(error) => return self.fail(caller, disk_error(&error)),
-            },
-        };
-        let payment = Payment { id, amount, memo };
-        self.ordered.insert(channel);
-        self.apply(channel, Input::Command(caller, Command::Pay { payment, known, more: true }));
-    }
-
-    fn known_payment(
-        &self,
-        channel: Address,
-        id: &PaymentId,
-    ) -> Result<Option<thunder_protocol::channel::KnownPayment>, crate::store::StoreError> {
-        let Some(slot) = self.channels.get(&channel) else { return Ok(None) };
-        self.store.expect_writes();
-        let known = self.store.own_payment(slot.id, id)?;
-        Ok(known.map(|mut known| {
-            known.nonce = known.nonce.filter(|nonce| slot.channel.status_of(*nonce) != PaymentStatus::Failed);
-            known
-        }))
-    }
-
     // ---- closing ------------------------------------------------------------------------------
 
     fn close(&mut self, request: CloseRequest, gas: Answer<()>, reply: Reply<ClosingStarted>) {
@@ -499,14 +426,6 @@ impl Daemon {
             ApiError::new(Code::WrongState, "the channel has no receipts", hint)
         })
     }
-}
-
-/// A payment's id, where the user gives none: 16 random bytes.
-fn fresh_id() -> Result<PaymentId, ApiError> {
-    let random =
-        keys::random_bytes().map_err(|error| ApiError::new(Code::Internal, error.to_string(), ""))?;
-    let half = random.get(..16).unwrap_or_default();
-    PaymentId::new(hex::encode(half)).map_err(|error| ApiError::new(Code::Internal, error.to_string(), ""))
 }
 
 /// Why a wallet was not imported.

@@ -11,6 +11,7 @@ use super::Daemon;
 use super::answers::refuse;
 use super::execute::is_live;
 use super::opening::{is_awaited, is_own_opening};
+use super::payment_ids::PaymentIds;
 use crate::store::StoreError;
 
 /// How many channels an error names.
@@ -235,6 +236,7 @@ impl Daemon {
         for (_, caller) in self.callers.drain().collect::<Vec<_>>() {
             refuse(caller, gone.clone());
         }
+        self.payment_ids = PaymentIds::default();
         self.ticks.clear();
         self.block_ticks.clear();
         let Some(identity) = self.chain.identity else { return Ok(()) };
@@ -318,7 +320,7 @@ impl Daemon {
         ApiError::new(Code::NoChannel, message, purpose.what_to_do())
     }
 
-    fn is_meant(&self, selector: &Selector, address: &Address, slot: &Slot) -> bool {
+    pub(super) fn is_meant(&self, selector: &Selector, address: &Address, slot: &Slot) -> bool {
         let begins = |text: &str, beginning: &str| text.to_lowercase().starts_with(&beginning.to_lowercase());
         let Selector { channel, peer } = selector;
         if channel.is_none() && is_awaited(&slot.channel) {

@@ -20,6 +20,8 @@ pub mod limits;
 mod measure;
 mod opening;
 mod patience;
+mod payment_ids;
+mod payments;
 mod peers;
 mod restoring;
 mod sessions;
@@ -56,6 +58,7 @@ use channels::Channels;
 use discovery::Discovery;
 use execute::After;
 use opening::Openings;
+use payment_ids::PaymentIds;
 use peers::Peers;
 pub(crate) use restoring::backup_error;
 
@@ -125,6 +128,8 @@ pub struct Daemon {
     discovery: Discovery,
     openings: Openings,
     callers: HashMap<CommandId, Caller>,
+    /// The ids of own payments that wait.
+    payment_ids: PaymentIds,
     /// Channels with payments that were ordered in this batch and are proposed at its end, together.
     ordered: BTreeSet<Address>,
     /// Who waits until the chain is read up to a block.
@@ -219,6 +224,7 @@ impl Daemon {
             discovery: Discovery::default(),
             openings: Openings::default(),
             callers: HashMap::new(),
+            payment_ids: PaymentIds::default(),
             ordered: BTreeSet::new(),
             awaiting_block: Vec::new(),
             next_command: 0,

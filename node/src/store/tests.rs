@@ -2,11 +2,8 @@ use thunder_chain::follow::Processed;
 use thunder_protocol::channel::{CommandId, Direction, PaymentWrite, Terms};
 use thunder_protocol::{Address, Amount, B256, Balances, Channel, Memo, Nonce, Payment, PaymentId, Role};
 
+use super::payments::OWN_PAYMENTS;
 use super::*;
-
-fn store() -> Store {
-    Store::prepare(Connection::open_in_memory().unwrap()).unwrap()
-}
 
 fn channel(number: u8) -> Channel {
     let shares = Balances { a: Amount::ONE_THD, b: Amount::ZERO };
@@ -45,7 +42,7 @@ fn added(store: &Store, number: u8) -> i64 {
 
 #[test]
 fn a_channel_comes_back_as_it_was() {
-    let store = store();
+    let store = Store::in_memory();
     added(&store, 1);
     let stored = store.channels(GENESIS).unwrap();
     assert_eq!((stored[0].since, stored[0].created), (3, 4));
@@ -57,7 +54,7 @@ fn a_channel_comes_back_as_it_was() {
 
 #[test]
 fn rule_4_a_batch_is_on_disk_whole_or_not_at_all() {
-    let store = store();
+    let store = Store::in_memory();
     let id = added(&store, 1);
     store.begin().unwrap();
     store.write_channel(id, &channel(1), false, &[insert("a", 1)]).unwrap();
@@ -67,7 +64,7 @@ fn rule_4_a_batch_is_on_disk_whole_or_not_at_all() {
 
 #[test]
 fn rule_6_a_payment_is_applied_once() {
-    let store = store();
+    let store = Store::in_memory();
     let id = added(&store, 1);
     store.begin().unwrap();
     store.write_channel(id, &channel(1), false, &[insert("a", 1)]).unwrap();
@@ -77,7 +74,7 @@ fn rule_6_a_payment_is_applied_once() {
 
 #[test]
 fn payments_move_with_their_proposal_and_come_back_newest_first() {
-    let store = store();
+    let store = Store::in_memory();
     let (id, other) = (added(&store, 1), added(&store, 2));
     store.begin().unwrap();
     store.write_channel(id, &channel(1), false, &[insert("old", 1)]).unwrap();
@@ -93,17 +90,77 @@ fn payments_move_with_their_proposal_and_come_back_newest_first() {
     let history = store.payments(&PaymentQuery { channel: Some(id), limit: 2 }).unwrap();
     assert_eq!(history.iter().map(|stored| stored.payment.id.as_str()).collect::<Vec<_>>(), ["c", "b"]);
     assert_eq!(history[0].payment.amount.base_units(), 258);
-    let known = store.own_payment(id, &PaymentId::new("a").unwrap()).unwrap().unwrap();
-    assert_eq!(known.nonce, Some(to));
+    let nonces = |id: &str| -> Vec<_> {
+        store
+            .own_payments(&PaymentId::new(id).unwrap())
+            .unwrap()
+            .iter()
+            .map(|payment| payment.nonce)
+            .collect()
+    };
+    assert_eq!(nonces("a"), [Some(to)]);
     store.begin().unwrap();
     store.write_channel(id, &channel(1), false, &[PaymentWrite::Fail { nonce: to }]).unwrap();
     store.commit().unwrap();
-    assert_eq!(store.own_payment(id, &PaymentId::new("a").unwrap()).unwrap().unwrap().nonce, None);
+    assert_eq!(nonces("a"), [None]);
+}
+
+#[test]
+fn rule_6_an_own_payment_is_found_by_its_id_over_whatever_channel_it_went() {
+    let store = Store::in_memory();
+    let (first, second) = (added(&store, 1), added(&store, 2));
+    let received = |id: &str| match insert(id, 2) {
+        PaymentWrite::Insert { payment, nonce, time, .. } => {
+            PaymentWrite::Insert { direction: Direction::In, payment, nonce, time }
+        }
+        other => other,
+    };
+    store.begin().unwrap();
+    store.write_channel(first, &channel(1), false, &[insert("rent", 1), received("tea")]).unwrap();
+    store.write_channel(second, &channel(2), false, &[insert("tea", 1), received("rent")]).unwrap();
+    store.commit().unwrap();
+    let channels = |id: &str| -> Vec<_> {
+        store
+            .own_payments(&PaymentId::new(id).unwrap())
+            .unwrap()
+            .iter()
+            .map(|payment| payment.channel)
+            .collect()
+    };
+    assert_eq!((channels("rent"), channels("tea"), channels("none")), (vec![first], vec![second], vec![]));
+    // However long the history is.
+    let connection = store.connection.borrow();
+    let plan: String = connection
+        .query_row(&format!("EXPLAIN QUERY PLAN {OWN_PAYMENTS}"), ["rent"], |row| row.get(3))
+        .unwrap();
+    assert_eq!(plan, "SEARCH payments USING INDEX payments_by_id (payment_id=? AND outgoing=?)");
+}
+
+#[test]
+fn payments_of_the_first_format_are_kept() {
+    let mut connection = Connection::open_in_memory().unwrap();
+    schema::migrate_to(&mut connection, 1).unwrap();
+    let store = Store { connection: Rc::new(RefCell::new(connection)), is_collecting: Rc::default() };
+    let (id, other) = (added(&store, 1), added(&store, 2));
+    store.begin().unwrap();
+    store.write_channel(id, &channel(1), false, &[insert("a", 1), insert("b", 1)]).unwrap();
+    store.write_channel(other, &channel(2), false, &[insert("a", 1)]).unwrap();
+    store.commit().unwrap();
+    let all = |store: &Store| store.payments(&PaymentQuery { limit: 10, channel: None }).unwrap();
+    let before = all(&store);
+    let connection = Rc::into_inner(store.connection).unwrap().into_inner();
+    let store = Store::prepare(connection).unwrap();
+    assert_eq!((before.len(), all(&store)), (3, before));
+    assert_eq!(store.own_payments(&PaymentId::new("a").unwrap()).unwrap().len(), 2);
+    store.begin().unwrap();
+    assert!(store.write_channel(id, &channel(1), false, &[insert("a", 3)]).is_err(), "it is applied once");
+    store.roll_back();
+    store.check_whole().unwrap();
 }
 
 #[test]
 fn processed_blocks_are_replaced_and_bounded() {
-    let store = store();
+    let store = Store::in_memory();
     let block = |number, byte| Processed { number, hash: B256::repeat_byte(byte) };
     store.begin().unwrap();
     for number in 0..300 {
