@@ -183,7 +183,8 @@ pub enum Command {
 /// Which channel a command means.
 #[derive(Debug, Default, Clone, Args)]
 pub struct Which {
-    /// Which channel: its address, or a unique beginning of it
+    /// Which channel: its address, or a unique beginning of it. By default the only one that fits; once you
+    /// have used `connect`, of those with nodes that you have connected to
     #[arg(long, value_name = "address")]
     pub channel: Option<String>,
     /// Which channel: the other side's peer id or wallet, or a unique beginning of either
@@ -237,7 +238,8 @@ pub struct OpenChannel {
     /// Pay only this part of it, and leave the rest for the other side's `fund`
     #[arg(long, value_name = "part", value_parser = values::thd, allow_negative_numbers = true)]
     pub deposit: Option<Amount>,
-    /// With which connected node: its peer id or wallet, or a unique beginning of either
+    /// With which connected node: its peer id or wallet, or a unique beginning of either. By default the only
+    /// one; once you have used `connect`, of those that you have connected to
     #[arg(long, value_name = "peer")]
     pub peer: Option<String>,
 }

@@ -146,9 +146,11 @@ fn rule_6_an_id_stays_one_payment_whatever_became_of_its_channel() {
     alice.ok(&["pay", "3"]);
     bob.ok(&["pay", "1", "--id", "rent", "--memo", "june"]);
     assert_eq!(alice.mine(second), thd("8"));
+    let peer_id = bob.peer_id();
     bob.kill();
     wait_for("alice notices", || alice.channel(second)["peer"].is_null());
     assert_eq!(alice.ok(&pay), paid, "nobody is connected");
+    assert_eq!(alice.ok(&[&pay[..], &["--peer", &peer_id]].concat()), paid, "nobody is connected");
 }
 
 #[test]

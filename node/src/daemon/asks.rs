@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use libp2p::Multiaddr;
 use thunder_api::{
-    Account, Answer, ApiError, CloseRequest, ClosingStarted, Code, ExportedReceipt, FundRequest, History,
+    Answer, ApiError, CloseRequest, ClosingStarted, Code, ExportedReceipt, FundRequest, History,
     HistoryRequest, Infos, OpenRequest, Paid, PaidIn, PaidOut, PayManyRequest, PayRequest, Peer, Receipts,
     Restored, Selector,
 };
@@ -261,32 +261,32 @@ impl Daemon {
 
     /// The wallet of the connected node that somebody means.
     fn find_partner(&self, name: Option<&str>) -> Result<Address, ApiError> {
-        let hint = "connect to one first: thunder-cli connect <ip:port>";
-        let peers: Vec<_> =
-            self.peers.all().into_iter().filter_map(|peer| Some((peer.wallet?, peer))).collect();
-        let matches = |wallet: &Account, peer: &Peer| {
-            name.is_none_or(|name| {
-                let (lower, wallet) = (name.to_lowercase(), wallet.to_string().to_lowercase());
-                peer.peer_id.starts_with(name) || wallet.starts_with(&lower)
-            })
+        let connected =
+            self.peers.all().into_iter().filter_map(|peer| Some((peer.wallet?.0, peer.requested)));
+        let connected: Vec<_> = connected.collect();
+        let wallets = self.peers.requested_wallets();
+        let is_meant = |(wallet, is_requested): &&(Address, bool)| match (name, &wallets) {
+            (Some(name), _) => self.peers.is_called(wallet, name),
+            // Anybody can connect.
+            (None, Some(requested)) => *is_requested || requested.contains(wallet),
+            (None, None) => true,
         };
-        let found: Vec<_> = peers.iter().filter(|(wallet, peer)| matches(wallet, peer)).collect();
+        let found: Vec<_> = connected.iter().filter(is_meant).map(|(wallet, _)| *wallet).collect();
+        let connect = "connect to one first: thunder-cli connect <ip:port>";
+        let absent = |message: String, hint| Err(ApiError::new(Code::PeerNotConnected, message, hint));
         match (found.as_slice(), name) {
-            ([(wallet, _)], _) => Ok(wallet.0),
-            ([], Some(name)) => Err(ApiError::new(
-                Code::PeerNotConnected,
-                format!("no connected node is called {name}"),
-                hint,
-            )),
-            ([], None) => Err(ApiError::new(Code::PeerNotConnected, "no other node is connected", hint)),
+            ([wallet], _) => Ok(*wallet),
+            ([], Some(name)) => absent(format!("no connected node is called {name}"), connect),
+            ([], None) if connected.is_empty() => absent("no other node is connected".into(), connect),
+            ([], None) => absent(
+                "no node that you asked for is connected, only others that connected by themselves".into(),
+                "connect to one first: thunder-cli connect <ip:port>; or name one of the others with --peer, see infos",
+            ),
             (several, _) => {
-                let list: Vec<_> = several.iter().map(|(wallet, _)| wallet.to_string()).collect();
+                let list: Vec<_> = several.iter().map(ToString::to_string).collect();
                 let message = format!("{} nodes are connected: {}", several.len(), list.join(", "));
-                Err(ApiError::new(
-                    Code::AmbiguousPeer,
-                    message,
-                    "name one with --peer (peer id, wallet, or a beginning)",
-                ))
+                let hint = "name one with --peer (peer id, wallet, or a beginning)";
+                Err(ApiError::new(Code::AmbiguousPeer, message, hint))
             }
         }
     }
@@ -388,16 +388,9 @@ impl Daemon {
 
     /// The channel that was closed last, if a user who says `withdraw` can only mean it.
     fn newest_paid_out(&self, selector: &Selector) -> Option<Address> {
-        let is_live = |address: &Address| {
-            self.channels.get(address).is_some_and(|slot| super::execute::is_live(&slot.channel))
-        };
-        if self.find_all(selector).iter().any(is_live) {
-            return None;
-        }
-        let closed = self.find_all(selector).into_iter();
-        closed.rev().find(|address| {
-            self.channels.get(address).is_some_and(|slot| !super::execute::is_live(&slot.channel))
-        })
+        let all = self.find_all(selector);
+        let is_any_live = all.iter().any(|(_, slot)| super::execute::is_live(&slot.channel));
+        all.first().filter(|_| !is_any_live).map(|(address, _)| **address)
     }
 
     // ---- looking ------------------------------------------------------------------------------

@@ -1,6 +1,6 @@
 //! Other nodes: who is connected, who speaks for which wallet, whom to dial and when.
 
-use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::collections::{BTreeMap, HashMap, HashSet, VecDeque};
 use std::time::Duration;
 
 use libp2p::swarm::dial_opts::{DialOpts, PeerCondition};
@@ -76,6 +76,8 @@ struct Connecting {
 /// A node to be connected with, whenever it is there.
 struct Wanted {
     address: Multiaddr,
+    /// The wallet that it spoke for last.
+    wallet: Option<Address>,
     next_dial: Option<Instant>,
     failures: u32,
 }
@@ -99,8 +101,9 @@ impl Peers {
     pub(super) fn new(own_id: PeerId, known: Vec<KnownPeer>) -> Self {
         let now = Instant::now();
         let wanted = known.into_iter().filter_map(|peer| {
-            let wanted = Wanted { address: peer.address.parse().ok()?, next_dial: Some(now), failures: 0 };
-            Some((peer.peer_id.parse().ok()?, wanted))
+            let KnownPeer { peer_id, address, wallet } = peer;
+            let wanted = Wanted { address: address.parse().ok()?, wallet, next_dial: Some(now), failures: 0 };
+            Some((peer_id.parse().ok()?, wanted))
         });
         Self {
             own_id,
@@ -125,6 +128,25 @@ impl Peers {
     /// The node that speaks for a wallet.
     pub(super) fn node_of(&self, wallet: &Address) -> Option<PeerId> {
         self.by_wallet.get(wallet).copied()
+    }
+
+    /// The wallets of the nodes that the user has asked for; `None` if that are none.
+    pub(super) fn requested_wallets(&self) -> Option<HashSet<Address>> {
+        let wallets = || self.wanted.values().filter_map(|wanted| wanted.wallet).collect();
+        (!self.wanted.is_empty()).then(wallets)
+    }
+
+    /// Whether the wallet has a name that begins like this, or the node that speaks for it: the connected one,
+    /// or, if none is, one that was asked for.
+    pub(super) fn is_called(&self, wallet: &Address, name: &str) -> bool {
+        let begins = |node: &PeerId| !name.is_empty() && node.to_string().starts_with(name);
+        begins_like(wallet, name)
+            || match self.by_wallet.get(wallet) {
+                Some(node) => begins(node),
+                None => {
+                    self.wanted.iter().any(|(node, wanted)| wanted.wallet == Some(*wallet) && begins(node))
+                }
+            }
     }
 
     pub(super) fn bind(&mut self, wallet: Address, peer: PeerId) -> Option<PeerId> {
@@ -184,7 +206,9 @@ impl Peers {
     pub(super) fn describe(&self, id: &PeerId) -> Option<Peer> {
         let link = self.links.get(id)?;
         let address = link.address().map(ToString::to_string).unwrap_or_default();
-        Some(Peer { peer_id: id.to_string(), address, wallet: link.session.wallet().map(Into::into) })
+        let wallet = link.session.wallet().map(Into::into);
+        let requested = self.wanted.contains_key(id);
+        Some(Peer { peer_id: id.to_string(), address, wallet, requested })
     }
 
     /// All connected nodes.
@@ -214,8 +238,13 @@ impl Daemon {
         };
         let connected =
             self.peers.links.iter().find(|(id, link)| link.session.is_open() && is_meant(id, link));
-        if let Some(peer) = connected.and_then(|(id, _)| self.peers.describe(id)) {
-            let _ = reply.send(Ok(peer));
+        if let Some(id) = connected.map(|(id, _)| *id) {
+            if let Some(link) = self.peers.links.get_mut(&id) {
+                link.is_asked_for = true;
+                link.dialed = link.dialed.take().or_else(|| found.into_iter().next());
+            }
+            self.want(id);
+            self.answer_connect(id, vec![reply]);
             return;
         }
         let connecting = Connecting {
@@ -291,8 +320,8 @@ impl Daemon {
             }
             match self.peers.links.get(&peer).filter(|link| link.session.is_open()) {
                 Some(_) => {
-                    let described = self.peers.describe(&peer);
-                    let _ = reply.send(described.ok_or_else(gone));
+                    self.want(peer);
+                    self.answer_connect(peer, vec![reply]);
                 }
                 None => self.peers.proving.push((peer, reply)),
             }
@@ -332,16 +361,24 @@ impl Daemon {
 
     /// Both sides have proved who they are.
     pub(super) fn on_proved(&mut self, peer: PeerId) {
-        let Some(described) = self.peers.describe(&peer) else { return };
-        self.want(peer, &described);
+        self.want(peer);
         let (ready, waiting) =
             std::mem::take(&mut self.peers.proving).into_iter().partition(|(id, _)| *id == peer);
         self.peers.proving = waiting;
         let ready: Vec<(PeerId, oneshot::Sender<Answer<Peer>>)> = ready;
-        for (_, reply) in ready {
-            let _ = reply.send(Ok(described.clone()));
+        self.answer_connect(peer, ready.into_iter().map(|(_, reply)| reply).collect());
+        if let Some(described) = self.peers.describe(&peer) {
+            self.events.push(thunder_api::Event::Connected(described));
         }
-        self.events.push(thunder_api::Event::Connected(described));
+    }
+
+    /// Answers `connect`, once it is on disk that the node was asked for.
+    fn answer_connect(&mut self, peer: PeerId, replies: Vec<oneshot::Sender<Answer<Peer>>>) {
+        self.after.then.push(Box::new(move |daemon: &mut Self| {
+            for reply in replies {
+                let _ = reply.send(daemon.peers.describe(&peer).ok_or_else(gone));
+            }
+        }));
     }
 
     /// Those who wait for a session with this node learn that there will be none.
@@ -355,25 +392,21 @@ impl Daemon {
         }
     }
 
-    /// A node that somebody here asked for is dialed again whenever it is gone.
-    fn want(&mut self, peer: PeerId, described: &Peer) {
-        // Whoever was asked for once is dialed by this side itself from then on.
-        let known = self.peers.wanted.get_mut(&peer).map(|wanted| wanted.failures = 0).is_some();
-        let asked_for = |link: &&Link| link.is_asked_for || known;
-        let Some(link) = self.peers.links.get(&peer).filter(asked_for) else {
+    /// A node that somebody here asked for is remembered, and dialed again whenever it is gone.
+    fn want(&mut self, peer: PeerId) {
+        let Some(link) = self.peers.links.get(&peer) else { return };
+        let earlier = self.peers.wanted.get(&peer).map(|wanted| &wanted.address);
+        if !link.is_asked_for && earlier.is_none() {
             return;
-        };
-        let Some(address) = link.dialed.clone() else { return };
-        let known = KnownPeer {
-            peer_id: described.peer_id.clone(),
-            address: address.to_string(),
-            wallet: described.wallet.map(|wallet| wallet.0),
-        };
+        }
+        // Whoever was asked for once is dialed by this side itself from then on.
+        let Some(address) = link.dialed.as_ref().or(earlier).cloned() else { return };
+        let wallet = link.session.wallet();
+        let known = KnownPeer { peer_id: peer.to_string(), address: address.to_string(), wallet };
         if let Err(error) = self.store.remember_peer(&known) {
             tracing::warn!(%error, "can't remember the other node");
         }
-        let wanted = Wanted { address, next_dial: None, failures: 0 };
-        self.peers.wanted.insert(peer, wanted);
+        self.peers.wanted.insert(peer, Wanted { address, wallet, next_dial: None, failures: 0 });
     }
 
     /// Ends the connections of those who have had time enough to prove who they are.
@@ -434,6 +467,11 @@ impl Daemon {
     pub(super) const fn own_id(&self) -> &PeerId {
         &self.peers.own_id
     }
+}
+
+/// Whether the text form of an address begins like this. Nothing is the beginning of no address.
+pub(super) fn begins_like(address: &Address, beginning: &str) -> bool {
+    !beginning.is_empty() && address.to_string().to_lowercase().starts_with(&beginning.to_lowercase())
 }
 
 impl Wanted {
