@@ -31,6 +31,13 @@ fn insert(id: &str, nonce: u64) -> PaymentWrite {
     PaymentWrite::Insert { direction: Direction::Out, payment, nonce: Nonce::new(nonce).unwrap(), time: 7 }
 }
 
+/// A channel that somebody wants to open; the first 8 bytes of its address are the number.
+fn awaited(number: u64) -> Channel {
+    let mut address = Address::ZERO;
+    address[..8].copy_from_slice(&number.to_be_bytes());
+    Channel::accept(Terms { channel: address, role: Role::B, ..channel(1).setup().terms().clone() }).channel
+}
+
 const GENESIS: B256 = B256::repeat_byte(9);
 
 fn added(store: &Store, number: u8) -> i64 {
@@ -178,4 +185,48 @@ fn a_database_of_a_later_version_is_refused() {
     let connection = Connection::open_in_memory().unwrap();
     connection.pragma_update(None, "user_version", 99).unwrap();
     assert!(matches!(Store::prepare(connection), Err(StoreError::TooNew { found: 99, .. })));
+}
+
+/// Waves of as many as may wait at the same time (`MAX_AWAITED_IN_ALL`), each given up before the next.
+#[test]
+fn a_flood_of_openings_that_never_come_leaves_the_database_as_small_as_it_was() {
+    const WAVE: u64 = 512;
+    let store = Store::in_memory();
+    added(&store, 1);
+    let mut sizes = Vec::new();
+    for wave in 0..20 {
+        store.begin().unwrap();
+        let numbers = wave * WAVE..(wave + 1) * WAVE;
+        let add = |number| store.add_channel(&awaited(number), GENESIS, 3, 4).unwrap();
+        let ids: Vec<_> = numbers.map(add).collect();
+        store.commit().unwrap();
+        sizes.push(store.size().unwrap());
+        store.begin().unwrap();
+        ids.iter().for_each(|id| store.forget_channel(*id).unwrap());
+        store.commit().unwrap();
+    }
+    assert!(sizes.iter().all(|size| size == &sizes[0]), "{sizes:?}");
+    let rows =
+        store.connection.borrow().query_row("SELECT count(*) FROM channels", [], |row| row.get::<_, u64>(0));
+    assert_eq!(rows.unwrap(), 1, "what was no opening of theirs is still there");
+    assert!(store.knows_address(&Address::repeat_byte(1)).unwrap());
+}
+
+#[test]
+fn openings_that_the_first_format_gave_up_are_deleted_and_restored_ones_are_kept() {
+    let mut connection = Connection::open_in_memory().unwrap();
+    schema::migrate_to(&mut connection, 1).unwrap();
+    let store = Store { connection: Rc::new(RefCell::new(connection)), is_collecting: Rc::default() };
+    store.begin().unwrap();
+    let add = |channel: &Channel, over: bool| {
+        let id = store.add_channel(channel, GENESIS, 3, 4).unwrap();
+        store.write_channel(id, channel, over, &[]).unwrap();
+        channel.setup().terms().channel
+    };
+    let given_up = add(&awaited(1), true);
+    let kept = [add(&awaited(2).mark_lost(), true), add(&awaited(3), false), add(&channel(1), false)];
+    store.commit().unwrap();
+    let store = Store::prepare(Rc::into_inner(store.connection).unwrap().into_inner()).unwrap();
+    assert!(!store.knows_address(&given_up).unwrap());
+    assert!(kept.iter().all(|address| store.knows_address(address).unwrap()));
 }
