@@ -97,7 +97,11 @@ pub enum Command {
     #[command(about = "Shows the balance in your main wallet in THD and the amount available in the channel")]
     Balance,
     /// `connect`
-    #[command(about = "connect to another thunder node.")]
+    #[command(
+        about = "connect to another thunder node.",
+        after_help = "The node is remembered, and connected to again whenever it is gone. From then on a command \
+                      without --peer and --channel means a node that you have connected to, and a channel with one."
+    )]
     Connect {
         /// Where it listens: ip:port, host:port, or a multiaddr with or without `/p2p/…`
         #[arg(value_name = "ip:port")]
@@ -113,7 +117,8 @@ pub enum Command {
     /// `pay`
     #[command(
         about = "pay someone using the open channel",
-        after_help = "Returns when the receipt that both sides have signed is on disk."
+        after_help = "Returns when the receipt that both sides have signed is on disk. An --id names one payment of \
+                      the wallet: with one that was used before nothing is paid, and the answer is what became of it."
     )]
     Pay(Pay),
     /// `closechannel`
@@ -183,8 +188,7 @@ pub enum Command {
 /// Which channel a command means.
 #[derive(Debug, Default, Clone, Args)]
 pub struct Which {
-    /// Which channel: its address, or a unique beginning of it. By default the only one that fits; once you
-    /// have used `connect`, of those with nodes that you have connected to
+    /// Which channel: its address, or a unique beginning of it
     #[arg(long, value_name = "address")]
     pub channel: Option<String>,
     /// Which channel: the other side's peer id or wallet, or a unique beginning of either
@@ -238,8 +242,7 @@ pub struct OpenChannel {
     /// Pay only this part of it, and leave the rest for the other side's `fund`
     #[arg(long, value_name = "part", value_parser = values::thd, allow_negative_numbers = true)]
     pub deposit: Option<Amount>,
-    /// With which connected node: its peer id or wallet, or a unique beginning of either. By default the only
-    /// one; once you have used `connect`, of those that you have connected to
+    /// With which connected node: its peer id or wallet, or a unique beginning of either
     #[arg(long, value_name = "peer")]
     pub peer: Option<String>,
 }

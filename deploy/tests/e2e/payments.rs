@@ -182,7 +182,7 @@ fn rule_6_a_payment_that_waits_in_one_channel_is_not_made_over_another() {
     let world = World::new();
     let (mut alice, bob, channels) = two_channels(&world);
     let over = |alice: &Node, channel: Address, id: &str| {
-        let pay = ["--timeout", "1", "pay", "1", "--id", id, "--channel", &channel.to_string()];
+        let pay = ["--timeout", "2", "pay", "1", "--id", id, "--channel", &channel.to_string()];
         alice.refused(&pay, 6, "timeout");
     };
     bob.signal(Signal::STOP);
@@ -205,7 +205,7 @@ fn rule_6_a_payment_that_waits_in_one_channel_is_not_made_over_another() {
     over(&alice, channels[0], "crashed");
     alice.crash();
     for selector in [&[][..], &["--channel", &channels[1].to_string()]] {
-        let pay = [&["--timeout", "1", "pay", "1", "--id", "crashed"], selector].concat();
+        let pay = [&["pay", "1", "--id", "crashed"], selector].concat();
         alice.refused(&pay, 6, "payment_undecided");
     }
     bob.signal(Signal::CONT);
@@ -219,30 +219,29 @@ fn rule_6_a_payment_that_waits_in_one_channel_is_not_made_over_another() {
 fn rule_6_a_payment_that_its_channel_closed_without_is_not_made_over_another() {
     use rustix::process::Signal;
     let world = World::new();
-    let (mut alice, mut bob, [first, second]) = two_channels(&world);
+    let (mut alice, mut bob, channels) = two_channels(&world);
+    let refused = |alice: &Node, channel: Address, exit: i32, code: &str| {
+        let pay = ["--timeout", "2", "pay", "1", "--id", "rent", "--channel", &channel.to_string()];
+        alice.refused(if code == "timeout" { &pay } else { &pay[2..] }, exit, code);
+    };
     bob.signal(Signal::STOP);
-    let over =
-        |channel: Address| ["pay", "1", "--id", "rent", "--channel", &channel.to_string()].map(String::from);
-    let pay = over(first);
-    let pay: Vec<_> = ["--timeout", "1"].into_iter().chain(pay.iter().map(String::as_str)).collect();
-    alice.refused(&pay, 6, "timeout");
+    refused(&alice, channels[0], 6, "timeout");
     // Neither has heard of the other since: the closing leaves the payment out.
-    (bob.kill(), alice.kill());
+    bob.kill();
+    alice.kill();
     bob.start();
-    bob.ok(&["closechannel", "--channel", &first.to_string()]);
+    bob.ok(&["closechannel", "--channel", &channels[0].to_string()]);
     alice.start();
-    alice.wait_state(first, "CLOSING");
-    alice.wait_usable(second);
-    for pay in [over(first), over(second)] {
-        let pay: Vec<_> = pay.iter().map(String::as_str).collect();
-        alice.refused(&pay, 6, "payment_undecided");
+    alice.wait_state(channels[0], "CLOSING");
+    alice.wait_usable(channels[1]);
+    for channel in channels {
+        refused(&alice, channel, 6, "payment_undecided");
     }
     world.mine(24);
-    alice.ok(&["withdraw", "--channel", &first.to_string()]);
-    alice.wait_state(first, "CLOSED");
-    for pay in [over(first), over(second)] {
-        let pay: Vec<_> = pay.iter().map(String::as_str).collect();
-        alice.refused(&pay, 1, "payment_failed");
+    alice.ok(&["withdraw", "--channel", &channels[0].to_string()]);
+    alice.wait_state(channels[0], "CLOSED");
+    for channel in channels {
+        refused(&alice, channel, 1, "payment_failed");
     }
-    assert_eq!(alice.mine(second), thd("10"));
+    assert_eq!(alice.mine(channels[1]), thd("10"));
 }

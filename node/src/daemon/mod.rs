@@ -12,6 +12,7 @@ mod chain;
 mod channel_info;
 mod channels;
 mod chatter;
+mod dial;
 mod discovery;
 mod execute;
 mod funds;

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, HashMap, HashSet, VecDeque};
 use std::time::Duration;
 
-use libp2p::swarm::dial_opts::{DialOpts, PeerCondition};
+use libp2p::swarm::dial_opts::PeerCondition;
 use libp2p::swarm::{ConnectionId, DialError};
 use libp2p::{Multiaddr, PeerId};
 use thunder_api::{Answer, ApiError, Code, Peer};
@@ -13,6 +13,7 @@ use tokio::time::Instant;
 
 use super::Daemon;
 use super::chatter::Chatter;
+use super::dial::{dial_anybody, dial_options, explain_dial};
 use super::patience::Patience;
 use super::sessions::Session;
 use crate::p2p::PeerAddress;
@@ -260,10 +261,7 @@ impl Daemon {
         while let Some(address) = connecting.left.pop_front() {
             let options = match connecting.peer {
                 Some(peer) => dial_options(peer, PeerCondition::Always, vec![address]),
-                None => {
-                    let options = DialOpts::unknown_peer_id().address(address);
-                    if SHARES_PORT { options } else { options.allocate_new_port() }.build()
-                }
+                None => dial_anybody(address),
             };
             let id = options.connection_id();
             match self.swarm.dial(options) {
@@ -486,45 +484,7 @@ pub(super) fn retry_after(failures: u32) -> Duration {
     FIRST_RETRY.saturating_mul(1 << failures.min(6)).min(LAST_RETRY)
 }
 
-/// Whether a connection may go out from the port that others are listened for on, so that the other side sees that
-/// one. On Windows the system, or what stands in for it, may refuse to share it, and then there would be no
-/// connection.
-const SHARES_PORT: bool = !cfg!(windows);
-
-fn dial_options(peer: PeerId, condition: PeerCondition, addresses: Vec<Multiaddr>) -> DialOpts {
-    let options = DialOpts::peer_id(peer).condition(condition).addresses(addresses);
-    if SHARES_PORT { options } else { options.allocate_new_port() }.build()
-}
-
 fn gone() -> ApiError {
     let hint = "see the log of the other node, and connect again";
     ApiError::new(Code::PeerUnreachable, "the other node ended the connection", hint)
-}
-
-/// Why a dial failed, for a person; `named` is the node that was expected at the address.
-fn explain_dial(error: &DialError, named: Option<PeerId>) -> String {
-    match error {
-        // An address of one's own is never tried.
-        DialError::LocalPeerId { .. } | DialError::NoAddresses => "that is this node itself".into(),
-        DialError::WrongPeerId { obtained, .. } => {
-            let instead = named.map(|named| format!(", not {named}")).unwrap_or_default();
-            format!("another node answers there: {obtained}{instead}")
-        }
-        DialError::Denied { cause } => cause.to_string(),
-        DialError::Transport(errors) => {
-            let causes: Vec<_> =
-                errors.iter().map(|(address, error)| format!("{address}: {}", innermost(error))).collect();
-            causes.join("; ")
-        }
-        other => other.to_string(),
-    }
-}
-
-/// The cause at the bottom ("Connection refused"), which says more than the chain above it.
-fn innermost(error: &dyn std::error::Error) -> String {
-    let mut cause = error;
-    while let Some(source) = cause.source() {
-        cause = source;
-    }
-    cause.to_string()
 }

@@ -78,7 +78,6 @@ impl Store {
 
     /// A database for a test.
     #[cfg(test)]
-    #[expect(clippy::unwrap_used, reason = "a test fails by panicking")]
     pub(crate) fn in_memory() -> Self {
         Self::prepare(Connection::open_in_memory().unwrap()).unwrap()
     }

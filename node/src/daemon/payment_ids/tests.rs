@@ -6,7 +6,9 @@ use std::collections::{BTreeSet, VecDeque};
 use thunder_protocol::channel::{ChainInput, Command, Context, Direction, PaymentWrite, PeerInput, Terms};
 use thunder_protocol::onchain::{ChainView, Closing, End, EndKind, EventPosition, OnChain};
 use thunder_protocol::wire::Message;
-use thunder_protocol::{Amount, B256, Balances, Channel, Input, Memo, Payment, Role, Signer, Transition};
+use thunder_protocol::{
+    Amount, B256, Balances, Channel, Input, Memo, Nonce, Payment, Role, Signer, Transition,
+};
 
 use super::*;
 use crate::daemon::channels::Slot;
@@ -162,7 +164,7 @@ impl World {
     fn partner_pays(&mut self, at: usize) {
         let id = PaymentId::new(format!("p{}", self.commands)).unwrap();
         let (command, payment) = self.order(id);
-        self.to_partner(at, Input::Command(command, Command::Pay { payment, known: None, more: false }));
+        self.partner_gets(at, Input::Command(command, Command::Pay { payment, known: None, more: false }));
     }
 
     /// The user orders a payment, over one of the channels; again and again one of the last few.
@@ -203,7 +205,7 @@ impl World {
         }
     }
 
-    fn to_partner(&mut self, at: usize, input: Input) {
+    fn partner_gets(&mut self, at: usize, input: Input) {
         let pipe = &mut self.pipes[at];
         let partner = pipe.partner.clone();
         let Transition { channel, effects } = partner.apply(input, &context(&self.signers[1]));
@@ -236,7 +238,14 @@ impl World {
             self.apply(address, Input::Peer(PeerInput::Message { message, repeated }));
         } else if let Some(message) = self.pipes[at].to_partner.pop_front() {
             let repeated = self.pipes[at].paid.iter().cloned().collect();
-            self.to_partner(at, Input::Peer(PeerInput::Message { message, repeated }));
+            self.partner_gets(at, Input::Peer(PeerInput::Message { message, repeated }));
+        }
+    }
+
+    fn deliver_all(&mut self) {
+        self.commit();
+        for at in 0..self.pipes.len() {
+            (0..8).for_each(|_| self.deliver(at));
         }
     }
 
@@ -245,13 +254,13 @@ impl World {
         self.pipes[at].to_node.clear();
         let address = self.pipes[at].address;
         self.unsent.retain(|(other, _)| *other != address);
-        self.to_partner(at, Input::Peer(PeerInput::Disconnected));
+        self.partner_gets(at, Input::Peer(PeerInput::Disconnected));
         self.apply(address, Input::Peer(PeerInput::Disconnected));
     }
 
     fn connect(&mut self, at: usize) {
         self.disconnect(at);
-        self.to_partner(at, Input::Peer(PeerInput::Connected { initiator: false }));
+        self.partner_gets(at, Input::Peer(PeerInput::Connected { initiator: false }));
         self.apply(self.pipes[at].address, Input::Peer(PeerInput::Connected { initiator: true }));
     }
 
@@ -365,4 +374,21 @@ fn rule_6_an_id_is_free_again_once_the_channel_has_refused_its_payment() {
     ids.remove(CommandId(1));
     assert_eq!(find(&ids), None);
     assert!(ids.channels.is_empty() && ids.ids.is_empty());
+}
+
+#[test]
+fn rule_6_payments_of_other_wallets_and_chains_are_others() {
+    let mut world = World::new(1, None);
+    let channel = world.pipes[0].address;
+    (0..4).for_each(|_| world.deliver_all());
+    let (command, payment) = world.order(PaymentId::new("rent").unwrap());
+    let id = payment.id.clone();
+    let pay = Command::Pay { payment, known: None, more: false };
+    world.apply(channel, Input::Command(command, pay));
+    let find =
+        |wallet: &Signer, channels| world.ids.find(&id, &wallet.address(), channels, &world.store).unwrap();
+    let own = find(&world.signers[0], &world.channels).unwrap();
+    assert_eq!((own.channel, own.known.unwrap().nonce), (channel, Nonce::new(1)));
+    assert_eq!(find(&world.signers[1], &world.channels), None);
+    assert_eq!(find(&world.signers[0], &Channels::default()), None);
 }
