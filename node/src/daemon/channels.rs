@@ -16,7 +16,7 @@ use super::peers::begins_like;
 use crate::store::StoreError;
 
 /// How many channels an error names.
-pub(super) const MAX_LISTED: usize = 10;
+const MAX_LISTED: usize = 10;
 
 /// A channel and what belongs to it here.
 pub(super) struct Slot {
@@ -236,7 +236,7 @@ fn distinct_partners<'a>(channels: impl Iterator<Item = &'a (&'a Address, &'a Sl
     channels.map(|(_, slot)| slot.channel.setup().partner()).collect()
 }
 
-/// Nothing fits among the channels with nodes that the user has asked for.
+/// The error for a command that fits only channels with nodes that the user has not asked for.
 fn only_with_strangers(purpose: Purpose, others: &[Address]) -> ApiError {
     let message = format!("there is no channel to {} with a node that you asked for", purpose.verb());
     let hint = match others {
@@ -300,7 +300,7 @@ impl Daemon {
             _ => self.channels.newest_first().filter(named).collect(),
         };
         self.require_one_peer(selector, &all)?;
-        let others = self.take_out_strangers(selector, &mut all);
+        let others = self.remove_strangers(selector, &mut all);
         let fits = |(_, slot): &&(&Address, &Slot)| purpose.fits(&slot.channel);
         let fitting: Vec<_> = all.iter().filter(fits).collect();
         let elsewhere: Vec<_> = others.iter().filter(fits).map(|(address, _)| **address).collect();
@@ -327,13 +327,13 @@ impl Daemon {
     pub(super) fn find_all(&self, selector: &Selector) -> Vec<(&Address, &Slot)> {
         let meant = |(address, slot): &(&Address, &Slot)| self.is_meant(selector, address, slot);
         let mut all: Vec<_> = self.channels.newest_first().filter(meant).collect();
-        self.take_out_strangers(selector, &mut all);
+        self.remove_strangers(selector, &mut all);
         all
     }
 
-    /// Where the user names nothing and has asked for nodes, the channels with others are not meant: anybody
-    /// can open one. Returns these.
-    fn take_out_strangers<'a>(
+    /// Removes the channels with nodes that the user has not asked for, if the selector names nothing and there
+    /// are nodes that were asked for: anybody can open a channel. Returns the removed ones.
+    fn remove_strangers<'a>(
         &self,
         selector: &Selector,
         all: &mut Vec<(&'a Address, &'a Slot)>,
@@ -348,7 +348,8 @@ impl Daemon {
         others
     }
 
-    /// A beginning of a peer id or a wallet names one node, also if only one of several has a fitting channel.
+    /// Refuses a beginning of a peer id or a wallet that fits several partners, also if only one of them has a
+    /// channel that fits the command.
     fn require_one_peer(&self, selector: &Selector, all: &[(&Address, &Slot)]) -> Result<(), ApiError> {
         let Some(name) = &selector.peer else { return Ok(()) };
         let partners = distinct_partners(all.iter());

@@ -9,8 +9,9 @@ use thunder_protocol::{Address, PaymentId};
 use super::channels::Channels;
 use crate::store::{Store, StoreError};
 
-/// The ids of payments that were ordered and that perhaps no disk has: the queues of the channels are in
-/// memory only. An id is here until its payment is answered. By then the payment is on disk, or was not made.
+/// The ids of own payments that were ordered and may not be on disk yet, because the queues of the channels are
+/// kept in memory only. An id is removed when its command is answered: then the payment is on disk or was not
+/// made.
 #[derive(Default)]
 pub(super) struct PaymentIds {
     /// The channel that the payment with an id was ordered over.
@@ -42,7 +43,8 @@ impl PaymentIds {
         }
     }
 
-    /// The payment of this wallet that has the id.
+    /// Returns the payment of this wallet with this id, of those on the chain in use: what was paid, or may be,
+    /// before what has failed.
     pub(super) fn find(
         &self,
         id: &PaymentId,

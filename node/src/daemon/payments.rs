@@ -19,7 +19,7 @@ use crate::keys;
 /// The most payments in one call.
 const MAX_PAYMENTS: usize = 4096;
 
-/// What a payment becomes for the core: over which channel, under which id, and what the disk knows of it.
+/// The channel and the id of a payment, and what the disk knows of an earlier payment with this id.
 struct Target {
     channel: Address,
     id: PaymentId,
@@ -89,7 +89,8 @@ impl Daemon {
         }
     }
 
-    /// Whoever is named is the one that the earlier payment went to, over whatever channel.
+    /// Refuses a selector that names somebody other than the payee of the earlier payment, which went over this
+    /// channel. Any channel with the payee names the payee.
     fn require_same_payee(&self, selector: &Selector, channel: &Address) -> Answer<()> {
         let Some(payee) = self.channels.get(channel).map(|slot| slot.channel.setup().partner()) else {
             return Ok(());

@@ -131,14 +131,14 @@ impl Peers {
         self.by_wallet.get(wallet).copied()
     }
 
-    /// The wallets of the nodes that the user has asked for; `None` if that are none.
+    /// The wallets of the nodes that the user has asked for, or `None` if there is no such node.
     pub(super) fn requested_wallets(&self) -> Option<HashSet<Address>> {
         let wallets = || self.wanted.values().filter_map(|wanted| wanted.wallet).collect();
         (!self.wanted.is_empty()).then(wallets)
     }
 
-    /// Whether the wallet has a name that begins like this, or the node that speaks for it: the connected one,
-    /// or, if none is, one that was asked for.
+    /// Whether the name is a beginning of the wallet's address, or of the peer id of the node that speaks for it:
+    /// the connected node, or, if none is connected, one that was asked for.
     pub(super) fn is_called(&self, wallet: &Address, name: &str) -> bool {
         let begins = |node: &PeerId| !name.is_empty() && node.to_string().starts_with(name);
         begins_like(wallet, name)
@@ -232,7 +232,7 @@ impl Daemon {
             let _ = reply.send(Err(error));
             return;
         }
-        // Whoever names a node means that one, wherever it is, and no other that is at the address.
+        // A peer id in the address decides; without one, the connection at the address does.
         let is_meant = |id: &PeerId, link: &Link| match address.peer() {
             Some(named) => named == *id,
             None => link.connections.values().any(|at| found.contains(at)),
@@ -467,7 +467,7 @@ impl Daemon {
     }
 }
 
-/// Whether the text form of an address begins like this. Nothing is the beginning of no address.
+/// Whether the text form of an address begins with this text, in whatever case. An empty text fits no address.
 pub(super) fn begins_like(address: &Address, beginning: &str) -> bool {
     !beginning.is_empty() && address.to_string().to_lowercase().starts_with(&beginning.to_lowercase())
 }
