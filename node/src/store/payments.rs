@@ -32,7 +32,7 @@ pub struct PaymentQuery {
 
 pub(super) const OWN_PAYMENTS: &str =
     "SELECT channel, outgoing, payment_id, amount, memo, nonce, time FROM payments
-     WHERE payment_id = ?1 AND outgoing = 1 ORDER BY id";
+     WHERE payment_id = ?1 AND outgoing = 1";
 
 impl Store {
     pub(super) fn insert_payment(
