@@ -205,6 +205,18 @@ fn a_node_that_is_named_is_connected_with_and_no_other() {
     carol.connect(&alice);
     let nobody = world.node().peer_id();
     is_told(&tcp(&carol, &nobody), &carol_id, &nobody);
+    // Both are connected, and neither is where the other is.
+    is_told(&tcp(&carol, &bob_id), &carol_id, &bob_id);
+    is_told(&tcp(&bob, &carol_id), &bob_id, &carol_id);
+    let requested = |alice: &Node| {
+        let peers = alice.infos()["peers"].as_array().unwrap().clone();
+        peers.iter().filter(|peer| peer["requested"] == true).count()
+    };
+    assert_eq!(requested(&alice), 1, "whoever was not reached was not asked for");
+    // However often: one connection is enough.
+    for _ in 0..8 {
+        alice.ok(&["connect", &tcp(&bob, &bob_id)]);
+    }
     assert_eq!(alice.ok(&["connect", &tcp(&carol, &carol_id)])["peer_id"], carol_id);
     assert_eq!(alice.infos()["peers"].as_array().unwrap().len(), 2);
 }

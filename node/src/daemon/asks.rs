@@ -276,7 +276,7 @@ impl Daemon {
         let absent = |message: String, hint| Err(ApiError::new(Code::PeerNotConnected, message, hint));
         match (found.as_slice(), name) {
             ([wallet], _) => Ok(*wallet),
-            ([], Some(name)) => absent(format!("no connected node is called {name}"), connect),
+            ([], Some(name)) => absent(format!("no connected node is called {name:?}"), connect),
             ([], None) if connected.is_empty() => absent("no other node is connected".into(), connect),
             ([], None) => absent(
                 "no node that you asked for is connected, only others that connected by themselves".into(),

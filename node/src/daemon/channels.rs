@@ -363,7 +363,7 @@ impl Daemon {
     fn nothing_fits(&self, selector: &Selector, purpose: Purpose, all: &[(&Address, &Slot)]) -> ApiError {
         let named = selector.channel.as_ref().or(selector.peer.as_ref());
         let message = match (named, all) {
-            (Some(name), []) => format!("there is no channel {name}"),
+            (Some(name), []) => format!("there is no channel {name:?}"),
             _ => format!("there is no channel to {}", purpose.verb()),
         };
         ApiError::new(Code::NoChannel, message, purpose.what_to_do())

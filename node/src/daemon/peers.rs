@@ -16,7 +16,7 @@ use super::chatter::Chatter;
 use super::dial::{dial_anybody, dial_options, explain_dial};
 use super::patience::Patience;
 use super::sessions::Session;
-use crate::p2p::PeerAddress;
+use crate::p2p::{PeerAddress, without_peer};
 use crate::store::KnownPeer;
 
 /// After how long a node is dialed or greeted again that could not be reached; twice that after the
@@ -232,17 +232,15 @@ impl Daemon {
             let _ = reply.send(Err(error));
             return;
         }
-        // A peer id in the address decides; without one, the connection at the address does.
-        let is_meant = |id: &PeerId, link: &Link| match address.peer() {
-            Some(named) => named == *id,
-            None => link.connections.values().any(|at| found.contains(at)),
-        };
-        let connected =
-            self.peers.links.iter().find(|(id, link)| link.session.is_open() && is_meant(id, link));
-        if let Some(id) = connected.map(|(id, _)| *id) {
+        let is_named = |id: &PeerId| address.peer().is_none_or(|named| named == *id);
+        let connected = self.peers.links.iter().find_map(|(id, link)| {
+            let at = link.connections.values().map(without_peer).find(|at| found.contains(at))?;
+            (link.session.is_open() && is_named(id)).then_some((*id, at))
+        });
+        if let Some((id, at)) = connected {
             if let Some(link) = self.peers.links.get_mut(&id) {
                 link.is_asked_for = true;
-                link.dialed = link.dialed.take().or_else(|| found.into_iter().next());
+                link.dialed.get_or_insert(at);
             }
             self.want(id);
             self.answer_connect(id, vec![reply]);
