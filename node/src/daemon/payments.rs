@@ -102,7 +102,8 @@ impl Daemon {
             return Ok(());
         }
         let message = format!("the payment with this id went to {payee}, over channel {channel}");
-        let hint = "give a new payment a new id; for what became of that one name nobody, or that wallet";
+        let hint =
+            "give a new payment a new id; to learn what became of that one, leave out --peer and --channel";
         Err(ApiError::new(Code::IdInUse, message, hint))
     }
 
