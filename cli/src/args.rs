@@ -97,7 +97,11 @@ pub enum Command {
     #[command(about = "Shows the balance in your main wallet in THD and the amount available in the channel")]
     Balance,
     /// `connect`
-    #[command(about = "connect to another thunder node.")]
+    #[command(
+        about = "connect to another thunder node.",
+        after_help = "The node is remembered, and connected to again whenever it is gone. From then on a command \
+                      without --peer and --channel means a node that you have connected to, and a channel with one."
+    )]
     Connect {
         /// Where it listens: ip:port, host:port, or a multiaddr with or without `/p2p/…`
         #[arg(value_name = "ip:port")]
@@ -113,7 +117,8 @@ pub enum Command {
     /// `pay`
     #[command(
         about = "pay someone using the open channel",
-        after_help = "Returns when the receipt that both sides have signed is on disk."
+        after_help = "Returns when the receipt that both sides have signed is on disk. An --id names one payment of \
+                      the wallet: with one that was used before nothing is paid, and the answer is what became of it."
     )]
     Pay(Pay),
     /// `closechannel`

@@ -6,7 +6,7 @@ use common::*;
 use thunder_protocol::channel::{Command, Denied, Direction, Done, Misbehaviour, PeerInput};
 use thunder_protocol::onchain::OnChain;
 use thunder_protocol::wire::{MAX_PAYMENTS, Message, RefuseReason};
-use thunder_protocol::{Agreed, Amount, Input, Nonce, Role, Signatures};
+use thunder_protocol::{Agreed, Amount, Input, Memo, Nonce, Payment, Role, Signatures};
 
 const PAID_IN: u64 = 10;
 
@@ -272,12 +272,37 @@ fn rule_6_a_repeated_pay_learns_the_outcome_of_the_first() {
     assert_eq!(pair.a.reply(first), pair.a.reply(third));
     assert_eq!(pair.a.agreed().1, balances(9, 11), "paid once");
     let other = pair.a.pay("once", 2);
-    assert_eq!(pair.a.reply(other), &Err(Denied::IdInUse { amount: thd(1) }));
+    assert_eq!(pair.a.reply(other), &Err(Denied::IdInUse { amount: thd(1), memo: Memo::default() }));
     // The same id of the other side is another payment.
     let theirs = pair.b.pay("once", 5);
     pair.run();
     assert!(pair.b.reply(theirs).is_ok(), "a peer can't use up my ids");
     pair.assert_agreement(balances(PAID_IN, PAID_IN));
+}
+
+#[test]
+fn rule_6_an_id_with_another_memo_is_refused_wherever_the_payment_is() {
+    let memo = |text: &str| Memo::new(text).unwrap();
+    let with = |text: &str| Payment { memo: memo(text), ..payment("rent", 1) };
+    let refused = Err(Denied::IdInUse { amount: thd(1), memo: memo("june") });
+    let mut pair = pair();
+    let repeats = |pair: &mut Pair, place: &str| {
+        let other = pair.a.make(with("july"));
+        assert_eq!(pair.a.reply(other), &refused, "{place}");
+        let same = pair.a.make(with("june"));
+        pair.a.replies.get(&same).cloned()
+    };
+    pair.a.pay("first", 1);
+    let waiting = pair.a.make(with("june"));
+    assert_eq!(repeats(&mut pair, "in the queue"), None);
+    pair.deliver(Role::B);
+    pair.deliver(Role::A);
+    assert_eq!(repeats(&mut pair, "proposed"), None);
+    pair.run();
+    let paid = pair.a.reply(waiting).clone();
+    assert_eq!(repeats(&mut pair, "agreed"), Some(paid.clone()));
+    pair.a.close();
+    assert_eq!(repeats(&mut pair, "closing"), Some(paid));
 }
 
 #[test]

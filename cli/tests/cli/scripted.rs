@@ -144,7 +144,12 @@ fn opened(state: ChannelState) -> PaidIn {
 }
 
 pub(crate) fn peer() -> Peer {
-    Peer { peer_id: "12D3KooWPeer".into(), address: "/ip4/127.0.0.1/tcp/2002".into(), wallet: Some(CHANNEL) }
+    Peer {
+        peer_id: "12D3KooWPeer".into(),
+        address: "/ip4/127.0.0.1/tcp/2002".into(),
+        wallet: Some(CHANNEL),
+        requested: true,
+    }
 }
 
 pub(crate) fn payment() -> PaymentInfo {

@@ -285,9 +285,11 @@ impl Pair {
             }
             Ending::Proposal => {
                 self.begins("closing on a proposal");
+                // An id is used once, over whatever channel.
+                let last = format!("last-{channel}");
                 self.with(1 - opener, |node| node.signal(Signal::STOP));
                 let paid =
-                    self.with(opener, |node| node.output(&["--timeout", "1", "pay", "2", "--id", "last"]));
+                    self.with(opener, |node| node.output(&["--timeout", "1", "pay", "2", "--id", &last]));
                 assert_eq!(paid.status.code(), Some(6), "{}", text(&paid.stderr));
                 self.injure(dice);
                 self.try_to(opener, &["closechannel"]);

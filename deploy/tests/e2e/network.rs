@@ -183,6 +183,44 @@ fn over_quic_a_channel_survives_a_crash() {
     assert_eq!(bob.mine(channel), thd("2"));
 }
 
+#[test]
+fn a_node_that_is_named_is_connected_with_and_no_other() {
+    let world = World::new();
+    let (alice, bob, carol) = (world.user(1), world.user(2), world.user(3));
+    let tcp = |node: &Node, id: &str| format!("/ip4/127.0.0.1/tcp/{}/p2p/{id}", node.port);
+    let (bob_id, carol_id) = (bob.peer_id(), carol.peer_id());
+    let is_told = |address: &str, found: &str, wanted: &str| {
+        let refused = alice.refused(&["connect", address], 5, "peer_unreachable");
+        let message = refused["message"].as_str().unwrap();
+        assert!(message.contains(found) && message.contains(wanted), "{address}: {message}");
+    };
+    is_told(&tcp(&bob, &carol_id), &bob_id, &carol_id);
+    alice.ok(&["connect", &tcp(&bob, &bob_id)]);
+    for _ in 0..2 {
+        is_told(&tcp(&bob, &carol_id), &bob_id, &carol_id);
+        is_told(&format!("/ip4/127.0.0.1/udp/{}/quic-v1/p2p/{carol_id}", bob.port), &bob_id, &carol_id);
+    }
+    assert!(alice.is_connected_with(&bob), "nothing has changed");
+    // She has dialed in, from where others reach her.
+    carol.connect(&alice);
+    let nobody = world.node().peer_id();
+    is_told(&tcp(&carol, &nobody), &carol_id, &nobody);
+    // Both are connected, and neither is where the other is.
+    is_told(&tcp(&carol, &bob_id), &carol_id, &bob_id);
+    is_told(&tcp(&bob, &carol_id), &bob_id, &carol_id);
+    let requested = |alice: &Node| {
+        let peers = alice.infos()["peers"].as_array().unwrap().clone();
+        peers.iter().filter(|peer| peer["requested"] == true).count()
+    };
+    assert_eq!(requested(&alice), 1, "whoever was not reached was not asked for");
+    // However often: one connection is enough.
+    for _ in 0..8 {
+        alice.ok(&["connect", &tcp(&bob, &bob_id)]);
+    }
+    assert_eq!(alice.ok(&["connect", &tcp(&carol, &carol_id)])["peer_id"], carol_id);
+    assert_eq!(alice.infos()["peers"].as_array().unwrap().len(), 2);
+}
+
 /// The address of this machine in a network where multicast works, if there is one.
 fn in_a_local_network() -> Option<Ipv4Addr> {
     let socket = UdpSocket::bind((Ipv4Addr::UNSPECIFIED, 0)).ok()?;

@@ -1,5 +1,7 @@
 //! Several nodes, several channels.
 
+use thunder_protocol::Address;
+
 use super::harness::*;
 
 #[test]
@@ -7,8 +9,7 @@ fn two_channels_with_two_peers_at_once() {
     let world = World::new();
     let (alice, bob, carol) = (world.user(1), world.user(2), world.user(3));
     alice.connect(&bob);
-    carol.connect(&alice);
-    wait_for("alice knows carol", || alice.is_connected_with(&carol));
+    alice.connect(&carol);
     alice.refused(&["openchannel", "10"], 1, "ambiguous_peer");
     let with_bob = address(&alice.ok(&["openchannel", "10", "--peer", &bob.peer_id()])["channel"]);
     let with_carol =
@@ -54,4 +55,127 @@ fn a_wallet_can_only_be_used_by_one_side() {
     let (alice, twin) = (world.user(1), world.user(1));
     let refused = alice.refused(&["connect", &twin.address()], 1, "peer_refused");
     assert!(refused["message"].as_str().unwrap().contains("same wallet"));
+}
+
+/// Alice has asked for bob; mallory has asked for her, and has opened a channel of next to nothing.
+fn with_a_stranger(world: &World) -> (Node, Node, Node, Address) {
+    let (alice, bob, mallory) = (world.user(1), world.user(2), world.user(3));
+    alice.connect(&bob);
+    mallory.connect(&alice);
+    alice.wait_connected(&mallory);
+    let tiny = address(&mallory.ok(&["openchannel", "0.000000000000000001"])["channel"]);
+    alice.wait_usable(tiny);
+    (alice, bob, mallory, tiny)
+}
+
+/// The error of a command that means nothing by itself, but could mean this channel.
+fn names(node: &Node, command: &[&str], channel: Address) {
+    let refused = node.refused(command, 1, "no_channel");
+    let wanted = format!("--channel {channel}");
+    assert!(refused["hint"].as_str().unwrap().contains(&wanted), "{command:?}: {refused}");
+}
+
+#[test]
+fn by_default_commands_mean_nodes_that_were_asked_for() {
+    let world = World::new();
+    let (mut alice, bob, mallory, tiny) = with_a_stranger(&world);
+    names(&alice, &["pay", "0.000000000000000001"], tiny);
+    for command in [&["closechannel"][..], &["receipts"]] {
+        names(&alice, command, tiny);
+    }
+    let with_bob = address(&alice.ok(&["openchannel", "20"])["channel"]);
+    bob.wait_usable(with_bob);
+    alice.crash();
+    alice.wait_connected(&mallory);
+    alice.wait_usable(with_bob);
+    assert_eq!(alice.ok(&["pay", "1"])["channel"], with_bob.to_string());
+    assert_eq!(alice.ok(&["receipts"])["channel"], with_bob.to_string());
+    // History shows everything.
+    mallory.ok(&["pay", "0.000000000000000001"]);
+    assert_eq!(alice.history().len(), 2);
+    assert_eq!(alice.ok(&["closechannel"])["channel"], with_bob.to_string());
+    names(&alice, &["pay", "0.000000000000000001"], tiny);
+    alice.refused(&["cancel"], 1, "wrong_state");
+    mallory.ok(&["closechannel"]);
+    alice.wait_state(tiny, "CLOSING");
+    world.mine(24);
+    assert_eq!(alice.ok(&["withdraw"])["channel"], with_bob.to_string());
+    assert_eq!(alice.ok(&["withdraw"])["channel"], with_bob.to_string(), "again");
+    // What is named is meant.
+    assert_eq!(alice.ok(&["withdraw", "--peer", &mallory.peer_id()])["received"], "0.000000000000000001");
+    let peers = alice.infos()["peers"].as_array().unwrap().clone();
+    for (node, requested) in [(&bob, true), (&mallory, false)] {
+        let peer = peers.iter().find(|peer| peer["peer_id"] == node.peer_id()).unwrap();
+        assert_eq!(peer["requested"], requested, "{peer}");
+    }
+}
+
+#[test]
+fn without_a_node_that_was_asked_for_a_stranger_is_named_and_not_taken() {
+    let world = World::new();
+    let (alice, mut bob, mallory, tiny) = with_a_stranger(&world);
+    bob.kill();
+    wait_for("alice notices", || alice.infos()["peers"].as_array().unwrap().len() == 1);
+    let refused = alice.refused(&["openchannel", "20"], 5, "peer_not_connected");
+    assert!(refused["hint"].as_str().unwrap().contains("--peer"), "{refused}");
+    assert_eq!(alice.purse(), thd("100"));
+    // Nor does she pay into what a stranger opens, or take back what is not hers.
+    let shared = address(&mallory.ok(&["openchannel", "10", "--deposit", "1"])["channel"]);
+    alice.wait_state(shared, "EMPTY");
+    names(&alice, &["fund"], shared);
+    names(&alice, &["cancel"], shared);
+    alice.ok(&["fund", "1", "--channel", &shared.to_string()]);
+    alice.ok(&["cancel", "--peer", &mallory.peer_id()]);
+    mallory.ok(&["closechannel", "--channel", &tiny.to_string()]);
+    alice.wait_state(tiny, "CLOSING");
+    world.mine(24);
+    names(&alice, &["challenge"], tiny);
+    names(&alice, &["withdraw"], tiny);
+    alice.ok(&["openchannel", "20", "--peer", &mallory.wallet().to_string()]);
+}
+
+#[test]
+fn to_connect_with_a_node_that_is_connected_already_is_to_ask_for_it() {
+    let world = World::new();
+    let (alice, mut bob) = world.pair();
+    let requested = |node: &Node| node.infos()["peers"][0]["requested"].clone();
+    assert_eq!((requested(&alice), requested(&bob)), (true.into(), false.into()));
+    bob.connect(&alice);
+    assert_eq!(requested(&bob), true);
+    bob.crash();
+    alice.wait_connected(&bob);
+    assert_eq!(requested(&bob), true, "it is on disk");
+}
+
+#[test]
+fn what_an_ambiguous_command_is_told_to_name_helps() {
+    let world = World::new();
+    let (alice, bob, first) = world.channel();
+    let second = address(&alice.ok(&["openchannel", "10"])["channel"]);
+    alice.wait_usable(second);
+    let hint = |command: &[&str]| {
+        alice.refused(command, 1, "ambiguous_channel")["hint"].as_str().unwrap().to_owned()
+    };
+    for command in [&["pay", "1"][..], &["pay", "1", "--peer", &bob.peer_id()]] {
+        let hint = hint(command);
+        assert!(hint.contains("--channel") && !hint.contains("--peer"), "both are with bob: {hint}");
+    }
+    alice.ok(&["closechannel", "--cooperative", "--channel", &first.to_string()]);
+    let carol = world.user(3);
+    alice.connect(&carol);
+    let third = address(&alice.ok(&["openchannel", "10", "--peer", &carol.peer_id()])["channel"]);
+    alice.wait_usable(third);
+    assert!(hint(&["pay", "1"]).contains("--peer"), "one with each");
+    // A beginning that fits both names neither.
+    for beginning in ["0x", "12D3KooW"] {
+        alice.refused(&["pay", "1", "--peer", beginning], 1, "ambiguous_peer");
+        alice.refused(&["openchannel", "--peer", beginning], 1, "ambiguous_peer");
+    }
+    // Nor does one of which only one has a channel to pay over.
+    alice.ok(&["closechannel", "--channel", &third.to_string(), "--cooperative"]);
+    for beginning in ["0x", "12D3KooW", ""] {
+        let output = alice.output(&["pay", "1", "--peer", beginning]);
+        assert!(!output.status.success(), "{beginning:?}: {}", text(&output.stdout));
+    }
+    assert_eq!(alice.mine(second), thd("10"));
 }

@@ -183,7 +183,7 @@ impl Bench {
     pub fn pay(&mut self, payment: Payment) {
         let Some(channel) = &self.channel else { return };
         let known = self.disk.find(Direction::Out, &payment.id).map(|row| KnownPayment {
-            amount: row.payment.amount,
+            payment: row.payment.clone(),
             nonce: row.nonce.filter(|nonce| channel.status_of(*nonce) != PaymentStatus::Failed),
         });
         self.command(Command::Pay { payment, known, more: false });

@@ -53,7 +53,8 @@ pub enum WalletSource {
     },
 }
 
-/// Which channel: with neither given, the only one that the command could mean.
+/// Which channel: with neither given, the only one that the command could mean, and of these, once the user
+/// has asked for a node, the only one with a node that was asked for.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Selector {
     /// The channel's address or a unique beginning of it.
@@ -69,7 +70,8 @@ pub struct OpenRequest {
     pub amount: Amount,
     /// What the opener pays in now; everything if absent.
     pub deposit: Option<Amount>,
-    /// With which of several connected nodes.
+    /// With which connected node; the only one if absent, or, once the user has asked for a node, the only
+    /// one of those that were asked for.
     pub peer: Option<String>,
     /// Also on a chain whose challenge period is shorter than two minutes.
     #[serde(default)]
@@ -209,6 +211,10 @@ pub struct Peer {
     pub address: String,
     /// The wallet that it has proved to speak for.
     pub wallet: Option<Account>,
+    /// Whether the user has asked for it with `connect`: once there is such a node, a command that names
+    /// neither node nor channel means one of these.
+    #[serde(default)]
+    pub requested: bool,
 }
 
 /// `openchannel` and `fund`.

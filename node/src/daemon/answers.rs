@@ -102,6 +102,7 @@ impl Daemon {
 
     /// Answers a caller with an error that is not the core's.
     pub(super) fn fail(&mut self, id: CommandId, error: ApiError) {
+        self.payment_ids.remove(id);
         if let Some(caller) = self.callers.remove(&id) {
             self.refuse(caller, error);
         }

@@ -1,24 +1,22 @@
 //! What users ask of the daemon, through the local socket.
 
-use std::cell::RefCell;
 use std::path::PathBuf;
-use std::rc::Rc;
 use std::time::Duration;
 
 use libp2p::Multiaddr;
 use thunder_api::{
-    Account, Answer, ApiError, CloseRequest, ClosingStarted, Code, ExportedReceipt, FundRequest, History,
-    HistoryRequest, Infos, OpenRequest, Paid, PaidIn, PaidOut, PayManyRequest, PayRequest, PaymentOrder,
-    Peer, Receipts, Restored, Selector,
+    Answer, ApiError, CloseRequest, ClosingStarted, Code, ExportedReceipt, FundRequest, History,
+    HistoryRequest, Infos, OpenRequest, Paid, PaidIn, PaidOut, PayManyRequest, PayRequest, Peer, Receipts,
+    Restored, Selector,
 };
 use thunder_chain::{ChainId, LOCAL_CHAIN_IDS};
-use thunder_protocol::channel::{CloseMode, Command, PaymentStatus};
+use thunder_protocol::channel::{CloseMode, Command};
 use thunder_protocol::onchain::Evidence;
-use thunder_protocol::{Address, Amount, Balances, Input, Nonce, Payment, PaymentId, Receipt, Role, hex};
+use thunder_protocol::{Address, Amount, Balances, Input, Nonce, Receipt, Role};
 use tokio::sync::oneshot;
 use tokio::time::Instant;
 
-use super::answers::{Caller, Many};
+use super::answers::Caller;
 use super::channels::Purpose;
 use super::execute::{disk_error, is_live};
 use super::measure::Health;
@@ -31,8 +29,6 @@ use crate::store::StoredChannel;
 
 /// How long writing a wallet to disk may take.
 const IMPORT_WITHIN: Duration = Duration::from_secs(60);
-/// The most payments in one call.
-const MAX_PAYMENTS: usize = 4096;
 /// The most payments that `history` lists.
 pub const MAX_HISTORY: u32 = 10_000;
 
@@ -97,6 +93,7 @@ macro_rules! or_refuse {
         }
     };
 }
+pub(super) use or_refuse;
 
 /// The orders that end in a payment to the wallet.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -149,7 +146,7 @@ impl Daemon {
         }
     }
 
-    fn require_wallet(&self) -> Result<&Wallet, ApiError> {
+    pub(super) fn require_wallet(&self) -> Result<&Wallet, ApiError> {
         self.wallet.as_ref().ok_or_else(|| {
             if let Some(why) = &self.locked {
                 return ApiError::new(Code::WrongPassword, why.clone(), "put it right and restart thunderd");
@@ -275,32 +272,32 @@ impl Daemon {
 
     /// The wallet of the connected node that somebody means.
     fn find_partner(&self, name: Option<&str>) -> Result<Address, ApiError> {
-        let hint = "connect to one first: thunder-cli connect <ip:port>";
-        let peers: Vec<_> =
-            self.peers.all().into_iter().filter_map(|peer| Some((peer.wallet?, peer))).collect();
-        let matches = |wallet: &Account, peer: &Peer| {
-            name.is_none_or(|name| {
-                let (lower, wallet) = (name.to_lowercase(), wallet.to_string().to_lowercase());
-                peer.peer_id.starts_with(name) || wallet.starts_with(&lower)
-            })
+        let connected =
+            self.peers.all().into_iter().filter_map(|peer| Some((peer.wallet?.0, peer.requested)));
+        let connected: Vec<_> = connected.collect();
+        let wallets = self.peers.requested_wallets();
+        let is_meant = |(wallet, is_requested): &&(Address, bool)| match (name, &wallets) {
+            (Some(name), _) => self.peers.is_called(wallet, name),
+            // Anybody can connect.
+            (None, Some(requested)) => *is_requested || requested.contains(wallet),
+            (None, None) => true,
         };
-        let found: Vec<_> = peers.iter().filter(|(wallet, peer)| matches(wallet, peer)).collect();
+        let found: Vec<_> = connected.iter().filter(is_meant).map(|(wallet, _)| *wallet).collect();
+        let connect = "connect to one first: thunder-cli connect <ip:port>";
+        let absent = |message: String, hint| Err(ApiError::new(Code::PeerNotConnected, message, hint));
         match (found.as_slice(), name) {
-            ([(wallet, _)], _) => Ok(wallet.0),
-            ([], Some(name)) => Err(ApiError::new(
-                Code::PeerNotConnected,
-                format!("no connected node is called {name}"),
-                hint,
-            )),
-            ([], None) => Err(ApiError::new(Code::PeerNotConnected, "no other node is connected", hint)),
+            ([wallet], _) => Ok(*wallet),
+            ([], Some(name)) => absent(format!("no connected node is called {name:?}"), connect),
+            ([], None) if connected.is_empty() => absent("no other node is connected".into(), connect),
+            ([], None) => absent(
+                "no node that you asked for is connected, only others that connected by themselves".into(),
+                "connect to one first: thunder-cli connect <ip:port>; or name one of the others with --peer, see infos",
+            ),
             (several, _) => {
-                let list: Vec<_> = several.iter().map(|(wallet, _)| wallet.to_string()).collect();
+                let list: Vec<_> = several.iter().map(ToString::to_string).collect();
                 let message = format!("{} nodes are connected: {}", several.len(), list.join(", "));
-                Err(ApiError::new(
-                    Code::AmbiguousPeer,
-                    message,
-                    "name one with --peer (peer id, wallet, or a beginning)",
-                ))
+                let hint = "name one with --peer (peer id, wallet, or a beginning)";
+                Err(ApiError::new(Code::AmbiguousPeer, message, hint))
             }
         }
     }
@@ -319,76 +316,6 @@ impl Daemon {
         }
         // For a channel that does not take money the core says why.
         Ok((own, address, request.amount.or(missing).unwrap_or(Amount::ZERO)))
-    }
-
-    // ---- paying -------------------------------------------------------------------------------
-
-    fn pay(&mut self, request: PayRequest, reply: Reply<Paid>) {
-        or_refuse!(reply, self.require_wallet().map(|_| ()));
-        let channel = or_refuse!(reply, self.find_channel(&request.channel, Purpose::Pay));
-        let caller = self.new_caller(Caller::Paid(reply, Instant::now()));
-        self.order_payment(channel, request.payment, caller);
-    }
-
-    fn is_opening(&self, selector: &Selector) -> Answer<bool> {
-        let address = self.find_channel(selector, Purpose::Pay)?;
-        let slot = self.channels.get(&address);
-        Ok(slot.is_some_and(|slot| matches!(slot.channel, thunder_protocol::Channel::Opening(_))))
-    }
-
-    fn pay_many(&mut self, request: PayManyRequest, reply: Reply<Vec<Answer<Paid>>>) {
-        or_refuse!(reply, self.require_wallet().map(|_| ()));
-        let channel = or_refuse!(reply, self.find_channel(&request.channel, Purpose::Pay));
-        let count = request.payments.len();
-        if count == 0 || count > MAX_PAYMENTS {
-            let message = format!("a call takes 1 to {MAX_PAYMENTS} payments");
-            let _ = reply.send(Err(ApiError::new(Code::Busy, message, "make several calls")));
-            return;
-        }
-        let many =
-            Many { answers: vec![None; count], missing: count, ordered: Instant::now(), reply: Some(reply) };
-        let many = Rc::new(RefCell::new(many));
-        for (index, payment) in request.payments.into_iter().enumerate() {
-            let caller = self.new_caller(Caller::OneOf(index, Rc::clone(&many)));
-            self.order_payment(channel, payment, caller);
-        }
-    }
-
-    fn order_payment(
-        &mut self,
-        channel: Address,
-        order: PaymentOrder,
-        caller: thunder_protocol::channel::CommandId,
-    ) {
-        let PaymentOrder { amount, memo, id } = order;
-        // An id that is made here is new; one of the user's may be a repetition.
-        let (id, known) = match id {
-            None => match fresh_id() {
-                Ok(id) => (id, None),
-                Err(error) => return self.fail(caller, error),
-            },
-            Some(id) => match self.known_payment(channel, &id) {
-                Ok(known) => (id, known),
-                Err(error) => return self.fail(caller, disk_error(&error)),
-            },
-        };
-        let payment = Payment { id, amount, memo };
-        self.ordered.insert(channel);
-        self.apply(channel, Input::Command(caller, Command::Pay { payment, known, more: true }));
-    }
-
-    fn known_payment(
-        &self,
-        channel: Address,
-        id: &PaymentId,
-    ) -> Result<Option<thunder_protocol::channel::KnownPayment>, crate::store::StoreError> {
-        let Some(slot) = self.channels.get(&channel) else { return Ok(None) };
-        self.store.expect_writes();
-        let known = self.store.own_payment(slot.id, id)?;
-        Ok(known.map(|mut known| {
-            known.nonce = known.nonce.filter(|nonce| slot.channel.status_of(*nonce) != PaymentStatus::Failed);
-            known
-        }))
     }
 
     // ---- closing ------------------------------------------------------------------------------
@@ -472,16 +399,9 @@ impl Daemon {
 
     /// The channel that was closed last, if a user who says `withdraw` can only mean it.
     fn newest_paid_out(&self, selector: &Selector) -> Option<Address> {
-        let is_live = |address: &Address| {
-            self.channels.get(address).is_some_and(|slot| super::execute::is_live(&slot.channel))
-        };
-        if self.find_all(selector).iter().any(is_live) {
-            return None;
-        }
-        let closed = self.find_all(selector).into_iter();
-        closed.rev().find(|address| {
-            self.channels.get(address).is_some_and(|slot| !super::execute::is_live(&slot.channel))
-        })
+        let all = self.find_all(selector);
+        let is_any_live = all.iter().any(|(_, slot)| super::execute::is_live(&slot.channel));
+        all.first().filter(|_| !is_any_live).map(|(address, _)| **address)
     }
 
     // ---- looking ------------------------------------------------------------------------------
@@ -510,14 +430,6 @@ impl Daemon {
             ApiError::new(Code::WrongState, "the channel has no receipts", hint)
         })
     }
-}
-
-/// A payment's id, where the user gives none: 16 random bytes.
-fn fresh_id() -> Result<PaymentId, ApiError> {
-    let random =
-        keys::random_bytes().map_err(|error| ApiError::new(Code::Internal, error.to_string(), ""))?;
-    let half = random.get(..16).unwrap_or_default();
-    PaymentId::new(hex::encode(half)).map_err(|error| ApiError::new(Code::Internal, error.to_string(), ""))
 }
 
 /// Why a wallet was not imported.

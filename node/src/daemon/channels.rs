@@ -12,6 +12,8 @@ use super::Daemon;
 use super::answers::refuse;
 use super::execute::is_live;
 use super::opening::is_awaited;
+use super::payment_ids::PaymentIds;
+use super::peers::begins_like;
 use crate::store::StoreError;
 
 /// How many channels an error names.
@@ -216,6 +218,27 @@ fn the_only_live(all: &[(&Address, &Slot)]) -> Option<Address> {
     live.next().is_none().then_some(**only)
 }
 
+fn listed<'a>(addresses: impl IntoIterator<Item = &'a Address>) -> String {
+    let mut addresses = addresses.into_iter();
+    let mut list: Vec<_> = addresses.by_ref().take(MAX_LISTED).map(ToString::to_string).collect();
+    list.extend(addresses.next().map(|_| "...".to_owned()));
+    list.join(", ")
+}
+
+fn distinct_partners<'a>(channels: impl Iterator<Item = &'a (&'a Address, &'a Slot)>) -> BTreeSet<Address> {
+    channels.map(|(_, slot)| slot.channel.setup().partner()).collect()
+}
+
+/// The error for a command that fits only channels with nodes that the user has not asked for.
+fn only_with_strangers(purpose: Purpose, others: &[Address]) -> ApiError {
+    let message = format!("there is no channel to {} with a node that you asked for", purpose.verb());
+    let hint = match others {
+        [only] => format!("with another node there is one; if you mean it: --channel {only}"),
+        several => format!("with other nodes there are; name one with --channel: {}", listed(several)),
+    };
+    ApiError::new(Code::NoChannel, message, hint)
+}
+
 impl Daemon {
     /// Loads the channels of the chain in use from disk.
     pub(super) fn load_channels(&mut self) -> Result<(), StoreError> {
@@ -228,6 +251,7 @@ impl Daemon {
         for (_, caller) in self.callers.drain().collect::<Vec<_>>() {
             refuse(caller, gone.clone());
         }
+        self.payment_ids = PaymentIds::default();
         self.ticks.clear();
         self.block_ticks.clear();
         let Some(identity) = self.chain.identity else { return Ok(()) };
@@ -261,7 +285,7 @@ impl Daemon {
         {
             return Ok(address);
         }
-        let all: Vec<_> = match selector.peer.as_ref().map(|name| name.parse::<Address>()) {
+        let mut all: Vec<_> = match selector.peer.as_ref().map(|name| name.parse::<Address>()) {
             // Nor is whoever names a wallet in full.
             Some(Ok(partner)) => {
                 let mut with = self.channels.with_partner(&partner);
@@ -270,61 +294,84 @@ impl Daemon {
             }
             _ => self.channels.newest_first().filter(named).collect(),
         };
-        let fitting: Vec<_> = all.iter().filter(|(_, slot)| purpose.fits(&slot.channel)).collect();
+        self.require_one_peer(selector, &all)?;
+        let others = self.remove_strangers(selector, &mut all);
+        let fits = |(_, slot): &&(&Address, &Slot)| purpose.fits(&slot.channel);
+        let fitting: Vec<_> = all.iter().filter(fits).collect();
+        let elsewhere: Vec<_> = others.iter().filter(fits).map(|(address, _)| **address).collect();
         match (fitting.as_slice(), all.as_slice()) {
             ([(only, _)], _) => Ok(**only),
+            ([], _) if !elsewhere.is_empty() => Err(only_with_strangers(purpose, &elsewhere)),
             // Nothing fits, but there is one that can only be meant: it says best what is wrong.
             ([], [(only, _)]) => Ok(**only),
             ([], _) if let Some(only) = the_only_live(&all) => Ok(only),
             ([], _) => Err(self.nothing_fits(selector, purpose, &all)),
             (several, _) => {
-                let list = several.iter().take(MAX_LISTED).map(|(address, _)| address.to_string());
-                let more = (several.len() > MAX_LISTED).then(|| "...".to_owned());
-                let list: Vec<_> = list.chain(more).collect();
-                Err(ApiError::new(
-                    Code::AmbiguousChannel,
-                    format!(
-                        "there are {} channels to {}: {}",
-                        several.len(),
-                        purpose.verb(),
-                        list.join(", ")
-                    ),
-                    "name one with --channel (its address or the beginning of it) or --peer",
-                ))
+                let list = listed(several.iter().map(|(address, _)| *address));
+                let message = format!("there are {} channels to {}: {list}", several.len(), purpose.verb());
+                let partners = distinct_partners(several.iter().copied());
+                let by_peer = selector.peer.is_none() && partners.len() == several.len();
+                let or_peer = if by_peer { ", or its other side with --peer" } else { "" };
+                let hint = format!("name one with --channel (its address or the beginning of it){or_peer}");
+                Err(ApiError::new(Code::AmbiguousChannel, message, hint))
             }
         }
     }
 
-    /// All channels that the selector names, oldest first.
-    pub(super) fn find_all(&self, selector: &Selector) -> Vec<Address> {
-        let named =
-            self.channels.newest_first().filter(|(address, slot)| self.is_meant(selector, address, slot));
-        let mut found: Vec<_> = named.map(|(address, _)| *address).collect();
-        found.reverse();
-        found
+    /// All channels that the selector names, newest first.
+    pub(super) fn find_all(&self, selector: &Selector) -> Vec<(&Address, &Slot)> {
+        let meant = |(address, slot): &(&Address, &Slot)| self.is_meant(selector, address, slot);
+        let mut all: Vec<_> = self.channels.newest_first().filter(meant).collect();
+        self.remove_strangers(selector, &mut all);
+        all
+    }
+
+    /// Removes the channels with nodes that the user has not asked for, if the selector names nothing and there
+    /// are nodes that were asked for: anybody can open a channel. Returns the removed ones.
+    fn remove_strangers<'a>(
+        &self,
+        selector: &Selector,
+        all: &mut Vec<(&'a Address, &'a Slot)>,
+    ) -> Vec<(&'a Address, &'a Slot)> {
+        let names_nothing = selector.channel.is_none() && selector.peer.is_none();
+        let Some(requested) = self.peers.requested_wallets().filter(|_| names_nothing) else {
+            return Vec::new();
+        };
+        let is_requested = |slot: &Slot| requested.contains(&slot.channel.setup().partner());
+        let (requested, others) = std::mem::take(all).into_iter().partition(|(_, slot)| is_requested(slot));
+        *all = requested;
+        others
+    }
+
+    /// Refuses a beginning of a peer id or a wallet that fits several partners, also if only one of them has a
+    /// channel that fits the command.
+    fn require_one_peer(&self, selector: &Selector, all: &[(&Address, &Slot)]) -> Result<(), ApiError> {
+        let Some(name) = &selector.peer else { return Ok(()) };
+        let partners = distinct_partners(all.iter());
+        if partners.len() <= 1 {
+            return Ok(());
+        }
+        let message = format!("{} nodes are called {name}: {}", partners.len(), listed(&partners));
+        Err(ApiError::new(Code::AmbiguousPeer, message, "give more of the peer id or the wallet"))
     }
 
     fn nothing_fits(&self, selector: &Selector, purpose: Purpose, all: &[(&Address, &Slot)]) -> ApiError {
         let named = selector.channel.as_ref().or(selector.peer.as_ref());
         let message = match (named, all) {
-            (Some(name), []) => format!("there is no channel {name}"),
+            (Some(name), []) => format!("there is no channel {name:?}"),
             _ => format!("there is no channel to {}", purpose.verb()),
         };
         ApiError::new(Code::NoChannel, message, purpose.what_to_do())
     }
 
-    fn is_meant(&self, selector: &Selector, address: &Address, slot: &Slot) -> bool {
-        let begins = |text: &str, beginning: &str| text.to_lowercase().starts_with(&beginning.to_lowercase());
+    pub(super) fn is_meant(&self, selector: &Selector, address: &Address, slot: &Slot) -> bool {
         let Selector { channel, peer } = selector;
         if channel.is_none() && is_awaited(&slot.channel) {
             return false;
         }
-        let by_channel = channel.as_ref().is_none_or(|wanted| begins(&address.to_string(), wanted));
+        let by_channel = channel.as_ref().is_none_or(|name| begins_like(address, name));
         let partner = slot.channel.setup().partner();
-        let by_peer = peer.as_ref().is_none_or(|wanted| {
-            let node = self.peers.node_of(&partner).map(|node| node.to_string());
-            begins(&partner.to_string(), wanted) || node.is_some_and(|node| node.starts_with(wanted.as_str()))
-        });
+        let by_peer = peer.as_ref().is_none_or(|name| self.peers.is_called(&partner, name));
         by_channel && by_peer
     }
 

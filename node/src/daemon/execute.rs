@@ -113,6 +113,9 @@ impl Daemon {
             }
             self.after.disconnect.extend(misbehaviour.map(|why| (partner, why.to_string())));
         }
+        for (command, _) in &reply {
+            self.payment_ids.remove(*command);
+        }
         self.after.reply.extend(reply.into_iter().map(|(caller, result)| (address, caller, result)));
         self.after.notify.extend(notify.into_iter().map(|notice| (address, notice)));
     }

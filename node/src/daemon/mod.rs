@@ -13,6 +13,7 @@ mod chain_state;
 mod channel_info;
 mod channels;
 mod chatter;
+mod dial;
 mod discovery;
 mod execute;
 mod funds;
@@ -21,6 +22,8 @@ pub mod limits;
 mod measure;
 mod opening;
 mod patience;
+mod payment_ids;
+mod payments;
 mod peers;
 mod restoring;
 mod sessions;
@@ -58,6 +61,7 @@ use discovery::Discovery;
 use execute::After;
 pub use measure::Health;
 use opening::Openings;
+use payment_ids::PaymentIds;
 use peers::Peers;
 pub(crate) use restoring::backup_error;
 
@@ -98,6 +102,8 @@ pub struct Daemon {
     discovery: Discovery,
     openings: Openings,
     callers: HashMap<CommandId, Caller>,
+    /// The ids of own payments that wait.
+    payment_ids: PaymentIds,
     /// Channels with payments that were ordered in this batch and are proposed at its end, together.
     ordered: BTreeSet<Address>,
     /// The newest block that was read, as the disk has it.
@@ -181,6 +187,7 @@ impl Daemon {
             discovery: Discovery::default(),
             openings: Openings::default(),
             callers: HashMap::new(),
+            payment_ids: PaymentIds::default(),
             ordered: BTreeSet::new(),
             noted_head: None,
             awaiting_block: Vec::new(),

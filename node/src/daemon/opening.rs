@@ -188,8 +188,13 @@ impl Daemon {
             .count()
     }
 
-    /// Forgets channels that the other side wanted to open long ago, and whose transaction never
-    /// came: nothing was paid in and nothing was signed.
+    /// Forgets channels that the other side wanted to open long ago, and whose transaction never came.
+    ///
+    /// Nothing was paid in and nothing was signed for such a channel, and half of its salt was made here, fresh:
+    /// no receipt can exist for its address, and no other channel can get it. So the row is deleted, or whoever
+    /// asks without end would fill the disk. If the transaction comes later, this node knows of no such
+    /// channel: what is in it is the opener's, who takes it back with `cancel` or closes on receipt 0. What
+    /// comes out of a backup may have been signed for since; its address stays known.
     pub(super) fn give_up_awaited(&mut self) {
         if !self.is_chain_fresh() {
             return; // the transaction may be there, and not read yet
@@ -200,10 +205,14 @@ impl Daemon {
             .all_awaited()
             .filter_map(|address| Some((*address, self.channels.get(address)?)))
             .filter(|(_, slot)| now.saturating_sub(slot.created) >= AWAITED_FOR)
-            .map(|(address, slot)| (address, slot.id))
+            .map(|(address, slot)| (address, slot.id, is_restored(&slot.channel)))
             .collect();
-        for (address, id) in late {
-            match self.store.begin().and_then(|()| self.store.give_up_channel(id)) {
+        for (address, id, is_restored) in late {
+            let given_up = self.store.begin().and_then(|()| match is_restored {
+                true => self.store.give_up_channel(id),
+                false => self.store.forget_channel(id),
+            });
+            match given_up {
                 Ok(()) => {
                     self.channels.remove(&address);
                     self.tell_chain(ChainRequest::Unwatch(address));
@@ -292,6 +301,11 @@ impl Daemon {
 pub(super) fn is_awaited(channel: &Channel) -> bool {
     matches!(channel, Channel::Opening(state)
         if state.view.status == OnChain::Missing && state.setup.role() == Role::B)
+}
+
+/// Whether the channel comes out of a backup.
+fn is_restored(channel: &Channel) -> bool {
+    matches!(channel, Channel::Opening(state) if state.lost)
 }
 
 /// What the opener pays in at once.

@@ -1,9 +1,9 @@
 //! Other nodes: who is connected, who speaks for which wallet, whom to dial and when.
 
-use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::collections::{BTreeMap, HashMap, HashSet, VecDeque};
 use std::time::Duration;
 
-use libp2p::swarm::dial_opts::{DialOpts, PeerCondition};
+use libp2p::swarm::dial_opts::PeerCondition;
 use libp2p::swarm::{ConnectionId, DialError};
 use libp2p::{Multiaddr, PeerId};
 use thunder_api::{Answer, ApiError, Code, Peer};
@@ -13,9 +13,10 @@ use tokio::time::Instant;
 
 use super::Daemon;
 use super::chatter::Chatter;
+use super::dial::{dial_anybody, dial_options, explain_dial};
 use super::patience::Patience;
 use super::sessions::Session;
-use crate::p2p::PeerAddress;
+use crate::p2p::{PeerAddress, without_peer};
 use crate::store::KnownPeer;
 
 /// After how long a node is dialed or greeted again that could not be reached; twice that after the
@@ -76,6 +77,8 @@ struct Connecting {
 /// A node to be connected with, whenever it is there.
 struct Wanted {
     address: Multiaddr,
+    /// The wallet that it spoke for last.
+    wallet: Option<Address>,
     next_dial: Option<Instant>,
     failures: u32,
 }
@@ -99,8 +102,9 @@ impl Peers {
     pub(super) fn new(own_id: PeerId, known: Vec<KnownPeer>) -> Self {
         let now = Instant::now();
         let wanted = known.into_iter().filter_map(|peer| {
-            let wanted = Wanted { address: peer.address.parse().ok()?, next_dial: Some(now), failures: 0 };
-            Some((peer.peer_id.parse().ok()?, wanted))
+            let KnownPeer { peer_id, address, wallet } = peer;
+            let wanted = Wanted { address: address.parse().ok()?, wallet, next_dial: Some(now), failures: 0 };
+            Some((peer_id.parse().ok()?, wanted))
         });
         Self {
             own_id,
@@ -125,6 +129,25 @@ impl Peers {
     /// The node that speaks for a wallet.
     pub(super) fn node_of(&self, wallet: &Address) -> Option<PeerId> {
         self.by_wallet.get(wallet).copied()
+    }
+
+    /// The wallets of the nodes that the user has asked for, or `None` if there is no such node.
+    pub(super) fn requested_wallets(&self) -> Option<HashSet<Address>> {
+        let wallets = || self.wanted.values().filter_map(|wanted| wanted.wallet).collect();
+        (!self.wanted.is_empty()).then(wallets)
+    }
+
+    /// Whether the name is a beginning of the wallet's address, or of the peer id of the node that speaks for it:
+    /// the connected node, or, if none is connected, one that was asked for.
+    pub(super) fn is_called(&self, wallet: &Address, name: &str) -> bool {
+        let begins = |node: &PeerId| !name.is_empty() && node.to_string().starts_with(name);
+        begins_like(wallet, name)
+            || match self.by_wallet.get(wallet) {
+                Some(node) => begins(node),
+                None => {
+                    self.wanted.iter().any(|(node, wanted)| wanted.wallet == Some(*wallet) && begins(node))
+                }
+            }
     }
 
     pub(super) fn bind(&mut self, wallet: Address, peer: PeerId) -> Option<PeerId> {
@@ -184,7 +207,9 @@ impl Peers {
     pub(super) fn describe(&self, id: &PeerId) -> Option<Peer> {
         let link = self.links.get(id)?;
         let address = link.address().map(ToString::to_string).unwrap_or_default();
-        Some(Peer { peer_id: id.to_string(), address, wallet: link.session.wallet().map(Into::into) })
+        let wallet = link.session.wallet().map(Into::into);
+        let requested = self.wanted.contains_key(id);
+        Some(Peer { peer_id: id.to_string(), address, wallet, requested })
     }
 
     /// All connected nodes.
@@ -207,12 +232,18 @@ impl Daemon {
             let _ = reply.send(Err(error));
             return;
         }
-        let connected = self.peers.links.iter().find(|(id, link)| {
-            link.session.is_open()
-                && (address.peer() == Some(**id) || link.connections.values().any(|at| found.contains(at)))
+        let is_named = |id: &PeerId| address.peer().is_none_or(|named| named == *id);
+        let connected = self.peers.links.iter().find_map(|(id, link)| {
+            let at = link.connections.values().map(without_peer).find(|at| found.contains(at))?;
+            (link.session.is_open() && is_named(id)).then_some((*id, at))
         });
-        if let Some(peer) = connected.and_then(|(id, _)| self.peers.describe(id)) {
-            let _ = reply.send(Ok(peer));
+        if let Some((id, at)) = connected {
+            if let Some(link) = self.peers.links.get_mut(&id) {
+                link.is_asked_for = true;
+                link.dialed.get_or_insert(at);
+            }
+            self.want(id);
+            self.answer_connect(id, vec![reply]);
             return;
         }
         let connecting = Connecting {
@@ -228,10 +259,7 @@ impl Daemon {
         while let Some(address) = connecting.left.pop_front() {
             let options = match connecting.peer {
                 Some(peer) => dial_options(peer, PeerCondition::Always, vec![address]),
-                None => {
-                    let options = DialOpts::unknown_peer_id().address(address);
-                    if SHARES_PORT { options } else { options.allocate_new_port() }.build()
-                }
+                None => dial_anybody(address),
             };
             let id = options.connection_id();
             match self.swarm.dial(options) {
@@ -239,7 +267,7 @@ impl Daemon {
                     self.peers.dialing.insert(id, connecting);
                     return;
                 }
-                Err(error) => connecting.last_error = explain_dial(&error),
+                Err(error) => connecting.last_error = explain_dial(&error, connecting.peer),
             }
         }
         let message = format!("can't reach the other node: {}", connecting.last_error);
@@ -254,7 +282,7 @@ impl Daemon {
         error: &DialError,
     ) {
         if let Some(mut connecting) = self.peers.dialing.remove(&connection) {
-            connecting.last_error = explain_dial(error);
+            connecting.last_error = explain_dial(error, connecting.peer);
             self.dial_next(connecting);
         }
         if let Some(wanted) = peer.and_then(|peer| self.peers.wanted.get_mut(&peer)) {
@@ -288,8 +316,8 @@ impl Daemon {
             }
             match self.peers.links.get(&peer).filter(|link| link.session.is_open()) {
                 Some(_) => {
-                    let described = self.peers.describe(&peer);
-                    let _ = reply.send(described.ok_or_else(gone));
+                    self.want(peer);
+                    self.answer_connect(peer, vec![reply]);
                 }
                 None => self.peers.proving.push((peer, reply)),
             }
@@ -329,16 +357,24 @@ impl Daemon {
 
     /// Both sides have proved who they are.
     pub(super) fn on_proved(&mut self, peer: PeerId) {
-        let Some(described) = self.peers.describe(&peer) else { return };
-        self.want(peer, &described);
+        self.want(peer);
         let (ready, waiting) =
             std::mem::take(&mut self.peers.proving).into_iter().partition(|(id, _)| *id == peer);
         self.peers.proving = waiting;
         let ready: Vec<(PeerId, oneshot::Sender<Answer<Peer>>)> = ready;
-        for (_, reply) in ready {
-            let _ = reply.send(Ok(described.clone()));
+        self.answer_connect(peer, ready.into_iter().map(|(_, reply)| reply).collect());
+        if let Some(described) = self.peers.describe(&peer) {
+            self.events.push(thunder_api::Event::Connected(described));
         }
-        self.events.push(thunder_api::Event::Connected(described));
+    }
+
+    /// Answers `connect`, once it is on disk that the node was asked for.
+    fn answer_connect(&mut self, peer: PeerId, replies: Vec<oneshot::Sender<Answer<Peer>>>) {
+        self.after.then.push(Box::new(move |daemon: &mut Self| {
+            for reply in replies {
+                let _ = reply.send(daemon.peers.describe(&peer).ok_or_else(gone));
+            }
+        }));
     }
 
     /// Those who wait for a session with this node learn that there will be none.
@@ -352,25 +388,21 @@ impl Daemon {
         }
     }
 
-    /// A node that somebody here asked for is dialed again whenever it is gone.
-    fn want(&mut self, peer: PeerId, described: &Peer) {
-        // Whoever was asked for once is dialed by this side itself from then on.
-        let known = self.peers.wanted.get_mut(&peer).map(|wanted| wanted.failures = 0).is_some();
-        let asked_for = |link: &&Link| link.is_asked_for || known;
-        let Some(link) = self.peers.links.get(&peer).filter(asked_for) else {
+    /// A node that somebody here asked for is remembered, and dialed again whenever it is gone.
+    fn want(&mut self, peer: PeerId) {
+        let Some(link) = self.peers.links.get(&peer) else { return };
+        let earlier = self.peers.wanted.get(&peer).map(|wanted| &wanted.address);
+        if !link.is_asked_for && earlier.is_none() {
             return;
-        };
-        let Some(address) = link.dialed.clone() else { return };
-        let known = KnownPeer {
-            peer_id: described.peer_id.clone(),
-            address: address.to_string(),
-            wallet: described.wallet.map(|wallet| wallet.0),
-        };
+        }
+        // Whoever was asked for once is dialed by this side itself from then on.
+        let Some(address) = link.dialed.as_ref().or(earlier).cloned() else { return };
+        let wallet = link.session.wallet();
+        let known = KnownPeer { peer_id: peer.to_string(), address: address.to_string(), wallet };
         if let Err(error) = self.store.remember_peer(&known) {
             tracing::warn!(%error, "can't remember the other node");
         }
-        let wanted = Wanted { address, next_dial: None, failures: 0 };
-        self.peers.wanted.insert(peer, wanted);
+        self.peers.wanted.insert(peer, Wanted { address, wallet, next_dial: None, failures: 0 });
     }
 
     /// Ends the connections of those who have had time enough to prove who they are.
@@ -433,6 +465,11 @@ impl Daemon {
     }
 }
 
+/// Whether the text form of an address begins with this text, in whatever case. An empty text fits no address.
+pub(super) fn begins_like(address: &Address, beginning: &str) -> bool {
+    !beginning.is_empty() && address.to_string().to_lowercase().starts_with(&beginning.to_lowercase())
+}
+
 impl Wanted {
     fn back_off(&mut self) {
         self.next_dial = Some(Instant::now() + retry_after(self.failures));
@@ -445,41 +482,7 @@ pub(super) fn retry_after(failures: u32) -> Duration {
     FIRST_RETRY.saturating_mul(1 << failures.min(6)).min(LAST_RETRY)
 }
 
-/// Whether a connection may go out from the port that others are listened for on, so that the other side sees that
-/// one. On Windows the system, or what stands in for it, may refuse to share it, and then there would be no
-/// connection.
-const SHARES_PORT: bool = !cfg!(windows);
-
-fn dial_options(peer: PeerId, condition: PeerCondition, addresses: Vec<Multiaddr>) -> DialOpts {
-    let options = DialOpts::peer_id(peer).condition(condition).addresses(addresses);
-    if SHARES_PORT { options } else { options.allocate_new_port() }.build()
-}
-
 fn gone() -> ApiError {
     let hint = "see the log of the other node, and connect again";
     ApiError::new(Code::PeerUnreachable, "the other node ended the connection", hint)
-}
-
-fn explain_dial(error: &DialError) -> String {
-    match error {
-        // An address of one's own is never tried.
-        DialError::LocalPeerId { .. } | DialError::NoAddresses => "that is this node itself".into(),
-        DialError::WrongPeerId { obtained, .. } => format!("another node answers there: {obtained}"),
-        DialError::Denied { cause } => cause.to_string(),
-        DialError::Transport(errors) => {
-            let causes: Vec<_> =
-                errors.iter().map(|(address, error)| format!("{address}: {}", innermost(error))).collect();
-            causes.join("; ")
-        }
-        other => other.to_string(),
-    }
-}
-
-/// The cause at the bottom ("Connection refused"), which says more than the chain above it.
-fn innermost(error: &dyn std::error::Error) -> String {
-    let mut cause = error;
-    while let Some(source) = cause.source() {
-        cause = source;
-    }
-    cause.to_string()
 }

@@ -36,14 +36,12 @@ impl FromStr for PeerAddress {
     fn from_str(text: &str) -> Result<Self, Self::Err> {
         let invalid = || InvalidPeerAddress(text.into());
         if text.starts_with('/') {
-            let mut address: Multiaddr = text.parse().map_err(|_| invalid())?;
+            let address: Multiaddr = text.parse().map_err(|_| invalid())?;
             let peer = match address.iter().last() {
-                Some(Protocol::P2p(peer)) => {
-                    address.pop();
-                    Some(peer)
-                }
+                Some(Protocol::P2p(peer)) => Some(peer),
                 _ => None,
             };
+            let address = without_peer(&address);
             return if address.is_empty() { Err(invalid()) } else { Ok(Self::Multiaddr { address, peer }) };
         }
         let (host, port) = text.rsplit_once(':').ok_or_else(invalid)?;
@@ -62,6 +60,15 @@ impl FromStr for PeerAddress {
         }
         Ok(Self::Host { host: host.into(), port })
     }
+}
+
+/// The address without the peer id at its end.
+pub fn without_peer(address: &Multiaddr) -> Multiaddr {
+    let mut address = address.clone();
+    if matches!(address.iter().last(), Some(Protocol::P2p(_))) {
+        address.pop();
+    }
+    address
 }
 
 impl PeerAddress {

@@ -6,7 +6,7 @@ mod codec;
 pub mod limits;
 mod swarm;
 
-pub use address::{InvalidPeerAddress, PeerAddress};
+pub use address::{InvalidPeerAddress, PeerAddress, without_peer};
 pub use codec::{Held, WireCodec};
 pub use swarm::{
     Behaviour, BehaviourEvent, NetworkError, build, is_unsupported, listen_addresses, shown_addresses,

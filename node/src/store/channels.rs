@@ -93,8 +93,17 @@ impl Store {
         Ok(())
     }
 
-    /// A channel that was agreed on and never came onto the chain is given up, inside the current
-    /// batch. Its address stays known.
+    /// Deletes a channel that never came onto the chain and that nothing was signed for, inside the current
+    /// batch.
+    pub fn forget_channel(&self, id: i64) -> Result<(), StoreError> {
+        let connection = self.connection.borrow();
+        let mut statement = connection.prepare_cached("DELETE FROM channels WHERE id = ?1")?;
+        statement.execute(params![id])?;
+        Ok(())
+    }
+
+    /// Gives up a channel that was agreed on and never came onto the chain, inside the current batch. Its
+    /// address stays known.
     pub fn give_up_channel(&self, id: i64) -> Result<(), StoreError> {
         let connection = self.connection.borrow();
         let mut statement = connection.prepare_cached("UPDATE channels SET over = 1 WHERE id = ?1")?;

@@ -76,13 +76,18 @@ impl Store {
         Self::prepare(Connection::open(path)?)
     }
 
+    /// A database for a test.
+    #[cfg(test)]
+    pub(crate) fn in_memory() -> Self {
+        Self::prepare(Connection::open_in_memory().unwrap()).unwrap()
+    }
+
     fn prepare(mut connection: Connection) -> Result<Self, StoreError> {
         connection.pragma_update(None, "journal_mode", "WAL")?;
         connection.pragma_update(None, "synchronous", "FULL")?;
         // On macOS fsync leaves data in the drive's cache; F_FULLFSYNC does not. Elsewhere these do nothing.
         connection.pragma_update(None, "fullfsync", true)?;
         connection.pragma_update(None, "checkpoint_fullfsync", true)?;
-        connection.pragma_update(None, "foreign_keys", true)?;
         connection.pragma_update(None, "temp_store", "MEMORY")?;
         connection.set_prepared_statement_cache_capacity(64);
         schema::migrate(&mut connection)?;

@@ -1,7 +1,7 @@
 //! The history of payments.
 
 use rusqlite::{Connection, OptionalExtension, Row, params};
-use thunder_protocol::channel::{Direction, KnownPayment};
+use thunder_protocol::channel::Direction;
 use thunder_protocol::{Amount, Memo, Nonce, Payment, PaymentId};
 
 use super::{Store, StoreError};
@@ -29,6 +29,10 @@ pub struct PaymentQuery {
     /// At most this many.
     pub limit: u32,
 }
+
+pub(super) const OWN_PAYMENTS: &str =
+    "SELECT channel, outgoing, payment_id, amount, memo, nonce, time FROM payments
+     WHERE payment_id = ?1 AND outgoing = 1";
 
 impl Store {
     pub(super) fn insert_payment(
@@ -92,17 +96,17 @@ impl Store {
         Ok(payments)
     }
 
-    /// What the disk knows of an own payment with this id.
-    pub fn own_payment(&self, channel: i64, id: &PaymentId) -> Result<Option<KnownPayment>, StoreError> {
+    /// The own payments with this id, over whatever channels: one for each wallet and chain, or more in a
+    /// database that an earlier version has written.
+    pub fn own_payments(&self, id: &PaymentId) -> Result<Vec<StoredPayment>, StoreError> {
         let connection = self.connection.borrow();
-        let mut statement = connection.prepare_cached(
-            "SELECT channel, outgoing, payment_id, amount, memo, nonce, time FROM payments
-             WHERE channel = ?1 AND outgoing = 1 AND payment_id = ?2",
-        )?;
-        let mut rows = statement.query(params![channel, id.as_str()])?;
-        let Some(row) = rows.next()? else { return Ok(None) };
-        let stored = read(row)?;
-        Ok(Some(KnownPayment { amount: stored.payment.amount, nonce: stored.nonce }))
+        let mut statement = connection.prepare_cached(OWN_PAYMENTS)?;
+        let mut rows = statement.query(params![id.as_str()])?;
+        let mut payments = Vec::new();
+        while let Some(row) = rows.next()? {
+            payments.push(read(row)?);
+        }
+        Ok(payments)
     }
 
     /// Whether a payment of the partner's with this id was applied.

@@ -5,7 +5,8 @@ use rusqlite::Connection;
 use super::StoreError;
 
 /// Each step takes the database from one format to the next. Steps are never changed once released.
-const STEPS: [&str; 1] = ["
+const STEPS: [&str; 2] = [
+    "
     CREATE TABLE meta (
         key TEXT PRIMARY KEY,
         value BLOB NOT NULL
@@ -72,11 +73,47 @@ const STEPS: [&str; 1] = ["
         hash BLOB NOT NULL,
         PRIMARY KEY (genesis, number)
     ) WITHOUT ROWID;
-"];
+",
+    "
+    -- One index for both: an own payment is found by its id alone, over whatever channel it went, and a
+    -- payment is (channel, payer, id) and is applied once, for ever. A second index would be as large as all
+    -- payments, and to write it would take as long. Without a foreign key, because SQLite would look through
+    -- all payments whenever the row of a channel is deleted.
+    ALTER TABLE payments RENAME TO payments_1;
+    CREATE TABLE payments (
+        id INTEGER PRIMARY KEY,
+        -- the channel's row
+        channel INTEGER NOT NULL,
+        -- 0: from the partner, 1: to the partner
+        outgoing INTEGER NOT NULL,
+        payment_id TEXT NOT NULL,
+        -- base units, big-endian
+        amount BLOB NOT NULL,
+        memo TEXT NOT NULL,
+        -- the receipt that it went into; null if certainly none
+        nonce INTEGER,
+        time INTEGER NOT NULL
+    );
+    INSERT INTO payments (id, channel, outgoing, payment_id, amount, memo, nonce, time)
+        SELECT id, channel, outgoing, payment_id, amount, memo, nonce, time FROM payments_1 ORDER BY id;
+    DROP TABLE payments_1;
+    CREATE UNIQUE INDEX payments_by_id ON payments (payment_id, outgoing, channel);
+
+    -- Channels that others wanted to open, that never came and that were given up: nothing was signed for
+    -- them, unless they come out of a backup. In CBOR: {\"Opening\": ...}, and \"lost\": true.
+    DELETE FROM channels
+        WHERE over = 1 AND substr(state, 1, 9) = x'a1674f70656e696e67' AND instr(state, x'646c6f7374f5') = 0;
+",
+];
 
 /// Brings the database to the newest format, each step in a transaction of its own.
 pub(super) fn migrate(connection: &mut Connection) -> Result<(), StoreError> {
-    let known = i64::try_from(STEPS.len()).unwrap_or(i64::MAX);
+    migrate_to(connection, STEPS.len())
+}
+
+/// The same, to the format with this number.
+pub(super) fn migrate_to(connection: &mut Connection, format: usize) -> Result<(), StoreError> {
+    let known = i64::try_from(format).unwrap_or(i64::MAX);
     let found: i64 = connection.pragma_query_value(None, "user_version", |row| row.get(0))?;
     if found > known {
         return Err(StoreError::TooNew { found, known });

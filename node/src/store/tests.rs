@@ -1,11 +1,8 @@
 use thunder_protocol::channel::{CommandId, Direction, PaymentWrite, Terms};
 use thunder_protocol::{Address, Amount, B256, Balances, Channel, Memo, Nonce, Payment, PaymentId, Role};
 
+use super::payments::OWN_PAYMENTS;
 use super::*;
-
-fn store() -> Store {
-    Store::prepare(Connection::open_in_memory().unwrap()).unwrap()
-}
 
 fn channel(number: u8) -> Channel {
     let shares = Balances { a: Amount::ONE_THD, b: Amount::ZERO };
@@ -33,6 +30,13 @@ fn insert(id: &str, nonce: u64) -> PaymentWrite {
     PaymentWrite::Insert { direction: Direction::Out, payment, nonce: Nonce::new(nonce).unwrap(), time: 7 }
 }
 
+/// A channel that somebody wants to open; the first 8 bytes of its address are the number.
+fn awaited(number: u64) -> Channel {
+    let mut address = Address::ZERO;
+    address[..8].copy_from_slice(&number.to_be_bytes());
+    Channel::accept(Terms { channel: address, role: Role::B, ..channel(1).setup().terms().clone() }).channel
+}
+
 const GENESIS: B256 = B256::repeat_byte(9);
 
 fn added(store: &Store, number: u8) -> i64 {
@@ -44,7 +48,7 @@ fn added(store: &Store, number: u8) -> i64 {
 
 #[test]
 fn a_channel_comes_back_as_it_was() {
-    let store = store();
+    let store = Store::in_memory();
     added(&store, 1);
     let stored = store.channels(GENESIS).unwrap();
     assert_eq!((stored[0].since, stored[0].created), (3, 4));
@@ -56,7 +60,7 @@ fn a_channel_comes_back_as_it_was() {
 
 #[test]
 fn rule_4_a_batch_is_on_disk_whole_or_not_at_all() {
-    let store = store();
+    let store = Store::in_memory();
     let id = added(&store, 1);
     store.begin().unwrap();
     store.write_channel(id, &channel(1), false, &[insert("a", 1)]).unwrap();
@@ -66,7 +70,7 @@ fn rule_4_a_batch_is_on_disk_whole_or_not_at_all() {
 
 #[test]
 fn rule_6_a_payment_is_applied_once() {
-    let store = store();
+    let store = Store::in_memory();
     let id = added(&store, 1);
     store.begin().unwrap();
     store.write_channel(id, &channel(1), false, &[insert("a", 1)]).unwrap();
@@ -76,7 +80,7 @@ fn rule_6_a_payment_is_applied_once() {
 
 #[test]
 fn payments_move_with_their_proposal_and_come_back_newest_first() {
-    let store = store();
+    let store = Store::in_memory();
     let (id, other) = (added(&store, 1), added(&store, 2));
     store.begin().unwrap();
     store.write_channel(id, &channel(1), false, &[insert("old", 1)]).unwrap();
@@ -92,17 +96,76 @@ fn payments_move_with_their_proposal_and_come_back_newest_first() {
     let history = store.payments(&PaymentQuery { channel: Some(id), limit: 2 }).unwrap();
     assert_eq!(history.iter().map(|stored| stored.payment.id.as_str()).collect::<Vec<_>>(), ["c", "b"]);
     assert_eq!(history[0].payment.amount.base_units(), 258);
-    let known = store.own_payment(id, &PaymentId::new("a").unwrap()).unwrap().unwrap();
-    assert_eq!(known.nonce, Some(to));
+    let nonces = |id: &str| -> Vec<_> {
+        store
+            .own_payments(&PaymentId::new(id).unwrap())
+            .unwrap()
+            .iter()
+            .map(|payment| payment.nonce)
+            .collect()
+    };
+    assert_eq!(nonces("a"), [Some(to)]);
     store.begin().unwrap();
     store.write_channel(id, &channel(1), false, &[PaymentWrite::Fail { nonce: to }]).unwrap();
     store.commit().unwrap();
-    assert_eq!(store.own_payment(id, &PaymentId::new("a").unwrap()).unwrap().unwrap().nonce, None);
+    assert_eq!(nonces("a"), [None]);
+}
+
+#[test]
+fn rule_6_an_own_payment_is_found_by_its_id_over_whatever_channel_it_went() {
+    let store = Store::in_memory();
+    let (first, second) = (added(&store, 1), added(&store, 2));
+    let received = |id: &str| match insert(id, 2) {
+        PaymentWrite::Insert { payment, nonce, time, .. } => {
+            PaymentWrite::Insert { direction: Direction::In, payment, nonce, time }
+        }
+        other => other,
+    };
+    store.begin().unwrap();
+    store.write_channel(first, &channel(1), false, &[insert("rent", 1), received("tea")]).unwrap();
+    store.write_channel(second, &channel(2), false, &[insert("tea", 1), received("rent")]).unwrap();
+    store.commit().unwrap();
+    let channels = |id: &str| -> Vec<_> {
+        store
+            .own_payments(&PaymentId::new(id).unwrap())
+            .unwrap()
+            .iter()
+            .map(|payment| payment.channel)
+            .collect()
+    };
+    assert_eq!((channels("rent"), channels("tea"), channels("none")), (vec![first], vec![second], vec![]));
+    // However long the history is.
+    let connection = store.connection.borrow();
+    let mut plan = connection.prepare(&format!("EXPLAIN QUERY PLAN {OWN_PAYMENTS}")).unwrap();
+    let plan: Vec<String> = plan.query_map(["rent"], |row| row.get(3)).unwrap().map(Result::unwrap).collect();
+    assert_eq!(plan, ["SEARCH payments USING INDEX payments_by_id (payment_id=? AND outgoing=?)"]);
+}
+
+#[test]
+fn payments_of_the_first_format_are_kept() {
+    let mut connection = Connection::open_in_memory().unwrap();
+    schema::migrate_to(&mut connection, 1).unwrap();
+    let store = Store { connection: Rc::new(RefCell::new(connection)), is_collecting: Rc::default() };
+    let (id, other) = (added(&store, 1), added(&store, 2));
+    store.begin().unwrap();
+    store.write_channel(id, &channel(1), false, &[insert("a", 1), insert("b", 1)]).unwrap();
+    store.write_channel(other, &channel(2), false, &[insert("a", 1)]).unwrap();
+    store.commit().unwrap();
+    let all = |store: &Store| store.payments(&PaymentQuery { limit: 10, channel: None }).unwrap();
+    let before = all(&store);
+    let connection = Rc::into_inner(store.connection).unwrap().into_inner();
+    let store = Store::prepare(connection).unwrap();
+    assert_eq!((before.len(), all(&store)), (3, before));
+    assert_eq!(store.own_payments(&PaymentId::new("a").unwrap()).unwrap().len(), 2);
+    store.begin().unwrap();
+    assert!(store.write_channel(id, &channel(1), false, &[insert("a", 3)]).is_err(), "it is applied once");
+    store.roll_back();
+    store.check_whole().unwrap();
 }
 
 #[test]
 fn how_far_a_chain_was_read_is_kept_for_each_chain() {
-    let store = store();
+    let store = Store::in_memory();
     assert_eq!(store.head(GENESIS).unwrap(), None);
     store.begin().unwrap();
     store.set_head(GENESIS, 7).unwrap();
@@ -120,10 +183,54 @@ fn a_database_of_a_later_version_is_refused() {
 
 #[test]
 fn rule_4_a_commit_waits_for_the_drive_on_macos_too() {
-    let store = store();
+    let store = Store::in_memory();
     let connection = store.connection.borrow();
     for (name, value) in [("synchronous", 2), ("fullfsync", 1), ("checkpoint_fullfsync", 1)] {
         let found: i64 = connection.pragma_query_value(None, name, |row| row.get(0)).unwrap();
         assert_eq!(found, value, "{name}");
     }
+}
+
+/// Waves of as many as may wait at the same time (`MAX_AWAITED_IN_ALL`), each given up before the next.
+#[test]
+fn a_flood_of_openings_that_never_come_leaves_the_database_as_small_as_it_was() {
+    const WAVE: u64 = 512;
+    let store = Store::in_memory();
+    added(&store, 1);
+    let mut sizes = Vec::new();
+    for wave in 0..20 {
+        store.begin().unwrap();
+        let numbers = wave * WAVE..(wave + 1) * WAVE;
+        let add = |number| store.add_channel(&awaited(number), GENESIS, 3, 4).unwrap();
+        let ids: Vec<_> = numbers.map(add).collect();
+        store.commit().unwrap();
+        sizes.push(store.size().unwrap());
+        store.begin().unwrap();
+        ids.iter().for_each(|id| store.forget_channel(*id).unwrap());
+        store.commit().unwrap();
+    }
+    assert!(sizes.iter().all(|size| size == &sizes[0]), "{sizes:?}");
+    let rows =
+        store.connection.borrow().query_row("SELECT count(*) FROM channels", [], |row| row.get::<_, u64>(0));
+    assert_eq!(rows.unwrap(), 1, "what was no opening of theirs is still there");
+    assert!(store.knows_address(&Address::repeat_byte(1)).unwrap());
+}
+
+#[test]
+fn openings_that_the_first_format_gave_up_are_deleted_and_restored_ones_are_kept() {
+    let mut connection = Connection::open_in_memory().unwrap();
+    schema::migrate_to(&mut connection, 1).unwrap();
+    let store = Store { connection: Rc::new(RefCell::new(connection)), is_collecting: Rc::default() };
+    store.begin().unwrap();
+    let add = |channel: &Channel, over: bool| {
+        let id = store.add_channel(channel, GENESIS, 3, 4).unwrap();
+        store.write_channel(id, channel, over, &[]).unwrap();
+        channel.setup().terms().channel
+    };
+    let given_up = add(&awaited(1), true);
+    let kept = [add(&awaited(2).mark_lost(), true), add(&awaited(3), false), add(&channel(1), false)];
+    store.commit().unwrap();
+    let store = Store::prepare(Rc::into_inner(store.connection).unwrap().into_inner()).unwrap();
+    assert!(!store.knows_address(&given_up).unwrap());
+    assert!(kept.iter().all(|address| store.knows_address(address).unwrap()));
 }

@@ -325,7 +325,7 @@ impl Side {
     pub fn pay(&mut self, number: u8, amount: u64, cut: Option<usize>) -> Option<Outcome> {
         let payment = Payment { id: payment_id(number), amount: thd(amount), memo: Memo::default() };
         let known = self.disk.find(Direction::Out, &payment.id).map(|row| KnownPayment {
-            amount: row.payment.amount,
+            payment: row.payment.clone(),
             nonce: row.nonce.filter(|nonce| self.channel.status_of(*nonce) != PaymentStatus::Failed),
         });
         self.command(Command::Pay { payment, known, more: false }, cut)

@@ -4,7 +4,7 @@ use alloy_primitives::B256;
 
 use crate::onchain::{Call, CallFailure, CallKind, ChainView, ClosePlan, Closing, Evidence};
 use crate::wire::{Message, RefuseReason};
-use crate::{Amount, Crypto, Nonce, Payment, PaymentId};
+use crate::{Amount, Crypto, Memo, Nonce, Payment, PaymentId};
 
 use super::Channel;
 use super::settle::PaymentStatus;
@@ -77,10 +77,10 @@ pub enum Command {
 }
 
 /// An own payment that is already on disk.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct KnownPayment {
-    /// Its amount.
-    pub amount: Amount,
+    /// The payment as it was made.
+    pub payment: Payment,
     /// The nonce of the receipt that it went into, or `None` if it certainly went into none.
     pub nonce: Option<Nonce>,
 }
@@ -88,9 +88,7 @@ pub struct KnownPayment {
 impl KnownPayment {
     /// What a repeated `pay` learns of the first.
     pub(super) fn outcome(&self, payment: &Payment) -> Result<Done, Denied> {
-        if self.amount != payment.amount {
-            return Err(Denied::IdInUse { amount: self.amount });
-        }
+        self.payment.require_same(payment)?;
         let nonce = self.nonce.ok_or(Denied::PaymentFailed)?;
         Ok(Done::Paid { id: payment.id.clone(), amount: payment.amount, nonce })
     }
@@ -102,7 +100,17 @@ impl KnownPayment {
         status: impl FnOnce(Nonce) -> PaymentStatus,
     ) -> Result<Done, Denied> {
         let is_open = self.nonce.is_some_and(|nonce| status(nonce) == PaymentStatus::Pending);
-        if is_open && self.amount == payment.amount { Err(Denied::Undecided) } else { self.outcome(payment) }
+        if is_open && self.payment == *payment { Err(Denied::Undecided) } else { self.outcome(payment) }
+    }
+}
+
+impl Payment {
+    /// Rule 6: an id names one payment, with its amount and its memo.
+    pub(super) fn require_same(&self, repeated: &Self) -> Result<(), Denied> {
+        if self == repeated {
+            return Ok(());
+        }
+        Err(Denied::IdInUse { amount: self.amount, memo: self.memo.clone() })
     }
 }
 
@@ -332,10 +340,12 @@ pub enum Denied {
         missing: Amount,
     },
     /// Another payment of one's own has this id.
-    #[error("another payment of {amount} THD already has this id")]
+    #[error("another payment already has this id: {amount} THD, {}", shown(memo))]
     IdInUse {
         /// The other payment's amount.
         amount: Amount,
+        /// The other payment's memo.
+        memo: Memo,
     },
     /// The payment with this id went into no receipt, for good.
     #[error("the payment with this id has failed; nothing was paid")]
@@ -388,6 +398,14 @@ pub enum Denied {
     /// The same is already under way.
     #[error("this is already under way")]
     UnderWay,
+}
+
+fn shown(memo: &Memo) -> String {
+    if memo.as_str().is_empty() {
+        "without a memo".into()
+    } else {
+        format!("with the memo {:?}", memo.as_str())
+    }
 }
 
 /// What a person watching would want to know.

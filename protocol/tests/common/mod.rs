@@ -216,9 +216,13 @@ impl Party {
     }
 
     pub fn pay(&mut self, id: &str, amount: u64) -> CommandId {
-        let payment = payment(id, amount);
+        self.make(payment(id, amount))
+    }
+
+    /// Orders a payment.
+    pub fn make(&mut self, payment: Payment) -> CommandId {
         let known = self.disk.find(Direction::Out, &payment.id).map(|row| KnownPayment {
-            amount: row.payment.amount,
+            payment: row.payment.clone(),
             nonce: row.nonce.filter(|nonce| self.channel().status_of(*nonce) != PaymentStatus::Failed),
         });
         self.command(Command::Pay { payment, known, more: false })

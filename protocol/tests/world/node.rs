@@ -205,7 +205,7 @@ impl Node {
         let row = disk.find(Direction::Out, id)?;
         let channel = self.channel();
         let nonce = row.nonce.filter(|nonce| channel.status_of(*nonce) != PaymentStatus::Failed);
-        Some(KnownPayment { amount: row.payment.amount, nonce })
+        Some(KnownPayment { payment: row.payment.clone(), nonce })
     }
 
     pub(crate) fn receive(&mut self, message: Message) {

@@ -25,6 +25,7 @@ fn peer() -> Peer {
         peer_id: "12D3KooWPeer".into(),
         address: "/ip4/127.0.0.1/tcp/2002".into(),
         wallet: Some(account(0x22)),
+        requested: true,
     }
 }
 

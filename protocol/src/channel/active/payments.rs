@@ -24,9 +24,7 @@ impl Active {
     ) -> Result<(), Denied> {
         let Link { online, peer_stopped, peer_lost, .. } = self.link;
         if let Some(pending) = self.find_pending(&payment.id) {
-            if pending.payment.amount != payment.amount {
-                return Err(Denied::IdInUse { amount: pending.payment.amount });
-            }
+            pending.payment.require_same(&payment)?;
             // It is proposed, and in this session nothing will answer it (rule 8: at once).
             if peer_stopped || peer_lost {
                 return Err(Denied::Undecided);
