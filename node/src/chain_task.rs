@@ -282,7 +282,7 @@ impl ChainTask {
         });
         let log = TransactionLog::new(self.store.clone(), genesis);
         let confirmations = self.config.confirmations_on(chain_id);
-        match Submitter::new(self.chain.clone(), key, chain_id, confirmations, log, sent) {
+        match Submitter::new(self.chain.clone(), key.expose(), chain_id, confirmations, log, sent) {
             Ok(submitter) => {
                 self.submitter = Some(submitter);
                 self.submits_for = Some((*account, identity));

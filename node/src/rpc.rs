@@ -1,6 +1,7 @@
 //! The local socket: every call of the API has one handler here. Handlers look things up on the
-//! chain, and leave everything that changes something to the daemon, so that nothing is left half
-//! done when a caller stops waiting.
+//! chain, and leave everything that changes something to the daemon, in one message and as the last
+//! thing that they do; so nothing is left half done when a handler is dropped, because its caller has
+//! gone or has waited long enough.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -15,15 +16,15 @@ use thunder_api::{
     FundRequest, History, HistoryRequest, Imported, Infos, OpenRequest, Paid, PaidIn, PaidOut,
     PayManyRequest, PayRequest, Peer, Receipts, Restored, Selector, Thunder, WalletSource, local,
 };
-use thunder_chain::keys::from_phrase;
+use thunder_chain::keys::{decrypt_keyfile, from_phrase};
 use thunder_chain::{Chain, ChainError};
 use thunder_protocol::{Address, Amount};
 use tokio::sync::{Semaphore, mpsc, oneshot};
 
 use crate::backup::{self, BackupError};
-use crate::daemon::{Ask, Order, backup_error};
+use crate::daemon::{Ask, Order, backup_error, wallet_error};
 use crate::events::EventLog;
-use crate::keys::{self, WalletFile};
+use crate::keys::{Key, WalletError, WalletFile};
 use crate::p2p::PeerAddress;
 use crate::units;
 
@@ -116,7 +117,6 @@ impl Handlers {
     /// Leaves an order and waits for the answer.
     async fn ask<T>(&self, make: impl FnOnce(oneshot::Sender<Answer<T>>) -> Ask) -> Answer<T> {
         let (reply, answer) = oneshot::channel();
-        let stopping = || ApiError::new(Code::Internal, "thunderd is stopping", "start it again");
         self.asks.send(make(reply)).await.map_err(|_| stopping())?;
         answer.await.map_err(|_| stopping())?
     }
@@ -197,23 +197,17 @@ impl Thunder for Handlers {
     }
 
     async fn import_wallet(self, _: Context, source: WalletSource) -> Answer<Imported> {
-        // Key derivation is slow by design and runs on a thread of its own.
-        let derived = tokio::task::spawn_blocking(move || match source {
-            WalletSource::Phrase { phrase, path } => Ok(from_phrase(phrase.expose(), &path)?),
-            WalletSource::Keyfile { json, password } => keys::key_from_keyfile(&json, &password),
-        });
-        let broken =
-            || ApiError::new(Code::InvalidKeyfile, "the key file can't be read", "nothing was changed");
-        let key =
-            derived.await.map_err(|_| broken())?.map_err(|error| crate::daemon::wallet_error(&error))?;
-        let signer = keys::signer(&key).map_err(|error| crate::daemon::wallet_error(&error))?;
-        self.ask(|reply| Ask::MayImport(signer.address(), reply)).await?;
-        let (file, kept) = (Arc::clone(&self.wallet_file), key.clone());
-        let saved = tokio::task::spawn_blocking(move || file.save(&kept)).await;
-        let lost = || ApiError::new(Code::Internal, "the wallet could not be written", "nothing was changed");
-        saved.map_err(|_| lost())?.map_err(|error| crate::daemon::wallet_error(&error))?;
-        let address = self.ask(|reply| Ask::Import(key, reply)).await?;
-        Ok(Imported { address: address.into() })
+        carried_out(async move {
+            let file = Arc::clone(&self.wallet_file);
+            // Key derivation is slow by design and runs on a thread of its own.
+            let sealed = tokio::task::spawn_blocking(move || file.seal(key_of(&source)?)).await;
+            let broken =
+                || ApiError::new(Code::Internal, "the wallet can't be encrypted", "nothing was changed");
+            let sealed = sealed.map_err(|_| broken())?.map_err(|error| wallet_error(&error))?;
+            let address = self.ask(|reply| Ask::Import(sealed, reply)).await?;
+            Ok(Imported { address: address.into() })
+        })
+        .await
     }
 
     async fn balance(self, _: Context) -> Answer<Balance> {
@@ -319,6 +313,26 @@ impl Thunder for Handlers {
 
     async fn events(self, _: Context, after: u64) -> Answer<Events> {
         Ok(self.events.after(after).await)
+    }
+}
+
+/// Carries a call out to its end, whatever becomes of its caller: tarpc drops a handler whose client is gone,
+/// or whose time is up.
+async fn carried_out<T: 'static>(call: impl Future<Output = Answer<T>> + 'static) -> Answer<T> {
+    tokio::task::spawn_local(call).await.map_err(|_| stopping())?
+}
+
+fn stopping() -> ApiError {
+    ApiError::new(Code::Internal, "thunderd is stopping", "start it again")
+}
+
+/// The key that a wallet's source says.
+fn key_of(source: &WalletSource) -> Result<Key, WalletError> {
+    match source {
+        WalletSource::Phrase { phrase, path } => Ok(from_phrase(phrase.expose(), path)?),
+        WalletSource::Keyfile { json, password } => {
+            Ok(decrypt_keyfile(json.expose().as_bytes(), password.expose())?)
+        }
     }
 }
 

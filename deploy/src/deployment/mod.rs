@@ -98,7 +98,7 @@ impl Operator {
         let chain_id = chain.identity().await?.chain_id;
         match key {
             Some(key) => {
-                let token = create2_address(&thd_init_code(key.address()?));
+                let token = create2_address(&thd_init_code(key.address()));
                 let contracts = Contracts { token, factory: create2_address(&factory_init_code(token)) };
                 Self::new(Chain::new(url, contracts)?, chain_id, &key).await
             }

@@ -561,3 +561,21 @@ pub enum Event {
 
 /// A convenient name for answers.
 pub type Answer<T> = Result<T, ApiError>;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// L9: requests are logged and shown while debugging.
+    #[test]
+    fn no_secret_is_in_the_debug_output_of_a_request() {
+        let secret = || Secret::new("legal winner".into());
+        let path = "m/44'/60'/0'/0/0".to_owned();
+        for source in [
+            WalletSource::Phrase { phrase: secret(), path },
+            WalletSource::Keyfile { json: secret(), password: secret() },
+        ] {
+            assert!(!format!("{source:?} {source:#?}").contains("winner"));
+        }
+    }
+}

@@ -3,7 +3,6 @@
 use std::cell::RefCell;
 use std::path::PathBuf;
 use std::rc::Rc;
-use std::time::Duration;
 
 use libp2p::Multiaddr;
 use thunder_api::{
@@ -12,7 +11,6 @@ use thunder_api::{
     Peer, Receipts, Restored, Selector,
 };
 use thunder_chain::Identity;
-use thunder_chain::contracts::LOCAL_CHAIN_IDS;
 use thunder_protocol::channel::{CloseMode, Command, PaymentStatus};
 use thunder_protocol::onchain::Evidence;
 use thunder_protocol::{Address, Amount, Balances, Input, Nonce, Payment, PaymentId, Receipt, Role, hex};
@@ -22,15 +20,11 @@ use tokio::time::Instant;
 use super::answers::{Caller, Many};
 use super::channels::Purpose;
 use super::execute::{disk_error, is_live};
-use super::opening::is_awaited;
 use super::{Daemon, Wallet};
 use crate::backup::Unpacked;
-use crate::keys::{self, Key};
+use crate::keys::{self, SealedWallet};
 use crate::p2p::PeerAddress;
-use crate::store::StoredChannel;
 
-/// How long writing a wallet to disk may take.
-const IMPORT_WITHIN: Duration = Duration::from_secs(60);
 /// The most payments in one call.
 const MAX_PAYMENTS: usize = 4096;
 /// The most payments that `history` lists.
@@ -45,16 +39,14 @@ pub enum Ask {
     Infos(Reply<Infos>),
     /// The wallet, and what of it is in channels: the rest of `balance` is the chain's to say.
     Shares(Reply<(Address, Amount)>),
-    /// Whether another wallet could be used now.
-    MayImport(Address, Reply<()>),
     /// Measure what `--metrics` says, and say what keeps the node from being ready.
     Measure(Reply<Vec<&'static str>>),
     /// Whether a backup could be restored into this data directory now.
     MayRestore(PathBuf, Reply<()>),
     /// Make this verified backup the node's state, in this data directory.
     Restore(Unpacked, PathBuf, Reply<Restored>),
-    /// Use this wallet, which is on disk already.
-    Import(Key, Reply<Address>),
+    /// Put this wallet in the place of the present one, on disk and in memory.
+    Import(SealedWallet, Reply<Address>),
     /// `connect`, with the name looked up.
     Connect(PeerAddress, Vec<Multiaddr>, Reply<Peer>),
     /// Who would open, and with whom: the balances are looked at before the other side is asked.
@@ -120,11 +112,10 @@ impl Daemon {
             Ask::Shares(reply) => {
                 drop(reply.send(self.require_wallet().map(|wallet| (wallet.address, self.own_shares()))))
             }
-            Ask::MayImport(address, reply) => drop(reply.send(self.before_import(address))),
             Ask::Measure(reply) => drop(reply.send(Ok(self.measure()))),
             Ask::MayRestore(directory, reply) => drop(reply.send(self.may_restore(&directory))),
             Ask::Restore(backup, directory, reply) => drop(reply.send(self.restore(backup, &directory))),
-            Ask::Import(key, reply) => self.import(key, reply),
+            Ask::Import(sealed, reply) => drop(reply.send(self.import(sealed))),
             Ask::Connect(address, found, reply) => self.connect(&address, found, reply),
             Ask::OpenWith(request, reply) => drop(reply.send(self.open_with(&request))),
             Ask::Open(request, partner, reply) => self.ask_to_open(&request, partner, reply),
@@ -186,54 +177,6 @@ impl Daemon {
                 Err(ApiError::new(Code::ContractsMissing, error.to_string(), hint))
             }
         }
-    }
-
-    // ---- wallet -------------------------------------------------------------------------------
-
-    /// Whether this wallet may be used: another one than the open channels are for may not.
-    pub(super) fn may_import(&self, address: Address) -> Answer<()> {
-        let others = self.store.channels_of_other_wallets(&address).map_err(|error| disk_error(&error))?;
-        let genesis = self.chain.identity.map(|identity| identity.genesis);
-        // A local testnet that was started anew is gone for good, and its channels with it.
-        let counts = |stored: &&StoredChannel| {
-            let terms = stored.channel.setup().terms();
-            let is_here = self.channels.get(&terms.channel).is_some() && genesis.is_some();
-            let is_real = !LOCAL_CHAIN_IDS.contains(&terms.chain_id);
-            is_live(&stored.channel) && !is_awaited(&stored.channel) && (is_here || is_real)
-        };
-        let open = others.iter().filter(counts).count();
-        if open > 0 {
-            let message = format!("{open} open channels belong to another wallet, which can't be replaced");
-            return Err(ApiError::new(
-                Code::WalletInUse,
-                message,
-                "close them and withdraw first; see infos",
-            ));
-        }
-        Ok(())
-    }
-
-    fn import(&mut self, key: Key, reply: Reply<Address>) {
-        let signer = or_refuse!(reply, keys::signer(&key).map_err(|error| wallet_error(&error)));
-        let address = signer.address();
-        self.importing = None;
-        or_refuse!(reply, self.may_import(address));
-        self.wallet = Some(Wallet { address, signer, key });
-        self.locked = None;
-        self.end_all_sessions("another wallet is used");
-        // Before anything is asked of the chain; also if the disk refuses the rest of the batch.
-        self.tell_chain_of_wallet();
-        if self.chain.caught_up {
-            self.resume_channels();
-        }
-        let _ = reply.send(Ok(address));
-    }
-
-    /// Whether this wallet may be used; if so nothing is agreed on with the present one any more.
-    fn before_import(&mut self, address: Address) -> Answer<()> {
-        self.may_import(address)?;
-        self.importing = Some(Instant::now() + IMPORT_WITHIN);
-        Ok(())
     }
 
     /// What of the own money is in channels.
@@ -507,25 +450,4 @@ fn fresh_id() -> Result<PaymentId, ApiError> {
         keys::random_bytes().map_err(|error| ApiError::new(Code::Internal, error.to_string(), ""))?;
     let half = random.get(..16).unwrap_or_default();
     PaymentId::new(hex::encode(half)).map_err(|error| ApiError::new(Code::Internal, error.to_string(), ""))
-}
-
-/// Why a wallet was not imported.
-pub(crate) fn wallet_error(error: &keys::WalletError) -> ApiError {
-    use keys::WalletError;
-    use thunder_chain::keys::KeyError;
-    let (code, hint) = match error {
-        WalletError::Key(KeyError::Phrase(_)) => {
-            (Code::InvalidPhrase, "check the words and their order; nothing was changed")
-        }
-        WalletError::Key(KeyError::Path) => (Code::InvalidPath, "leave --path away for the usual one"),
-        WalletError::Key(KeyError::Password) => (Code::WrongPassword, "nothing was changed; try again"),
-        WalletError::Key(KeyError::Keyfile(_) | KeyError::OutOfRange) => {
-            (Code::InvalidKeyfile, "give the JSON file that another wallet exported")
-        }
-        WalletError::Key(KeyError::File { .. })
-        | WalletError::Random(_)
-        | WalletError::File(_)
-        | WalletError::NotKept => (Code::File, "check the data directory; nothing was changed"),
-    };
-    ApiError::new(code, error.to_string(), hint)
 }

@@ -158,10 +158,9 @@ impl Daemon {
         if ask.part_a != partner || !adds_up || ask.amount.is_zero() {
             return Err(OpenRefuseReason::BadTerms);
         }
-        let is_importing = self.importing.is_some_and(|until| until > Instant::now());
         let is_too_much =
             self.awaited_from(&partner) >= MAX_AWAITED || self.channels.awaited() >= MAX_AWAITED_IN_ALL;
-        if is_importing || is_too_much {
+        if is_too_much {
             return Err(OpenRefuseReason::TooMany);
         }
         let half_b = keys::random_bytes().map_err(|_| OpenRefuseReason::ChainUnreachable)?;
@@ -245,8 +244,8 @@ impl Daemon {
             let _ = reply.send(refuse("the channel's address was used before"));
             return;
         };
-        if self.importing.is_some_and(|until| until > Instant::now()) {
-            let message = "another wallet is being imported";
+        if self.wallet_address() != Some(ask.part_a) {
+            let message = "another wallet was imported meanwhile";
             let _ = reply.send(Err(ApiError::new(Code::Busy, message, "open the channel with that one")));
             return;
         }

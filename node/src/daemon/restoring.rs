@@ -3,7 +3,6 @@
 use std::path::Path;
 
 use thunder_api::{Account, Answer, ApiError, Code, Restored};
-use tokio::time::Instant;
 
 use super::Daemon;
 use super::execute::disk_error;
@@ -14,8 +13,7 @@ impl Daemon {
     /// The node has to have nothing, so that nothing is replaced.
     pub(super) fn may_restore(&self, directory: &Path) -> Answer<()> {
         let has_channels = self.store.has_channels().map_err(|error| disk_error(&error))?;
-        let busy = self.importing.is_some_and(|until| until > Instant::now());
-        if has_channels || busy || self.wallet.is_some() || backup::has_wallet(directory) {
+        if has_channels || self.wallet.is_some() || backup::has_wallet(directory) {
             return Err(ApiError::new(
                 Code::NotEmpty,
                 "this node has a wallet or channels, which a backup would replace; nothing was changed",
