@@ -157,6 +157,44 @@ fn an_import_is_carried_out_whatever_becomes_of_its_client() {
     node.pay("1");
 }
 
+/// L11: the chain can take a closing back, and only the wallet of then can close again, or challenge.
+#[test]
+fn a_wallet_is_not_replaced_before_its_closed_channels_are_deep_in_the_chain() {
+    let world = World::new();
+    let (alice, bob) = (world.user_with(1, &["--confirmations", "4"]), world.user(2));
+    alice.connect(&bob);
+    let (a, open) = (&alice, ["openchannel", "10"]);
+    let opened = std::thread::scope(|scope| {
+        let opening = scope.spawn(move || a.ok(&open));
+        wait_for("it is deep enough", || {
+            world.mine(1);
+            opening.is_finished()
+        });
+        opening.join().unwrap()
+    });
+    let channel = address(&opened["channel"]);
+    alice.wait_usable(channel);
+    alice.ok(&["closechannel", "--cooperative"]);
+    assert_eq!(alice.channel(channel)["state"], "CLOSED");
+    let other = ["importwallet", PHRASE, "--index", "5"];
+    let refused = alice.refused(&other, 1, "wallet_in_use");
+    let says = refused.to_string();
+    assert!(says.contains(&channel.to_string()) && says.contains("3 blocks"), "{says}");
+    alice.ok(&["importwallet", PHRASE, "--index", "1"]);
+    world.mine(2);
+    wait_for("it is read", || alice.infos()["chain"]["block"] == world.head());
+    assert!(alice.refused(&other, 1, "wallet_in_use").to_string().contains("1 block"));
+    let is_over = || -> bool {
+        let database = rusqlite::Connection::open(alice.data.path().join("thunder.db")).unwrap();
+        database.query_row("SELECT over FROM channels", [], |row| row.get(0)).unwrap()
+    };
+    assert!(!is_over());
+    world.mine(1);
+    wait_for("it is read", || alice.infos()["chain"]["block"] == world.head());
+    assert!(is_over(), "on disk, too, for a node that is on another chain by then");
+    alice.ok(&other);
+}
+
 /// M4: whenever the process dies, the wallet on disk is one that the node can use.
 #[cfg(unix)]
 #[test]

@@ -258,13 +258,13 @@ impl Daemon {
 
     /// Whatever is under way in a channel goes on.
     pub(super) fn resume_channels(&mut self) {
-        let live: Vec<_> = self
+        let changing: Vec<_> = self
             .channels
             .newest_first()
-            .filter(|(_, slot)| is_live(&slot.channel))
+            .filter(|(_, slot)| !slot.over)
             .map(|(address, _)| *address)
             .collect();
-        for channel in live {
+        for channel in changing {
             self.apply(channel, Input::Resume);
         }
     }

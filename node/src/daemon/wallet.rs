@@ -4,7 +4,7 @@
 use thunder_api::{Answer, ApiError, Code};
 use thunder_chain::contracts::LOCAL_CHAIN_IDS;
 use thunder_chain::keys::KeyError;
-use thunder_protocol::Address;
+use thunder_protocol::{Address, Channel};
 
 use super::execute::{disk_error, is_live};
 use super::opening::is_awaited;
@@ -20,7 +20,7 @@ impl Daemon {
         self.finish_batch(0);
         let signer = keys::signer(&sealed.key).map_err(|error| wallet_error(&error))?;
         let address = signer.address();
-        self.may_use(address)?;
+        self.may_import(address)?;
         let is_another = self.wallet.as_ref().is_none_or(|wallet| wallet.address != address);
         let put = self.wallet_file.put(&sealed, is_another);
         if let Err(error) = put.as_ref()
@@ -40,7 +40,30 @@ impl Daemon {
         Ok(address)
     }
 
-    /// Whether this wallet may be used: not if open channels belong to another one.
+    /// Whether this wallet may replace the present one. A closed channel needs its wallet until its end is deep
+    /// in the chain: before, a reorganisation can take the end back, and the other side close on an old receipt.
+    fn may_import(&self, address: Address) -> Answer<()> {
+        self.may_use(address)?;
+        let others = self.channels_of_other_wallets(address)?;
+        let shallow = others.iter().filter_map(|stored| {
+            let blocks = self.blocks_until_deep(stored);
+            (blocks > 0).then(|| (blocks, stored.channel.setup().terms()))
+        });
+        let Some((blocks, terms)) = shallow.max_by_key(|(blocks, _)| *blocks) else { return Ok(()) };
+        let count = if blocks == 1 { "1 block".to_owned() } else { format!("{blocks} blocks") };
+        let message = format!(
+            "channel {} belongs to another wallet, which can't be replaced yet: it is CLOSED, and for {count} more \
+             the chain can take that back",
+            terms.channel
+        );
+        let hint = match self.channels.get(&terms.channel) {
+            Some(_) => format!("try again in {count} (on a local testnet: thunder-deploy mine {blocks})"),
+            None => format!("start thunderd with the --RPC of chain {} for so long", terms.chain_id),
+        };
+        Err(ApiError::new(Code::WalletInUse, message, hint))
+    }
+
+    /// Whether a wallet that is on disk already may be used: not if open channels belong to another one.
     pub(super) fn may_use(&self, address: Address) -> Answer<()> {
         let others = self.channels_of_other_wallets(address)?;
         let open = others.iter().filter(|stored| is_live(&stored.channel)).count();
@@ -63,6 +86,15 @@ impl Daemon {
             !is_awaited(&stored.channel) && (is_here || is_real)
         });
         Ok(others)
+    }
+
+    /// How many blocks are missing until the end of a closed channel is deep in its chain, as far as is
+    /// known; 0 for one that is not closed.
+    fn blocks_until_deep(&self, stored: &StoredChannel) -> u64 {
+        let Channel::Closed(closed) = &stored.channel else { return 0 };
+        let terms = closed.setup.terms();
+        let head = self.chain.head.filter(|_| self.channels.get(&terms.channel).is_some());
+        closed.blocks_until_deep(head, self.config.confirmations_on(terms.chain_id))
     }
 }
 

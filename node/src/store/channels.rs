@@ -17,6 +17,8 @@ pub struct StoredChannel {
     pub since: u64,
     /// When it was agreed on, in milliseconds since 1970.
     pub created: u64,
+    /// Whether it can't change any more, or was given up.
+    pub over: bool,
 }
 
 impl Store {
@@ -105,21 +107,16 @@ impl Store {
     /// The channels of a chain, oldest first, without those that were given up.
     pub fn channels(&self, genesis: B256) -> Result<Vec<StoredChannel>, StoreError> {
         let mut channels = self.read_channels("genesis = ?1", genesis.as_slice())?;
-        channels.retain(|(over, stored)| !(*over && matches!(stored.channel, Channel::Opening(_))));
-        Ok(channels.into_iter().map(|(_, stored)| stored).collect())
+        channels.retain(|stored| !(stored.over && matches!(stored.channel, Channel::Opening(_))));
+        Ok(channels)
     }
 
     /// The channels, of whatever chain, that another wallet than this one is needed for.
     pub fn channels_of_other_wallets(&self, wallet: &Address) -> Result<Vec<StoredChannel>, StoreError> {
-        let channels = self.read_channels("wallet <> ?1 AND over = 0", wallet.as_slice())?;
-        Ok(channels.into_iter().map(|(_, stored)| stored).collect())
+        self.read_channels("wallet <> ?1 AND over = 0", wallet.as_slice())
     }
 
-    pub(super) fn read_channels(
-        &self,
-        condition: &str,
-        of: &[u8],
-    ) -> Result<Vec<(bool, StoredChannel)>, StoreError> {
+    pub(super) fn read_channels(&self, condition: &str, of: &[u8]) -> Result<Vec<StoredChannel>, StoreError> {
         let connection = self.connection.borrow();
         let mut statement = connection.prepare(&format!(
             "SELECT id, state, since, created, over FROM channels WHERE {condition} ORDER BY id"
@@ -137,7 +134,7 @@ impl Store {
         for row in rows {
             let (id, state, since, created, over) = row?;
             let channel = Channel::decode(&state, |nonce| self.proposed_payments(&connection, id, nonce))?;
-            channels.push((over, StoredChannel { id, channel, since, created }));
+            channels.push(StoredChannel { id, channel, since, created, over });
         }
         Ok(channels)
     }

@@ -22,8 +22,8 @@ impl Store {
         let channels = self.read_channels("length(?1) = 0", &[])?;
         self.atomically(|connection| {
             let mut marked = 0;
-            for (over, stored) in channels {
-                if over {
+            for stored in channels {
+                if stored.over {
                     continue;
                 }
                 let state = stored.channel.mark_lost().encode()?;
