@@ -172,6 +172,15 @@ pub struct BackedUp {
     pub channels: u64,
 }
 
+/// A backup to restore.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RestoreRequest {
+    /// The file, as an absolute path.
+    pub file: String,
+    /// Whether one that nobody has signed is restored, too.
+    pub unsigned: bool,
+}
+
 /// `restore`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Restored {
@@ -179,6 +188,8 @@ pub struct Restored {
     pub channels: u64,
     /// The wallet that the node had; its key file opens with its own password only.
     pub wallet: Option<Account>,
+    /// Whether this wallet has signed the backup.
+    pub signed: bool,
 }
 
 /// `balance`.

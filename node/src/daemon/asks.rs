@@ -13,7 +13,10 @@ use thunder_api::{
 use thunder_chain::Identity;
 use thunder_protocol::channel::{CloseMode, Command, PaymentStatus};
 use thunder_protocol::onchain::Evidence;
-use thunder_protocol::{Address, Amount, Balances, Input, Nonce, Payment, PaymentId, Receipt, Role, hex};
+use thunder_protocol::{
+    Address, Amount, B256, Balances, Crypto, Input, Nonce, Payment, PaymentId, Receipt, Role, Signature,
+    backup_digest, hex,
+};
 use tokio::sync::oneshot;
 use tokio::time::Instant;
 
@@ -39,6 +42,8 @@ pub enum Ask {
     Infos(Reply<Infos>),
     /// The wallet, and what of it is in channels: the rest of `balance` is the chain's to say.
     Shares(Reply<(Address, Amount)>),
+    /// Sign a backup whose content has this hash.
+    SignBackup(B256, Reply<(Address, Signature)>),
     /// Measure what `--metrics` says, and say what keeps the node from being ready.
     Measure(Reply<Vec<&'static str>>),
     /// Whether a backup could be restored into this data directory now.
@@ -112,6 +117,7 @@ impl Daemon {
             Ask::Shares(reply) => {
                 drop(reply.send(self.require_wallet().map(|wallet| (wallet.address, self.own_shares()))))
             }
+            Ask::SignBackup(content, reply) => drop(reply.send(self.sign_backup(content))),
             Ask::Measure(reply) => drop(reply.send(Ok(self.measure()))),
             Ask::MayRestore(directory, reply) => drop(reply.send(self.may_restore(&directory))),
             Ask::Restore(backup, directory, reply) => drop(reply.send(self.restore(backup, &directory))),
@@ -148,6 +154,11 @@ impl Daemon {
             let hint = "import one: thunder-cli importwallet \"<seedphrase>\"";
             ApiError::new(Code::NoWallet, "no wallet is loaded", hint)
         })
+    }
+
+    fn sign_backup(&self, content: B256) -> Answer<(Address, Signature)> {
+        let wallet = self.require_wallet()?;
+        Ok((wallet.address, wallet.signer.sign(&backup_digest(content))))
     }
 
     /// The chain answers now.

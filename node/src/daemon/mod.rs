@@ -56,6 +56,7 @@ use channels::Channels;
 use discovery::Discovery;
 use execute::After;
 use opening::Openings;
+pub(crate) use opening::is_awaited;
 use peers::Peers;
 pub(crate) use restoring::backup_error;
 pub(crate) use wallet::wallet_error;

@@ -282,7 +282,7 @@ impl Daemon {
 
 /// Whether the other side wanted to open this channel and the chain does not show it: nothing that
 /// anybody would call a channel yet.
-pub(super) fn is_awaited(channel: &Channel) -> bool {
+pub(crate) fn is_awaited(channel: &Channel) -> bool {
     matches!(channel, Channel::Opening(state)
         if state.view.status == OnChain::Missing && state.setup.role() == Role::B)
 }

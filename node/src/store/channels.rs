@@ -11,6 +11,8 @@ use super::{Store, StoreError};
 pub struct StoredChannel {
     /// Its row.
     pub id: i64,
+    /// Block 0 of its chain.
+    pub genesis: B256,
     /// Its state.
     pub channel: Channel,
     /// Its events are not older than this block.
@@ -119,7 +121,7 @@ impl Store {
     pub(super) fn read_channels(&self, condition: &str, of: &[u8]) -> Result<Vec<StoredChannel>, StoreError> {
         let connection = self.connection.borrow();
         let mut statement = connection.prepare(&format!(
-            "SELECT id, state, since, created, over FROM channels WHERE {condition} ORDER BY id"
+            "SELECT id, state, since, created, over, genesis FROM channels WHERE {condition} ORDER BY id"
         ))?;
         let rows = statement.query_map(params![of], |row| {
             Ok((
@@ -128,13 +130,16 @@ impl Store {
                 row.get::<_, u64>(2)?,
                 row.get::<_, u64>(3)?,
                 row.get::<_, bool>(4)?,
+                row.get::<_, Vec<u8>>(5)?,
             ))
         })?;
         let mut channels = Vec::new();
         for row in rows {
-            let (id, state, since, created, over) = row?;
+            let (id, state, since, created, over, genesis) = row?;
+            let genesis = B256::try_from(genesis.as_slice())
+                .map_err(|_| StoreError::Damaged("the chain of a channel".into()))?;
             let channel = Channel::decode(&state, |nonce| self.proposed_payments(&connection, id, nonce))?;
-            channels.push(StoredChannel { id, channel, since, created, over });
+            channels.push(StoredChannel { id, genesis, channel, since, created, over });
         }
         Ok(channels)
     }

@@ -173,6 +173,12 @@ fn make_private(_: &Path) -> Result<(), StoreError> {
     Ok(())
 }
 
+/// Looks at every page and every index, however large the database is.
+fn check_whole(connection: &Connection) -> Result<(), StoreError> {
+    let result: String = connection.query_row("PRAGMA integrity_check(1)", [], |row| row.get(0))?;
+    if result == "ok" { Ok(()) } else { Err(StoreError::Damaged(result)) }
+}
+
 /// Looks for damage where that takes no time; in a large database it shows when the page is read.
 fn check(connection: &Connection) -> Result<(), StoreError> {
     let pages: i64 = connection.pragma_query_value(None, "page_count", |row| row.get(0))?;

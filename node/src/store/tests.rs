@@ -122,3 +122,46 @@ fn a_database_of_a_later_version_is_refused() {
     connection.pragma_update(None, "user_version", 99).unwrap();
     assert!(matches!(Store::prepare(connection), Err(StoreError::TooNew { found: 99, .. })));
 }
+
+#[test]
+fn rule_9_a_rebuilt_database_has_the_rows_that_count_and_no_transaction() {
+    let directory = tempfile::tempdir().unwrap();
+    let from = directory.path().join("from");
+    let identity = thunder_chain::Identity { chain_id: 31337, genesis: GENESIS };
+    {
+        let store = Store::open(&from).unwrap();
+        store.set_identity(&identity).unwrap();
+        let id = added(&store, 1);
+        store.begin().unwrap();
+        store.write_channel(id, &channel(1), true, &[insert("a", 1)]).unwrap();
+        store.add_processed(GENESIS, &Processed { number: 5, hash: GENESIS }, None).unwrap();
+        store.set_followed(GENESIS, &Address::repeat_byte(0xa)).unwrap();
+        store.commit().unwrap();
+        let connection = store.connection.borrow();
+        connection.execute("INSERT INTO transactions VALUES (x'00', x'00', 'Close', '{}')", []).unwrap();
+        connection.execute("CREATE INDEX more ON payments (memo)", []).unwrap();
+        connection.pragma_update(None, "journal_mode", "DELETE").unwrap();
+    }
+    for is_signed in [true, false] {
+        let to = directory.path().join(format!("{is_signed}"));
+        let store = Store::rebuild(&from, &to, is_signed).unwrap();
+        assert_eq!(store.identity().unwrap(), Some(identity));
+        assert_eq!(store.payments(&PaymentQuery { channel: None, limit: 9 }).unwrap().len(), 1);
+        assert_eq!(store.processed_blocks(GENESIS).unwrap().len(), usize::from(is_signed), "read again");
+        assert_eq!(store.followed(GENESIS).unwrap().is_some(), is_signed);
+        let count =
+            |sql: &str| -> u64 { store.connection.borrow().query_row(sql, [], |row| row.get(0)).unwrap() };
+        assert_eq!(count("SELECT count(*) FROM transactions"), 0);
+        assert_eq!(count("SELECT count(*) FROM sqlite_schema WHERE name = 'more'"), 0);
+        let mark = |stored: StoredChannel| {
+            assert!(stored.over, "as the column says");
+            let channel = stored.channel.mark_lost();
+            Ok::<_, StoreError>(StoredChannel { channel, over: false, ..stored })
+        };
+        store.mark_all_lost(mark).unwrap();
+        let stored = store.channels(GENESIS).unwrap();
+        assert_eq!((stored.len(), stored[0].over, stored[0].since), (1, false, 3));
+        let lost = channel(1).mark_lost().encode().unwrap();
+        assert_eq!(stored[0].channel.encode().unwrap(), lost);
+    }
+}
