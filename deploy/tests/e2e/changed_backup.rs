@@ -212,6 +212,8 @@ fn rule_9_an_unsigned_backup_has_receipts_that_both_have_signed_and_values_that_
         "UPDATE peers SET peer_id = x'00'",
         "DROP TABLE peers",
         "ALTER TABLE payments RENAME TO paid; CREATE VIEW payments AS SELECT * FROM paid",
+        "ALTER TABLE backup_files RENAME TO files; CREATE VIEW backup_files AS SELECT * FROM files",
+        "UPDATE backup_files SET content = zeroblob(70000) WHERE name = 'wallet.json'",
         "DELETE FROM backup_files WHERE name = 'node.key'",
         "UPDATE backup_files SET content = x'00' WHERE name = 'node.key'",
         "UPDATE backup_files SET content = x'00' WHERE name = 'wallet.json'",

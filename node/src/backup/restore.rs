@@ -1,13 +1,11 @@
 //! A backup becomes a node's state.
 
-use std::collections::BTreeSet;
 use std::ffi::OsString;
 use std::fs::{self, File};
 use std::io::{self, BufReader};
 use std::path::Path;
 
 use libp2p::identity::Keypair;
-use rusqlite::Connection;
 use tempfile::TempDir;
 use thunder_chain::contracts::LOCAL_CHAIN_IDS;
 use thunder_chain::keys::is_keyfile;
@@ -20,10 +18,13 @@ use super::{
 };
 use crate::daemon::is_awaited;
 use crate::keys::{private_options, sync_directory, write_private};
-use crate::store::{Store, StoredChannel};
+use crate::store::{Store, StoredChannel, open_untrusted, require_table};
 
 /// A restored directory that is complete, and is put in place by the next start.
 const READY: &str = "restored";
+
+/// The longest key file, in bytes.
+const MAX_KEY_FILE: u32 = 1 << 16;
 
 /// A verified backup, unpacked beside the node's files, with every channel lost.
 #[derive(Debug)]
@@ -31,7 +32,7 @@ pub struct Unpacked {
     scratch: TempDir,
     /// How many channels are not over.
     pub channels: u64,
-    /// The wallet that the node had: the one that has signed, or that the channels belong to.
+    /// The wallet that the node had: the one that has signed, or that the newest channel belongs to.
     pub wallet: Option<Address>,
     /// Whether it was signed.
     pub is_signed: bool,
@@ -81,7 +82,11 @@ fn unseal(from: &Path, to: &Path) -> Result<Option<Address>, BackupError> {
 fn unpack_key_files(from: &Path, source: &Path, to: &Path) -> Result<(), BackupError> {
     let damaged = |reason: &dyn std::fmt::Display| BackupError::Damaged(from.into(), reason.to_string());
     let mut node_key = false;
-    let connection = Connection::open(source)?;
+    let connection = open_untrusted(source)?;
+    require_table(&connection, "backup_files")?;
+    if connection.prepare("SELECT 1 FROM backup_files WHERE length(content) > ?1")?.exists([MAX_KEY_FILE])? {
+        return Err(damaged(&"it has a key file that is too long"));
+    }
     let mut files = connection.prepare("SELECT name, content FROM backup_files")?;
     let mut rows = files.query([])?;
     while let Some(row) = rows.next()? {
@@ -102,21 +107,19 @@ fn unpack_key_files(from: &Path, source: &Path, to: &Path) -> Result<(), BackupE
 }
 
 /// Marks every channel as lost. Returns how many are not over, and whose the backup is: the signer's, or, without
-/// a signature, that of the channels.
+/// a signature, that of the newest channel.
 fn mark_channels(
     store: &Store,
     from: &Path,
     signer: Option<Address>,
 ) -> Result<(u64, Option<Address>), BackupError> {
-    let (mut channels, mut wallets) = (0, BTreeSet::new());
+    let (mut channels, mut newest) = (0, None);
     let here = store.identity()?.map(|identity| identity.genesis);
     store.mark_all_lost(|stored| {
         let (is_closed, is_nothing) = (is_closed(&stored.channel), is_awaited(&stored.channel));
         let over = stored.over && (is_closed || is_nothing);
-        if !over && !is_closed {
-            channels += 1;
-            wallets.insert(own_wallet(&stored.channel));
-        }
+        channels += u64::from(!over && !is_closed);
+        newest = Some(own_wallet(&stored.channel));
         let is_gone = here != Some(stored.genesis) && is_local(&stored.channel);
         let may_be_foreign = is_closed || is_nothing || is_gone;
         let channel = match signer {
@@ -125,7 +128,7 @@ fn mark_channels(
         };
         Ok::<_, BackupError>(StoredChannel { channel, over, ..stored })
     })?;
-    Ok((channels, signer.or_else(|| wallets.into_iter().next())))
+    Ok((channels, signer.or(newest)))
 }
 
 fn own_wallet(channel: &Channel) -> Address {

@@ -22,6 +22,7 @@ use thunder_protocol::codec::CodecError;
 pub use channels::StoredChannel;
 pub use meta::KnownPeer;
 pub use payments::{PaymentQuery, StoredPayment};
+pub(crate) use restored::{open_untrusted, require_table};
 pub use transactions::TransactionLog;
 
 /// Databases of at most so many pages (of 4 KiB) are checked whole when they are opened.

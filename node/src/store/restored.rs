@@ -27,7 +27,8 @@ const KEPT_UNSIGNED: [(&str, &str); 4] = [
 /// The longest text that a row may have, in bytes.
 const MAX_TEXT: usize = 4096;
 /// Rows that no thunderd writes, beyond what the types say.
-const IMPOSSIBLE: [(&str, &str); 2] = [
+const IMPOSSIBLE: [(&str, &str); 3] = [
+    ("payments", "channel NOT IN (SELECT id FROM channels)"),
     ("payments", "outgoing NOT IN (0, 1)"),
     ("blocks", "length(genesis) <> 32 OR length(hash) <> 32 OR number < 0"),
 ];
@@ -91,8 +92,8 @@ impl Store {
     }
 }
 
-/// Opens a file for reading that may have been made to do harm.
-fn open_untrusted(path: &Path) -> Result<Connection, StoreError> {
+/// Opens a file for reading that may have been made to do harm. Only [real tables](require_table) of it are read.
+pub(crate) fn open_untrusted(path: &Path) -> Result<Connection, StoreError> {
     let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
     let connection = Connection::open_with_flags(path, flags)?;
     connection.set_db_config(DbConfig::SQLITE_DBCONFIG_DEFENSIVE, true)?;
@@ -108,13 +109,16 @@ fn open_untrusted(path: &Path) -> Result<Connection, StoreError> {
     Ok(connection)
 }
 
-/// Copies rows, if they are in a real table and have values of the kinds that its columns have here.
-fn copy_rows(source: &Connection, fresh: &Connection, table: &str, rows: &str) -> Result<(), StoreError> {
+/// Makes sure that a name is that of a table, and not of a view or of a virtual table, which would run something.
+pub(crate) fn require_table(source: &Connection, name: &str) -> Result<(), StoreError> {
     let kind = "SELECT type FROM pragma_table_list WHERE schema = 'main' AND name = ?1";
-    let kind: String = source.query_row(kind, params![table], |row| row.get(0))?;
-    if kind != "table" {
-        return Err(StoreError::Damaged(format!("{table} is not a table")));
-    }
+    let kind: String = source.query_row(kind, params![name], |row| row.get(0))?;
+    if kind == "table" { Ok(()) } else { Err(StoreError::Damaged(format!("{name} is not a table"))) }
+}
+
+/// Copies the rows of a table, if they have values of the kinds that its columns have here.
+fn copy_rows(source: &Connection, fresh: &Connection, table: &str, rows: &str) -> Result<(), StoreError> {
+    require_table(source, table)?;
     let mut columns = fresh.prepare("SELECT name, type FROM pragma_table_info(?1)")?;
     let columns = columns.query_map(params![table], |row| Ok((row.get(0)?, row.get(1)?)))?;
     let columns: Vec<(String, String)> = columns.collect::<Result<_, _>>()?;
