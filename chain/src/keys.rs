@@ -1,21 +1,66 @@
 //! Secret keys: from a BIP-39 seed phrase (BIP-32 path), and in Web3 Secret Storage (V3) files.
 
-use std::fs;
-use std::io;
-use std::path::{Path, PathBuf};
+mod keyfile;
+
+use std::fmt;
+use std::str::FromStr;
 
 use coins_bip32::ecdsa::SigningKey;
 use coins_bip32::path::DerivationPath;
 use coins_bip39::{English, Mnemonic, MnemonicError};
 use ethers::signers::{LocalWallet, Signer as _};
-use serde_json::Value;
-use thunder_protocol::Address;
+use thunder_protocol::{Address, hex};
 use zeroize::{Zeroize, Zeroizing};
 
 use thunder_guard::from_ethers;
 
-/// A secret key, wiped when dropped.
-pub type Key = Zeroizing<[u8; 32]>;
+pub use keyfile::{KeyfileError, decrypt_keyfile, encrypt_keyfile, is_keyfile};
+
+/// A secret key and its address. The key is never shown, and wiped when dropped.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Key {
+    secret: Zeroizing<[u8; 32]>,
+    address: Address,
+}
+
+impl Key {
+    /// A key of these 32 bytes.
+    ///
+    /// # Errors
+    /// [`KeyError::OutOfRange`] for another number of bytes, and if they are not between 1 and the order of
+    /// the curve.
+    pub fn new(secret: &[u8]) -> Result<Self, KeyError> {
+        let secret = <[u8; 32]>::try_from(secret).map(Zeroizing::new).map_err(|_| KeyError::OutOfRange)?;
+        let wallet = LocalWallet::from_bytes(secret.as_slice()).map_err(|_| KeyError::OutOfRange)?;
+        Ok(Self { secret, address: from_ethers(wallet.address()) })
+    }
+
+    /// The bytes of the key.
+    pub const fn expose(&self) -> &Zeroizing<[u8; 32]> {
+        &self.secret
+    }
+
+    /// The address that belongs to the key.
+    pub const fn address(&self) -> Address {
+        self.address
+    }
+}
+
+/// Hexadecimal, with or without 0x.
+impl FromStr for Key {
+    type Err = KeyError;
+
+    fn from_str(text: &str) -> Result<Self, KeyError> {
+        let bytes = hex::decode(text.trim()).map_err(|_| KeyError::OutOfRange)?;
+        Self::new(&Zeroizing::new(bytes))
+    }
+}
+
+impl fmt::Debug for Key {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Key(secret of {})", self.address)
+    }
+}
 
 /// Where wallets keep the first key of a seed phrase (BIP-44, coin type 60).
 pub const DEFAULT_PATH: &str = "m/44'/60'/0'/0/0";
@@ -32,26 +77,16 @@ pub enum KeyError {
     /// Not between 1 and the order of the curve.
     #[error("not a secret key")]
     OutOfRange,
-    /// Not a V3 file.
-    #[error("not a Web3 Secret Storage (V3) file: {0}")]
-    Keyfile(String),
+    /// A file that can't be read safely.
+    #[error("not a Web3 Secret Storage (V3) file that can be read: {0}")]
+    Keyfile(#[from] KeyfileError),
     /// The file's MAC does not match.
     #[error("the password does not fit the key file")]
     Password,
-    /// The file can't be read or written.
-    #[error("{path}: {source}")]
-    File {
-        /// Which.
-        path: PathBuf,
-        /// Why.
-        source: io::Error,
-    },
+    /// The system's random number generator fails.
+    #[error("no random numbers: {0}")]
+    Random(#[from] getrandom::Error),
 }
-
-/// The most that n, r and p of scrypt may come to together: four times what the most careful wallets
-/// write. It takes at most 1 GiB (128 · n · r bytes) and some seconds. Each alone within its limit,
-/// they could ask for 4 GiB and for hours.
-const MAX_SCRYPT_COST: u64 = 1 << 23;
 
 /// The key at `path` of a seed phrase. Case and spacing of the words don't matter.
 pub fn from_phrase(phrase: &str, path: &str) -> Result<Key, KeyError> {
@@ -63,9 +98,9 @@ pub fn from_phrase(phrase: &str, path: &str) -> Result<Key, KeyError> {
     let key = mnemonic.derive_key(path, None).map_err(|_| KeyError::Path)?;
     let signing: &SigningKey = key.as_ref();
     let mut bytes = signing.to_bytes();
-    let key = Zeroizing::new(bytes.into());
+    let key = Key::new(bytes.as_slice());
     bytes.as_mut_slice().zeroize();
-    Ok(key)
+    key
 }
 
 fn explain(error: &MnemonicError) -> &'static str {
@@ -79,69 +114,6 @@ fn explain(error: &MnemonicError) -> &'static str {
     }
 }
 
-/// The address that belongs to a key.
-pub fn address_of(key: &Key) -> Result<Address, KeyError> {
-    let wallet = LocalWallet::from_bytes(key.as_slice()).map_err(|_| KeyError::OutOfRange)?;
-    Ok(from_ethers(wallet.address()))
-}
-
-/// The key in a V3 file. Slow by design (scrypt or PBKDF2): that is what protects the password.
-pub fn decrypt_keyfile(path: &Path, password: &str) -> Result<Key, KeyError> {
-    let json = fs::read(path).map_err(|source| KeyError::File { path: path.into(), source })?;
-    check_keyfile(&json).map_err(|reason| KeyError::Keyfile(reason.into()))?;
-    let secret = eth_keystore::decrypt_key(path, password).map_err(|error| match error {
-        eth_keystore::KeystoreError::MacMismatch => KeyError::Password,
-        other => KeyError::Keyfile(other.to_string()),
-    })?;
-    let secret = Zeroizing::new(secret);
-    let bytes = <[u8; 32]>::try_from(secret.as_slice());
-    let key =
-        bytes.map(Zeroizing::new).map_err(|_| KeyError::Keyfile("the key does not have 32 bytes".into()))?;
-    address_of(&key).map(|_| key)
-}
-
-/// Writes a V3 file (scrypt). Slow by design.
-pub fn encrypt_keyfile(path: &Path, key: &Key, password: &str) -> Result<(), KeyError> {
-    let (folder, name) =
-        (path.parent().unwrap_or(Path::new(".")), path.file_name().and_then(|name| name.to_str()));
-    let mut random = rand_08::rngs::OsRng;
-    eth_keystore::encrypt_key(folder, &mut random, key.as_slice(), password, name)
-        .map(|_| ())
-        .map_err(|error| KeyError::File { path: path.into(), source: io::Error::other(error) })
-}
-
-/// Whether this is a V3 file that [`decrypt_keyfile`] takes, whatever its password is.
-pub fn is_keyfile(json: &[u8]) -> bool {
-    check_keyfile(json).is_ok()
-}
-
-/// Refuses what the decryption can't cope with: fields of other lengths, and parameters that would
-/// take for ever or all memory.
-fn check_keyfile(json: &[u8]) -> Result<(), &'static str> {
-    let file: Value = serde_json::from_slice(json).map_err(|_| "it is not JSON")?;
-    if file["version"] != 3 {
-        return Err("it does not say version 3");
-    }
-    let crypto = &file["crypto"];
-    let has_bytes = |value: &Value, bytes: usize| value.as_str().is_some_and(|text| text.len() == 2 * bytes);
-    if !has_bytes(&crypto["ciphertext"], 32) || !has_bytes(&crypto["cipherparams"]["iv"], 16) {
-        return Err("its ciphertext or iv has the wrong length");
-    }
-    let parameters = &crypto["kdfparams"];
-    let limits = [("n", 1 << 20), ("r", 32), ("p", 16), ("c", 10_000_000)];
-    let is_sane = |(name, most): (&str, u64)| {
-        parameters[name].is_null()
-            || parameters[name].as_u64().is_some_and(|value| (1..=most).contains(&value))
-    };
-    let cost = ["n", "r", "p"]
-        .into_iter()
-        .fold(1, |cost: u64, name| cost.saturating_mul(parameters[name].as_u64().unwrap_or(1)));
-    if parameters["dklen"] != 32 || !limits.into_iter().all(is_sane) || cost > MAX_SCRYPT_COST {
-        return Err("its key derivation parameters are out of range");
-    }
-    Ok(())
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -152,7 +124,7 @@ mod tests {
     #[test]
     fn a_phrase_gives_the_key_that_every_wallet_gives() {
         let key = from_phrase(PHRASE, DEFAULT_PATH).unwrap();
-        assert_eq!(address_of(&key).unwrap(), TESTNET_OWNER);
+        assert_eq!(key.address(), TESTNET_OWNER);
         let spaced = format!("  {}\n", PHRASE.to_uppercase().replace(' ', "  "));
         assert_eq!(from_phrase(&spaced, DEFAULT_PATH).unwrap(), key);
         assert_ne!(from_phrase(PHRASE, "m/44'/60'/0'/0/1").unwrap(), key);
@@ -168,31 +140,16 @@ mod tests {
         assert!(matches!(from_phrase(PHRASE, "not/a/path"), Err(KeyError::Path)));
     }
 
+    /// L9: secrets never reach a log.
     #[test]
-    fn a_key_file_reads_back_with_its_password_only() {
-        let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().join("key.json");
+    fn a_key_is_read_from_hexadecimal_digits_and_not_shown() {
         let key = from_phrase(PHRASE, DEFAULT_PATH).unwrap();
-        encrypt_keyfile(&path, &key, "correct horse").unwrap();
-        assert_eq!(decrypt_keyfile(&path, "correct horse").unwrap(), key);
-        assert!(matches!(decrypt_keyfile(&path, "wrong"), Err(KeyError::Password)));
-        let content = fs::read_to_string(&path).unwrap();
-        assert!(!content.contains(&thunder_protocol::hex::encode(key.as_slice())));
-        // What would take all memory, or panic, is refused before it is tried.
-        for (from, to) in [
-            ("\"n\":8192", "\"n\":4294967295"),
-            ("\"n\":8192,\"p\":1,\"r\":8", "\"n\":1048576,\"p\":16,\"r\":32"),
-            ("\"n\":8192,\"p\":1,\"r\":8", "\"n\":262144,\"p\":5,\"r\":8"),
-            ("\"dklen\":32", "\"dklen\":8"),
-            ("\"version\":3", "\"version\":4"),
-        ] {
-            assert!(content.contains(from), "{from} in {content}");
-            fs::write(&path, content.replace(from, to)).unwrap();
-            assert!(matches!(decrypt_keyfile(&path, "correct horse"), Err(KeyError::Keyfile(_))), "{to}");
-        }
-        for garbage in ["", "{}", "[]", "{\"version\":3}"] {
-            fs::write(&path, garbage).unwrap();
-            assert!(matches!(decrypt_keyfile(&path, "x"), Err(KeyError::Keyfile(_))), "{garbage:?}");
+        let digits = hex::encode(key.expose().as_slice());
+        assert_eq!(format!("0x{digits}").parse::<Key>().unwrap(), key);
+        assert_eq!(format!("{key:?}"), format!("Key(secret of {TESTNET_OWNER})"));
+        let order = "fffffffffffffffffffffffffffffffebaaedce6af48a03bbfd25e8cd0364141";
+        for bad in ["", "0x", "12", &"0".repeat(64), order, &"1".repeat(66), "secret"] {
+            assert!(matches!(bad.parse::<Key>(), Err(KeyError::OutOfRange)), "{bad}");
         }
     }
 }

@@ -172,6 +172,9 @@ pub enum Command {
         /// The file that `backup` wrote
         #[arg(value_name = "file")]
         file: PathBuf,
+        /// Restore a file that an older thunderd wrote, without a signature: only if nobody else could write to it
+        #[arg(long)]
+        unsigned: bool,
     },
     /// `watch`
     #[command(about = "show payments, chain events and connections as they come, until Ctrl-C")]

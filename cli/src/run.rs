@@ -5,7 +5,7 @@ use std::path::Path;
 
 use thunder_api::{
     ApiError, BackupRequest, Code, FundRequest, HistoryRequest, OpenRequest, PaidOut, PayRequest,
-    PaymentOrder, Selector, Watchtower,
+    PaymentOrder, RestoreRequest, Selector, Watchtower,
 };
 use thunder_protocol::PaymentId;
 
@@ -42,7 +42,7 @@ pub(crate) async fn run(cli: Cli, output: &Output) -> Result<(), Failure> {
         Command::History(arguments) => history(&connect.await?, output, arguments).await,
         Command::Receipts(arguments) => receipts(&connect.await?, output, arguments).await,
         Command::Backup { file, force } => backup(&connect.await?, output, &file, force).await,
-        Command::Restore { file } => restore(&connect.await?, output, &file).await,
+        Command::Restore { file, unsigned } => restore(&connect.await?, output, &file, unsigned).await,
         Command::Watch => watch::watch(&connect.await?, output).await,
         Command::Completions { shell } => {
             output.text(&crate::completions(shell, crate::definition())).map_err(unread)
@@ -175,9 +175,16 @@ async fn backup(node: &Node, output: &Output, file: &Path, force: bool) -> Resul
     output.answer(&made, human::backed_up).map_err(done)
 }
 
-async fn restore(node: &Node, output: &Output, file: &Path) -> Result<(), Failure> {
-    let call = node.calls.restore(node.context(), files::absolute(file)?);
+async fn restore(node: &Node, output: &Output, file: &Path, unsigned: bool) -> Result<(), Failure> {
+    let request = RestoreRequest { file: files::absolute(file)?, unsigned };
+    let call = node.calls.restore(node.context(), request);
     let restored = node.ask("checking the backup", Stake::State, call).await?;
+    if !restored.signed {
+        output.warning(
+            "nobody has signed this backup: whoever could write to it can have changed it;\n         look at the channels \
+             and their shares before you trust them",
+        );
+    }
     output.answer(&restored, human::restored).map_err(done)
 }
 

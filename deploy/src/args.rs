@@ -12,7 +12,7 @@ use clap::error::{Error as ClapError, ErrorKind};
 use clap::{Args, Parser, Subcommand};
 use thunder_chain::{Amount, RpcUrl};
 
-use crate::keys::Key;
+use crate::keys::{Key, from_hex};
 use crate::output;
 
 /// The most blocks that are mined at once; it takes some seconds.
@@ -184,8 +184,7 @@ fn amount(text: &str) -> Result<Amount, BadValue> {
 }
 
 fn key(text: &str) -> Result<Key, BadValue> {
-    text.parse()
-        .map_err(|error: crate::keys::KeyError| BadValue { code: "invalid_key", reason: error.to_string() })
+    from_hex(text).map_err(|error| BadValue { code: "invalid_key", reason: error.to_string() })
 }
 
 fn block_time(text: &str) -> Result<BlockTime, BadValue> {
@@ -265,6 +264,16 @@ mod tests {
             panic!()
         };
         assert_eq!((mine.blocks, mine.endpoint.rpc.to_string().as_str()), (24, "http://10.0.0.1:1"));
+    }
+
+    /// L9: secrets never reach a log.
+    #[test]
+    fn a_key_is_not_in_the_debug_output_of_the_command_line() {
+        let key = "1".repeat(64);
+        let to = "0x70997970C51812dc3A010C7d01b50e0d17dc79C8";
+        let cli = parse_words(&["thd", "--to", to, "--key", &key]).unwrap();
+        let shown = format!("{cli:?}{cli:#?}").replace([' ', '\n'], "");
+        assert!(!shown.contains(&key) && !shown.contains("17,17,17"), "{shown}");
     }
 
     #[test]

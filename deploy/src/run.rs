@@ -15,7 +15,7 @@ use crate::banner::{Running, checksummed};
 use crate::demo;
 use crate::deployment::{DeployError, Operator, local};
 use crate::error::Error;
-use crate::keys::{Key, KeyError};
+use crate::keys::{KeyError, from_hex, from_keyfile};
 use crate::money::decimals;
 use crate::output::{self, BOLD, DIM, fields};
 use crate::signals;
@@ -140,7 +140,7 @@ async fn operator(arguments: args::Thd) -> Result<Operator, Error> {
         (Some(key), _) => Some(key),
         (None, Some(path)) => {
             let password = password(&path, password_file)?;
-            Some(Key::from_keyfile(&path, &password)?)
+            Some(from_keyfile(&path, &password)?)
         }
         (None, None) => None,
     };
@@ -150,7 +150,7 @@ async fn operator(arguments: args::Thd) -> Result<Operator, Error> {
         Err(DeployError::Key(KeyError::Needed { chain_id })) => match std::env::var(KEY_VARIABLE) {
             Ok(text) => {
                 let text = Zeroizing::new(text);
-                Ok(Operator::connect(&endpoint.rpc, Some(text.parse()?)).await?)
+                Ok(Operator::connect(&endpoint.rpc, Some(from_hex(&text)?)).await?)
             }
             Err(_) => Err(KeyError::Needed { chain_id }.into()),
         },

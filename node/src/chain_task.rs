@@ -119,7 +119,7 @@ impl ChainTask {
             Vec::new()
         });
         let confirmations = self.config.confirmations_on(chain.chain_id);
-        if let Err(error) = self.driver.set_account(key, confirmations, sent) {
+        if let Err(error) = self.driver.set_account(key.expose(), confirmations, sent) {
             tracing::error!(%error, "no transaction can be made");
         }
     }

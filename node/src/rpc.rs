@@ -1,9 +1,10 @@
 //! The local socket: every call of the API has one handler here. Handlers look things up on the
-//! chain, and leave everything that changes something to the daemon, so that nothing is left half
-//! done when a caller stops waiting.
+//! chain, and leave everything that changes something to the daemon, in one message and as the last
+//! thing that they do; so nothing is left half done when a handler is dropped, because its caller has
+//! waited long enough. What takes several steps is carried out all the same.
 
 use std::io;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -15,18 +16,19 @@ use tarpc::server::{BaseChannel, Channel as _, Serve};
 use thunder_api::{
     Answer, ApiError, BackedUp, BackupRequest, Balance, CloseRequest, ClosingStarted, Code, Events,
     FundRequest, History, HistoryRequest, Imported, Infos, OpenRequest, Paid, PaidIn, PaidOut,
-    PayManyRequest, PayRequest, Peer, Receipts, Restored, Selector, Thunder, WalletSource, local,
+    PayManyRequest, PayRequest, Peer, Receipts, RestoreRequest, Restored, Selector, Thunder, WalletSource,
+    local,
 };
-use thunder_chain::keys::from_phrase;
+use thunder_chain::keys::{decrypt_keyfile, from_phrase};
 use thunder_chain::{Chain, ChainError};
 use thunder_protocol::onchain::CallKind;
 use thunder_protocol::{Address, Amount};
-use tokio::sync::{Semaphore, mpsc, oneshot};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot};
 
 use crate::backup::{self, BackupError};
-use crate::daemon::{Ask, Order, backup_error};
+use crate::daemon::{Ask, Order, backup_error, wallet_error};
 use crate::events::EventLog;
-use crate::keys::{self, WalletFile};
+use crate::keys::{Key, WalletError, WalletFile};
 use crate::p2p::PeerAddress;
 use crate::supervise::caught;
 use crate::units;
@@ -91,22 +93,12 @@ impl Handlers {
         }
     }
 
-    /// Does what takes long beside the daemon's thread, if nobody else does.
-    async fn copy<T: Send + 'static>(
-        &self,
-        work: impl FnOnce(&Path) -> Result<T, BackupError> + Send + 'static,
-    ) -> Answer<Result<T, BackupError>> {
-        let Ok(permit) = Arc::clone(&self.copying).try_acquire_owned() else {
+    /// The right to copy, for one at a time.
+    fn may_copy(&self) -> Answer<OwnedSemaphorePermit> {
+        Arc::clone(&self.copying).try_acquire_owned().map_err(|_| {
             let message = "a backup or a restore is under way";
-            return Err(ApiError::new(Code::UnderWay, message, "try again when it is done"));
-        };
-        let directory = self.directory.clone();
-        let done = tokio::task::spawn_blocking(move || {
-            let result = work(&directory);
-            drop(permit);
-            result
-        });
-        done.await.map_err(|_| broken())
+            ApiError::new(Code::UnderWay, message, "try again when it is done")
+        })
     }
 
     fn serve_calls(self) -> thunder_api::ServeThunder<Self> {
@@ -116,7 +108,6 @@ impl Handlers {
     /// Leaves an order and waits for the answer.
     async fn ask<T>(&self, make: impl FnOnce(oneshot::Sender<Answer<T>>) -> Ask) -> Answer<T> {
         let (reply, answer) = oneshot::channel();
-        let stopping = || ApiError::new(Code::Internal, "thunderd is stopping", "start it again");
         self.asks.send(make(reply)).await.map_err(|_| stopping())?;
         answer.await.map_err(|_| stopping())?
     }
@@ -226,23 +217,17 @@ impl Thunder for Handlers {
     }
 
     async fn import_wallet(self, _: Context, source: WalletSource) -> Answer<Imported> {
-        // Key derivation is slow by design and runs on a thread of its own.
-        let derived = tokio::task::spawn_blocking(move || match source {
-            WalletSource::Phrase { phrase, path } => Ok(from_phrase(phrase.expose(), &path)?),
-            WalletSource::Keyfile { json, password } => keys::key_from_keyfile(&json, &password),
-        });
-        let broken =
-            || ApiError::new(Code::InvalidKeyfile, "the key file can't be read", "nothing was changed");
-        let key =
-            derived.await.map_err(|_| broken())?.map_err(|error| crate::daemon::wallet_error(&error))?;
-        let signer = keys::signer(&key).map_err(|error| crate::daemon::wallet_error(&error))?;
-        self.ask(|reply| Ask::MayImport(signer.address(), reply)).await?;
-        let (file, kept) = (Arc::clone(&self.wallet_file), key.clone());
-        let saved = tokio::task::spawn_blocking(move || file.save(&kept)).await;
-        let lost = || ApiError::new(Code::Internal, "the wallet could not be written", "nothing was changed");
-        saved.map_err(|_| lost())?.map_err(|error| crate::daemon::wallet_error(&error))?;
-        let address = self.ask(|reply| Ask::Import(key, reply)).await?;
-        Ok(Imported { address: address.into() })
+        carried_out(async move {
+            let file = Arc::clone(&self.wallet_file);
+            // Key derivation is slow by design and runs on a thread of its own.
+            let sealed = tokio::task::spawn_blocking(move || file.seal(key_of(&source)?)).await;
+            let broken =
+                || ApiError::new(Code::Internal, "the wallet can't be encrypted", "nothing was changed");
+            let sealed = sealed.map_err(|_| broken())?.map_err(|error| wallet_error(&error))?;
+            let address = self.ask(|reply| Ask::Import(sealed, reply)).await?;
+            Ok(Imported { address: address.into() })
+        })
+        .await
     }
 
     async fn balance(self, _: Context) -> Answer<Balance> {
@@ -326,28 +311,56 @@ impl Thunder for Handlers {
     async fn backup(self, _: Context, request: BackupRequest) -> Answer<BackedUp> {
         let BackupRequest { file, force } = request;
         let path = absolute(&file)?;
-        let written = self.copy(move |directory| backup::write(directory, &path, force)).await?;
-        let channels = written.map_err(|error| match error {
-            BackupError::Store(error) => {
-                let hint = "see that there is room in the data directory, and where the file is to go";
-                ApiError::new(Code::File, error.to_string(), hint)
-            }
-            error => backup_error(&error),
-        })?;
-        Ok(BackedUp { file, channels })
+        carried_out(async move {
+            let _permit = self.may_copy()?;
+            let directory = self.directory.clone();
+            let copied = beside(move || backup::copy(&directory, &path, force)).await?;
+            let copied = copied.map_err(|error| no_backup(&error))?;
+            let content = copied.content;
+            let (wallet, signature) = self.ask(|reply| Ask::SignBackup(content, reply)).await?;
+            let channels = beside(move || copied.seal(wallet, &signature)).await?;
+            Ok(BackedUp { file, channels: channels.map_err(|error| no_backup(&error))? })
+        })
+        .await
     }
 
-    async fn restore(self, _: Context, file: String) -> Answer<Restored> {
+    async fn restore(self, _: Context, request: RestoreRequest) -> Answer<Restored> {
+        let RestoreRequest { file, unsigned } = request;
         let path = absolute(&file)?;
-        // Before anything is unpacked beside a node that has something.
-        self.ask(|reply| Ask::MayRestore(self.directory.clone(), reply)).await?;
-        let unpacked = self.copy(move |directory| backup::unpack(directory, &path)).await?;
-        let unpacked = unpacked.map_err(|error| backup_error(&error))?;
-        self.ask(|reply| Ask::Restore(unpacked, self.directory.clone(), reply)).await
+        carried_out(async move {
+            let directory = self.directory.clone();
+            // Before anything is unpacked beside a node that has something.
+            self.ask(|reply| Ask::MayRestore(directory.clone(), reply)).await?;
+            let _permit = self.may_copy()?;
+            let unpacked = beside(move || backup::unpack(&directory, &path, unsigned)).await?;
+            let unpacked = unpacked.map_err(|error| backup_error(&error))?;
+            self.ask(|reply| Ask::Restore(unpacked, self.directory.clone(), reply)).await
+        })
+        .await
     }
 
     async fn events(self, _: Context, after: u64) -> Answer<Events> {
         Ok(self.events.after(after).await)
+    }
+}
+
+/// Carries a call out to its end, whatever becomes of its caller: tarpc drops a handler when the deadline has
+/// passed, or when the caller takes the request back.
+async fn carried_out<T: 'static>(call: impl Future<Output = Answer<T>> + 'static) -> Answer<T> {
+    tokio::task::spawn_local(call).await.map_err(|_| stopping())?
+}
+
+fn stopping() -> ApiError {
+    ApiError::new(Code::Internal, "thunderd is stopping", "start it again")
+}
+
+/// The key that a wallet's source says.
+fn key_of(source: &WalletSource) -> Result<Key, WalletError> {
+    match source {
+        WalletSource::Phrase { phrase, path } => Ok(from_phrase(phrase.expose(), path)?),
+        WalletSource::Keyfile { json, password } => {
+            Ok(decrypt_keyfile(json.expose().as_bytes(), password.expose())?)
+        }
     }
 }
 
@@ -358,6 +371,21 @@ fn absolute(file: &str) -> Answer<PathBuf> {
         return Ok(path);
     }
     Err(ApiError::new(Code::File, format!("{file} is not an absolute path"), "name the whole path"))
+}
+
+/// Does what takes long on a thread of its own.
+async fn beside<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> Answer<T> {
+    tokio::task::spawn_blocking(work).await.map_err(|_| broken())
+}
+
+fn no_backup(error: &BackupError) -> ApiError {
+    match error {
+        BackupError::Store(error) => {
+            let hint = "see that there is room in the data directory, and where the file is to go";
+            ApiError::new(Code::File, error.to_string(), hint)
+        }
+        error => backup_error(error),
+    }
 }
 
 fn broken() -> ApiError {

@@ -5,7 +5,7 @@ use std::fmt;
 
 use alloy_primitives::{Address, B256, keccak256};
 use secp256k1::ecdsa::{RecoverableSignature, RecoveryId};
-use secp256k1::{All, Message, PublicKey, Secp256k1, SecretKey};
+use secp256k1::{All, Message, PublicKey, Secp256k1, SecretKey, Verification};
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 use zeroize::Zeroizing;
 
@@ -172,8 +172,18 @@ impl Crypto for Signer {
     }
 }
 
+/// Returns the address whose key made this signature on this digest, in exactly the form that the contract
+/// accepts; `None` if it is no signature. For what is checked now and then: it makes a context for each call.
+pub fn recover(digest: &B256, signature: &Signature) -> Option<Address> {
+    recover_with(&Secp256k1::verification_only(), digest, signature)
+}
+
 #[expect(deprecated, reason = "the newer call takes a lock on a global context")]
-fn recover_with(context: &Secp256k1<All>, digest: &B256, signature: &Signature) -> Option<Address> {
+fn recover_with<C: Verification>(
+    context: &Secp256k1<C>,
+    digest: &B256,
+    signature: &Signature,
+) -> Option<Address> {
     let (rs, v) = signature.0.split_at(64);
     let recovery = match v {
         [27] => RecoveryId::Zero,
@@ -223,6 +233,8 @@ mod tests {
         blinded.reblind(&[1; 32]);
         assert_eq!(signature, blinded.sign(&digest));
         assert!(signer.verify(&digest, &signature, &signer.address()));
+        assert_eq!(recover(&digest, &signature), Some(signer.address()));
+        assert_eq!(recover(&digest, &Signature([0; 65])), None);
         assert!(!signer.verify(&B256::repeat_byte(8), &signature, &signer.address()));
         assert!(!signer.verify(&digest, &signature, &Address::ZERO));
     }

@@ -8,6 +8,8 @@ const DOMAIN_TYPE: &[u8] =
     b"EIP712Domain(string name,string version,uint256 chainId,address verifyingContract)";
 const RECEIPT_TYPE: &[u8] = b"Receipt(uint256 nonce,uint256 balanceA,uint256 balanceB)";
 const NODE_DOMAIN_TYPE: &[u8] = b"EIP712Domain(string name,string version,uint256 chainId)";
+const BACKUP_DOMAIN_TYPE: &[u8] = b"EIP712Domain(string name,string version)";
+const BACKUP_TYPE: &[u8] = b"Backup(bytes32 content)";
 const NODE_TYPE: &[u8] = b"NodeBinding(bytes node,bytes peer,bytes32 challenge)";
 
 /// The EIP-712 domain of one channel on one chain (`name "Thunder"`, `version "1"`). It is why a
@@ -86,6 +88,14 @@ pub fn node_binding_digest(chain_id: u64, node: &[u8], peer: &[u8], challenge: B
     ]);
     let binding = hash_words(&[keccak256(NODE_TYPE), keccak256(node), keccak256(peer), challenge]);
     typed_data_hash(separator, binding)
+}
+
+/// What a wallet signs to prove that a backup is its node's and was not changed. `content` is the Keccak-256
+/// hash of what is in the backup. No chain: a node's channels may be on several.
+pub fn backup_digest(content: B256) -> B256 {
+    let separator =
+        hash_words(&[keccak256(BACKUP_DOMAIN_TYPE), keccak256(b"Thunder backup"), keccak256(b"1")]);
+    typed_data_hash(separator, hash_words(&[keccak256(BACKUP_TYPE), content]))
 }
 
 fn typed_data_hash(separator: B256, message: B256) -> B256 {

@@ -21,8 +21,8 @@ pub mod wire;
 pub use alloy_primitives::{Address, B256, address, hex};
 pub use amount::{Amount, DECIMALS, ParseAmountError};
 pub use channel::{Channel, Context, Effects, Input, Transition};
-pub use crypto::{Crypto, InvalidSecretKey, Signature, Signer};
-pub use eip712::{Domain, message, node_binding_digest};
+pub use crypto::{Crypto, InvalidSecretKey, Signature, Signer, recover};
+pub use eip712::{Domain, backup_digest, message, node_binding_digest};
 pub use receipt::{
     Agreed, Balances, InvalidText, Memo, Nonce, Payment, PaymentId, Receipt, Role, Signatures,
 };

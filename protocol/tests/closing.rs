@@ -615,3 +615,26 @@ fn rule_11_a_final_that_comes_before_the_other_side_is_ready_waits_for_its_sync(
     pair.run();
     assert!(matches!(plan_of(&pair.a), ClosePlan::Final { .. }), "both FINALs are there after the sync");
 }
+
+#[test]
+fn a_closed_channel_says_how_many_blocks_its_end_is_from_being_deep() {
+    let mut pair = pair();
+    pair.a.chain(closed(EndKind::Final, balances(10, 10), None));
+    let Channel::Closed(closed) = pair.a.channel() else { panic!("not closed") };
+    let (head, block) = (closed.view.head, closed.view.newest.unwrap().block);
+    for confirmations in [1, 6, 1000] {
+        let deep = block + confirmations - 1;
+        assert_eq!(closed.blocks_until_deep(None, confirmations), deep.saturating_sub(head));
+        assert_eq!(
+            closed.blocks_until_deep(Some(0), confirmations),
+            deep.saturating_sub(head),
+            "an older head"
+        );
+        assert_eq!(closed.blocks_until_deep(Some(deep.max(head)), confirmations), 0);
+    }
+    assert_eq!(closed.blocks_until_deep(Some(block + 3), 6), 2);
+    let mut failed = Pair::opening(balances(10, 0), 10);
+    failed.a.fail(CallKind::Open, "no ETH");
+    let Channel::Closed(closed) = failed.a.channel() else { panic!("not closed") };
+    assert_eq!(closed.blocks_until_deep(None, 6), 0, "it never began");
+}

@@ -8,7 +8,7 @@ use common::*;
 use thunder_protocol::channel::{ChainInput, CloseMode, Command, Denied, Direction, Done, Notice};
 use thunder_protocol::onchain::{CHALLENGE_PERIOD, Call, CallFailure, CallKind, EndKind, OnChain};
 use thunder_protocol::wire::{Answer, Message, Refuse, RefuseReason};
-use thunder_protocol::{Channel, Input, Nonce, Role};
+use thunder_protocol::{Agreed, Channel, Input, Nonce, Role};
 
 fn pair() -> Pair {
     Pair::active(balances(10, 10))
@@ -346,4 +346,69 @@ fn many_small_refusals_draw_one_sync() {
         pair.a.receive(Message::Refuse(refuse.clone()));
     }
     assert_eq!(pair.a.outbox.len(), 1, "a partner that says it is ahead is asked once where it stands");
+}
+
+/// A backup that nobody has signed can tell of a closing on any receipt that the partner has signed.
+#[test]
+fn rule_9_a_closing_that_only_an_untrusted_backup_tells_of_is_not_gone_on_with() {
+    for is_trusted in [true, false] {
+        let mut pair = pair();
+        pair.a.pay("x", 1);
+        pair.run();
+        pair.a.close();
+        let channel = pair.a.disk.load();
+        assert!(channel.has_valid_receipts());
+        let restored = if is_trusted { channel.mark_lost() } else { channel.mark_lost_untrusted() };
+        pair.a.disk.record = restored.encode().unwrap();
+        pair.a.submitted.clear();
+        pair.a.restart();
+        assert_eq!(pair.a.channel().name(), if is_trusted { "closing" } else { "lost" });
+        assert_eq!(pair.a.submitted.is_empty(), !is_trusted);
+        // What the chain shows counts, and what the other side closes on is challenged as ever.
+        pair.a.chain(closing(Role::B, 0, balances(10, 10), 0, false, pair.a.head + 1));
+        assert!(matches!(pair.a.submitted.last(), Some(Call::Challenge(_))), "{is_trusted}");
+    }
+}
+
+#[test]
+fn rule_9_a_record_with_a_receipt_that_one_side_has_not_signed_is_not_valid() {
+    let mut pair = pair();
+    pair.a.pay("x", 1);
+    pair.run();
+    pair.disconnect();
+    let original = pair.a.disk.load();
+    let forged = |change: &dyn Fn(&mut Agreed)| {
+        let mut channel = original.clone();
+        let Channel::Active(active) = &mut channel else { panic!("not active") };
+        change(&mut active.books.agreed);
+        channel
+    };
+    assert!(forged(&|_| {}).has_valid_receipts());
+    let changes: [fn(&mut Agreed); 6] = [
+        |agreed| agreed.receipt.balances = balances(0, 20),
+        |agreed| agreed.receipt.balances = balances(0, 0),
+        |agreed| agreed.receipt.nonce = nonce(3),
+        |agreed| agreed.signatures = None,
+        |agreed| agreed.signatures.as_mut().unwrap().a = agreed.signatures.unwrap().b,
+        |agreed| agreed.signatures.as_mut().unwrap().b = agreed.signatures.unwrap().a,
+    ];
+    for change in changes {
+        assert!(!forged(&change).has_valid_receipts());
+    }
+}
+
+#[test]
+fn rule_9_what_is_kept_for_the_history_alone_does_nothing_when_the_end_is_taken_back() {
+    let mut pair = pair();
+    pair.a.pay("x", 1);
+    pair.run();
+    pair.a.close();
+    pair.a.chain(closed(EndKind::Final, balances(9, 11), None));
+    pair.a.disk.record = pair.a.disk.load().for_history_only().encode().unwrap();
+    pair.a.submitted.clear();
+    pair.a.restart();
+    assert_eq!((pair.a.channel().name(), pair.a.channel().balances()), ("closed", balances(9, 11)));
+    pair.a.chain(OnChain::Active { paid_in: balances(10, 10) });
+    assert_eq!(pair.a.channel().name(), "lost");
+    assert!(pair.a.submitted.is_empty());
 }

@@ -38,7 +38,7 @@ pub(crate) fn restored(restored: &Restored) -> String {
     let wallet = restored.wallet.map_or_else(|| "none".to_owned(), |wallet| wallet.to_string());
     let fields = Fields::new()
         .add("lost channels", restored.channels)
-        .add("wallet", wallet)
+        .add(if restored.signed { "signed by" } else { "wallet" }, wallet)
         .add("next", "thunder-cli infos; importwallet, if the wallet's password is gone; connect");
     format!("restored, and thunderd starts anew\n{}", fields.lines(2))
 }

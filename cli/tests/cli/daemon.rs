@@ -46,7 +46,7 @@ fn each_command_makes_its_call() {
         ([&["receipts"], &which[..]].concat(), json!(["receipts", both])),
         (vec!["backup", "/at/it"], json!(["backup", {"file": "/at/it", "force": false}])),
         (vec!["backup", "/at/it", "--force"], json!(["backup", {"file": "/at/it", "force": true}])),
-        (vec!["restore", "/at/it"], json!(["restore", "/at/it"])),
+        (vec!["restore", "/at/it"], json!(["restore", {"file": "/at/it", "unsigned": false}])),
     ] {
         let human = run(&mut node.cli(&arguments));
         assert_eq!((human.code, human.err.as_str()), (0, ""), "{arguments:?}");
@@ -57,6 +57,15 @@ fn each_command_makes_its_call() {
         assert!(ran.json().is_object());
         node.asked();
     }
+}
+
+/// Rule 9: what nobody has signed is restored with a warning only.
+#[test]
+fn an_unsigned_backup_draws_a_warning() {
+    let (ran, asked) = call(Mood::Willing, &["restore", "/at/it", "--unsigned"]);
+    assert_eq!(asked, [json!(["restore", {"file": "/at/it", "unsigned": true}])]);
+    assert_eq!(ran.code, 0);
+    assert!(ran.err.starts_with("warning: nobody has signed this backup"), "{}", ran.err);
 }
 
 #[test]

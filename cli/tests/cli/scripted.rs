@@ -385,8 +385,9 @@ impl Thunder for Handler {
         self.change("backup", value(&request), answer).await
     }
 
-    async fn restore(self, _: Context, file: String) -> Result<Restored, ApiError> {
-        self.change("restore", value(file), Restored { channels: 1, wallet: None }).await
+    async fn restore(self, _: Context, request: RestoreRequest) -> Result<Restored, ApiError> {
+        let signed = !request.unsigned;
+        self.change("restore", value(request), Restored { channels: 1, wallet: Some(CHANNEL), signed }).await
     }
 
     /// Two events at first, then what the mood says.

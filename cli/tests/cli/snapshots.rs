@@ -29,6 +29,7 @@ const COMMANDS: &[(&str, &[&str])] = &[
     ("receipts", &["receipts"]),
     ("backup", &["backup", "/mnt/usb/alice.thunder"]),
     ("restore", &["restore", "/mnt/usb/alice.thunder"]),
+    ("restore-unsigned", &["restore", "/mnt/usb/alice.thunder", "--unsigned"]),
     ("watch", &["watch"]),
 ];
 

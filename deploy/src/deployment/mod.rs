@@ -119,7 +119,7 @@ impl Operator {
         let chain_id = chain.chain_id().await?.chain_id;
         match key {
             Some(key) => {
-                let token = create2_address(&thd_init_code(key.address()?));
+                let token = create2_address(&thd_init_code(key.address()));
                 let contracts = Contracts { token, factory: create2_address(&factory_init_code(token)) };
                 Self::new(Chain::new(&urls, contracts)?, chain_id, &key).await
             }

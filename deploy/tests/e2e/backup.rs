@@ -71,6 +71,10 @@ fn what_is_not_a_whole_backup_is_refused_and_changes_nothing() {
     let (source, fresh) = (world.node(), world.node());
     let place = tempfile::tempdir().unwrap();
     let file = file_in(&place, "backup");
+    // Without a wallet nobody can sign it.
+    source.refused(&["backup", &file], 1, "no_wallet");
+    assert!(!std::path::Path::new(&file).exists());
+    source.ok(&["importwallet", PHRASE]);
     source.ok(&["backup", &file]);
     source.ok(&["backup", &file, "--force"]);
     let good = std::fs::read(&file).unwrap();
@@ -88,7 +92,8 @@ fn what_is_not_a_whole_backup_is_refused_and_changes_nothing() {
     let mut changed = good.clone();
     *changed.last_mut().unwrap() ^= 1;
     refused(&changed, "checksum");
-    let newer = [b"thunder backup 2\n", &good[17..]].concat();
+    refused(&good[..100], "cut off");
+    let newer = [b"thunder backup 3\n", &good[17..]].concat();
     refused(&newer, "newer thunderd");
     fresh.refused(&["restore", &file_in(&place, "none")], 1, "file");
     assert_eq!(fresh.peer_id(), id);
@@ -121,6 +126,27 @@ fn rule_9_a_restored_node_challenges_what_is_older_than_its_backup() {
     bob.ok(&["importwallet", PHRASE, "--index", "2"]);
     bob.wait_state(channel, "CLOSED");
     assert_eq!(world.thd_of(bob.wallet()), thd("110"));
+}
+
+#[test]
+fn channels_of_an_earlier_wallet_come_back_for_the_history() {
+    let world = World::new();
+    let (mut alice, _bob, channel) = world.channel();
+    let place = tempfile::tempdir().unwrap();
+    let (file, id) = (file_in(&place, "backup"), alice.peer_id());
+    alice.pay("1");
+    alice.ok(&["closechannel", "--cooperative"]);
+    alice.ok(&["importwallet", PHRASE, "--index", "5"]);
+    let wallet = alice.infos()["wallet"].clone();
+    alice.ok(&["backup", &file]);
+    lose_the_disk(&mut alice);
+    alice.start();
+    let restored = alice.ok(&["restore", &file]);
+    assert_eq!((&restored["wallet"], &restored["channels"]), (&wallet, &0.into()));
+    wait_for_the_node(&alice, &id);
+    alice.ok(&["importwallet", PHRASE, "--index", "5"]);
+    assert_eq!(alice.history().len(), 1);
+    assert_eq!(alice.channel(channel)["state"], "CLOSED");
 }
 
 #[test]
@@ -223,4 +249,32 @@ fn a_restore_is_not_finished_over_a_wallet_that_came_meanwhile() {
     std::fs::remove_file(&wallet).unwrap();
     node.start();
     wait_for_the_node(&node, &source.peer_id());
+}
+
+/// Nothing that was begun hangs on the caller's patience.
+#[test]
+fn a_backup_and_a_restore_are_carried_out_although_their_callers_have_given_up() {
+    let world = World::new();
+    let place = tempfile::tempdir().unwrap();
+    let file = file_in(&place, "backup");
+    let (mut source, mut fresh) = (world.user(1), world.node());
+    for node in [&mut source, &mut fresh] {
+        node.kill();
+        node.run_failing(super::kill::program());
+        node.start();
+    }
+    let id = source.peer_id();
+    for (node, point, command) in
+        [(&source, "backup-copied", "backup"), (&fresh, "restore-unpack", "restore")]
+    {
+        node.hold_at(point);
+        node.refused(&["--timeout", "3", command, &file], 6, "timeout");
+        node.wait_held();
+        node.release();
+        if command == "backup" {
+            wait_for("the backup is there", || std::path::Path::new(&file).exists());
+        } else {
+            wait_for_the_node(node, &id);
+        }
+    }
 }

@@ -226,22 +226,39 @@ impl Node {
     /// Tells it to die at the `nth` passage of a point.
     pub fn die_at(&mut self, point: &str, nth: u32) {
         self.tell(point, &nth.to_string());
+        self.told = true;
     }
 
     /// Tells it what to do at a point, or in a task, as `node/src/failpoint.rs` has it.
-    pub fn tell(&mut self, point: &str, action: &str) {
-        let (_, order) = self.failing.as_ref().expect("run_failing");
-        let new = order.with_extension("new");
+    pub fn tell(&self, point: &str, action: &str) {
+        let new = self.order().with_extension("new");
         std::fs::write(&new, format!("{point}:{action}")).unwrap();
-        std::fs::rename(new, order).unwrap();
-        self.told = true;
+        std::fs::rename(new, self.order()).unwrap();
+    }
+
+    fn order(&self) -> &Path {
+        &self.failing.as_ref().expect("run_failing").1
+    }
+
+    /// Tells it to wait at the next passage of a point, until [`Self::release`].
+    pub fn hold_at(&self, point: &str) {
+        self.tell(point, "1:hold");
+    }
+
+    /// Waits until it waits where [`Self::hold_at`] says.
+    pub fn wait_held(&self) {
+        wait_for("it is held", || self.order().with_extension("held").exists());
+    }
+
+    /// It goes on.
+    pub fn release(&self) {
+        std::fs::remove_file(self.order().with_extension("held")).unwrap();
     }
 
     /// Takes that back; what was told and is not there any more has been carried out. Reports whether
     /// it was.
     pub fn spare(&mut self) -> bool {
-        let (_, order) = self.failing.as_ref().expect("run_failing");
-        let is_dying = std::fs::remove_file(order).is_err();
+        let is_dying = std::fs::remove_file(self.order()).is_err();
         let has_died = std::mem::take(&mut self.told) && is_dying;
         if has_died {
             wait_for("it is dead", || !self.is_running());

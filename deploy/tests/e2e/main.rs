@@ -6,6 +6,8 @@
 mod backup;
 mod chain_faults;
 mod challenge;
+#[cfg(unix)]
+mod changed_backup;
 mod closing;
 #[cfg(unix)]
 mod console;

@@ -308,8 +308,8 @@ fn no_secret_is_ever_in_a_log_an_answer_or_the_wrong_file() {
     let key = thunder_chain::keys::from_phrase(WORDS, thunder_chain::keys::DEFAULT_PATH).unwrap();
     let node_key = fs::read(alice.data.path().join("node.key")).unwrap();
     let mut secrets = vec![
-        ("the key in hex", hex::encode(key.as_slice()).into_bytes()),
-        ("the key", key.to_vec()),
+        ("the key in hex", hex::encode(key.expose().as_slice()).into_bytes()),
+        ("the key", key.expose().to_vec()),
         ("the password", b"correct horse battery staple".to_vec()),
         ("the keyfile's password", b"incorrect mule".to_vec()),
         ("the node's key", node_key[4..36].to_vec()),

@@ -51,7 +51,7 @@ fn a_panic_of_the_loop_ends_the_process_with_a_line_that_names_it() {
 #[test]
 fn a_panic_in_a_call_is_answered_and_ends_nothing() {
     let world = World::new();
-    let mut node = failing_node(&world);
+    let node = failing_node(&world);
     node.ok(&["importwallet", PHRASE]);
     node.tell("client-call", "panic");
     let error = node.refused(&["infos"], 1, "internal");

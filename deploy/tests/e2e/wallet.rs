@@ -94,3 +94,125 @@ fn a_password_of_the_users_own_encrypts_the_wallet() {
     assert!(node.infos()["wallet"].is_null());
     assert!(node.has_logged("--password-file"));
 }
+
+/// M7: a key file that another key would be read from, or that says something else than what is in it.
+#[test]
+fn a_keyfile_that_can_not_be_read_safely_is_refused_with_its_reason_and_changes_nothing() {
+    let world = World::bare();
+    let node = world.node();
+    let place = tempfile::tempdir().unwrap();
+    let password = write(place.path(), "password", KEYFILE_PASSWORD);
+    let refused = |content: &str, reason: &str| {
+        let keyfile = write(place.path(), "key.json", content);
+        let arguments = ["importwallet", "--keyfile", &keyfile, "--password-file", &password];
+        let error = node.refused(&arguments, 1, "invalid_keyfile");
+        assert!(error["message"].as_str().unwrap().contains(reason), "{error}");
+        assert!(node.infos()["wallet"].is_null());
+    };
+    refused(include_str!("../data/keyfile-cbc.json"), "aes-128-cbc");
+    let changed = |from: &str, to: &str| {
+        assert!(KEYFILE.contains(from), "{from}");
+        KEYFILE.replacen(from, to, 1)
+    };
+    refused(&changed("90f79bf6", "90f79bf7"), KEYFILE_ADDRESS);
+    refused(&changed("\"pbkdf2\"", "\"argon2id\""), "argon2id");
+    refused(&changed("hmac-sha256", "hmac-sha512"), "hmac-sha512");
+    refused(&changed("\"version\": 3", "\"version\": 4"), "version 4");
+    refused(&changed("\"c\": 1000", "\"c\": 1000000000"), "1000000000");
+}
+
+/// M4: nothing that follows a first side effect hangs on the caller's patience.
+#[cfg(unix)]
+#[test]
+fn an_import_is_carried_out_whatever_becomes_of_its_client() {
+    let world = World::new();
+    let mut node = world.user(1);
+    let other = world.user(2);
+    node.kill();
+    node.run_failing(super::kill::program());
+    node.start();
+    for (index, is_killed) in [("5", true), ("6", false)] {
+        node.hold_at("wallet-encrypt");
+        let import = ["--timeout", "3", "importwallet", PHRASE, "--index", index];
+        let mut client = node.cli().args(import).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
+        node.wait_held();
+        if is_killed {
+            client.kill().unwrap();
+        }
+        let code = client.wait().unwrap().code();
+        assert_eq!(code, if is_killed { None } else { Some(6) });
+        let before = node.infos()["wallet"].clone();
+        node.release();
+        wait_for("the wallet is the one that was imported", || node.infos()["wallet"] != before);
+        let wallet = node.infos()["wallet"].clone();
+        node.crash();
+        assert_eq!(node.infos()["wallet"], wallet, "the same in memory and on disk");
+    }
+    world.give_thd(node.wallet(), "100");
+    world.run(world.testnet.set_eth(node.wallet(), 10u128.pow(18))).unwrap();
+    node.connect(&other);
+    let channel = address(&node.ok(&["openchannel", "10"])["channel"]);
+    node.crash();
+    node.wait_usable(channel);
+    node.pay("1");
+}
+
+/// L11: the chain can take a closing back, and only the wallet of then can close again, or challenge.
+#[test]
+fn a_wallet_is_not_replaced_before_its_closed_channels_are_deep_in_the_chain() {
+    let world = World::new();
+    let (alice, bob) = (world.user_with(1, &["--confirmations", "4"]), world.user(2));
+    alice.connect(&bob);
+    let (a, open) = (&alice, ["openchannel", "10"]);
+    let opened = std::thread::scope(|scope| {
+        let opening = scope.spawn(move || a.ok(&open));
+        wait_for("it is deep enough", || {
+            world.mine(1);
+            opening.is_finished()
+        });
+        opening.join().unwrap()
+    });
+    let channel = address(&opened["channel"]);
+    alice.wait_usable(channel);
+    alice.ok(&["closechannel", "--cooperative"]);
+    assert_eq!(alice.channel(channel)["state"], "CLOSED");
+    let other = ["importwallet", PHRASE, "--index", "5"];
+    let refused = alice.refused(&other, 1, "wallet_in_use");
+    let says = refused.to_string();
+    assert!(says.contains(&channel.to_string()) && says.contains("3 blocks"), "{says}");
+    alice.ok(&["importwallet", PHRASE, "--index", "1"]);
+    world.mine(2);
+    wait_for("it is read", || alice.infos()["chain"]["block"] == world.head());
+    assert!(alice.refused(&other, 1, "wallet_in_use").to_string().contains("1 block"));
+    let is_over = || -> bool {
+        let database = rusqlite::Connection::open(alice.data.path().join("thunder.db")).unwrap();
+        database.query_row("SELECT over FROM channels", [], |row| row.get(0)).unwrap()
+    };
+    assert!(!is_over());
+    world.mine(1);
+    wait_for("it is read", || alice.infos()["chain"]["block"] == world.head());
+    assert!(is_over(), "on disk, too, for a node that is on another chain by then");
+    alice.ok(&other);
+}
+
+/// M4: whenever the process dies, the wallet on disk is one that the node can use.
+#[cfg(unix)]
+#[test]
+fn an_import_that_dies_anywhere_has_not_happened_or_is_done() {
+    let world = World::new();
+    let mut node = world.user(1);
+    let first = node.wallet();
+    node.kill();
+    node.run_failing(super::kill::program());
+    node.start();
+    for (point, is_done) in [("wallet-encrypt", false), ("wallet-before", false), ("wallet-after", true)] {
+        node.die_at(point, 1);
+        node.output(&["importwallet", PHRASE, "--index", "5"]);
+        wait_for("it dies", || !node.is_running());
+        node.spare();
+        node.start();
+        assert_eq!(node.wallet() != first, is_done, "{point}");
+        node.ok(&["importwallet", PHRASE, "--index", "1"]);
+        assert_eq!(node.wallet(), first, "{point}");
+    }
+}

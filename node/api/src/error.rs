@@ -91,7 +91,7 @@ codes! {
     NoDaemon = "no_daemon" => NoDaemon,
     /// No wallet is loaded.
     NoWallet = "no_wallet" => Refused,
-    /// The wallet can't be replaced while it has open channels.
+    /// The wallet can't be replaced while it has open channels, or closed ones that are not deep in the chain.
     WalletInUse = "wallet_in_use" => Refused,
     /// The seed phrase is not one (words, number of words, or checksum).
     InvalidPhrase = "invalid_phrase" => Refused,
@@ -149,7 +149,7 @@ codes! {
     InvalidText = "invalid_text" => Refused,
     /// A file can't be read or written.
     File = "file" => Refused,
-    /// A file is not a backup, is damaged, or is of a newer version.
+    /// A file is not a backup, is damaged or changed, is not signed, or is of a newer version.
     InvalidBackup = "invalid_backup" => Refused,
     /// The node has a wallet or channels, which a restored backup would replace.
     NotEmpty = "not_empty" => Refused,

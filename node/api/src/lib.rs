@@ -47,7 +47,7 @@ pub trait Thunder {
     /// Writes a backup of the node to a file of thunderd's user.
     async fn backup(request: BackupRequest) -> Result<BackedUp, ApiError>;
     /// Restores a backup into a node that has nothing; thunderd starts anew with it.
-    async fn restore(file: String) -> Result<Restored, ApiError>;
+    async fn restore(request: RestoreRequest) -> Result<Restored, ApiError>;
     /// What has happened since `after` (0: only what comes). Waits a while if nothing has.
     async fn events(after: u64) -> Result<Events, ApiError>;
 }

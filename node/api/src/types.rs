@@ -177,6 +177,15 @@ pub struct BackedUp {
     pub channels: u64,
 }
 
+/// A backup to restore.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RestoreRequest {
+    /// The file, as an absolute path.
+    pub file: String,
+    /// Whether one that nobody has signed is restored, too.
+    pub unsigned: bool,
+}
+
 /// `restore`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Restored {
@@ -184,6 +193,8 @@ pub struct Restored {
     pub channels: u64,
     /// The wallet that the node had; its key file opens with its own password only.
     pub wallet: Option<Account>,
+    /// Whether this wallet has signed the backup.
+    pub signed: bool,
 }
 
 /// `balance`.
@@ -586,3 +597,21 @@ pub enum Event {
 
 /// A convenient name for answers.
 pub type Answer<T> = Result<T, ApiError>;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// L9: requests are logged and shown while debugging.
+    #[test]
+    fn no_secret_is_in_the_debug_output_of_a_request() {
+        let secret = || Secret::new("legal winner".into());
+        let path = "m/44'/60'/0'/0/0".to_owned();
+        for source in [
+            WalletSource::Phrase { phrase: secret(), path },
+            WalletSource::Keyfile { json: secret(), password: secret() },
+        ] {
+            assert!(!format!("{source:?} {source:#?}").contains("winner"));
+        }
+    }
+}

@@ -117,18 +117,18 @@ async fn seed(
     hub: &Node,
     crowd: &Crowd,
 ) -> Result<Vec<Selector>> {
-    let keys = (0..crowd.ports.len()).map(|number| Key::new(*nobody(number).into_word()));
-    let keys: Vec<_> = keys.collect();
+    let keys = (0..crowd.ports.len()).map(|number| Key::new(nobody(number).into_word().as_slice()));
+    let keys = keys.collect::<std::result::Result<Vec<_>, _>>()?;
     let wallets = keys.iter().map(|key| Ok(keys::signer(key)?.address())).collect::<Result<Vec<_>>>()?;
     let seeder = Seeder::new(testnet).await?;
     let opened = seeder.open(account, &wallets, Amount::ONE_THD).await?;
     testnet.mine(CONFIRMATIONS).await?;
-    let key = account.key.expose().clone();
-    seeder.store(&hub.database(), &key, Role::A, opened.iter(), CONFIRMATIONS).await?;
+    seeder.store(&hub.database(), &account.key, Role::A, opened.iter(), CONFIRMATIONS).await?;
     for (number, (key, opened)) in keys.iter().zip(&opened).enumerate() {
         let directory = crowd.data(number);
         std::fs::create_dir(&directory)?;
-        WalletFile::new(&directory, None).save(key)?;
+        let file = WalletFile::new(&directory, None);
+        file.put(&file.seal(key.clone())?, true)?;
         let database = directory.join("thunder.db");
         seeder.store(&database, key, Role::B, std::iter::once(opened), CONFIRMATIONS).await?;
     }

@@ -5,7 +5,6 @@ use std::time::{Duration, Instant};
 
 use thunder_api::{HistoryRequest, Selector};
 use thunder_deploy::DevelopmentAccount;
-use thunder_node::keys::Key;
 use thunder_protocol::{Amount, Role};
 
 use crate::load;
@@ -82,8 +81,7 @@ async fn with_idle(disk: &Path, count: usize) -> Result<Pair> {
     let begun = Instant::now();
     let opened = seeder.open(&account, &partners, "0.001".parse()?).await?;
     println!("  on the chain after {:.0?}", begun.elapsed());
-    let key: Key = account.key.expose().clone();
-    seeder.store(&pair.alice.database(), &key, Role::A, opened.iter(), 1).await?;
+    seeder.store(&pair.alice.database(), &account.key, Role::A, opened.iter(), 1).await?;
     pair.alice.reopen().await?;
     pair.usable().await?;
     println!("  done after {:.0?}", begun.elapsed());

@@ -127,7 +127,6 @@ impl<'a> Seeder<'a> {
             store.add_channel(&seen.channel, genesis, position.block, 0)?;
         }
         store.set_head(genesis, head.number)?;
-        store.set_followed(genesis, &signer.address())?;
         store.commit()?;
         Ok(())
     }

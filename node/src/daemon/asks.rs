@@ -1,7 +1,6 @@
 //! What users ask of the daemon, through the local socket.
 
 use std::path::PathBuf;
-use std::time::Duration;
 
 use libp2p::Multiaddr;
 use thunder_api::{
@@ -9,26 +8,23 @@ use thunder_api::{
     HistoryRequest, Infos, OpenRequest, Paid, PaidIn, PaidOut, PayManyRequest, PayRequest, Peer, Receipts,
     Restored, Selector,
 };
-use thunder_chain::{ChainId, LOCAL_CHAIN_IDS};
+use thunder_chain::ChainId;
 use thunder_protocol::channel::{CloseMode, Command};
 use thunder_protocol::onchain::Evidence;
-use thunder_protocol::{Address, Amount, Balances, Input, Nonce, Receipt, Role};
+use thunder_protocol::{
+    Address, Amount, B256, Balances, Crypto, Input, Nonce, Receipt, Role, Signature, backup_digest,
+};
 use tokio::sync::oneshot;
-use tokio::time::Instant;
 
 use super::answers::Caller;
 use super::channels::Purpose;
-use super::execute::{disk_error, is_live};
+use super::execute::is_live;
 use super::measure::Health;
-use super::opening::is_awaited;
 use super::{Daemon, Wallet};
 use crate::backup::Unpacked;
-use crate::keys::{self, Key};
+use crate::keys::SealedWallet;
 use crate::p2p::PeerAddress;
-use crate::store::StoredChannel;
 
-/// How long writing a wallet to disk may take.
-const IMPORT_WITHIN: Duration = Duration::from_secs(60);
 /// The most payments that `history` lists.
 pub const MAX_HISTORY: u32 = 10_000;
 
@@ -41,16 +37,16 @@ pub enum Ask {
     Infos(Reply<Infos>),
     /// The wallet, and what of it is in channels: the rest of `balance` is the chain's to say.
     Shares(Reply<(Address, Amount)>),
-    /// Whether another wallet could be used now.
-    MayImport(Address, Reply<()>),
+    /// Sign a backup whose content has this hash.
+    SignBackup(B256, Reply<(Address, Signature)>),
     /// Measure what `--metrics` says, and say how the node is.
     Measure(Reply<Health>),
     /// Whether a backup could be restored into this data directory now.
     MayRestore(PathBuf, Reply<()>),
     /// Make this verified backup the node's state, in this data directory.
     Restore(Unpacked, PathBuf, Reply<Restored>),
-    /// Use this wallet, which is on disk already.
-    Import(Key, Reply<Address>),
+    /// Put this wallet in the place of the present one, on disk and in memory.
+    Import(SealedWallet, Reply<Address>),
     /// `connect`, with the name looked up.
     Connect(PeerAddress, Vec<Multiaddr>, Reply<Peer>),
     /// Who would open, and with whom: the balances are looked at before the other side is asked.
@@ -117,11 +113,11 @@ impl Daemon {
             Ask::Shares(reply) => {
                 drop(reply.send(self.require_wallet().map(|wallet| (wallet.address, self.own_shares()))))
             }
-            Ask::MayImport(address, reply) => drop(reply.send(self.before_import(address))),
+            Ask::SignBackup(content, reply) => drop(reply.send(self.sign_backup(content))),
             Ask::Measure(reply) => drop(reply.send(Ok(self.measure()))),
             Ask::MayRestore(directory, reply) => drop(reply.send(self.may_restore(&directory))),
             Ask::Restore(backup, directory, reply) => drop(reply.send(self.restore(backup, &directory))),
-            Ask::Import(key, reply) => self.import(key, reply),
+            Ask::Import(sealed, reply) => drop(reply.send(self.import(sealed))),
             Ask::Connect(address, found, reply) => self.connect(&address, found, reply),
             Ask::OpenWith(request, reply) => drop(reply.send(self.open_with(&request))),
             Ask::Open(request, partner, reply) => self.ask_to_open(&request, partner, reply),
@@ -156,6 +152,11 @@ impl Daemon {
         })
     }
 
+    fn sign_backup(&self, content: B256) -> Answer<(Address, Signature)> {
+        let wallet = self.require_wallet()?;
+        Ok((wallet.address, wallet.signer.sign(&backup_digest(content))))
+    }
+
     /// The chain answers now.
     fn require_chain(&self) -> Result<ChainId, ApiError> {
         let unreachable = || {
@@ -183,54 +184,6 @@ impl Daemon {
                 Err(ApiError::new(Code::ContractsMissing, error.clone(), hint))
             }
         }
-    }
-
-    // ---- wallet -------------------------------------------------------------------------------
-
-    /// Whether this wallet may be used: another one than the open channels are for may not.
-    pub(super) fn may_import(&self, address: Address) -> Answer<()> {
-        let others = self.store.channels_of_other_wallets(&address).map_err(|error| disk_error(&error))?;
-        let genesis = self.chain.identity.map(|identity| identity.genesis);
-        // A local testnet that was started anew is gone for good, and its channels with it.
-        let counts = |stored: &&StoredChannel| {
-            let terms = stored.channel.setup().terms();
-            let is_here = self.channels.get(&terms.channel).is_some() && genesis.is_some();
-            let is_real = !LOCAL_CHAIN_IDS.contains(&terms.chain_id);
-            is_live(&stored.channel) && !is_awaited(&stored.channel) && (is_here || is_real)
-        };
-        let open = others.iter().filter(counts).count();
-        if open > 0 {
-            let message = format!("{open} open channels belong to another wallet, which can't be replaced");
-            return Err(ApiError::new(
-                Code::WalletInUse,
-                message,
-                "close them and withdraw first; see infos",
-            ));
-        }
-        Ok(())
-    }
-
-    fn import(&mut self, key: Key, reply: Reply<Address>) {
-        let signer = or_refuse!(reply, keys::signer(&key).map_err(|error| wallet_error(&error)));
-        let address = signer.address();
-        self.importing = None;
-        or_refuse!(reply, self.may_import(address));
-        self.wallet = Some(Wallet { address, signer, key });
-        self.locked = None;
-        self.end_all_sessions("another wallet is used");
-        // Before anything is asked of the chain; also if the disk refuses the rest of the batch.
-        self.tell_chain_of_wallet();
-        if self.chain.caught_up {
-            self.resume_channels();
-        }
-        let _ = reply.send(Ok(address));
-    }
-
-    /// Whether this wallet may be used; if so nothing is agreed on with the present one any more.
-    fn before_import(&mut self, address: Address) -> Answer<()> {
-        self.may_import(address)?;
-        self.importing = Some(Instant::now() + IMPORT_WITHIN);
-        Ok(())
     }
 
     /// What of the own money is in channels.
@@ -430,25 +383,4 @@ impl Daemon {
             ApiError::new(Code::WrongState, "the channel has no receipts", hint)
         })
     }
-}
-
-/// Why a wallet was not imported.
-pub(crate) fn wallet_error(error: &keys::WalletError) -> ApiError {
-    use keys::WalletError;
-    use thunder_chain::keys::KeyError;
-    let (code, hint) = match error {
-        WalletError::Key(KeyError::Phrase(_)) => {
-            (Code::InvalidPhrase, "check the words and their order; nothing was changed")
-        }
-        WalletError::Key(KeyError::Path) => (Code::InvalidPath, "leave --path away for the usual one"),
-        WalletError::Key(KeyError::Password) => (Code::WrongPassword, "nothing was changed; try again"),
-        WalletError::Key(KeyError::Keyfile(_) | KeyError::OutOfRange) => {
-            (Code::InvalidKeyfile, "give the JSON file that another wallet exported")
-        }
-        WalletError::Key(KeyError::File { .. })
-        | WalletError::Random(_)
-        | WalletError::File(_)
-        | WalletError::NotKept => (Code::File, "check the data directory; nothing was changed"),
-    };
-    ApiError::new(code, error.to_string(), hint)
 }

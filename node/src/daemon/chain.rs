@@ -10,7 +10,6 @@ use thunder_protocol::{Address, Channel, Input};
 use tokio::time::Instant;
 
 use super::channels::Slot;
-use super::execute::is_live;
 use super::{Daemon, now_ms};
 use crate::chain_task::ChainRequest;
 
@@ -118,7 +117,6 @@ impl Daemon {
             }
             self.events.push(Event::Chain(self.chain_info()));
         }
-        self.note_wallet();
         self.watch_all();
     }
 
@@ -242,13 +240,13 @@ impl Daemon {
 
     /// Whatever is under way in a channel goes on.
     pub(super) fn resume_channels(&mut self) {
-        let live: Vec<_> = self
+        let changing: Vec<_> = self
             .channels
             .newest_first()
-            .filter(|(_, slot)| is_live(&slot.channel))
+            .filter(|(_, slot)| !slot.over)
             .map(|(address, _)| *address)
             .collect();
-        for channel in live {
+        for channel in changing {
             self.apply(channel, Input::Resume);
         }
     }
@@ -267,17 +265,7 @@ impl Daemon {
         let Some(wallet) = &self.wallet else { return };
         self.tell_chain(ChainRequest::Wallet(wallet.key.clone()));
         if self.chain.identity.is_some() {
-            self.note_wallet();
             self.watch_all();
-        }
-    }
-
-    /// Notes whose channels the database has on this chain, for a backup of it.
-    fn note_wallet(&self) {
-        let (Some(wallet), Some(identity)) = (self.wallet_address(), self.chain.identity) else { return };
-        let noted = self.store.begin().and_then(|()| self.store.set_followed(identity.genesis, &wallet));
-        if let Err(error) = noted {
-            tracing::warn!(%error, "can't note the wallet");
         }
     }
 

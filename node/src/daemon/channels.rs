@@ -29,6 +29,8 @@ pub(super) struct Slot {
     pub(super) since: u64,
     /// When it was agreed on.
     pub(super) created: u64,
+    /// Whether it can't change any more, as the disk has it.
+    pub(super) over: bool,
     /// Why nothing can be done with it any more: a write failed, and the disk is behind.
     pub(super) frozen: Option<String>,
     /// When it wants to be told of the time.
@@ -265,6 +267,7 @@ impl Daemon {
                 channel: stored.channel,
                 since: stored.since,
                 created: stored.created,
+                over: stored.over,
                 frozen: None,
                 tick: None,
                 block_tick: None,

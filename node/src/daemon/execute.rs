@@ -65,6 +65,10 @@ impl Daemon {
             effects = without_disk(effects);
         }
         let over = channel.is_over(&context);
+        if over != slot.over && !is_frozen {
+            effects.persist.get_or_insert_default();
+            slot.over = over;
+        }
         let (tick, block_tick) = (channel.next_tick(), channel.next_block(&context));
         slot.channel = channel;
         let id = slot.id;
@@ -136,6 +140,7 @@ impl Daemon {
             channel,
             since,
             created,
+            over: false,
             frozen: None,
             tick: None,
             block_tick: None,

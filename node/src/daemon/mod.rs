@@ -27,6 +27,7 @@ mod payments;
 mod peers;
 mod restoring;
 mod sessions;
+mod wallet;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::OnceLock;
@@ -53,7 +54,6 @@ use crate::p2p::{self, Behaviour, BehaviourEvent};
 use crate::store::{Store, StoreError};
 
 use answers::Caller;
-pub(crate) use asks::wallet_error;
 pub use asks::{Ask, Order, Reply};
 use chain_state::ChainState;
 use channels::Channels;
@@ -61,9 +61,11 @@ use discovery::Discovery;
 use execute::After;
 pub use measure::Health;
 use opening::Openings;
+pub(crate) use opening::is_awaited;
 use payment_ids::PaymentIds;
 use peers::Peers;
 pub(crate) use restoring::backup_error;
+pub(crate) use wallet::wallet_error;
 
 /// How many inputs one batch takes.
 const MAX_BATCH: usize = 4096;
@@ -92,8 +94,6 @@ pub struct Daemon {
     wallet: Option<Wallet>,
     /// Why there is a wallet that can't be used.
     locked: Option<String>,
-    /// Until when no channel is agreed on, because another wallet is being taken.
-    importing: Option<Instant>,
     /// A backup waits to be put in place by a new start.
     restored: bool,
     chain: ChainState,
@@ -180,7 +180,6 @@ impl Daemon {
             wallet_file,
             wallet: None,
             locked: None,
-            importing: None,
             restored: false,
             chain,
             channels: Channels::default(),
@@ -219,7 +218,7 @@ impl Daemon {
         match loaded {
             Ok((key, signer)) => {
                 let address = signer.address();
-                if let Err(error) = self.may_import(address) {
+                if let Err(error) = self.may_use(address) {
                     return self.lock(format!("the wallet {address} can't be used: {error}"));
                 }
                 self.wallet = Some(Wallet { address, signer, key });

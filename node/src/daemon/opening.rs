@@ -159,10 +159,9 @@ impl Daemon {
         if ask.part_a != partner || !adds_up || ask.amount.is_zero() {
             return Err(OpenRefuseReason::BadTerms);
         }
-        let is_importing = self.importing.is_some_and(|until| until > Instant::now());
         let is_too_much =
             self.awaited_from(&partner) >= MAX_AWAITED || self.channels.awaited() >= MAX_AWAITED_IN_ALL;
-        if is_importing || is_too_much {
+        if is_too_much {
             return Err(OpenRefuseReason::TooMany);
         }
         let half_b = keys::random_bytes().map_err(|_| OpenRefuseReason::ChainUnreachable)?;
@@ -260,8 +259,8 @@ impl Daemon {
             let _ = reply.send(refuse("the channel's address was used before"));
             return;
         }
-        if self.importing.is_some_and(|until| until > Instant::now()) {
-            let message = "another wallet is being imported";
+        if self.wallet_address() != Some(ask.part_a) {
+            let message = "another wallet was imported meanwhile";
             let _ = reply.send(Err(ApiError::new(Code::Busy, message, "open the channel with that one")));
             return;
         }
@@ -298,7 +297,7 @@ impl Daemon {
 
 /// Whether the other side wanted to open this channel and the chain does not show it: nothing that
 /// anybody would call a channel yet.
-pub(super) fn is_awaited(channel: &Channel) -> bool {
+pub(crate) fn is_awaited(channel: &Channel) -> bool {
     matches!(channel, Channel::Opening(state)
         if state.view.status == OnChain::Missing && state.setup.role() == Role::B)
 }

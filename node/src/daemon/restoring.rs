@@ -3,7 +3,6 @@
 use std::path::Path;
 
 use thunder_api::{Account, Answer, ApiError, Code, Restored};
-use tokio::time::Instant;
 
 use super::Daemon;
 use super::execute::disk_error;
@@ -14,8 +13,7 @@ impl Daemon {
     /// The node has to have nothing, so that nothing is replaced.
     pub(super) fn may_restore(&self, directory: &Path) -> Answer<()> {
         let has_channels = self.store.has_channels().map_err(|error| disk_error(&error))?;
-        let busy = self.importing.is_some_and(|until| until > Instant::now());
-        if has_channels || busy || self.wallet.is_some() || backup::has_wallet(directory) {
+        if has_channels || self.wallet.is_some() || backup::has_wallet(directory) {
             return Err(ApiError::new(
                 Code::NotEmpty,
                 "this node has a wallet or channels, which a backup would replace; nothing was changed",
@@ -28,11 +26,18 @@ impl Daemon {
     /// Makes a backup the node's state, with which it starts anew.
     pub(super) fn restore(&mut self, backup: Unpacked, directory: &Path) -> Answer<Restored> {
         self.may_restore(directory)?;
-        let (channels, wallet) = (backup.channels, backup.wallet.map(Account::from));
+        let (channels, signed) = (backup.channels, backup.is_signed);
+        let wallet = backup.wallet.map(Account::from);
         let committed = backup.commit(directory);
         self.restored = matches!(committed, Ok(()) | Err(BackupError::Unsure { .. }));
         committed.map_err(|error| backup_error(&error))?;
-        Ok(Restored { channels, wallet })
+        if !signed {
+            tracing::warn!(
+                "a backup without a signature is restored on its user's word: whoever could write to the file can have \
+                 changed it"
+            );
+        }
+        Ok(Restored { channels, wallet, signed })
     }
 }
 
@@ -48,6 +53,10 @@ pub(crate) fn backup_error(error: &BackupError) -> ApiError {
         BackupError::NotABackup(_) => {
             (Code::InvalidBackup, "give a file that `thunder-cli backup` wrote; nothing was changed")
         }
+        BackupError::Unsigned(_) => (
+            Code::InvalidBackup,
+            "if nobody but you could write to it, repeat it with --unsigned (docs/keys.md); nothing was changed",
+        ),
         BackupError::TooNew(_) | BackupError::Store(StoreError::TooNew { .. }) => {
             (Code::InvalidBackup, "use a newer thunderd; nothing was changed")
         }
@@ -57,7 +66,7 @@ pub(crate) fn backup_error(error: &BackupError) -> ApiError {
             "repair the disk, start thunderd again, and see infos; the backup is in place, or restore it again",
         ),
         BackupError::NotEmpty(_) => (Code::NotEmpty, "see docs/keys.md; nothing was changed"),
-        BackupError::Damaged(..) | BackupError::Store(_) => {
+        BackupError::Damaged(..) | BackupError::Foreign { .. } | BackupError::Store(_) => {
             (Code::InvalidBackup, "use another copy of the file; nothing was changed")
         }
     };

@@ -4,6 +4,8 @@ use std::fs;
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
+use tempfile::NamedTempFile;
+
 /// A file can't be read or written.
 #[derive(Debug, thiserror::Error)]
 #[error("{path}: {source}")]
@@ -21,13 +23,32 @@ impl FileError {
 /// Writes a file whole or not at all, readable by its owner only, and on the disk when it returns.
 pub fn write_private(path: &Path, content: &[u8]) -> Result<(), FileError> {
     let failed = |source| FileError::new(path, source);
-    let directory = path.parent().unwrap_or_else(|| Path::new("."));
+    prepare(path, content)?.persist(path).map_err(|error| failed(error.error))?;
+    sync_directory(directory_of(path)).map_err(failed)
+}
+
+/// Writes a file like [`write_private`], unless there is one. Reports whether it was written.
+pub(super) fn create_private(path: &Path, content: &[u8]) -> Result<bool, FileError> {
+    let failed = |source| FileError::new(path, source);
+    match prepare(path, content)?.persist_noclobber(path) {
+        Ok(_) => sync_directory(directory_of(path)).map_err(failed).map(|()| true),
+        Err(error) if error.error.kind() == io::ErrorKind::AlreadyExists => Ok(false),
+        Err(error) => Err(failed(error.error)),
+    }
+}
+
+/// Writes the content beside the place where it is to go, and waits until it is on the disk.
+pub(super) fn prepare(path: &Path, content: &[u8]) -> Result<NamedTempFile, FileError> {
+    let failed = |source| FileError::new(path, source);
     // Temporary files are made with mode 0600.
-    let mut file = tempfile::NamedTempFile::new_in(directory).map_err(failed)?;
+    let mut file = NamedTempFile::new_in(directory_of(path)).map_err(failed)?;
     file.write_all(content).map_err(failed)?;
     file.as_file().sync_all().map_err(failed)?;
-    file.persist(path).map_err(|error| failed(error.error))?;
-    sync_directory(directory).map_err(failed)
+    Ok(file)
+}
+
+pub(super) fn directory_of(path: &Path) -> &Path {
+    path.parent().unwrap_or_else(|| Path::new("."))
 }
 
 /// Options to write a file that its owner only may read.

@@ -7,7 +7,7 @@ mod wallet;
 pub use files::{FileError, write_private};
 pub(crate) use files::{private_options, sync_directory};
 pub use identity::load_or_create as load_or_create_identity;
-pub use wallet::{LoadError, WalletError, WalletFile, key_from_keyfile, signer};
+pub use wallet::{LoadError, SealedWallet, WalletError, WalletFile, signer};
 
 pub use thunder_chain::keys::Key;
 use zeroize::Zeroizing;

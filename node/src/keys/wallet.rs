@@ -5,9 +5,11 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use thunder_api::Secret;
 use thunder_chain::keys::{self, Key, KeyError};
-use thunder_protocol::Signer;
+use thunder_protocol::{Signer, hex};
 
-use super::files::{FileError, read_if_there, write_private};
+use super::files::{
+    FileError, create_private, directory_of, prepare, read_if_there, sync_directory, write_private,
+};
 use super::random_bytes;
 
 /// Why there is no wallet. None of these says anything of the secret.
@@ -22,18 +24,15 @@ pub enum WalletError {
     /// A file can't be read or written.
     #[error(transparent)]
     File(#[from] FileError),
-    /// What was written is not what it should be.
-    #[error("the key file that was written does not read back")]
+    /// What was encrypted is not what it should be.
+    #[error("the key file that was made does not read back")]
     NotKept,
-}
-
-/// The key in the content of a V3 file. Slow by design: not for the daemon's own thread.
-pub fn key_from_keyfile(json: &Secret, password: &Secret) -> Result<Key, WalletError> {
-    let directory =
-        tempfile::tempdir().map_err(|error| FileError::new(Path::new("a temporary directory"), error))?;
-    let path = directory.path().join("key.json");
-    write_private(&path, json.expose().as_bytes())?;
-    Ok(keys::decrypt_keyfile(&path, password.expose())?)
+    /// The file with the wallet's password has something else in it.
+    #[error("the password file {0} is not a text")]
+    PasswordFile(PathBuf),
+    /// It is done, and not known to be on the disk.
+    #[error("the wallet is in use, and it is not certain that it is on the disk: {0}")]
+    Unsure(FileError),
 }
 
 /// Where the wallet is kept, and what encrypts it: a password of the user's, or, without one, a
@@ -72,21 +71,19 @@ impl WalletFile {
 
     /// The wallet's key, if there is a wallet.
     pub fn load(&self) -> Result<Option<Key>, LoadError> {
-        if !self.keyfile.exists() {
-            return Ok(None);
-        }
+        let Some(content) = read_if_there(&self.keyfile).map_err(WalletError::from)? else { return Ok(None) };
         let password = match &self.user_password {
             Some(password) => password.clone(),
             None => self.own_password()?.ok_or(LoadError::Locked {
                 reason: "its password is not here; start thunderd with --password-file, or import the wallet again",
             })?,
         };
-        match keys::decrypt_keyfile(&self.keyfile, password.expose()) {
+        match keys::decrypt_keyfile(&content, password.expose()) {
             Ok(key) => Ok(Some(key)),
             Err(KeyError::Password) => {
                 // It may have been imported before there was a password of the user's.
                 if let (Some(_), Some(own)) = (&self.user_password, self.own_password()?)
-                    && let Ok(key) = keys::decrypt_keyfile(&self.keyfile, own.expose())
+                    && let Ok(key) = keys::decrypt_keyfile(&content, own.expose())
                 {
                     return Ok(Some(key));
                 }
@@ -99,50 +96,74 @@ impl WalletFile {
     fn own_password(&self) -> Result<Option<Secret>, WalletError> {
         let Some(content) = read_if_there(&self.password_file)? else { return Ok(None) };
         let text =
-            String::from_utf8(content).map_err(|_| KeyError::Keyfile("its password is unreadable".into()))?;
+            String::from_utf8(content).map_err(|_| WalletError::PasswordFile(self.password_file.clone()))?;
         Ok(Some(Secret::new(text)))
     }
 
-    /// Keeps a key, in place of an earlier one. Slow by design.
-    pub fn save(&self, key: &Key) -> Result<(), WalletError> {
-        let password = match self
-            .user_password
-            .clone()
-            .map_or_else(|| self.own_password(), |password| Ok(Some(password)))?
-        {
-            Some(password) => password,
-            None => {
-                let password = Secret::new(thunder_protocol::hex::encode(random_bytes()?.as_slice()));
-                write_private(&self.password_file, password.expose().as_bytes())?;
-                password
+    /// The password that new wallets are encrypted with; makes a random one if there is none.
+    fn password(&self) -> Result<Secret, WalletError> {
+        if let Some(password) = &self.user_password {
+            return Ok(password.clone());
+        }
+        loop {
+            if let Some(password) = self.own_password()? {
+                return Ok(password);
             }
-        };
-        let place = self.keyfile.parent().unwrap_or_else(|| Path::new("."));
-        let scratch = tempfile::tempdir_in(place).map_err(|error| FileError::new(place, error))?;
-        let written = scratch.path().join("wallet.json");
-        keys::encrypt_keyfile(&written, key, password.expose())?;
+            let random = Secret::new(hex::encode(random_bytes()?.as_slice()));
+            // One that somebody else made meanwhile may be in use.
+            create_private(&self.password_file, random.expose().as_bytes())?;
+        }
+    }
+
+    /// Encrypts a key. Slow by design: not for the daemon's own thread. The wallet in use stays the one
+    /// that it is.
+    pub fn seal(&self, key: Key) -> Result<SealedWallet, WalletError> {
+        let password = self.password()?;
+        failpoint!("wallet-encrypt");
+        let content = keys::encrypt_keyfile(&key, password.expose())?;
         // What was written is read back before it replaces anything.
-        if keys::decrypt_keyfile(&written, password.expose())? != *key {
+        if keys::decrypt_keyfile(content.as_bytes(), password.expose())? != key {
             return Err(WalletError::NotKept);
         }
-        let content = read_if_there(&written)?.unwrap_or_default();
-        self.put_aside(key)?;
-        Ok(write_private(&self.keyfile, &content)?)
+        Ok(SealedWallet { key, content })
+    }
+
+    /// Puts a wallet in place of an earlier one. Quick: the daemon does it in the same step in which it
+    /// begins to use the wallet, so that disk and memory are never apart.
+    ///
+    /// # Errors
+    /// After [`WalletError::Unsure`] the new wallet is in place, after any other error the earlier one.
+    pub fn put(&self, wallet: &SealedWallet, is_another: bool) -> Result<(), WalletError> {
+        if is_another {
+            self.put_aside()?;
+        }
+        let failed = |source| FileError::new(&self.keyfile, source);
+        let file = prepare(&self.keyfile, wallet.content.as_bytes())?;
+        failpoint!("wallet-before");
+        file.persist(&self.keyfile).map_err(|error| failed(error.error))?;
+        failpoint!("wallet-after");
+        sync_directory(directory_of(&self.keyfile)).map_err(|error| WalletError::Unsure(failed(error)))
     }
 
     /// An earlier wallet is kept beside the new one, under the time: a channel on another chain may
     /// still need it.
-    fn put_aside(&self, new: &Key) -> Result<(), WalletError> {
-        let is_same = self.load().is_ok_and(|earlier| earlier.is_none_or(|earlier| earlier == *new));
-        let Some(earlier) = read_if_there(&self.keyfile)?.filter(|_| !is_same) else { return Ok(()) };
+    fn put_aside(&self) -> Result<(), WalletError> {
+        let Some(earlier) = read_if_there(&self.keyfile)? else { return Ok(()) };
         let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_millis();
         Ok(write_private(&self.keyfile.with_file_name(format!("wallet-until-{since}.json")), &earlier)?)
     }
 }
 
+/// A wallet that is encrypted and ready to be put in place.
+pub struct SealedWallet {
+    /// Its key.
+    pub key: Key,
+    content: String,
+}
+
 /// A signer for a key, blinded with fresh random numbers.
 pub fn signer(key: &Key) -> Result<Signer, WalletError> {
-    Signer::new(key, &*random_bytes()?).map_err(|_| KeyError::OutOfRange.into())
+    Signer::new(key.expose(), &*random_bytes()?).map_err(|_| KeyError::OutOfRange.into())
 }
 
 #[cfg(test)]
@@ -150,9 +171,14 @@ mod tests {
     use thunder_chain::keys::{DEFAULT_PATH, from_phrase};
 
     use super::*;
+    use crate::chain_task::ChainRequest;
 
     fn key() -> Key {
         from_phrase("test test test test test test test test test test test junk", DEFAULT_PATH).unwrap()
+    }
+
+    fn save(file: &WalletFile, key: Key, is_another: bool) {
+        file.put(&file.seal(key).unwrap(), is_another).unwrap();
     }
 
     #[test]
@@ -163,7 +189,7 @@ mod tests {
             std::fs::create_dir(&directory).unwrap();
             let file = WalletFile::new(&directory, user_password);
             assert!(file.load().unwrap().is_none());
-            file.save(&key()).unwrap();
+            save(&file, key(), true);
             assert_eq!(file.load().unwrap().unwrap(), key());
             let other = WalletFile::new(&directory, Some(Secret::new("another".into())));
             match file.user_password {
@@ -177,13 +203,52 @@ mod tests {
     fn an_earlier_wallet_is_put_aside() {
         let directory = tempfile::tempdir().unwrap();
         let file = WalletFile::new(directory.path(), None);
-        file.save(&key()).unwrap();
-        file.save(&key()).unwrap();
+        save(&file, key(), true);
+        save(&file, key(), false);
         let kept = || std::fs::read_dir(directory.path()).unwrap().count();
         let before = kept();
         let phrase = "test test test test test test test test test test test junk";
-        file.save(&from_phrase(phrase, "m/44'/60'/0'/0/1").unwrap()).unwrap();
+        let other = from_phrase(phrase, "m/44'/60'/0'/0/1").unwrap();
+        let sealed = file.seal(other.clone()).unwrap();
+        assert_eq!(
+            (kept(), file.load().unwrap().unwrap()),
+            (before, key()),
+            "nothing happens before it is put"
+        );
+        file.put(&sealed, true).unwrap();
         assert_eq!(kept(), before + 1, "the same wallet is not put aside, another one is");
+        assert_eq!(file.load().unwrap().unwrap(), other);
+    }
+
+    #[test]
+    fn the_random_password_is_made_once() {
+        let directory = tempfile::tempdir().unwrap();
+        let file = WalletFile::new(directory.path(), None);
+        let [first, second] = [file.seal(key()).unwrap(), file.seal(key()).unwrap()];
+        for sealed in [first, second] {
+            file.put(&sealed, true).unwrap();
+            assert_eq!(file.load().unwrap().unwrap(), key(), "encrypted with the password that is kept");
+        }
+    }
+
+    /// L9: whatever is printed while debugging, the key is not in it.
+    #[test]
+    fn no_secret_is_in_any_debug_output() {
+        let directory = tempfile::tempdir().unwrap();
+        let identity = super::super::load_or_create_identity(&directory.path().join("node.key")).unwrap();
+        let node_key = identity.clone().try_into_ed25519().unwrap().secret().as_ref().to_vec();
+        let request = ChainRequest::Wallet(key());
+        let file = WalletFile::new(directory.path(), Some(Secret::new("correct horse".into())));
+        let signer = signer(&key()).unwrap();
+        let shown = format!("{:?}{:#?}{request:?}{request:#?}{file:?}{signer:?}{identity:?}", key(), key());
+        for secret in [key().expose().to_vec(), b"correct horse".to_vec(), node_key] {
+            let in_decimal = format!("{secret:?}");
+            let in_decimal = in_decimal.trim_matches(['[', ']']);
+            let lines = shown.replace([' ', '\n'], "");
+            assert!(!lines.contains(&in_decimal.replace(' ', "")), "{shown}");
+            assert!(!shown.to_lowercase().contains(&hex::encode(&secret)), "{shown}");
+            assert!(!shown.contains("correct horse"), "{shown}");
+        }
     }
 
     #[cfg(unix)]
@@ -191,7 +256,7 @@ mod tests {
     fn key_files_are_for_their_owner_only() {
         use std::os::unix::fs::PermissionsExt;
         let directory = tempfile::tempdir().unwrap();
-        WalletFile::new(directory.path(), None).save(&key()).unwrap();
+        save(&WalletFile::new(directory.path(), None), key(), true);
         super::super::load_or_create_identity(&directory.path().join("node.key")).unwrap();
         for name in ["wallet.json", "wallet.password", "node.key"] {
             let mode = std::fs::metadata(directory.path().join(name)).unwrap().permissions().mode();

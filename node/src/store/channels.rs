@@ -11,12 +11,16 @@ use super::{Store, StoreError};
 pub struct StoredChannel {
     /// Its row.
     pub id: i64,
+    /// Block 0 of its chain.
+    pub genesis: B256,
     /// Its state.
     pub channel: Channel,
     /// Its events are not older than this block.
     pub since: u64,
     /// When it was agreed on, in milliseconds since 1970.
     pub created: u64,
+    /// Whether it can't change any more, or was given up.
+    pub over: bool,
 }
 
 impl Store {
@@ -114,24 +118,19 @@ impl Store {
     /// The channels of a chain, oldest first, without those that were given up.
     pub fn channels(&self, genesis: B256) -> Result<Vec<StoredChannel>, StoreError> {
         let mut channels = self.read_channels("genesis = ?1", genesis.as_slice())?;
-        channels.retain(|(over, stored)| !(*over && matches!(stored.channel, Channel::Opening(_))));
-        Ok(channels.into_iter().map(|(_, stored)| stored).collect())
+        channels.retain(|stored| !(stored.over && matches!(stored.channel, Channel::Opening(_))));
+        Ok(channels)
     }
 
     /// The channels, of whatever chain, that another wallet than this one is needed for.
     pub fn channels_of_other_wallets(&self, wallet: &Address) -> Result<Vec<StoredChannel>, StoreError> {
-        let channels = self.read_channels("wallet <> ?1 AND over = 0", wallet.as_slice())?;
-        Ok(channels.into_iter().map(|(_, stored)| stored).collect())
+        self.read_channels("wallet <> ?1 AND over = 0", wallet.as_slice())
     }
 
-    pub(super) fn read_channels(
-        &self,
-        condition: &str,
-        of: &[u8],
-    ) -> Result<Vec<(bool, StoredChannel)>, StoreError> {
+    pub(super) fn read_channels(&self, condition: &str, of: &[u8]) -> Result<Vec<StoredChannel>, StoreError> {
         let connection = self.connection.borrow();
         let mut statement = connection.prepare(&format!(
-            "SELECT id, state, since, created, over FROM channels WHERE {condition} ORDER BY id"
+            "SELECT id, state, since, created, over, genesis FROM channels WHERE {condition} ORDER BY id"
         ))?;
         let rows = statement.query_map(params![of], |row| {
             Ok((
@@ -140,13 +139,16 @@ impl Store {
                 row.get::<_, u64>(2)?,
                 row.get::<_, u64>(3)?,
                 row.get::<_, bool>(4)?,
+                row.get::<_, Vec<u8>>(5)?,
             ))
         })?;
         let mut channels = Vec::new();
         for row in rows {
-            let (id, state, since, created, over) = row?;
+            let (id, state, since, created, over, genesis) = row?;
+            let genesis = B256::try_from(genesis.as_slice())
+                .map_err(|_| StoreError::Damaged("the chain of a channel".into()))?;
             let channel = Channel::decode(&state, |nonce| self.proposed_payments(&connection, id, nonce))?;
-            channels.push((over, StoredChannel { id, channel, since, created }));
+            channels.push(StoredChannel { id, genesis, channel, since, created, over });
         }
         Ok(channels)
     }

@@ -21,10 +21,6 @@ fn head_key(genesis: B256) -> String {
     format!("head {genesis}")
 }
 
-fn followed_key(genesis: B256) -> String {
-    format!("followed {genesis}")
-}
-
 impl Store {
     /// The chain that the database is for.
     pub fn identity(&self) -> Result<Option<ChainId>, StoreError> {
@@ -68,24 +64,6 @@ impl Store {
         let write = "INSERT INTO meta (key, value) VALUES (?1, ?2)
                      ON CONFLICT (key) DO UPDATE SET value = excluded.value";
         self.connection.borrow().execute(write, params![head_key(genesis), head.to_be_bytes()])?;
-        Ok(())
-    }
-
-    /// The wallet whose channels on a chain the database has.
-    pub fn followed(&self, genesis: B256) -> Result<Option<Address>, StoreError> {
-        let connection = self.connection.borrow();
-        let key = followed_key(genesis);
-        let value =
-            connection.query_row("SELECT value FROM meta WHERE key = ?1", params![key], |row| row.get(0));
-        let value: Option<Vec<u8>> = value.optional()?;
-        Ok(value.and_then(|value| Address::try_from(value.as_slice()).ok()))
-    }
-
-    /// Notes, inside the current batch, whose channels the database has.
-    pub fn set_followed(&self, genesis: B256, wallet: &Address) -> Result<(), StoreError> {
-        let write = "INSERT INTO meta (key, value) VALUES (?1, ?2)
-                     ON CONFLICT (key) DO UPDATE SET value = excluded.value";
-        self.connection.borrow().execute(write, params![followed_key(genesis), wallet.as_slice()])?;
         Ok(())
     }
 

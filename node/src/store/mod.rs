@@ -22,6 +22,7 @@ use thunder_protocol::codec::CodecError;
 pub use channels::StoredChannel;
 pub use meta::KnownPeer;
 pub use payments::{PaymentQuery, StoredPayment};
+pub(crate) use restored::{open_untrusted, require_table};
 pub use transactions::TransactionLog;
 
 /// Databases of at most so many pages (of 4 KiB) are checked whole when they are opened.
@@ -179,6 +180,12 @@ fn make_private(path: &Path) -> Result<(), StoreError> {
 #[cfg(not(unix))]
 fn make_private(_: &Path) -> Result<(), StoreError> {
     Ok(())
+}
+
+/// Looks at every page and every index, however large the database is.
+fn check_whole(connection: &Connection) -> Result<(), StoreError> {
+    let result: String = connection.query_row("PRAGMA integrity_check(1)", [], |row| row.get(0))?;
+    if result == "ok" { Ok(()) } else { Err(StoreError::Damaged(result)) }
 }
 
 /// Looks for damage where that takes no time; in a large database it shows when the page is read.

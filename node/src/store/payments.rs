@@ -21,6 +21,9 @@ pub struct StoredPayment {
     pub time: u64,
 }
 
+/// The columns of a payment, as [`read`] takes them.
+pub(super) const COLUMNS: &str = "channel, outgoing, payment_id, amount, memo, nonce, time";
+
 /// Which payments.
 #[derive(Debug, Clone, Default)]
 pub struct PaymentQuery {
@@ -135,7 +138,7 @@ impl Store {
     }
 }
 
-fn read(row: &Row<'_>) -> Result<StoredPayment, StoreError> {
+pub(super) fn read(row: &Row<'_>) -> Result<StoredPayment, StoreError> {
     let damaged = |what: &str| StoreError::Damaged(format!("a payment has an impossible {what}"));
     let amount: Vec<u8> = row.get(3)?;
     let nonce: Option<u64> = row.get(5)?;

@@ -103,22 +103,37 @@ const STEPS: [&str; 2] = [
     -- them, unless they come out of a backup. In CBOR: {\"Opening\": ...}, and \"lost\": true.
     DELETE FROM channels
         WHERE over = 1 AND substr(state, 1, 9) = x'a1674f70656e696e67' AND instr(state, x'646c6f7374f5') = 0;
+
+    -- No decision rests on which blocks were read any more: states are asked for, not followed.
+    DROP TABLE blocks;
 ",
 ];
 
 /// Brings the database to the newest format, each step in a transaction of its own.
 pub(super) fn migrate(connection: &mut Connection) -> Result<(), StoreError> {
-    migrate_to(connection, STEPS.len())
+    let found: i64 = connection.pragma_query_value(None, "user_version", |row| row.get(0))?;
+    run_steps(connection, found.max(0), newest())
 }
 
-/// The same, to the format with this number.
-pub(super) fn migrate_to(connection: &mut Connection, format: usize) -> Result<(), StoreError> {
-    let known = i64::try_from(format).unwrap_or(i64::MAX);
-    let found: i64 = connection.pragma_query_value(None, "user_version", |row| row.get(0))?;
-    if found > known {
+/// Makes the tables of an empty database as they were in this format.
+pub(super) fn create(connection: &mut Connection, format: i64) -> Result<(), StoreError> {
+    if format < 1 {
+        return Err(StoreError::Damaged("it does not say which format it has".into()));
+    }
+    run_steps(connection, 0, format)
+}
+
+fn newest() -> i64 {
+    i64::try_from(STEPS.len()).unwrap_or(i64::MAX)
+}
+
+fn run_steps(connection: &mut Connection, from: i64, to: i64) -> Result<(), StoreError> {
+    let known = newest();
+    if let Some(found) = [from, to].into_iter().find(|format| *format > known) {
         return Err(StoreError::TooNew { found, known });
     }
-    for (step, format) in STEPS.iter().zip(1..=known).skip(usize::try_from(found).unwrap_or(0)) {
+    let steps = STEPS.iter().zip(1..=to);
+    for (step, format) in steps.skip(usize::try_from(from).unwrap_or(0)) {
         let transaction = connection.transaction()?;
         transaction.execute_batch(step)?;
         transaction.pragma_update(None, "user_version", format)?;

@@ -144,7 +144,7 @@ fn rule_6_an_own_payment_is_found_by_its_id_over_whatever_channel_it_went() {
 #[test]
 fn payments_of_the_first_format_are_kept() {
     let mut connection = Connection::open_in_memory().unwrap();
-    schema::migrate_to(&mut connection, 1).unwrap();
+    schema::create(&mut connection, 1).unwrap();
     let store = Store { connection: Rc::new(RefCell::new(connection)), is_collecting: Rc::default() };
     let (id, other) = (added(&store, 1), added(&store, 2));
     store.begin().unwrap();
@@ -160,7 +160,7 @@ fn payments_of_the_first_format_are_kept() {
     store.begin().unwrap();
     assert!(store.write_channel(id, &channel(1), false, &[insert("a", 3)]).is_err(), "it is applied once");
     store.roll_back();
-    store.check_whole().unwrap();
+    check_whole(&store.connection.borrow()).unwrap();
 }
 
 #[test]
@@ -219,7 +219,7 @@ fn a_flood_of_openings_that_never_come_leaves_the_database_as_small_as_it_was() 
 #[test]
 fn openings_that_the_first_format_gave_up_are_deleted_and_restored_ones_are_kept() {
     let mut connection = Connection::open_in_memory().unwrap();
-    schema::migrate_to(&mut connection, 1).unwrap();
+    schema::create(&mut connection, 1).unwrap();
     let store = Store { connection: Rc::new(RefCell::new(connection)), is_collecting: Rc::default() };
     store.begin().unwrap();
     let add = |channel: &Channel, over: bool| {
@@ -233,4 +233,45 @@ fn openings_that_the_first_format_gave_up_are_deleted_and_restored_ones_are_kept
     let store = Store::prepare(Rc::into_inner(store.connection).unwrap().into_inner()).unwrap();
     assert!(!store.knows_address(&given_up).unwrap());
     assert!(kept.iter().all(|address| store.knows_address(address).unwrap()));
+}
+
+#[test]
+fn rule_9_a_rebuilt_database_has_the_rows_that_count_and_no_transaction() {
+    let directory = tempfile::tempdir().unwrap();
+    let from = directory.path().join("from");
+    let identity = thunder_chain::ChainId { chain_id: 31337, genesis: GENESIS };
+    {
+        let store = Store::open(&from).unwrap();
+        store.set_identity(&identity).unwrap();
+        let id = added(&store, 1);
+        store.begin().unwrap();
+        store.write_channel(id, &channel(1), true, &[insert("a", 1)]).unwrap();
+        store.set_head(GENESIS, 5).unwrap();
+        store.commit().unwrap();
+        let connection = store.connection.borrow();
+        connection.execute("INSERT INTO transactions VALUES (x'00', x'00', 'Close', '{}')", []).unwrap();
+        connection.execute("CREATE INDEX more ON payments (memo)", []).unwrap();
+        connection.pragma_update(None, "journal_mode", "DELETE").unwrap();
+    }
+    for is_signed in [true, false] {
+        let to = directory.path().join(format!("{is_signed}"));
+        let store = Store::rebuild(&from, &to, is_signed).unwrap();
+        assert_eq!(store.identity().unwrap(), Some(identity));
+        assert_eq!(store.payments(&PaymentQuery { channel: None, limit: 9 }).unwrap().len(), 1);
+        assert_eq!(store.head(GENESIS).unwrap(), is_signed.then_some(5), "a head that nobody has signed");
+        let count =
+            |sql: &str| -> u64 { store.connection.borrow().query_row(sql, [], |row| row.get(0)).unwrap() };
+        assert_eq!(count("SELECT count(*) FROM transactions"), 0);
+        assert_eq!(count("SELECT count(*) FROM sqlite_schema WHERE name = 'more'"), 0);
+        let mark = |stored: StoredChannel| {
+            assert!(stored.over, "as the column says");
+            let channel = stored.channel.mark_lost();
+            Ok::<_, StoreError>(StoredChannel { channel, over: false, ..stored })
+        };
+        store.mark_all_lost(mark).unwrap();
+        let stored = store.channels(GENESIS).unwrap();
+        assert_eq!((stored.len(), stored[0].over, stored[0].since), (1, false, 3));
+        let lost = channel(1).mark_lost().encode().unwrap();
+        assert_eq!(stored[0].channel.encode().unwrap(), lost);
+    }
 }

@@ -157,6 +157,18 @@ impl Closed {
         }
     }
 
+    /// Returns how many blocks have to be mined above `head` (above the one of the view, if that is unknown
+    /// or lower) until the end is `confirmations` deep. A channel that never came onto the chain has no end.
+    pub fn blocks_until_deep(&self, head: Option<u64>, confirmations: u64) -> u64 {
+        let head = head.unwrap_or(0).max(self.view.head);
+        match (self.outcome(), self.view.newest) {
+            (Outcome::Ended { .. }, Some(event)) => {
+                event.block.saturating_add(confirmations).saturating_sub(1).saturating_sub(head)
+            }
+            (Outcome::Ended { .. } | Outcome::Abandoned, _) => 0,
+        }
+    }
+
     pub(super) fn next_block(&self, context: &Context<'_>) -> Option<u64> {
         let event = self.view.newest?;
         let deep = event.block.saturating_add(context.confirmations).saturating_sub(1);

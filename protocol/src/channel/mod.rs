@@ -23,6 +23,7 @@ mod queue;
 mod record;
 mod settle;
 mod setup;
+mod untrusted;
 mod update;
 
 pub use active::Active;

@@ -141,6 +141,7 @@ impl World {
             channel,
             since: 0,
             created: 0,
+            over: false,
             frozen: None,
             tick: None,
             block_tick: None,
