@@ -7,8 +7,8 @@ use thunder_protocol::channel::{
     ChainInput, CloseMode, ClosedBy, Command, CommandId, Denied, Direction, Done, Notice, PaymentStatus,
 };
 use thunder_protocol::onchain::{Call, CallKind, ClosePlan, EndKind, OnChain};
-use thunder_protocol::wire::{Final, Message, RefuseReason};
-use thunder_protocol::{Channel, Input, Nonce, Role};
+use thunder_protocol::wire::{Answer, Final, Message, RefuseReason};
+use thunder_protocol::{Agreed, Channel, Input, Nonce, Receipt, Role, Signatures};
 
 fn pair() -> Pair {
     Pair::active(balances(10, 10))
@@ -517,6 +517,28 @@ fn a_closing_on_a_receipt_that_was_forgotten_is_noticed() {
     pair.b.chain(closing(Role::A, 4, balances(12, 8), 4, false, 12));
     assert!(pair.b.notices.iter().any(|notice| matches!(notice, Notice::AtRisk(_))));
     assert!(matches!(pair.b.channel(), Channel::Closing(state) if state.lost));
+}
+
+#[test]
+fn an_answer_with_a_false_copy_of_the_own_signature_is_kept_with_the_true_one() {
+    for by_message in [false, true] {
+        let mut pair = pair();
+        pair.a.pay("x", 1);
+        pair.deliver(Role::B);
+        pair.b.outbox.clear(); // the answer is lost
+        pair.a.close();
+        let (receipt, shares) = (nonce(1), balances(9, 11));
+        let (own, theirs) = (pair.a.sign(receipt, shares), pair.b.sign(receipt, shares));
+        let answer = if by_message {
+            Message::Answer(Answer { nonce: receipt, signature: theirs })
+        } else {
+            let signed = Receipt { nonce: receipt, balances: shares };
+            sync_of(Agreed::signed(signed, Signatures { a: theirs, b: theirs }))
+        };
+        pair.a.receive(answer);
+        let agreed = pair.a.channel().books().unwrap().agreed;
+        assert_eq!(agreed.signatures, Some(Signatures { a: own, b: theirs }), "by message: {by_message}");
+    }
 }
 
 // ---- wire -------------------------------------------------------------------------------------

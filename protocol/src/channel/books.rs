@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::onchain::{ClosePlan, Evidence};
 use crate::wire::{Message, Propose, Refuse, RefuseReason};
-use crate::{Agreed, Amount, Balances, Nonce, Payment, Receipt, Role, Signature};
+use crate::{Agreed, Amount, Balances, Nonce, Payment, Receipt, Role, Signature, Signatures};
 
 use super::io::CommandId;
 
@@ -93,6 +93,13 @@ impl Books {
             self.agreed = Agreed::zero(paid_in);
         }
         changed
+    }
+
+    /// The own proposal, answered by the partner's signature. Of the own signature only the own copy
+    /// counts: what the partner shows beside its own is not checked.
+    pub(super) fn answered_by(&self, theirs: Signature, role: Role) -> Option<Agreed> {
+        let own = self.proposal.as_ref()?;
+        Some(Agreed::signed(own.receipt(), Signatures::from_roles(role, own.signature, theirs)))
     }
 
     /// The message that refuses the proposal, or the FINAL receipt, with this nonce.

@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::onchain::{self, Call, CallKind, ChainView, ClosePlan, Evidence, OnChain};
 use crate::wire::{Message, Propose, RefuseReason, Sync};
-use crate::{Agreed, Balances, Nonce, Signatures};
+use crate::{Agreed, Balances, Nonce};
 
 use super::books::{Books, Proposal};
 use super::closed::Closed;
@@ -318,12 +318,8 @@ impl Closing {
                 return;
             }
             Message::Answer(answer) => {
-                let own = self.books.proposal.as_ref().filter(|own| own.nonce == answer.nonce).map(|own| {
-                    let signatures =
-                        Signatures::from_roles(self.setup.role(), own.signature, answer.signature);
-                    Agreed::signed(own.receipt(), signatures)
-                });
-                if let Some(claim) = own {
+                let answered = self.books.answered_by(answer.signature, self.setup.role());
+                if let Some(claim) = answered.filter(|claim| claim.nonce() == answer.nonce) {
                     self.take_answer(&claim, context, effects);
                 }
                 return;
@@ -357,9 +353,10 @@ impl Closing {
         match judge_claim(&self.setup, &self.books, claim, context.crypto) {
             // The chain closed on the partner's last proposal, and its payments are in the history. If
             // it crossed the own one, that can't be in as well, also if the closing is taken back.
-            Ok(Claim::Answers) if self.recorded => {}
-            Ok(Claim::Answers) => {
-                self.books.agreed = *claim;
+            Ok(Claim::Answers(_)) if self.recorded => {}
+            Ok(Claim::Answers(theirs)) => {
+                let Some(agreed) = self.books.answered_by(theirs, self.setup.role()) else { return };
+                self.books.agreed = agreed;
                 self.books.proposal = None;
                 effects.persist();
                 self.challenge_if_due(context, effects);

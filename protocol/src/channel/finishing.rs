@@ -261,7 +261,7 @@ impl Finishing {
                 self.waiting.answer_all(&Err(Denied::Lost), effects);
                 return Box::new(self.into_lost()).on_sync(sync, context, effects);
             }
-            Ok(Claim::Known | Claim::Answers | Claim::OtherPaidIn) => {}
+            Ok(Claim::Known | Claim::Answers(_) | Claim::OtherPaidIn) => {}
         }
         if sync.wants_reply {
             effects.send.push(Message::Sync(self.sync(false).into()));

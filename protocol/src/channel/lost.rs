@@ -119,13 +119,9 @@ impl Lost {
                 effects.send.push(self.books.refuse(propose.nonce, RefuseReason::Lost))
             }
             Message::Answer(answer) => {
-                if let Some(own) = self.books.proposal.take_if(|own| own.nonce == answer.nonce) {
-                    let signatures =
-                        crate::Signatures::from_roles(self.setup.role(), own.signature, answer.signature);
-                    let receipt = own.receipt();
-                    self.books.proposal = Some(own);
-                    effects.misbehaviour =
-                        self.take_over(&Agreed::signed(receipt, signatures), context, effects).err();
+                let answered = self.books.answered_by(answer.signature, self.setup.role());
+                if let Some(claim) = answered.filter(|claim| claim.nonce() == answer.nonce) {
+                    effects.misbehaviour = self.take_over(&claim, context, effects).err();
                     self.finish_if_ready(context, effects);
                 }
             }

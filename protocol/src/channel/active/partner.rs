@@ -213,11 +213,12 @@ impl Active {
 
     /// The own proposal has the partner's signature.
     pub(super) fn answered(&mut self, signature: Signature, effects: &mut Effects) {
-        let Some(own) = self.books.proposal.take() else { return };
-        let signatures = Signatures::from_roles(self.setup.role(), own.signature, signature);
-        self.books.agreed = Agreed::signed(own.receipt(), signatures);
+        let Some(agreed) = self.books.answered_by(signature, self.setup.role()) else { return };
+        self.books.agreed = agreed;
         effects.persist();
-        self.settle(own, effects);
+        if let Some(own) = self.books.proposal.take() {
+            self.settle(own, effects);
+        }
     }
 
     pub(super) fn on_refuse(&mut self, refuse: &Refuse, context: &Context<'_>, effects: &mut Effects) {
@@ -268,15 +269,15 @@ impl Active {
             Ok(Claim::LostData) => return self.lost(sync, context, effects),
             // The chain will show both sides the same; until then nothing is built on it.
             Ok(Claim::OtherPaidIn) => return Channel::Active(self),
-            Ok(Claim::Known | Claim::Answers) => {}
+            Ok(Claim::Known | Claim::Answers(_)) => {}
         }
         self.link.synced = true;
         self.link.asked = false;
         self.link.peer_lost = sync.lost;
         self.link.peer_stopped = sync.closing || sync.finish.is_some();
         self.link.repeat_at = self.books.proposal.as_ref().map(|_| context.now.saturating_add(REPEAT_AFTER));
-        if let (Ok(Claim::Answers), Some(signatures)) = (claim, sync.agreed.signatures) {
-            self.answered(*signatures.of(self.setup.role().other()), effects);
+        if let Ok(Claim::Answers(theirs)) = claim {
+            self.answered(theirs, effects);
         }
         if let Some(propose) = sync.proposal
             && !sync.lost
