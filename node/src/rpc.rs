@@ -12,8 +12,9 @@ use tarpc::context::Context;
 use tarpc::server::{BaseChannel, Channel as _};
 use thunder_api::{
     Answer, ApiError, BackedUp, BackupRequest, Balance, CloseRequest, ClosingStarted, Code, Events,
-    FundRequest, History, HistoryRequest, Imported, Infos, OpenRequest, Paid, PaidIn, PaidOut,
-    PayManyRequest, PayRequest, Peer, Receipts, Restored, Selector, Thunder, WalletSource, local,
+    FundRequest, History, HistoryRequest, ImportRequest, Imported, Infos, OpenRequest, Paid, PaidIn, PaidOut,
+    PayManyRequest, PayRequest, Peer, ReceiptImported, Receipts, Restored, Selector, Thunder, WalletSource,
+    local,
 };
 use thunder_chain::keys::from_phrase;
 use thunder_chain::{Chain, ChainError};
@@ -292,6 +293,11 @@ impl Thunder for Handlers {
 
     async fn receipts(self, _: Context, channel: Selector) -> Answer<Receipts> {
         self.ask(|reply| Ask::Receipts(channel, reply)).await
+    }
+
+    async fn import_receipt(self, _: Context, request: ImportRequest) -> Answer<ReceiptImported> {
+        self.read_chain().await;
+        self.ask(|reply| Ask::ImportReceipt(request, reply)).await
     }
 
     async fn backup(self, _: Context, request: BackupRequest) -> Answer<BackedUp> {

@@ -471,54 +471,6 @@ fn cooperative_close_with_nobody_there_fails_at_once() {
     assert_eq!(pair.a.channel().name(), "active", "nothing was signed");
 }
 
-// ---- lost data --------------------------------------------------------------------------------
-
-#[test]
-fn rule_9_a_lost_channel_takes_newer_receipts_signs_one_final_and_never_closes_alone() {
-    let mut pair = pair();
-    pair.a.pay("x", 1);
-    pair.run();
-    let backup = pair.a.disk.clone();
-    pair.a.pay("y", 1);
-    pair.b.pay("z", 3);
-    pair.run();
-    let newest = pair.a.agreed();
-    pair.disconnect();
-    pair.a.disk = backup;
-    let restored = pair.a.disk.load().mark_lost();
-    pair.a.disk.record = restored.encode().unwrap();
-    pair.a.restart();
-    assert_eq!(pair.a.channel().name(), "lost");
-    let close = pair.a.close();
-    assert_eq!(pair.a.reply(close), &Err(Denied::Lost));
-    let pay = pair.a.pay("w", 1);
-    assert_eq!(pair.a.reply(pay), &Err(Denied::Lost));
-    pair.connect();
-    pair.run();
-    assert_eq!(pair.a.agreed(), newest);
-    assert!(matches!(plan_of(&pair.b), ClosePlan::Final { balances: shares, .. } if shares == newest.1));
-}
-
-#[test]
-fn rule_9_a_lost_channel_challenges_with_what_it_has() {
-    let mut pair = pair();
-    pair.a.pay("x", 1);
-    pair.run();
-    let restored = pair.b.disk.load().mark_lost();
-    pair.b.disk.record = restored.encode().unwrap();
-    pair.b.restart();
-    pair.b.chain(closing(Role::A, 0, balances(10, 10), 0, false, 12));
-    assert_eq!(pair.b.submitted.last(), Some(&Call::Challenge(evidence(&pair.a, 1, balances(9, 11)))));
-}
-
-#[test]
-fn a_closing_on_a_receipt_that_was_forgotten_is_noticed() {
-    let mut pair = pair();
-    pair.b.chain(closing(Role::A, 4, balances(12, 8), 4, false, 12));
-    assert!(pair.b.notices.iter().any(|notice| matches!(notice, Notice::AtRisk(_))));
-    assert!(matches!(pair.b.channel(), Channel::Closing(state) if state.lost));
-}
-
 #[test]
 fn an_answer_with_a_false_copy_of_the_own_signature_is_kept_with_the_true_one() {
     for by_message in [false, true] {

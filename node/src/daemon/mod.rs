@@ -17,6 +17,7 @@ mod execute;
 mod funds;
 mod infos;
 pub mod limits;
+mod lost;
 mod measure;
 mod opening;
 mod patience;

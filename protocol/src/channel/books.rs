@@ -17,6 +17,10 @@ pub struct Books {
     /// what is on disk counts as sent (rule 4): it is repeated as it is until it is answered or a
     /// higher one stands.
     pub proposal: Option<Proposal>,
+    /// A receipt above the agreed one, with the partner's signature alone, that the user gave after
+    /// data was lost (rule 9).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub imported: Option<Evidence>,
 }
 
 /// An own proposal.
@@ -81,7 +85,7 @@ impl Proposal {
 impl Books {
     /// At the start: receipt 0.
     pub const fn new(paid_in: Balances) -> Self {
-        Self { agreed: Agreed::zero(paid_in), proposal: None }
+        Self { agreed: Agreed::zero(paid_in), proposal: None, imported: None }
     }
 
     /// As long as nothing is signed, receipt 0 is what the chain says was paid in. Reports whether
@@ -113,6 +117,19 @@ impl Books {
             receipt: self.agreed.receipt,
             signature: self.agreed.signatures.map(|signatures| *signatures.of(role.other())),
         }
+    }
+
+    /// The newest receipt known that carries the partner's signature: what a challenge is made of.
+    /// It is the agreed one, unless the user has given a newer one.
+    pub fn newest_evidence(&self, role: Role) -> Evidence {
+        self.imported.unwrap_or_else(|| self.evidence(role))
+    }
+
+    /// Takes over a newer receipt that both have signed, and drops what it outdates.
+    pub(super) fn take_over(&mut self, agreed: Agreed) {
+        self.proposal.take_if(|own| own.nonce <= agreed.nonce());
+        self.imported.take_if(|imported| imported.receipt.nonce <= agreed.nonce());
+        self.agreed = agreed;
     }
 
     /// The one safe way to close alone: on the agreed receipt; or, with a proposal out, on that

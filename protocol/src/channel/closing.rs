@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::onchain::{self, Call, CallKind, ChainView, ClosePlan, Evidence, OnChain};
 use crate::wire::{Message, Propose, RefuseReason, Sync};
-use crate::{Agreed, Balances, Nonce};
+use crate::{Agreed, Balances, Nonce, Receipt};
 
 use super::books::{Books, Proposal};
 use super::closed::Closed;
@@ -100,16 +100,18 @@ impl Closing {
         }
     }
 
-    /// The chain shows a closing.
+    /// The chain shows a closing, of a channel that may have lost data.
     pub(super) fn seen_from(
         setup: Setup,
         books: Books,
+        lost: bool,
         view: ChainView,
         context: &Context<'_>,
         effects: &mut Effects,
     ) -> Channel {
         effects.persist();
-        Box::new(Self::new(setup, books, view, None)).chain_view(view, context, effects)
+        let before = ChainView::missing(view.head);
+        Box::new(Self { lost, ..Self::new(setup, books, before, None) }).chain_view(view, context, effects)
     }
 
     /// The closing on the chain.
@@ -126,11 +128,12 @@ impl Closing {
     /// its own signatures with a higher nonce, or with the same nonce and other balances.
     pub fn challenge_evidence(&self) -> Option<Evidence> {
         let closing = self.seen().filter(|closing| closing.closer != self.setup.role())?;
-        let agreed = &self.books.agreed;
-        agreed.signatures?;
-        let newer = agreed.nonce() > closing.nonce;
-        let contradicts = agreed.nonce() == closing.nonce && agreed.balances() != closing.balances;
-        (newer || contradicts).then(|| self.books.evidence(self.setup.role()))
+        let evidence = self.books.newest_evidence(self.setup.role());
+        evidence.signature?;
+        let Receipt { nonce, balances } = evidence.receipt;
+        let newer = nonce > closing.nonce;
+        let contradicts = nonce == closing.nonce && balances != closing.balances;
+        (newer || contradicts).then_some(evidence)
     }
 
     /// Whether a transaction sent now can still be in time for a challenge.
@@ -208,7 +211,7 @@ impl Closing {
         }
     }
 
-    fn challenge_if_due(&self, context: &Context<'_>, effects: &mut Effects) {
+    pub(super) fn challenge_if_due(&self, context: &Context<'_>, effects: &mut Effects) {
         let Some(evidence) = self.challenge_evidence() else { return };
         if !self.in_challenge_period(context) {
             effects.notify.push(Notice::AtRisk(
@@ -234,7 +237,12 @@ impl Closing {
             Command::Challenge => self.challenge(context),
             Command::Withdraw => self.withdraw(context),
             Command::Cancel if matches!(self.view.status, OnChain::Empty { .. }) => Ok(Call::Cancel),
-            Command::Fund { .. } | Command::Cancel => Err(Denied::WrongState("closing")),
+            Command::Import(given) => {
+                let outcome = self.import(&given, context, effects);
+                effects.reply.push((caller, outcome));
+                return;
+            }
+            Command::Fund { .. } | Command::Cancel | Command::SignFinal => Err(Denied::WrongState("closing")),
         };
         match result {
             Ok(call) => {
@@ -356,14 +364,12 @@ impl Closing {
             Ok(Claim::Answers(_)) if self.recorded => {}
             Ok(Claim::Answers(theirs)) => {
                 let Some(agreed) = self.books.answered_by(theirs, self.setup.role()) else { return };
-                self.books.agreed = agreed;
-                self.books.proposal = None;
+                self.books.take_over(agreed);
                 effects.persist();
                 self.challenge_if_due(context, effects);
             }
             Ok(Claim::LostData) => {
-                self.books.agreed = *claim;
-                self.books.proposal = None;
+                self.books.take_over(*claim);
                 self.lose("data was lost: the other side has a newer receipt with our signature", effects);
                 self.challenge_if_due(context, effects);
             }
@@ -373,7 +379,7 @@ impl Closing {
     }
 
     /// Data was lost, which proves that the plan is on an old receipt. A FINAL one can't be.
-    fn lose(&mut self, why: &'static str, effects: &mut Effects) {
+    pub(super) fn lose(&mut self, why: &'static str, effects: &mut Effects) {
         if !self.lost {
             effects.notify.push(Notice::AtRisk(why));
         }
@@ -408,6 +414,7 @@ impl Closing {
         context: &Context<'_>,
         effects: &mut Effects,
     ) -> Channel {
+        let is_new = view.status != self.view.status;
         replace_view(&mut self.view, view, effects);
         match view.status {
             OnChain::Missing | OnChain::Empty { .. } => Channel::Closing(self),
@@ -419,6 +426,9 @@ impl Closing {
             }
             OnChain::Closing(closing) => {
                 self.closing_seen(&closing, context, effects);
+                if is_new {
+                    self.warn_of_lost_data(context, effects);
+                }
                 Channel::Closing(self)
             }
             OnChain::Closed { .. } => {
@@ -450,9 +460,12 @@ impl Closing {
             &Err(Denied::WrongState("CLOSING: the other side closed first")),
             effects,
         );
-        let own = self.books.proposal.as_ref().map(|own| own.nonce);
-        let newest = own.unwrap_or(Nonce::ZERO).max(self.books.agreed.nonce());
-        let unknown = closing.nonce > newest && !(closing.by_proposal && closing.base_nonce <= newest);
+        let own = self.books.proposal.as_ref().map(Proposal::receipt);
+        let newest = own.map_or(Nonce::ZERO, |own| own.nonce).max(self.books.agreed.nonce());
+        let newer = closing.nonce > newest && !(closing.by_proposal && closing.base_nonce <= newest);
+        // The own signature under the proposal's nonce and other balances proves it, too (rule 9).
+        let other = own.is_some_and(|own| own.nonce == closing.nonce && own.balances != closing.balances);
+        let unknown = newer || other && !closing.by_proposal;
         if unknown {
             self.lose("data was lost: the channel closes on a receipt that this node does not know", effects);
         }
@@ -461,6 +474,18 @@ impl Closing {
             effects.send.push(Message::Sync(self.sync(true).into()));
         }
         self.challenge_if_due(context, effects);
+    }
+
+    /// The partner closes on what cannot be challenged with what a lost side has.
+    fn warn_of_lost_data(&self, context: &Context<'_>, effects: &mut Effects) {
+        let by_partner = self.seen().is_some_and(|closing| closing.closer != self.setup.role());
+        let is_open = self.challenge_evidence().is_none() && self.in_challenge_period(context);
+        if self.lost && by_partner && is_open {
+            effects.notify.push(Notice::AtRisk(
+                "data was lost, and the other side closes on a receipt that this node has nothing newer than; \
+                 if its user has, it has to be imported within the challenge period",
+            ));
+        }
     }
 
     /// Starts from CLOSED again, because the chain took that back.

@@ -271,6 +271,13 @@ impl Party {
         self.apply(Input::Resume);
     }
 
+    /// The disk is gone; `restore` brings a backup back.
+    pub fn restore(&mut self, backup: Disk) {
+        self.disk = backup;
+        self.disk.record = self.disk.load().mark_lost().encode().unwrap();
+        self.restart();
+    }
+
     pub fn sign(&self, nonce: Nonce, balances: Balances) -> Signature {
         self.signer.sign(&Domain::new(CHAIN_ID, CHANNEL).digest(&Receipt { nonce, balances }))
     }

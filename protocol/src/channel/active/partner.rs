@@ -5,7 +5,8 @@ use crate::{Agreed, PaymentId, Receipt, Signature, Signatures};
 
 use super::super::Channel;
 use super::super::books::Proposal;
-use super::super::io::{Context, Denied, Direction, Effects, Misbehaviour, Notice, PaymentWrite};
+use super::super::import::ImportedReceipt;
+use super::super::io::{CommandId, Context, Denied, Direction, Effects, Misbehaviour, Notice, PaymentWrite};
 use super::super::lost::Lost;
 use super::super::update::{Claim, check_proposal, judge_claim};
 use super::{Active, Link, NOT_NOW_DELAY, REPEAT_AFTER};
@@ -302,21 +303,42 @@ impl Active {
     }
 
     /// The partner has shown an own signature that this side knows nothing of (rule 9).
-    pub(super) fn lost(
-        mut self: Box<Self>,
-        sync: Sync,
+    pub(super) fn lost(self: Box<Self>, sync: Sync, context: &Context<'_>, effects: &mut Effects) -> Channel {
+        effects
+            .notify
+            .push(Notice::AtRisk("data was lost: the other side has a newer receipt with our signature"));
+        self.into_lost(effects).on_sync(sync, context, effects)
+    }
+
+    /// The user gives a receipt. One with an own signature that this side knows nothing of proves that
+    /// data was lost, whoever shows it (rule 9); any other is for channels that have lost data already.
+    pub(super) fn import(
+        self: Box<Self>,
+        caller: CommandId,
+        given: &ImportedReceipt,
         context: &Context<'_>,
         effects: &mut Effects,
     ) -> Channel {
+        if !given.proves_loss(&self.setup, &self.books, context.crypto) {
+            effects.reply.push((caller, Err(Denied::NotLost)));
+            return Channel::Active(self);
+        }
+        effects.notify.push(Notice::AtRisk("data was lost: a newer receipt with our signature was imported"));
+        let online = self.link.online;
+        let mut lost = self.into_lost(effects);
+        lost.import(caller, given, context, effects);
+        if online {
+            lost.send_sync(effects);
+        }
+        Channel::Lost(lost)
+    }
+
+    fn into_lost(mut self: Box<Self>, effects: &mut Effects) -> Box<Lost> {
         self.fail_queue(&Denied::Lost, effects);
         effects.deny(self.finish.take(), &Denied::Lost);
         if let Some(own) = &mut self.books.proposal {
             effects.deny(own.take_callers(), &Denied::Undecided);
         }
-        effects
-            .notify
-            .push(Notice::AtRisk("data was lost: the other side has a newer receipt with our signature"));
-        let lost = Lost::from_books(self.setup, self.books, self.view);
-        Box::new(lost).on_sync(sync, context, effects)
+        Box::new(Lost::from_books(self.setup, self.books, self.view))
     }
 }
