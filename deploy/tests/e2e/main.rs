@@ -23,6 +23,8 @@ mod hostile;
 mod kill;
 mod life;
 mod line;
+#[cfg(unix)]
+mod lost;
 mod mallory;
 mod metrics;
 mod network;
