@@ -341,11 +341,41 @@ fn rule_9_an_older_export_does_not_bind_where_the_other_side_shows_the_newest_re
 }
 
 #[test]
-fn rule_9_an_export_in_a_session_that_has_shown_nothing_newer_is_signed_at_once() {
+fn rule_9_an_export_in_a_session_is_shown_to_the_other_side_before_final_is_signed() {
     let mut pair = restored();
     lie(&mut pair);
     import(&mut pair.a, exported(2, 17, 3, true)).unwrap();
+    assert_eq!(signed_final(&pair.a), None);
+    let Some(Message::Sync(sync)) = pair.a.outbox.pop_back() else { panic!("nothing is shown") };
+    assert!(sync.wants_reply && sync.agreed == agreed(2, 17, 3));
+    pair.a.receive(sync_of(agreed(1, 9, 11)));
     assert_eq!(signed_final(&pair.a).map(|own| own.balances), Some(balances(17, 3)));
+}
+
+#[test]
+fn rule_9_an_export_of_one_side_proves_to_the_other_that_it_has_lost_data_too() {
+    let mut pair = pair();
+    pair.a.pay("x", 1);
+    pair.run();
+    let (backup, copy) = (pair.a.disk.clone(), pair.b.disk.clone());
+    pair.b.pay("y", 8);
+    pair.run();
+    pair.disconnect();
+    pair.a.restore(backup);
+    pair.b.disk = copy; // copied back by hand
+    pair.b.restart();
+    pair.b.submitted.clear();
+    pair.connect();
+    pair.run();
+    assert_eq!((step(&pair.a), pair.b.channel().name()), (LostStep::User, "active"));
+    import(&mut pair.a, exported(2, 17, 3, true)).unwrap();
+    pair.run();
+    for party in [&pair.a, &pair.b] {
+        let [Call::Close(ClosePlan::Final { balances: shares, .. })] = party.submitted[..] else {
+            panic!("{:?}", party.submitted)
+        };
+        assert_eq!(shares, balances(17, 3));
+    }
 }
 
 #[test]

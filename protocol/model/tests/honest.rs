@@ -71,5 +71,5 @@ fn a_backup_is_restored_and_its_user_orders_and_imports() {
     let full =
         Left { pays: [1, 1], backups: 1, orders: 1, imports: 1, connects: 1, crashes: 1, ..Left::default() };
     let left = bound(small, full);
-    Scenario::honest("backup, honest peer, orders", left).holds(51_000);
+    Scenario::honest("backup, honest peer, orders", left).holds(145_000);
 }

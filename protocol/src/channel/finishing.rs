@@ -232,7 +232,7 @@ impl Finishing {
         }
         self.waiting.answer_all(&Err(Denied::Lost), effects);
         let mut lost = Box::new(self.into_lost());
-        lost.import(caller, given, context, effects);
+        lost.import(caller, given, context.crypto, effects);
         Channel::Lost(lost)
     }
 

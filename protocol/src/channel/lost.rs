@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::onchain::{CallKind, ChainView, ClosePlan, OnChain};
 use crate::wire::{Final, Message, RefuseReason, Sync};
-use crate::{Agreed, Nonce, Receipt, Role};
+use crate::{Agreed, Crypto, Nonce, Receipt, Role};
 
 use super::active::REPEAT_AFTER;
 use super::books::{Books, Proposal};
@@ -133,7 +133,9 @@ impl Lost {
                 return Closing::cancel(setup, books, view, true, caller, effects);
             }
             Input::Command(caller, Command::SignFinal) => self.order_final(caller, context, effects),
-            Input::Command(caller, Command::Import(given)) => self.import(caller, &given, context, effects),
+            Input::Command(caller, Command::Import(given)) => {
+                self.import(caller, &given, context.crypto, effects);
+            }
             Input::Command(caller, command) => self.command(caller, &command, effects),
             Input::Peer(PeerInput::Connected { initiator }) => {
                 self.session = Session::default();
@@ -176,25 +178,27 @@ impl Lost {
         effects.reply.push((caller, outcome));
     }
 
-    /// The user gives a receipt. One that both have signed is taken over; one without the own signature
-    /// challenges, and is the newest known, but FINAL is signed on it by order only.
+    /// The user gives a receipt. One that both have signed is taken over, and shown to the partner, who
+    /// may not have it; FINAL waits for its reply. One without the own signature challenges, and is the
+    /// newest known, but FINAL is signed on it by order only.
     pub(super) fn import(
         &mut self,
         caller: CommandId,
         given: &ImportedReceipt,
-        context: &Context<'_>,
+        crypto: &dyn Crypto,
         effects: &mut Effects,
     ) {
-        let taken = self.books.import(given, &self.setup, context.crypto);
-        effects.reply.push((
-            caller,
-            taken.clone().map(|both_signed| Done::Imported { receipt: given.receipt, both_signed }),
-        ));
+        let taken = self.books.import(given, &self.setup, crypto);
         if let Ok(both_signed) = taken {
-            self.is_newer |= both_signed;
             effects.persist();
-            self.finish_if_ready(context, effects);
+            if both_signed {
+                self.is_newer = true;
+                self.session = Session::default();
+                self.send_sync(effects);
+            }
         }
+        let done = taken.map(|both_signed| Done::Imported { receipt: given.receipt, both_signed });
+        effects.reply.push((caller, done));
     }
 
     // ---- FINAL --------------------------------------------------------------------------------

@@ -324,12 +324,8 @@ impl Active {
             return Channel::Active(self);
         }
         effects.notify.push(Notice::AtRisk("data was lost: a newer receipt with our signature was imported"));
-        let online = self.link.online;
         let mut lost = self.into_lost(effects);
-        lost.import(caller, given, context, effects);
-        if online {
-            lost.send_sync(effects);
-        }
+        lost.import(caller, given, context.crypto, effects);
         Channel::Lost(lost)
     }
 
