@@ -124,7 +124,9 @@ pub enum Command {
     /// `closechannel`
     #[command(
         about = "Request the closing of the channel. It sends to the smart contract the last receipt",
-        after_help = "The money comes with `withdraw`, 24 blocks later. With --cooperative it comes at once."
+        after_help = "The money comes with `withdraw`, 24 blocks later. With --cooperative it comes at once. A channel \
+                      of which this node has lost data is closed with the other side only, and for good: without \
+                      --yes the shares are shown."
     )]
     Closechannel(CloseChannel),
     /// `withdraw`
@@ -146,7 +148,11 @@ pub enum Command {
     #[command(about = "list payments, newest first")]
     History(ListPayments),
     /// `receipts`
-    #[command(about = "export the newest receipts of a channel as JSON, for use with any Ethereum tool")]
+    #[command(
+        about = "export the newest receipts of a channel as JSON, for use with any Ethereum tool",
+        after_help = "What it writes, with or without --watchtower, --import takes into the channel of a node that was \
+                      restored from an older backup."
+    )]
     Receipts(ExportReceipts),
     /// `backup`
     #[command(
@@ -165,8 +171,9 @@ pub enum Command {
     /// `restore`
     #[command(
         about = "bring a backup back into a node that has no wallet and no channels",
-        after_help = "The channels come back as lost: the other side helps to close them on the newest receipt. Never \
-                      run the node that the backup was made of again."
+        after_help = "The channels come back as lost: the other side helps to close them on the newest receipt. If you \
+                      have a newer one than the backup, give it with `receipts --import` first; if the other side shows \
+                      nothing newer, you decide. Never run the node that the backup was made of again."
     )]
     Restore {
         /// The file that `backup` wrote
@@ -288,16 +295,17 @@ pub struct CloseChannel {
     #[command(flatten)]
     pub which: Which,
     /// Ask the other side for a FINAL receipt, which pays out at once
-    #[arg(long, conflicts_with_all = ["receipt", "yes"])]
+    #[arg(long, conflicts_with = "receipt")]
     pub cooperative: bool,
     /// If the other side refuses or does not answer in time, close alone
-    #[arg(long, requires = "cooperative", conflicts_with_all = ["receipt", "yes"])]
+    #[arg(long, requires = "cooperative", conflicts_with = "receipt")]
     pub fallback: bool,
     /// Close on this receipt, as `receipts` exported it
     #[arg(long, value_name = "file")]
     pub receipt: Option<PathBuf>,
-    /// Close on it although it is not the newest; the other side can then take everything
-    #[arg(long, requires = "receipt")]
+    /// Close on the --receipt although it is not the newest, and the other side can then take everything; or
+    /// accept the shares that closing shows without this, where this node has lost data
+    #[arg(long)]
     pub yes: bool,
 }
 
@@ -329,4 +337,7 @@ pub struct ExportReceipts {
     /// Only what a third party needs to challenge in your place
     #[arg(long)]
     pub watchtower: bool,
+    /// Take the receipt of such a file into a channel of which this node has lost data
+    #[arg(long, value_name = "file", conflicts_with_all = ["output", "watchtower"])]
+    pub import: Option<PathBuf>,
 }

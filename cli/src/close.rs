@@ -12,6 +12,7 @@ use crate::run::done;
 pub(crate) struct Closing {
     channel: Selector,
     mode: CloseMode,
+    confirmed: bool,
     fallback: bool,
 }
 
@@ -36,7 +37,7 @@ impl Closing {
             None if arguments.cooperative => CloseMode::Cooperative,
             None => CloseMode::Alone,
         };
-        Ok(Self { channel, mode, fallback: arguments.fallback })
+        Ok(Self { channel, mode, confirmed: arguments.yes, fallback: arguments.fallback })
     }
 }
 
@@ -46,30 +47,31 @@ pub(crate) async fn close(node: &Node, output: &Output, closing: Closing) -> Res
         CloseMode::Cooperative => "asking the other side for a FINAL receipt",
         CloseMode::Alone | CloseMode::Receipt { .. } => "closing: waiting for the transaction",
     };
-    let answer = match ask(node, doing, &closing.channel, closing.mode).await {
-        Err(refused) if closing.fallback && is_up_to_the_other_side(refused.code) => {
+    let Closing { channel, mode, confirmed, fallback } = closing;
+    let request = CloseRequest { channel, mode, confirmed };
+    let answer = match ask(node, doing, request.clone()).await {
+        Err(refused) if fallback && is_up_to_the_other_side(refused.code) => {
             output.note(&format!("{}; closing alone", safe(&refused.message)));
-            alone_after(node, &closing.channel, refused).await?
+            alone_after(node, request, refused).await?
         }
         answer => answer?,
     };
     output.answer(&answer, human::closing).map_err(done)
 }
 
-async fn ask(
-    node: &Node,
-    doing: &str,
-    channel: &Selector,
-    mode: CloseMode,
-) -> Result<ClosingStarted, ApiError> {
-    let request = CloseRequest { channel: channel.clone(), mode };
+async fn ask(node: &Node, doing: &str, request: CloseRequest) -> Result<ClosingStarted, ApiError> {
     node.ask(doing, Stake::State, node.calls.close_channel(node.context(), request)).await
 }
 
 /// Closes alone after the cooperative way has `failed`. Where nobody knows how far that one went,
 /// a refusal must not read as if nothing had happened.
-async fn alone_after(node: &Node, channel: &Selector, failed: ApiError) -> Result<ClosingStarted, ApiError> {
-    let closed = ask(node, "closing alone: waiting for the transaction", channel, CloseMode::Alone).await;
+async fn alone_after(
+    node: &Node,
+    request: CloseRequest,
+    failed: ApiError,
+) -> Result<ClosingStarted, ApiError> {
+    let alone = CloseRequest { mode: CloseMode::Alone, ..request };
+    let closed = ask(node, "closing alone: waiting for the transaction", alone).await;
     closed.map_err(|refused| {
         let unknown = failed.code.exit_code() == ExitCode::Unknown;
         if !unknown || refused.code.exit_code() != ExitCode::Refused {

@@ -4,7 +4,7 @@ use std::fs::File;
 use std::io::{self, Read, Write};
 use std::path::Path;
 
-use thunder_api::{ApiError, Code, ExportedReceipt, Receipts, Secret};
+use thunder_api::{ApiError, Code, ExportedFile, ExportedReceipt, Receipts, Secret};
 use zeroize::Zeroizing;
 
 /// The largest file or standard input that is read, in bytes. What is wanted is far smaller.
@@ -28,21 +28,38 @@ pub(crate) fn secret(path: &Path) -> Result<Secret, ApiError> {
 
 /// A receipt from a file, and the channel that the file says it belongs to.
 pub(crate) fn receipt(path: &Path) -> Result<(ExportedReceipt, Option<String>), ApiError> {
-    let mut text = String::new();
-    File::open(path)
-        .and_then(|file| file.take(LIMIT).read_to_string(&mut text))
-        .map_err(|error| unreadable(path, &error))?;
+    let text = text(path)?;
     if let Ok(receipts) = serde_json::from_str::<Receipts>(&text) {
         return Ok((receipts.agreed, Some(receipts.channel.to_string())));
     }
-    let receipt = serde_json::from_str(&text).map_err(|error| {
-        ApiError::new(
-            Code::InvalidReceipt,
-            format!("{} is not a receipt: {error}", path.display()),
-            "give a file that `thunder-cli receipts --output <file>` wrote",
-        )
-    })?;
+    let receipt = serde_json::from_str(&text).map_err(|error| not_exported(path, &error))?;
     Ok((receipt, None))
+}
+
+/// A file that `receipts` wrote, with or without `--watchtower`.
+pub(crate) fn exported(path: &Path) -> Result<ExportedFile, ApiError> {
+    let text = text(path)?;
+    if let Ok(receipts) = serde_json::from_str(&text) {
+        return Ok(ExportedFile::Receipts(receipts));
+    }
+    let record = serde_json::from_str(&text).map_err(|error| not_exported(path, &error))?;
+    Ok(ExportedFile::Watchtower(record))
+}
+
+fn text(path: &Path) -> Result<String, ApiError> {
+    let mut text = String::new();
+    let read = File::open(path).and_then(|file| file.take(LIMIT).read_to_string(&mut text));
+    read.map_err(|error| unreadable(path, &error))?;
+    Ok(text)
+}
+
+fn not_exported(path: &Path, error: &serde_json::Error) -> ApiError {
+    let message = format!("{} is not a receipt: {error}", path.display());
+    ApiError::new(
+        Code::InvalidReceipt,
+        message,
+        "give a file that `thunder-cli receipts --output <file>` wrote",
+    )
 }
 
 /// Writes a new file, whole or not at all; one that is there already is left alone.

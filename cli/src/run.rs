@@ -4,8 +4,8 @@ use std::io;
 use std::path::Path;
 
 use thunder_api::{
-    ApiError, BackupRequest, Code, FundRequest, HistoryRequest, OpenRequest, PaidOut, PayRequest,
-    PaymentOrder, RestoreRequest, Selector, Watchtower,
+    ApiError, BackupRequest, Code, ExportedFile, FundRequest, HistoryRequest, ImportRequest, OpenRequest,
+    PaidOut, PayRequest, PaymentOrder, RestoreRequest, Selector, Watchtower,
 };
 use thunder_protocol::PaymentId;
 
@@ -40,7 +40,14 @@ pub(crate) async fn run(cli: Cli, output: &Output) -> Result<(), Failure> {
         Command::Fund(arguments) => fund(&connect.await?, output, arguments).await,
         Command::Cancel(which) => cancel(&connect.await?, output, which).await,
         Command::History(arguments) => history(&connect.await?, output, arguments).await,
-        Command::Receipts(arguments) => receipts(&connect.await?, output, arguments).await,
+        Command::Receipts(arguments) => {
+            let given = arguments.import.as_deref().map(files::exported).transpose()?;
+            let node = connect.await?;
+            match given {
+                Some(file) => import_receipt(&node, output, arguments.which.into(), file).await,
+                None => receipts(&node, output, arguments).await,
+            }
+        }
         Command::Backup { file, force } => backup(&connect.await?, output, &file, force).await,
         Command::Restore { file, unsigned } => restore(&connect.await?, output, &file, unsigned).await,
         Command::Watch => watch::watch(&connect.await?, output).await,
@@ -152,6 +159,18 @@ async fn receipts(node: &Node, output: &Output, arguments: ExportReceipts) -> Re
     };
     files::create(&path, &json)?;
     output.answer(&receipts, |receipts| human::exported(receipts, &path)).map_err(unread)
+}
+
+async fn import_receipt(
+    node: &Node,
+    output: &Output,
+    channel: Selector,
+    file: ExportedFile,
+) -> Result<(), Failure> {
+    let request = ImportRequest { channel, file };
+    let call = node.calls.import_receipt(node.context(), request);
+    let imported = node.ask("checking the receipt", Stake::State, call).await?;
+    output.answer(&imported, human::receipt_imported).map_err(done)
 }
 
 /// The record for a third party, which can stand alone.

@@ -15,9 +15,9 @@ use tarpc::context::Context;
 use tarpc::server::{BaseChannel, Channel as _, Serve};
 use thunder_api::{
     Answer, ApiError, BackedUp, BackupRequest, Balance, CloseRequest, ClosingStarted, Code, Events,
-    FundRequest, History, HistoryRequest, Imported, Infos, OpenRequest, Paid, PaidIn, PaidOut,
-    PayManyRequest, PayRequest, Peer, Receipts, RestoreRequest, Restored, Selector, Thunder, WalletSource,
-    local,
+    FundRequest, History, HistoryRequest, ImportRequest, Imported, Infos, OpenRequest, Paid, PaidIn, PaidOut,
+    PayManyRequest, PayRequest, Peer, ReceiptImported, Receipts, RestoreRequest, Restored, Selector, Thunder,
+    WalletSource, local,
 };
 use thunder_chain::keys::{decrypt_keyfile, from_phrase};
 use thunder_chain::{Chain, ChainError};
@@ -306,6 +306,11 @@ impl Thunder for Handlers {
 
     async fn receipts(self, _: Context, channel: Selector) -> Answer<Receipts> {
         self.ask(|reply| Ask::Receipts(channel, reply)).await
+    }
+
+    async fn import_receipt(self, _: Context, request: ImportRequest) -> Answer<ReceiptImported> {
+        self.read_chain().await;
+        self.ask(|reply| Ask::ImportReceipt(request, reply)).await
     }
 
     async fn backup(self, _: Context, request: BackupRequest) -> Answer<BackedUp> {

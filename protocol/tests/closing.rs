@@ -7,8 +7,8 @@ use thunder_protocol::channel::{
     ChainInput, CloseMode, ClosedBy, Command, CommandId, Denied, Direction, Done, Notice, PaymentStatus,
 };
 use thunder_protocol::onchain::{Call, CallKind, ClosePlan, EndKind, OnChain};
-use thunder_protocol::wire::{Final, Message, RefuseReason};
-use thunder_protocol::{Balances, Channel, Input, Nonce, Role};
+use thunder_protocol::wire::{Answer, Final, Message, RefuseReason};
+use thunder_protocol::{Agreed, Balances, Channel, Input, Nonce, Receipt, Role, Signatures};
 
 fn pair() -> Pair {
     Pair::active(balances(10, 10))
@@ -532,52 +532,26 @@ fn cooperative_close_with_nobody_there_fails_at_once() {
     assert_eq!(pair.a.channel().name(), "active", "nothing was signed");
 }
 
-// ---- lost data --------------------------------------------------------------------------------
-
 #[test]
-fn rule_9_a_lost_channel_takes_newer_receipts_signs_one_final_and_never_closes_alone() {
-    let mut pair = pair();
-    pair.a.pay("x", 1);
-    pair.run();
-    let backup = pair.a.disk.clone();
-    pair.a.pay("y", 1);
-    pair.b.pay("z", 3);
-    pair.run();
-    let newest = pair.a.agreed();
-    pair.disconnect();
-    pair.a.disk = backup;
-    let restored = pair.a.disk.load().mark_lost();
-    pair.a.disk.record = restored.encode().unwrap();
-    pair.a.restart();
-    assert_eq!(pair.a.channel().name(), "lost");
-    let close = pair.a.close();
-    assert_eq!(pair.a.reply(close), &Err(Denied::Lost));
-    let pay = pair.a.pay("w", 1);
-    assert_eq!(pair.a.reply(pay), &Err(Denied::Lost));
-    pair.connect();
-    pair.run();
-    assert_eq!(pair.a.agreed(), newest);
-    assert!(matches!(plan_of(&pair.b), ClosePlan::Final { balances: shares, .. } if shares == newest.1));
-}
-
-#[test]
-fn rule_9_a_lost_channel_challenges_with_what_it_has() {
-    let mut pair = pair();
-    pair.a.pay("x", 1);
-    pair.run();
-    let restored = pair.b.disk.load().mark_lost();
-    pair.b.disk.record = restored.encode().unwrap();
-    pair.b.restart();
-    pair.b.chain(closing(Role::A, 0, balances(10, 10), 0, false, 12));
-    assert_eq!(pair.b.submitted.last(), Some(&Call::Challenge(evidence(&pair.a, 1, balances(9, 11)))));
-}
-
-#[test]
-fn a_closing_on_a_receipt_that_was_forgotten_is_noticed() {
-    let mut pair = pair();
-    pair.b.chain(closing(Role::A, 4, balances(12, 8), 4, false, 12));
-    assert!(pair.b.notices.iter().any(|notice| matches!(notice, Notice::AtRisk(_))));
-    assert!(matches!(pair.b.channel(), Channel::Closing(state) if state.lost));
+fn an_answer_with_a_false_copy_of_the_own_signature_is_kept_with_the_true_one() {
+    for by_message in [false, true] {
+        let mut pair = pair();
+        pair.a.pay("x", 1);
+        pair.deliver(Role::B);
+        pair.b.outbox.clear(); // the answer is lost
+        pair.a.close();
+        let (receipt, shares) = (nonce(1), balances(9, 11));
+        let (own, theirs) = (pair.a.sign(receipt, shares), pair.b.sign(receipt, shares));
+        let answer = if by_message {
+            Message::Answer(Answer { nonce: receipt, signature: theirs })
+        } else {
+            let signed = Receipt { nonce: receipt, balances: shares };
+            sync_of(Agreed::signed(signed, Signatures { a: theirs, b: theirs }))
+        };
+        pair.a.receive(answer);
+        let agreed = pair.a.channel().books().unwrap().agreed;
+        assert_eq!(agreed.signatures, Some(Signatures { a: own, b: theirs }), "by message: {by_message}");
+    }
 }
 
 // ---- wire -------------------------------------------------------------------------------------

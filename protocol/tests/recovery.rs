@@ -14,13 +14,6 @@ fn pair() -> Pair {
     Pair::active(balances(10, 10))
 }
 
-fn restore(party: &mut Party, backup: Disk) {
-    party.disk = backup;
-    let restored = party.disk.load().mark_lost();
-    party.disk.record = restored.encode().unwrap();
-    party.restart();
-}
-
 #[test]
 fn rule_9_a_backup_taken_while_opening_comes_back_lost_and_is_not_punished() {
     let mut pair = Pair::opening(balances(10, 10), 0);
@@ -33,7 +26,7 @@ fn rule_9_a_backup_taken_while_opening_comes_back_lost_and_is_not_punished() {
     pair.b.pay("x", 1);
     pair.run();
     pair.disconnect();
-    restore(&mut pair.b, backup);
+    pair.b.restore(backup);
     chain.show(&mut pair);
     pair.b.close();
     chain.run(&mut pair);
@@ -54,7 +47,7 @@ fn rule_9_a_backup_taken_while_opening_signs_nothing() {
     pair.b.pay("x", 1);
     pair.run();
     pair.disconnect();
-    restore(&mut pair.b, backup);
+    pair.b.restore(backup);
     pair.b.chain(status);
     assert_eq!(pair.b.channel().name(), "lost", "a restored channel is lost");
 }
@@ -68,7 +61,7 @@ fn rule_9_a_lost_channel_stays_lost_when_its_end_is_taken_back() {
     pair.a.pay("y", 1);
     pair.run();
     pair.disconnect();
-    restore(&mut pair.a, backup);
+    pair.a.restore(backup);
     assert_eq!(pair.a.channel().name(), "lost");
     let seen = closing(Role::B, 3, balances(8, 12), 3, false, 12);
     let OnChain::Closing(inner) = seen else { unreachable!() };
@@ -277,7 +270,7 @@ fn rule_6_a_lost_channel_does_not_confirm_what_is_only_proposed() {
     pair.a.pay("x", 1);
     pair.disconnect();
     let backup = pair.a.disk.clone();
-    restore(&mut pair.a, backup);
+    pair.a.restore(backup);
     assert_eq!(pair.a.channel().name(), "lost");
     let again = pair.a.pay("x", 1);
     assert!(!matches!(pair.a.reply(again), Ok(Done::Paid { .. })), "{:?}", pair.a.reply(again));

@@ -14,7 +14,7 @@ use std::path::Path;
 use anstyle::{AnsiColor, Style};
 use thunder_api::{
     Account, BackedUp, Balance, ChannelState, ClosedBy, ClosingStarted, Direction, Ended, History, Imported,
-    Paid, PaidIn, PaidOut, PaymentInfo, PaymentStatus, Peer, Receipts, Restored, Watchtower,
+    Paid, PaidIn, PaidOut, PaymentInfo, PaymentStatus, Peer, ReceiptImported, Receipts, Restored, Watchtower,
 };
 use thunder_protocol::{Amount, Nonce};
 
@@ -209,6 +209,21 @@ pub(crate) fn watched(record: &Watchtower, path: &Path) -> String {
         record.channel,
         safe(path.display())
     )
+}
+
+/// `receipts --import`
+pub(crate) fn receipt_imported(imported: &ReceiptImported) -> String {
+    let signed =
+        if imported.both_signed { "both sides" } else { "the other side alone, as a watchtower record is" };
+    let amounts = [imported.mine.to_string(), imported.theirs.to_string()];
+    let [mine, theirs] = &align(&[&amounts[0], &amounts[1]])[..] else { return String::new() };
+    let fields = Fields::new()
+        .add("yours", format_args!("{mine} THD"))
+        .add("theirs", format_args!("{theirs} THD"))
+        .add("signed by", signed)
+        .add("channel", imported.channel)
+        .add("next", safe(&imported.next));
+    format!("receipt {BOLD}{}{BOLD:#} is taken into the channel\n{}", nonce(imported.nonce), fields.lines(2))
 }
 
 fn thd(amount: Amount) -> String {

@@ -33,10 +33,17 @@ fn each_command_makes_its_call() {
         ),
         (vec!["fund"], json!(["fund", {"channel": nobody, "amount": null}])),
         ([&["fund", "0"], &which[..]].concat(), json!(["fund", {"channel": both, "amount": "0"}])),
-        (vec!["closechannel"], json!(["close_channel", {"channel": nobody, "mode": "Alone"}])),
+        (
+            vec!["closechannel"],
+            json!(["close_channel", {"channel": nobody, "mode": "Alone", "confirmed": false}]),
+        ),
+        (
+            vec!["closechannel", "--yes"],
+            json!(["close_channel", {"channel": nobody, "mode": "Alone", "confirmed": true}]),
+        ),
         (
             [&["closechannel", "--cooperative"], &which[..]].concat(),
-            json!(["close_channel", {"channel": both, "mode": "Cooperative"}]),
+            json!(["close_channel", {"channel": both, "mode": "Cooperative", "confirmed": false}]),
         ),
         (vec!["withdraw"], json!(["withdraw", nobody])),
         ([&["challenge"], &which[..]].concat(), json!(["challenge", both])),
@@ -236,6 +243,32 @@ fn an_exported_receipt_can_be_closed_on() {
     assert_eq!(asked["channel"]["channel"], Value::Null);
     let receipt = json!({"receipt": exported().agreed, "even_if_old": true});
     assert_eq!(asked["mode"]["Receipt"], receipt);
+}
+
+#[test]
+fn an_export_and_a_record_are_imported_and_nothing_else() {
+    let node = Scripted::start(Mood::Willing);
+    let write = |name: &str, content: Value| {
+        let path = node.directory().join(name);
+        std::fs::write(&path, content.to_string()).unwrap();
+        path.to_str().unwrap().to_owned()
+    };
+    let (export, record) = (exported(), exported().watchtower.unwrap());
+    let files = [
+        (write("export.json", json!(export)), json!({ "Receipts": export }), "both sides"),
+        (write("record.json", json!(record)), json!({ "Watchtower": record }), "a watchtower record"),
+    ];
+    for (path, file, signed) in files {
+        let ran = run(&mut node.cli(&["receipts", "--import", &path, "--channel", "0xcc"]));
+        assert_eq!((ran.code, ran.err.as_str()), (0, ""));
+        assert!(ran.out.contains(signed) && ran.out.contains("8.75 THD"), "{}", ran.out);
+        let channel = json!({"channel": "0xcc", "peer": null});
+        assert_eq!(node.asked(), [json!(["import_receipt", {"channel": channel, "file": file}])]);
+    }
+    let bare = write("bare.json", json!(exported().agreed));
+    let ran = run(&mut node.cli(&["--json", "receipts", "--import", &bare]));
+    assert_eq!((ran.code, ran.json()["error"]["code"].as_str()), (1, Some("invalid_receipt")));
+    assert!(node.asked().is_empty());
 }
 
 #[test]

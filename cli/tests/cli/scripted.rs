@@ -380,6 +380,18 @@ impl Thunder for Handler {
         self.change("receipts", value(channel), exported()).await
     }
 
+    async fn import_receipt(self, _: Context, request: ImportRequest) -> Result<ReceiptImported, ApiError> {
+        let answer = ReceiptImported {
+            channel: CHANNEL,
+            nonce: 3,
+            mine: thd("8.75"),
+            theirs: thd("1.25"),
+            both_signed: matches!(request.file, ExportedFile::Receipts(_)),
+            next: "closing together: waiting for the other side".into(),
+        };
+        self.change("import_receipt", value(&request), answer).await
+    }
+
     async fn backup(self, _: Context, request: BackupRequest) -> Result<BackedUp, ApiError> {
         let answer = BackedUp { file: request.file.clone(), channels: 1 };
         self.change("backup", value(&request), answer).await

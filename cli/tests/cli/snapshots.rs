@@ -7,7 +7,7 @@ use std::process::Command;
 use thunder_api::Code;
 
 use crate::common::{Ran, run, thunder_cli};
-use crate::scripted::{Mood, Scripted};
+use crate::scripted::{Mood, Scripted, exported};
 use crate::terminal::{Stream, on_terminal};
 
 /// Every command with an answer, and what it is told.
@@ -27,6 +27,7 @@ const COMMANDS: &[(&str, &[&str])] = &[
     ("cancel", &["cancel"]),
     ("history", &["history"]),
     ("receipts", &["receipts"]),
+    ("receipts-import", &["receipts", "--import", "record.json"]),
     ("backup", &["backup", "/mnt/usb/alice.thunder"]),
     ("restore", &["restore", "/mnt/usb/alice.thunder"]),
     ("restore-unsigned", &["restore", "/mnt/usb/alice.thunder", "--unsigned"]),
@@ -49,7 +50,7 @@ fn screens(node: &Scripted, arguments: &[&str], stream: Stream) -> String {
         .collect();
     let command = |extra: &[&str]| {
         let mut command = node.cli(&[extra, arguments].concat());
-        command.env("TZ", "UTC");
+        command.env("TZ", "UTC").current_dir(node.directory());
         command
     };
     let of = |ran: Ran| match stream {
@@ -104,6 +105,8 @@ fn what_each_command_prints_is_what_is_kept() {
     {
         assert!(COMMANDS.iter().any(|(name, _)| *name == command), "{command} has no snapshot");
     }
+    let record = serde_json::to_string(&exported().watchtower).unwrap();
+    std::fs::write(node.directory().join("record.json"), record).unwrap();
     for (name, arguments) in COMMANDS {
         check(name, &screens(&node, arguments, Stream::Out));
     }

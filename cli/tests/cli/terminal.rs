@@ -1,6 +1,7 @@
 //! What a program prints when it is looked at: on a terminal of 80 columns.
 
 use std::io::Read;
+use std::path::Path;
 use std::process::Command;
 
 use portable_pty::{CommandBuilder, PtySize, native_pty_system};
@@ -28,6 +29,7 @@ pub(crate) fn on_terminal(command: &Command, stream: Stream) -> String {
     shell.arg(command.get_program());
     shell.args(command.get_args());
     shell.env_clear();
+    shell.cwd(command.get_current_dir().unwrap_or(Path::new(".")));
     shell.env("TERM", "xterm-256color");
     for (name, value) in command.get_envs() {
         if let Some(value) = value {

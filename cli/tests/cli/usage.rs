@@ -143,7 +143,8 @@ fn wrong_usage_ends_with_2_and_says_what_is_wrong() {
         (&["importwallet", "--password-file", "p"], "--keyfile <path>"),
         (&["closechannel", "--cooperative", "--receipt", "r"], "cannot be used with"),
         (&["closechannel", "--fallback"], "--cooperative"),
-        (&["closechannel", "--yes"], "--receipt <file>"),
+        (&["receipts", "--import", "a", "--output", "b"], "cannot be used with"),
+        (&["receipts", "--import", "a", "--watchtower"], "cannot be used with"),
         (&["completions", "tcsh"], "bash"),
     ] {
         let ran = cli(arguments);
@@ -210,7 +211,11 @@ fn files_that_can_not_be_read_are_named_before_anything_is_asked() {
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("nothing.json");
     let path = path.to_str().unwrap();
-    for arguments in [&["importwallet", "--keyfile", path][..], &["closechannel", "--receipt", path]] {
+    for arguments in [
+        &["importwallet", "--keyfile", path][..],
+        &["closechannel", "--receipt", path],
+        &["receipts", "--import", path],
+    ] {
         let ran = run(&mut thunder_cli(directory.path(), &[&["--json"], arguments].concat()));
         assert_eq!(ran.code, 1, "{arguments:?}");
         let (code, message, _) = error_of(&ran);

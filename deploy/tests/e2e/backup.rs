@@ -41,11 +41,12 @@ fn rule_9_a_late_backup_comes_back_lost_and_the_money_comes_out_with_the_peers_h
     alice.ok(&["importwallet", PHRASE, "--index", "1"]);
     wait_for("it shows the channel", || !alice.channel(channel).is_null());
     let lost = alice.channel(channel)["next"].as_str().unwrap().to_owned();
-    assert!(lost.contains("lost data"), "{lost}");
+    assert!(lost.contains("data was lost"), "{lost}");
     assert!(text(&alice.output(&["infos"]).stdout).contains("lost data"));
     alice.refused(&["pay", "1"], 1, "data_lost");
     let refused = alice.refused(&["closechannel"], 1, "data_lost");
     assert!(refused["hint"].as_str().unwrap().contains("connect"), "{refused}");
+    assert!(refused["message"].as_str().unwrap().contains("THD yours"), "{refused}");
     // With the peer's help, on the newest receipt and at once.
     bob.start();
     alice.connect(&bob);

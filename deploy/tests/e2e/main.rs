@@ -28,6 +28,8 @@ mod life;
 mod line;
 #[cfg(target_os = "linux")]
 mod logs;
+#[cfg(unix)]
+mod lost;
 mod mallory;
 mod metrics;
 mod network;

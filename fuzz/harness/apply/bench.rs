@@ -4,7 +4,8 @@
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use thunder_protocol::channel::{
-    CloseMode, Command, CommandId, Direction, Done, KnownPayment, PaymentStatus, PaymentWrite, PeerInput,
+    Books, CloseMode, Command, CommandId, Direction, Done, KnownPayment, PaymentStatus, PaymentWrite,
+    PeerInput,
 };
 use thunder_protocol::codec::{self, CodecError};
 use thunder_protocol::onchain::{Call, ChainView, OnChain};
@@ -95,6 +96,10 @@ pub struct Bench {
     pub wild: bool,
     /// The disk is that of an earlier day.
     pub restored: bool,
+    /// The highest nonce that this earlier day knew.
+    known: Nonce,
+    /// The user has ordered FINAL.
+    pub ordered: bool,
     /// The user chose a receipt to close on.
     pub reckless: bool,
     head: u64,
@@ -124,6 +129,8 @@ impl Bench {
             dies: None,
             wild: false,
             restored: false,
+            known: Nonce::ZERO,
+            ordered: false,
             reckless: false,
             head: 10,
             paid_in: None,
@@ -218,6 +225,9 @@ impl Bench {
         self.restored = true;
         self.disk = backup;
         let lost = self.disk.load().mark_lost();
+        let proposed = |books: &Books| books.proposal.as_ref().map_or(Nonce::ZERO, |own| own.nonce);
+        self.known = lost.books().map_or(Nonce::ZERO, |books| proposed(books).max(books.agreed.nonce()));
+        self.ordered = false;
         self.disk.write(&lost, Vec::new());
         self.restart();
     }
@@ -277,6 +287,12 @@ impl Bench {
         for digest in fresh {
             let receipt = shown.iter().find(|receipt| self.keys.domain.digest(receipt) == *digest);
             let receipt = receipt.expect("a signature on something that is not kept");
+            if receipt.nonce == Nonce::FINAL && self.restored {
+                let newest = channel.books().map(|books| books.agreed.receipt);
+                let is_newer = newest
+                    .is_some_and(|newest| newest.nonce > self.known && newest.balances == receipt.balances);
+                assert!(is_newer || self.ordered, "FINAL on what the backup knew (rule 9)");
+            }
             let earlier = self.signed.insert(receipt.nonce, receipt.balances);
             let is_same = earlier.is_none_or(|earlier| earlier == receipt.balances);
             // A restored side may have signed FINAL before, which nobody can be punished for.

@@ -8,7 +8,7 @@ mod forge;
 mod keys;
 
 use arbitrary::Unstructured;
-use thunder_protocol::channel::{ChainInput, CloseMode, Command, PeerInput};
+use thunder_protocol::channel::{ChainInput, CloseMode, Command, ImportedReceipt, PeerInput};
 use thunder_protocol::onchain::{Call, CallFailure, CallKind, ClosePlan, Evidence, OnChain};
 use thunder_protocol::wire::Message;
 use thunder_protocol::{Amount, Balances, Input, Memo, Nonce, Payment, PaymentId, Receipt, Role, codec};
@@ -160,7 +160,12 @@ impl<'a, 'b> Script<'a, 'b> {
             4 => Command::Challenge,
             5 => Command::Withdraw,
             6 => match self.bytes.arbitrary::<u8>()? {
-                0..128 => Command::Cancel,
+                0..64 => Command::Cancel,
+                64..96 => {
+                    self.bench.ordered = true;
+                    Command::SignFinal
+                }
+                96..128 => self.import()?,
                 _ => Command::Fund {
                     value: self.bytes.arbitrary::<Option<u8>>()?.map(|n| units(self.unit, n.into())),
                 },
@@ -175,6 +180,16 @@ impl<'a, 'b> Script<'a, 'b> {
         };
         self.bench.command(command);
         Ok(())
+    }
+
+    /// A receipt that the partner has signed, and this side too, if both ever agreed on it.
+    fn import(&mut self) -> arbitrary::Result<Command> {
+        let (receipt, as_record) = (self.receipt()?, self.bytes.arbitrary::<bool>()?);
+        let both = self.bench.agreed.iter().find(|agreed| agreed.receipt == receipt);
+        let own = both.and_then(|agreed| agreed.signatures).map(|signatures| *signatures.of(self.bench.role));
+        let theirs = self.bench.keys.sign(&receipt, self.bench.partner());
+        let own = own.filter(|_| !as_record);
+        Ok(Command::Import(ImportedReceipt { receipt, theirs, own }.into()))
     }
 
     // ---- the chain ----------------------------------------------------------------------------

@@ -44,6 +44,8 @@ pub trait Thunder {
     async fn history(request: HistoryRequest) -> Result<History, ApiError>;
     /// The newest receipts of a channel, for use with any Ethereum tool.
     async fn receipts(channel: Selector) -> Result<Receipts, ApiError>;
+    /// Takes an exported receipt or a watchtower record into a channel with lost data.
+    async fn import_receipt(request: ImportRequest) -> Result<ReceiptImported, ApiError>;
     /// Writes a backup of the node to a file of thunderd's user.
     async fn backup(request: BackupRequest) -> Result<BackedUp, ApiError>;
     /// Restores a backup into a node that has nothing; thunderd starts anew with it.

@@ -124,6 +124,9 @@ pub struct CloseRequest {
     pub channel: Selector,
     /// How.
     pub mode: CloseMode,
+    /// Whether the user was shown the shares of a channel with lost data, and accepts them for good.
+    #[serde(default)]
+    pub confirmed: bool,
 }
 
 /// How to close a channel.
@@ -141,6 +144,24 @@ pub enum CloseMode {
         /// "Yes, although it is not the newest."
         even_if_old: bool,
     },
+}
+
+/// A receipt to take into a channel with lost data.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct ImportRequest {
+    /// Which channel, if the user says so; it has to be the file's.
+    pub channel: Selector,
+    /// What is in the file.
+    pub file: ExportedFile,
+}
+
+/// A file that `receipts` wrote.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub enum ExportedFile {
+    /// With both signatures.
+    Receipts(Box<Receipts>),
+    /// With the other side's signature alone.
+    Watchtower(Box<Watchtower>),
 }
 
 /// Which payments to list.
@@ -544,6 +565,23 @@ pub struct Watchtower {
     pub signature: Signature,
     /// The whole calldata of `challenge`, in hex.
     pub data: String,
+}
+
+/// `receipts --import`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ReceiptImported {
+    /// The channel contract.
+    pub channel: Account,
+    /// The receipt.
+    pub nonce: u64,
+    /// The own share in it.
+    pub mine: Amount,
+    /// The other side's share in it.
+    pub theirs: Amount,
+    /// Whether both sides have signed it; a watchtower record has the other side's signature alone.
+    pub both_signed: bool,
+    /// What can be done with the channel next.
+    pub next: String,
 }
 
 /// A receipt, as the contract takes it: amounts in base units (10^-18 THD).

@@ -3,7 +3,7 @@
 use std::cell::RefCell;
 use std::rc::Rc;
 
-use thunder_api::{Answer, ApiError, ClosingStarted, Code, Ended, Paid, PaidIn, PaidOut};
+use thunder_api::{Answer, ApiError, ClosingStarted, Code, Ended, Paid, PaidIn, PaidOut, ReceiptImported};
 use thunder_protocol::Address;
 use thunder_protocol::channel::{ClosedBy, CommandId, Denied, Done};
 use thunder_protocol::onchain::{CallFailure, CallKind, EndKind, OnChain};
@@ -24,6 +24,8 @@ pub(super) enum Caller {
     Closing(oneshot::Sender<Answer<ClosingStarted>>),
     /// `challenge`, `withdraw`, `cancel`; and whether it was done already when it was asked for.
     PaidOut(oneshot::Sender<Answer<PaidOut>>, bool),
+    /// `receipts --import`.
+    Imported(oneshot::Sender<Answer<ReceiptImported>>),
 }
 
 impl Caller {
@@ -35,6 +37,7 @@ impl Caller {
             Self::PaidIn(reply) => !reply.is_closed(),
             Self::Closing(reply) => !reply.is_closed(),
             Self::PaidOut(reply, _) => !reply.is_closed(),
+            Self::Imported(reply) => !reply.is_closed(),
         }
     }
 }
@@ -76,7 +79,11 @@ impl Daemon {
         let Some(caller) = self.callers.remove(&id) else { return };
         match (caller, result) {
             (caller @ Caller::Closing(_), Err(denied @ (Denied::PeerOffline | Denied::PeerStopped))) => {
-                let hint = "without --cooperative, or with --fallback beside it, closechannel needs nobody";
+                let hint = if self.lost(&channel).is_some() {
+                    "this node has lost data of the channel and can't close it without the other side: ask its owner"
+                } else {
+                    "without --cooperative, or with --fallback beside it, closechannel needs nobody"
+                };
                 self.refuse(caller, ApiError { hint: hint.into(), ..explain(&denied) });
             }
             (caller, Err(denied)) => self.refuse(caller, explain(&denied)),
@@ -96,6 +103,9 @@ impl Daemon {
             }
             (Caller::PaidOut(reply, by_other), Ok(done)) => {
                 let _ = reply.send(self.paid_out(channel, &done, by_other));
+            }
+            (Caller::Imported(reply), Ok(done)) => {
+                let _ = reply.send(self.receipt_imported(channel, &done));
             }
         }
     }
@@ -171,10 +181,11 @@ pub(super) fn refuse(caller: Caller, error: ApiError) {
         Caller::PaidIn(reply) => drop(reply.send(Err(error))),
         Caller::Closing(reply) => drop(reply.send(Err(error))),
         Caller::PaidOut(reply, _) => drop(reply.send(Err(error))),
+        Caller::Imported(reply) => drop(reply.send(Err(error))),
     }
 }
 
-fn out_of_place() -> ApiError {
+pub(super) fn out_of_place() -> ApiError {
     ApiError::new(
         Code::Internal,
         "the node gave an answer to another question",
@@ -211,9 +222,15 @@ fn explain(denied: &Denied) -> ApiError {
         Denied::Closing => (Code::ChannelClosing, "nothing was paid; see infos"),
         Denied::Lost => (
             Code::DataLost,
-            "connect with the other node: with its help the channel is closed on the newest receipt",
+            "connect with the other node: with its help the channel is closed on the newest receipt; see infos",
         ),
-        Denied::BadReceipt => (Code::InvalidReceipt, "export one with `thunder-cli receipts`"),
+        Denied::NotLost => (Code::WrongState, "nothing was changed; see infos"),
+        Denied::NotNewer { .. } => {
+            (Code::InvalidReceipt, "nothing was changed; import the newest export that there is")
+        }
+        Denied::BadReceipt => {
+            (Code::InvalidReceipt, "nothing was changed; export one with `thunder-cli receipts`")
+        }
         Denied::NothingToChallenge(_) => (Code::NothingToChallenge, "see infos"),
         Denied::TooEarly { withdrawable_at, head } => {
             let blocks = withdrawable_at.saturating_sub(*head);

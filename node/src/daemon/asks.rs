@@ -5,8 +5,8 @@ use std::path::PathBuf;
 use libp2p::Multiaddr;
 use thunder_api::{
     Answer, ApiError, CloseRequest, ClosingStarted, Code, ExportedReceipt, FundRequest, History,
-    HistoryRequest, Infos, OpenRequest, Paid, PaidIn, PaidOut, PayManyRequest, PayRequest, Peer, Receipts,
-    Restored, Selector,
+    HistoryRequest, ImportRequest, Infos, OpenRequest, Paid, PaidIn, PaidOut, PayManyRequest, PayRequest,
+    Peer, ReceiptImported, Receipts, Restored, Selector,
 };
 use thunder_chain::ChainId;
 use thunder_protocol::channel::{CloseMode, Command};
@@ -73,6 +73,8 @@ pub enum Ask {
     History(HistoryRequest, Reply<History>),
     /// `receipts`.
     Receipts(Selector, Reply<Receipts>),
+    /// `receipts --import`.
+    ImportReceipt(ImportRequest, Reply<ReceiptImported>),
     /// Whether there is too little ether for what the channels may need.
     GasWarning(Reply<Option<String>>),
 }
@@ -139,6 +141,7 @@ impl Daemon {
             Ask::History(request, reply) => drop(reply.send(self.history(&request))),
             Ask::GasWarning(reply) => drop(reply.send(Ok(self.gas_warning()))),
             Ask::Receipts(selector, reply) => drop(reply.send(self.receipts(&selector))),
+            Ask::ImportReceipt(request, reply) => self.import_receipt(&request, reply),
         }
     }
 
@@ -276,6 +279,7 @@ impl Daemon {
     fn close(&mut self, request: CloseRequest, gas: Answer<()>, reply: Reply<ClosingStarted>) {
         or_refuse!(reply, self.require_wallet().map(|_| ()));
         let channel = or_refuse!(reply, self.find_channel(&request.channel, Purpose::Close));
+        let is_lost = or_refuse!(reply, self.may_close(channel, request.confirmed));
         // The flag that stops the channel is set only if the chain can be told.
         let _ = or_refuse!(reply, self.require_chain());
         // What was ordered before is not to be failed by it.
@@ -284,15 +288,18 @@ impl Daemon {
         if !is_closed {
             or_refuse!(reply, gas);
         }
-        let mode = match request.mode {
-            thunder_api::CloseMode::Alone => CloseMode::Alone,
-            thunder_api::CloseMode::Cooperative => CloseMode::Cooperative,
-            thunder_api::CloseMode::Receipt { receipt, even_if_old } => {
-                CloseMode::On(or_refuse!(reply, self.chosen_receipt(channel, &receipt, even_if_old)))
+        let command = match request.mode {
+            thunder_api::CloseMode::Alone | thunder_api::CloseMode::Cooperative if is_lost => {
+                Command::SignFinal
             }
+            thunder_api::CloseMode::Alone => Command::Close(CloseMode::Alone),
+            thunder_api::CloseMode::Cooperative => Command::Close(CloseMode::Cooperative),
+            thunder_api::CloseMode::Receipt { receipt, even_if_old } => Command::Close(CloseMode::On(
+                or_refuse!(reply, self.chosen_receipt(channel, &receipt, even_if_old)),
+            )),
         };
         let caller = self.new_caller(Caller::Closing(reply));
-        self.apply(channel, Input::Command(caller, Command::Close(mode)));
+        self.apply(channel, Input::Command(caller, command));
     }
 
     fn chosen_receipt(
@@ -301,22 +308,12 @@ impl Daemon {
         chosen: &ExportedReceipt,
         even_if_old: bool,
     ) -> Result<Evidence, ApiError> {
-        let invalid = |what: &str| {
-            ApiError::new(
-                Code::InvalidReceipt,
-                what,
-                "export one with `thunder-cli receipts`; amounts are in base units",
-            )
+        let receipt = parse_receipt(chosen.nonce, &chosen.balance_a, &chosen.balance_b)?;
+        let Some(slot) = self.channels.get(&channel) else {
+            return Err(invalid_receipt("the channel is gone"));
         };
-        let units = |text: &str| {
-            let units = text.parse().ok().and_then(Amount::from_base_units);
-            units.ok_or_else(|| invalid("the receipt's balances are no amounts"))
-        };
-        let balances = Balances { a: units(&chosen.balance_a)?, b: units(&chosen.balance_b)? };
-        let nonce = Nonce::new(chosen.nonce).ok_or_else(|| invalid("the receipt's nonce is out of range"))?;
-        let Some(slot) = self.channels.get(&channel) else { return Err(invalid("the channel is gone")) };
         let newest = slot.channel.books().map(|books| (books.agreed.nonce(), books.proposal.is_some()));
-        let is_newest = newest == Some((nonce, false));
+        let is_newest = newest == Some((receipt.nonce, false));
         if !is_newest && !even_if_old {
             let message = "this is not the newest receipt: the other side can answer with a newer one and take everything";
             return Err(ApiError::new(Code::InvalidReceipt, message, "to do it nevertheless, add --yes"));
@@ -325,7 +322,7 @@ impl Daemon {
             Role::A => chosen.signature_b,
             Role::B => chosen.signature_a,
         };
-        Ok(Evidence { receipt: Receipt { nonce, balances }, signature })
+        Ok(Evidence { receipt, signature })
     }
 
     fn order(&mut self, order: Order, selector: &Selector, gas: Answer<()>, reply: Reply<PaidOut>) {
@@ -383,4 +380,20 @@ impl Daemon {
             ApiError::new(Code::WrongState, "the channel has no receipts", hint)
         })
     }
+}
+
+fn invalid_receipt(what: impl Into<String>) -> ApiError {
+    let hint = "export one with `thunder-cli receipts`; amounts are in base units";
+    ApiError::new(Code::InvalidReceipt, what, hint)
+}
+
+/// A receipt of a file: the shares are decimal base units.
+pub(super) fn parse_receipt(nonce: u64, a: &str, b: &str) -> Result<Receipt, ApiError> {
+    let units = |text: &str| {
+        let units = text.parse().ok().and_then(Amount::from_base_units);
+        units.ok_or_else(|| invalid_receipt("the receipt's balances are no amounts"))
+    };
+    let balances = Balances { a: units(a)?, b: units(b)? };
+    let nonce = Nonce::new(nonce).ok_or_else(|| invalid_receipt("the receipt's nonce is out of range"))?;
+    Ok(Receipt { nonce, balances })
 }

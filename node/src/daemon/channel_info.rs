@@ -103,21 +103,44 @@ impl Daemon {
                 "the other side signs nothing more: closechannel gets your money out".into()
             }
             Channel::Active(active) if active.is_peer_lost() => {
-                "the other side has lost data and will ask to close; closechannel works too".into()
+                "the other side has lost data and may ask to close; closechannel works too".into()
             }
-            Channel::Active(_) if !self.is_chain_fresh() => "waiting for the chain; see its RPC entry point".into(),
+            Channel::Active(_) if !self.is_chain_fresh() => {
+                "waiting for the chain; see its RPC entry point".into()
+            }
             Channel::Active(active) if active.is_synced() => "pay, closechannel".into(),
-            Channel::Active(_) if is_connected => "comparing with the other side; closechannel is possible".into(),
-            Channel::Active(_) => "the other side is not connected; closechannel is possible without it".into(),
-            Channel::Finishing(_) => "closing together: waiting for the other side; closechannel closes alone".into(),
-            Channel::Lost(_) => {
-                "this node has lost data: connect with the other side, which helps to close on the newest receipt".into()
+            Channel::Active(_) if is_connected => {
+                "comparing with the other side; closechannel is possible".into()
             }
+            Channel::Active(_) => {
+                "the other side is not connected; closechannel is possible without it".into()
+            }
+            Channel::Finishing(_) => {
+                "closing together: waiting for the other side; closechannel closes alone".into()
+            }
+            Channel::Lost(lost) => super::lost::next_step(lost),
             Channel::Closing(closing) => match closing.seen() {
+                None if closing.lost && closing.plan.is_none() => {
+                    "this node has lost data and can't close alone: the other side has to".into()
+                }
                 None => "waiting for the closing transaction; closechannel sends it again".into(),
-                Some(seen) if closing.challenge_evidence().is_some() && self.blocks_until(seen.withdrawable_at()) > 1 => {
+                Some(seen)
+                    if closing.challenge_evidence().is_some()
+                        && self.blocks_until(seen.withdrawable_at()) > 1 =>
+                {
                     let left = self.blocks_until(seen.withdrawable_at()).saturating_sub(1);
                     format!("the other side closed on an old receipt: challenge within {left} blocks")
+                }
+                Some(seen)
+                    if super::lost::may_be_outdated(closing)
+                        && self.blocks_until(seen.withdrawable_at()) > 1 =>
+                {
+                    let left = self.blocks_until(seen.withdrawable_at()).saturating_sub(1);
+                    let nonce = seen.nonce;
+                    format!(
+                        "{}; if you have a receipt above {nonce}: receipts --import <file> within {left} blocks",
+                        self.withdraw_step(seen)
+                    )
                 }
                 Some(seen) => self.withdraw_step(seen),
             },
@@ -145,7 +168,7 @@ impl Daemon {
         }
     }
 
-    fn blocks_until(&self, block: u64) -> u64 {
+    pub(super) fn blocks_until(&self, block: u64) -> u64 {
         block.saturating_sub(self.chain.head.unwrap_or(0))
     }
 
@@ -218,12 +241,12 @@ pub(super) fn receipts(channel: &Channel) -> Option<Receipts> {
     })
 }
 
-/// What a third party needs to challenge. Derived: the agreed receipt is on disk already, with both
-/// signatures and in the one write that each batch of payments has.
+/// What a third party needs to challenge. Derived: the newest receipt is on disk already, in the one
+/// write that each batch of payments has.
 fn watchtower(channel: &Channel) -> Option<Watchtower> {
     let (setup, books) = (channel.setup(), channel.books()?);
     let (terms, role) = (setup.terms(), setup.role());
-    let evidence = books.evidence(role);
+    let evidence = books.newest_evidence(role);
     let (nonce, balances) = (evidence.receipt.nonce, evidence.receipt.balances);
     // The contract takes no FINAL in a challenge, and nothing is older than it.
     let signature = evidence.signature.filter(|_| nonce != Nonce::FINAL)?;

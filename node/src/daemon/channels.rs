@@ -167,6 +167,8 @@ pub(super) enum Purpose {
     Withdraw,
     /// Any channel that has receipts.
     Export,
+    /// A channel that has lost data.
+    Import,
     /// Any channel, closed ones too.
     Look,
 }
@@ -183,6 +185,8 @@ impl Purpose {
             (Self::Close, Channel::Active(_) | Channel::Finishing(_) | Channel::Lost(_)) => true,
             (Self::Close, Channel::Closing(closing)) => closing.seen().is_none(),
             (Self::Challenge | Self::Withdraw, Channel::Closing(_)) => true,
+            (Self::Import, Channel::Lost(_)) => true,
+            (Self::Import, Channel::Closing(closing)) => closing.lost,
             (Self::Export, other) => is_live(other) && other.books().is_some(),
             _ => false,
         }
@@ -197,6 +201,7 @@ impl Purpose {
             Self::Challenge => "challenge",
             Self::Withdraw => "withdraw from",
             Self::Export => "export receipts of",
+            Self::Import => "take a receipt into",
             Self::Look => "look at",
         }
     }
@@ -208,6 +213,9 @@ impl Purpose {
             Self::Cancel => "only a channel that never became ACTIVE can be cancelled; see infos",
             Self::Challenge => "only a channel that the other side is closing can be challenged; see infos",
             Self::Withdraw => "close one with closechannel first; see infos",
+            Self::Import => {
+                "only a channel that has lost data takes receipts: restore the backup that has it; see infos"
+            }
             Self::Export | Self::Look => "open one with openchannel",
         }
     }

@@ -128,11 +128,8 @@ impl Daemon {
                 Channel::Closing(closing) if closing.challenge_evidence().is_some() => {
                     warnings.push(format!("channel {address}: the other side closed on an old receipt"));
                 }
-                Channel::Lost(_) => {
-                    warnings
-                        .push(format!("channel {address}: this node has lost data; see what to do below"));
-                }
-                _ => {}
+                other => warnings
+                    .extend(super::lost::warning(other).map(|what| format!("channel {address}: {what}"))),
             }
             if let Some(why) = &slot.unreadable {
                 warnings.push(format!("channel {address} can't be read: {why}; nothing is signed over it"));

@@ -19,6 +19,7 @@ mod execute;
 mod funds;
 mod infos;
 pub mod limits;
+mod lost;
 mod measure;
 mod opening;
 mod patience;

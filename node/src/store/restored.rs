@@ -27,10 +27,8 @@ const KEPT_UNSIGNED: [(&str, &str); 4] = [
 /// The longest text that a row may have, in bytes.
 const MAX_TEXT: usize = 4096;
 /// Rows that no thunderd writes, beyond what the types say.
-const IMPOSSIBLE: [(&str, &str); 2] = [
-    ("payments", "channel NOT IN (SELECT id FROM channels)"),
-    ("payments", "outgoing NOT IN (0, 1)"),
-];
+const IMPOSSIBLE: [(&str, &str); 2] =
+    [("payments", "channel NOT IN (SELECT id FROM channels)"), ("payments", "outgoing NOT IN (0, 1)")];
 
 impl Store {
     /// Whether any channel was ever agreed on.

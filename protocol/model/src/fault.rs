@@ -55,11 +55,13 @@ pub enum Fault {
     CloseOnBait,
     /// After the chain was reset the other side alone chooses the channel's address.
     OldAddressAgain,
+    /// A lost channel signs FINAL on the backup's receipt as soon as the other side syncs.
+    FinalOnMereSync,
 }
 
 impl Fault {
     /// All of them.
-    pub const ALL: [Self; 20] = [
+    pub const ALL: [Self; 21] = [
         Self::SendBeforePersist,
         Self::ForgetProposal,
         Self::AnswerLowerCrossing,
@@ -80,6 +82,7 @@ impl Fault {
         Self::EarlierConnection,
         Self::CloseOnBait,
         Self::OldAddressAgain,
+        Self::FinalOnMereSync,
     ];
 }
 
@@ -177,6 +180,12 @@ fn afterwards(
                 transition.channel = again.channel;
                 merge(&mut transition.effects, again.effects);
             }
+        }
+        (Fault::FinalOnMereSync, Message::Sync(_)) if matches!(transition.channel, Channel::Lost(_)) => {
+            let order = Input::Command(CommandId(9), Command::SignFinal);
+            let ordered = honest(side, transition.channel, order);
+            transition.channel = ordered.channel;
+            merge(&mut transition.effects, ordered.effects);
         }
         (Fault::PostStaleFinal, Message::Final(finish)) => post_anyway(side, finish, &mut transition),
         (Fault::CarryOnAfterTakingOver, _) => {

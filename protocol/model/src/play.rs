@@ -95,6 +95,19 @@ impl Play {
         self.only(role, |side| side.command(command.clone(), None));
     }
 
+    /// The user of a restored node gives it the newest watchtower record.
+    pub(crate) fn import(&mut self, role: Role) {
+        self.only(role, |side| side.import(false, None));
+    }
+
+    /// The user of a restored node orders FINAL, and everything arrives.
+    pub(crate) fn order_final(&mut self, role: Role) -> Result<(), Broken> {
+        self.only(role, |side| side.order_final(None));
+        self.deliver_all()?;
+        self.mine_all();
+        self.wait_for_posting()
+    }
+
     /// The challenge period passes, and the user asks for the money.
     pub(crate) fn withdraw(&mut self, role: Role) {
         if matches!(self.contract.phase, Phase::Closing(_)) {
@@ -119,13 +132,18 @@ impl Play {
             self.mine_all();
             self.each(|side| side.step(Input::Tick, None));
         }
-        // Whoever waits for the other to post a FINAL first waits no longer.
+        self.wait_for_posting()?;
+        if self.accused { Err(Broken::HonestAccused) } else { Ok(()) }
+    }
+
+    /// Whoever waits for the other to post a FINAL first waits no longer.
+    fn wait_for_posting(&mut self) -> Result<(), Broken> {
         if self.contract.phase == Phase::Active {
             self.contract.block += 8;
             self.mine_all();
             self.deliver_all()?;
         }
-        if self.accused { Err(Broken::HonestAccused) } else { Ok(()) }
+        Ok(())
     }
 
     fn deliver_all(&mut self) -> Result<(), Broken> {

@@ -43,6 +43,10 @@ pub struct Left {
     pub reorgs: u8,
     /// Copies of a data directory.
     pub backups: u8,
+    /// Times that the user of a restored node orders FINAL.
+    pub orders: u8,
+    /// Times that the user of a restored node gives it the newest receipt.
+    pub imports: u8,
     /// Messages of the adversary; `u8::MAX` for as many as it likes.
     pub said: u8,
     /// Contract calls of the adversary.

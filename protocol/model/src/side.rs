@@ -5,14 +5,15 @@ use std::fmt::Write;
 use std::hash::{Hash, Hasher};
 
 use thunder_protocol::channel::{
-    ChainInput, Command, CommandId, Direction, Done, KnownPayment, Misbehaviour, Notice, PaymentStatus,
-    PaymentWrite, PeerInput,
+    ChainInput, Command, CommandId, Direction, Done, ImportedReceipt, KnownPayment, Misbehaviour, Notice,
+    PaymentStatus, PaymentWrite, PeerInput,
 };
 use thunder_protocol::codec::CodecError;
 use thunder_protocol::onchain::{Call, ChainView};
 use thunder_protocol::wire::Message;
 use thunder_protocol::{
-    Channel, Context, Effects, Input, Memo, Nonce, Payment, PaymentId, Receipt, Role, Signature, Transition,
+    Agreed, Channel, Context, Effects, Input, Memo, Nonce, Payment, PaymentId, Receipt, Role, Signature,
+    Transition,
 };
 
 use crate::crypto::Key;
@@ -89,6 +90,28 @@ pub struct Outcome {
     pub misbehaviour: Option<Misbehaviour>,
 }
 
+/// What is known of a restored node from outside.
+#[derive(Debug, Clone, Copy)]
+pub struct Restored {
+    /// The nonce of the agreed receipt in the backup.
+    pub agreed: Nonce,
+    /// The highest nonce that the backup knew: that receipt's, or the own proposal's.
+    pub known: Nonce,
+    /// The newest receipt that both had signed, which its user has as an export and as a record.
+    pub newest: Agreed,
+    /// What its user would get by the FINAL that it has ordered.
+    pub ordered: Option<u128>,
+    /// Whether its user has given it that receipt.
+    pub imported: bool,
+}
+
+impl Restored {
+    /// Whether its user has done anything about it.
+    pub const fn decided(&self) -> bool {
+        self.imported || self.ordered.is_some()
+    }
+}
+
 /// An honest node.
 #[derive(Debug, Clone)]
 pub struct Side {
@@ -107,7 +130,7 @@ pub struct Side {
     /// A copy of the disk, made by its owner.
     pub backup: Option<Disk>,
     /// It was restored from that copy.
-    pub restored: bool,
+    pub restored: Option<Restored>,
     /// The payments of which its user was told "paid".
     pub told: Vec<PaymentId>,
     /// How often a proposal of the other side went first while payments waited here.
@@ -160,7 +183,7 @@ impl Side {
             head: 0,
             confirmations,
             backup: None,
-            restored: false,
+            restored: None,
             told: Vec::new(),
             passed: 0,
             bait: None,
@@ -219,8 +242,8 @@ impl Side {
             disk.twice.hash(&mut hasher);
         }
         hash_debug(&self.channel, &mut hasher);
-        hash_debug(&(&self.told, self.bait), &mut hasher);
-        (self.backup.is_some(), self.online, self.head, self.restored, self.passed).hash(&mut hasher);
+        hash_debug(&(&self.told, self.bait, self.restored), &mut hasher);
+        (self.backup.is_some(), self.online, self.head, self.passed).hash(&mut hasher);
         self.fingerprint = hasher.finish();
     }
 
@@ -310,10 +333,39 @@ impl Side {
     /// Its owner puts the copy back: `restore` marks the channel.
     pub fn restore(&mut self) {
         let Some(backup) = self.backup.take() else { return };
+        let newest = self.channel.books().map(|books| books.agreed);
         self.disk = backup;
-        self.disk.record = self.disk.load().mark_lost().encode().expect("it encodes");
-        self.restored = true;
+        let channel = self.disk.load().mark_lost();
+        self.disk.record = channel.encode().expect("it encodes");
+        let books = channel.books();
+        let agreed = books.map_or(Nonce::ZERO, |books| books.agreed.nonce());
+        let proposed = books.and_then(|books| books.proposal.as_ref()).map(|own| own.nonce);
+        let newest = newest.unwrap_or_else(|| Agreed::zero(channel.setup().terms().shares));
+        let known = agreed.max(proposed.unwrap_or(agreed));
+        self.restored = Some(Restored { agreed, known, newest, ordered: None, imported: false });
         self.told.clear();
+    }
+
+    /// Its user orders FINAL on what a channel with lost data knows.
+    pub fn order_final(&mut self, cut: Option<usize>) -> Option<Outcome> {
+        if let (Channel::Lost(lost), Some(restored)) = (&self.channel, &mut self.restored)
+            && lost.is_synced()
+        {
+            restored.ordered = Some(lost.newest().balances.of(self.role).base_units());
+        }
+        self.command(Command::SignFinal, cut)
+    }
+
+    /// Its user gives it the newest receipt that it had before it lost data: an export with both
+    /// signatures, or a watchtower record. `None` if it never had one.
+    pub fn import(&mut self, export: bool, cut: Option<usize>) -> Option<Outcome> {
+        let restored = self.restored.as_mut()?;
+        restored.imported = true;
+        let Agreed { receipt, signatures } = restored.newest;
+        let signatures = signatures?;
+        let (own, theirs) = (*signatures.of(self.role), *signatures.of(self.role.other()));
+        let given = ImportedReceipt { receipt, theirs, own: export.then_some(own) };
+        self.command(Command::Import(given.into()), cut)
     }
 
     /// A command of its user.

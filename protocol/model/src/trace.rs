@@ -42,6 +42,9 @@ fn action(action: &Action) -> String {
         Action::Reorg => "the chain takes its last event back".into(),
         Action::Backup(role) => format!("{role} copies its data directory"),
         Action::Restore(role) => format!("{role} restores the copy"),
+        Action::OrderFinal(role) => format!("{role}'s user orders FINAL"),
+        Action::Import(role, true) => format!("{role}'s user gives it its newest export"),
+        Action::Import(role, false) => format!("{role}'s user gives it its newest record"),
         Action::Say(said) => format!("the adversary says {}", message(said)),
         Action::Post(function) => format!("the adversary calls {}", call(function)),
     }

@@ -2,8 +2,8 @@
 //! from here by themselves, in a fixed way, and what they are paid out in the end is compared with
 //! what they are owed now.
 
-use thunder_protocol::channel::{Direction, PaymentStatus};
-use thunder_protocol::{Channel, Nonce, Role};
+use thunder_protocol::channel::{Direction, LostStep, PaymentStatus};
+use thunder_protocol::{Channel, Nonce, Receipt, Role};
 
 use crate::contract::{Caller, Function, Phase, Shown};
 use crate::crypto::Key;
@@ -64,7 +64,7 @@ fn locally(side: &Side, deposits: (u128, u128), scenario: &Scenario) -> Option<B
     if side.disk.twice {
         return Some(Broken::AppliedTwice);
     }
-    if side.restored {
+    if side.restored.is_some() {
         return None;
     }
     let lost = match &side.channel {
@@ -112,7 +112,8 @@ fn against_adversary(world: &World, honest: Role, scenario: &Scenario) -> Result
             if contract.mine(Caller::Party(honest.other()), &post, &Key(honest)).is_ok() {
                 let mut play = Play { contract, ..play.clone() };
                 play.see();
-                let owed = owed(&play, honest);
+                let owed = owed(&play, honest, &world.held);
+                play.import(honest);
                 ends(play, honest, owed, &world.held)?;
             }
         }
@@ -122,28 +123,36 @@ fn against_adversary(world: &World, honest: Role, scenario: &Scenario) -> Result
             play.contract.block += scenario.confirmations;
             play.see();
         }
-        let owed = owed(&play, honest);
+        let owed = owed(&play, honest, &world.held);
         // A lost side must not act alone. If it thinks that it may, what it does has to be sound.
         let may_act = matches!(play.side(honest).channel, Channel::Active(_) | Channel::Finishing(_));
-        if play.side(honest).restored && !may_act {
+        if play.side(honest).restored.is_some() && !may_act {
             return Ok(());
         }
         play.close(honest);
         return ends(play, honest, owed, &world.held);
     }
     play.see();
-    let owed = owed(&play, honest);
+    let owed = owed(&play, honest, &world.held);
     if play.contract.phase == Phase::Empty {
         play.close(honest);
     }
+    play.import(honest);
     ends(play, honest, owed, &world.held)
 }
 
-/// A side that lost data is owed nothing for certain, but is never punished.
-fn owed(play: &Play, role: Role) -> u128 {
+/// What a side is owed at least. A restored one whose user has the newest record in hand, and gives it
+/// to the node before the end, is owed the least of what it has signed since the backup: a lying
+/// adversary may choose among that, but never the backup's receipt itself, unless the user orders it.
+fn owed(play: &Play, role: Role, held: &[Held]) -> u128 {
     let side = play.side(role);
-    if side.restored {
-        return 0;
+    if let Some(restored) = &side.restored {
+        let share = |receipt: &Receipt| receipt.balances.of(role).base_units();
+        let since = held.iter().map(|held| &held.receipt);
+        let since = since.filter(|receipt| receipt.nonce > restored.agreed && receipt.nonce < Nonce::FINAL);
+        let least = since.map(share).chain(restored.ordered).min();
+        return least
+            .map_or(share(&restored.newest.receipt), |least| least.min(share(&restored.newest.receipt)));
     }
     // Receipt 0 is what the chain has, also where this side did not see it.
     match side.channel.books() {
@@ -178,7 +187,7 @@ fn among_honest(world: &World) -> Result<(), Broken> {
     let start = Play::of(world);
     let mut healed = start.clone();
     healed.heal()?;
-    let restored = world.honest().find(|side| side.restored).map(|side| side.role);
+    let restored = world.honest().find(|side| side.restored.is_some()).map(|side| side.role);
     match restored {
         None => agreement(&healed)?,
         Some(role) => way_out(&healed, role)?,
@@ -211,24 +220,34 @@ fn applied(side: &Side, direction: Direction) -> Vec<(String, u128)> {
 }
 
 /// A side that lost data and has no proposal of its own out gets its money by a FINAL, without
-/// anybody having to close alone.
+/// anybody having to close alone: by itself on a receipt that the backup did not know, and else by
+/// order of its user.
 fn way_out(healed: &Play, restored: Role) -> Result<(), Broken> {
-    match &healed.side(restored).channel {
-        Channel::Lost(lost) if lost.books.proposal.is_none() && healed.contract.phase == Phase::Active => {
-            Err(Broken::NoWayOut)
+    let side = healed.side(restored);
+    let (Channel::Lost(lost), Phase::Active, Some(backup)) =
+        (&side.channel, healed.contract.phase, &side.restored)
+    else {
+        return Ok(());
+    };
+    match lost.step() {
+        LostStep::Answer => return Ok(()),
+        // There is only one, and its user has ordered it, or given what is newer, at the wrong time.
+        LostStep::Partner if backup.decided() && lost.signed() != Some(lost.newest()) => return Ok(()),
+        LostStep::User if lost.books.agreed.nonce() <= backup.known || lost.books.imported.is_some() => {}
+        LostStep::User | LostStep::Sync | LostStep::Chain | LostStep::Partner => {
+            return Err(Broken::NoWayOut);
         }
-        Channel::Opening(_)
-        | Channel::Active(_)
-        | Channel::Finishing(_)
-        | Channel::Lost(_)
-        | Channel::Closing(_)
-        | Channel::Closed(_) => Ok(()),
     }
+    let mut ordered = healed.clone();
+    ordered.order_final(restored)?;
+    if ordered.contract.phase == Phase::Active { Err(Broken::NoWayOut) } else { Ok(()) }
 }
 
 /// One side closes alone; both are paid what their histories say, and what they are owed.
 fn closes(mut play: Play, closer: Role) -> Result<(), Broken> {
-    let owed = [Role::A, Role::B].map(|role| owed(&play, role));
+    // A side that lost data is owed nothing for certain here, where nobody holds what it has signed.
+    let owed = [Role::A, Role::B]
+        .map(|role| if play.side(role).restored.is_some() { 0 } else { owed(&play, role, &[]) });
     if play.contract.phase == Phase::Active {
         play.see();
         play.close(closer);
@@ -237,7 +256,7 @@ fn closes(mut play: Play, closer: Role) -> Result<(), Broken> {
     play.heal()?;
     play.withdraw(closer);
     let paid = play.contract.paid.ok_or(Broken::Stuck)?;
-    let restored = [Role::A, Role::B].into_iter().any(|role| play.side(role).restored);
+    let restored = [Role::A, Role::B].into_iter().any(|role| play.side(role).restored.is_some());
     for role in [Role::A, Role::B] {
         let side = play.side(role);
         let received = of_role(paid, role);

@@ -130,6 +130,10 @@ pub enum Action {
     Backup(Role),
     /// The owner puts the copy back, by `restore`.
     Restore(Role),
+    /// The user of a restored node orders FINAL.
+    OrderFinal(Role),
+    /// The user of a restored node gives it the newest receipt, with both signatures or as a record.
+    Import(Role, bool),
     /// The adversary says something.
     Say(Arc<Message>),
     /// The adversary calls the contract.
@@ -240,6 +244,14 @@ impl World {
             Action::Restore(role) => {
                 Arc::make_mut(world.sides[*role as usize].as_mut()?).restore();
                 world.restart(*role);
+            }
+            Action::OrderFinal(role) => {
+                world.left.orders -= 1;
+                world.step(*role, |side| side.order_final(cut))?;
+            }
+            Action::Import(role, export) => {
+                world.left.imports -= 1;
+                world.step(*role, |side| side.import(*export, cut))?;
             }
         }
         Some(world)
@@ -380,11 +392,18 @@ impl World {
             if news || due.is_some_and(|due| due <= view.head && side.head < view.head) {
                 add(Action::See(role), 0);
             }
-            if self.left.backups > 0 && side.backup.is_none() && !side.restored {
+            if self.left.backups > 0 && side.backup.is_none() && side.restored.is_none() {
                 add(Action::Backup(role), 0);
             }
             if side.backup.is_some() {
                 add(Action::Restore(role), 0);
+            }
+            if self.left.orders > 0 && matches!(side.channel, Channel::Lost(_)) {
+                add(Action::OrderFinal(role), 3);
+            }
+            if self.left.imports > 0 && side.restored.is_some() {
+                add(Action::Import(role, true), 3);
+                add(Action::Import(role, false), 3);
             }
         }
         for letter in &self.wire {

@@ -16,6 +16,8 @@ const NONE: Left = Left {
     blocks: 0,
     reorgs: 0,
     backups: 0,
+    orders: 0,
+    imports: 0,
     said: 0,
     posts: 0,
 };
@@ -45,13 +47,14 @@ fn seeded(fault: Fault) -> (Scenario, &'static str) {
         }
         Fault::OthersPaymentId => (honest(Left { pays: [1, 1], ..NONE }), AGREEMENT),
         Fault::EarlierConnection => {
-            (honest(Left { pays: [1, 0], backups: 1, connects: 2, ..NONE }), PROGRESS)
+            (honest(Left { pays: [2, 0], backups: 1, connects: 2, ..NONE }), PROGRESS)
         }
         Fault::CloseOnBait => (hostile(Role::A, 2, NONE), NO_LOSS),
         Fault::OldAddressAgain => {
             let scenario = hostile(Role::A, 0, Left { pays: [1, 0], ..NONE });
             (Scenario { reset: true, ..scenario }, NO_LOSS)
         }
+        Fault::FinalOnMereSync => (hostile(Role::A, 2, Left { backups: 1, ..NONE }), NO_LOSS),
     }
 }
 

@@ -63,7 +63,15 @@ fn the_chain_takes_an_opening_back() {
 fn a_backup_is_restored_and_the_other_side_lies() {
     let small = Left { pays: [1, 0], backups: 1, ..Left::default() };
     let full = Left { pays: [2, 0], backups: 1, crashes: 1, posts: 1, ..Left::default() };
-    against("backup, lying peer", (2, small), (4, full), [9_600, 3_800]);
+    against("backup, lying peer", (2, small), (4, full), [10_800, 4_200]);
+}
+
+#[test]
+fn a_backup_is_restored_its_user_orders_and_imports_and_the_other_side_lies() {
+    let small = Left { backups: 1, orders: 1, imports: 1, crashes: 1, ..Left::default() };
+    let full =
+        Left { pays: [1, 0], backups: 1, orders: 1, imports: 2, crashes: 1, posts: 1, ..Left::default() };
+    against("backup, lying peer, orders", (2, small), (4, full), [4_300, 4_300]);
 }
 
 #[test]

@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::onchain::{Call, ClosePlan, Closing, Evidence};
 use crate::wire::{Message, Propose, Refuse, RefuseReason};
-use crate::{Agreed, Amount, Balances, Nonce, Payment, Receipt, Role, Signature};
+use crate::{Agreed, Amount, Balances, Nonce, Payment, Receipt, Role, Signature, Signatures};
 
 use super::io::{CommandId, Context, Effects, Notice};
 
@@ -17,6 +17,10 @@ pub struct Books {
     /// what is on disk counts as sent (rule 4): it is repeated as it is until it is answered or a
     /// higher one stands.
     pub proposal: Option<Proposal>,
+    /// A receipt above the agreed one, with the partner's signature alone, that the user gave after
+    /// data was lost (rule 9).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub imported: Option<Evidence>,
 }
 
 /// An own proposal.
@@ -81,7 +85,7 @@ impl Proposal {
 impl Books {
     /// At the start: receipt 0.
     pub const fn new(paid_in: Balances) -> Self {
-        Self { agreed: Agreed::zero(paid_in), proposal: None }
+        Self { agreed: Agreed::zero(paid_in), proposal: None, imported: None }
     }
 
     /// As long as nothing is signed, receipt 0 is what the chain says was paid in. Reports whether
@@ -93,6 +97,13 @@ impl Books {
             self.agreed = Agreed::zero(paid_in);
         }
         changed
+    }
+
+    /// The own proposal, answered by the partner's signature. Of the own signature only the own copy
+    /// counts: what the partner shows beside its own is not checked.
+    pub(super) fn answered_by(&self, theirs: Signature, role: Role) -> Option<Agreed> {
+        let own = self.proposal.as_ref()?;
+        Some(Agreed::signed(own.receipt(), Signatures::from_roles(role, own.signature, theirs)))
     }
 
     /// The message that refuses the proposal, or the FINAL receipt, with this nonce.
@@ -108,13 +119,28 @@ impl Books {
         }
     }
 
+    /// Returns the newest receipt known that carries the partner's signature: what a challenge is made of.
+    /// It is the agreed one, unless the user has given a newer one.
+    pub fn newest_evidence(&self, role: Role) -> Evidence {
+        self.imported.unwrap_or_else(|| self.evidence(role))
+    }
+
+    /// Takes over a newer receipt that both have signed, and drops what it outdates.
+    pub(super) fn take_over(&mut self, agreed: Agreed) {
+        self.proposal.take_if(|own| own.nonce <= agreed.nonce());
+        self.imported.take_if(|imported| imported.receipt.nonce <= agreed.nonce());
+        self.agreed = agreed;
+    }
+
     /// The receipt that punishes a closing of the partner's on an old receipt: one with its own signature
     /// and a higher nonce, or with the same nonce and other balances.
     pub(super) fn challenge_evidence(&self, role: Role, closing: &Closing) -> Option<Evidence> {
-        self.agreed.signatures.filter(|_| closing.closer != role)?;
-        let newer = self.agreed.nonce() > closing.nonce;
-        let contradicts = self.agreed.nonce() == closing.nonce && self.agreed.balances() != closing.balances;
-        (newer || contradicts).then(|| self.evidence(role))
+        let evidence = self.newest_evidence(role);
+        evidence.signature.filter(|_| closing.closer != role)?;
+        let Receipt { nonce, balances } = evidence.receipt;
+        let newer = nonce > closing.nonce;
+        let contradicts = nonce == closing.nonce && balances != closing.balances;
+        (newer || contradicts).then_some(evidence)
     }
 
     /// Challenges a closing that one endpoint shows and another contradicts (guard rule G6), if it is on

@@ -208,7 +208,8 @@ impl Closed {
                 known.map_or(Err(Denied::WrongState("CLOSED")), |known| known.outcome(&payment))
             }
             Command::Fund { .. } => Err(Denied::WrongState("CLOSED")),
-            Command::Close(_) => Err(Denied::WrongState("CLOSED already")),
+            Command::Close(_) | Command::SignFinal => Err(Denied::WrongState("CLOSED already")),
+            Command::Import(_) => Err(Denied::WrongState("CLOSED; a receipt changes nothing any more")),
             Command::Cancel => self.done(CallKind::Cancel),
             Command::Challenge => self.done(CallKind::Challenge),
             Command::Withdraw => self.done(CallKind::Withdraw),

@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::onchain::{self, Call, CallKind, ChainView, ClosePlan, Evidence, OnChain};
 use crate::wire::{Message, Propose, RefuseReason, Sync};
-use crate::{Agreed, Balances, Nonce, Signatures};
+use crate::{Agreed, Balances, Nonce};
 
 use super::books::{Books, Proposal};
 use super::closed::Closed;
@@ -100,16 +100,18 @@ impl Closing {
         }
     }
 
-    /// The chain shows a closing.
+    /// The chain shows a closing, of a channel that may have lost data.
     pub(super) fn seen_from(
         setup: Setup,
         books: Books,
+        lost: bool,
         view: ChainView,
         context: &Context<'_>,
         effects: &mut Effects,
     ) -> Channel {
         effects.persist();
-        Box::new(Self::new(setup, books, view, None)).chain_view(view, context, effects)
+        let before = ChainView::missing(view.head);
+        Box::new(Self { lost, ..Self::new(setup, books, before, None) }).chain_view(view, context, effects)
     }
 
     /// The closing on the chain.
@@ -205,7 +207,7 @@ impl Closing {
         }
     }
 
-    fn challenge_if_due(&self, context: &Context<'_>, effects: &mut Effects) {
+    pub(super) fn challenge_if_due(&self, context: &Context<'_>, effects: &mut Effects) {
         let Some(evidence) = self.challenge_evidence() else { return };
         if !self.in_challenge_period(context) {
             effects.notify.push(Notice::AtRisk(
@@ -231,7 +233,12 @@ impl Closing {
             Command::Challenge => self.challenge(context),
             Command::Withdraw => self.withdraw(context),
             Command::Cancel if matches!(self.view.status, OnChain::Empty { .. }) => Ok(Call::Cancel),
-            Command::Fund { .. } | Command::Cancel => Err(Denied::WrongState("closing")),
+            Command::Import(given) => {
+                let outcome = self.import(&given, context, effects);
+                effects.reply.push((caller, outcome));
+                return;
+            }
+            Command::Fund { .. } | Command::Cancel | Command::SignFinal => Err(Denied::WrongState("closing")),
         };
         match result {
             Ok(call) => {
@@ -315,12 +322,8 @@ impl Closing {
                 return;
             }
             Message::Answer(answer) => {
-                let own = self.books.proposal.as_ref().filter(|own| own.nonce == answer.nonce).map(|own| {
-                    let signatures =
-                        Signatures::from_roles(self.setup.role(), own.signature, answer.signature);
-                    Agreed::signed(own.receipt(), signatures)
-                });
-                if let Some(claim) = own {
+                let answered = self.books.answered_by(answer.signature, self.setup.role());
+                if let Some(claim) = answered.filter(|claim| claim.nonce() == answer.nonce) {
                     self.take_answer(&claim, context, effects);
                 }
                 return;
@@ -354,16 +357,15 @@ impl Closing {
         match judge_claim(&self.setup, &self.books, claim, context.crypto) {
             // The chain closed on the partner's last proposal, and its payments are in the history. If
             // it crossed the own one, that can't be in as well, also if the closing is taken back.
-            Ok(Claim::Answers) if self.recorded => {}
-            Ok(Claim::Answers) => {
-                self.books.agreed = *claim;
-                self.books.proposal = None;
+            Ok(Claim::Answers(_)) if self.recorded => {}
+            Ok(Claim::Answers(theirs)) => {
+                let Some(agreed) = self.books.answered_by(theirs, self.setup.role()) else { return };
+                self.books.take_over(agreed);
                 effects.persist();
                 self.challenge_if_due(context, effects);
             }
             Ok(Claim::LostData) => {
-                self.books.agreed = *claim;
-                self.books.proposal = None;
+                self.books.take_over(*claim);
                 self.lose("data was lost: the other side has a newer receipt with our signature", effects);
                 self.challenge_if_due(context, effects);
             }
@@ -373,7 +375,7 @@ impl Closing {
     }
 
     /// Data was lost, which proves that the plan is on an old receipt. A FINAL one can't be.
-    fn lose(&mut self, why: &'static str, effects: &mut Effects) {
+    pub(super) fn lose(&mut self, why: &'static str, effects: &mut Effects) {
         if !self.lost {
             effects.notify.push(Notice::AtRisk(why));
         }
@@ -420,9 +422,13 @@ impl Closing {
             }
             OnChain::Closing(closing) => {
                 self.closing_seen(&closing, effects);
+                let is_new = !before.is_some_and(|before| before.is_same(&closing));
                 // That its event is read now changes nothing for a challenge.
-                if !before.is_some_and(|before| before.is_same(&closing)) || before == Some(closing) {
+                if is_new || before == Some(closing) {
                     self.challenge_if_due(context, effects);
+                }
+                if is_new {
+                    self.warn_of_lost_data(context, effects);
                 }
                 Channel::Closing(self)
             }
@@ -455,17 +461,32 @@ impl Closing {
             &Err(Denied::WrongState("CLOSING: the other side closed first")),
             effects,
         );
-        let own = self.books.proposal.as_ref().map(|own| own.nonce);
-        let newest = own.unwrap_or(Nonce::ZERO).max(self.books.agreed.nonce());
+        let own = self.books.proposal.as_ref().map(Proposal::receipt);
+        let newest = own.map_or(Nonce::ZERO, |own| own.nonce).max(self.books.agreed.nonce());
         // Without the event, a nonce that a proposal on a known receipt can have proves nothing.
         let is_plain = closing.event.is_some_and(|event| !event.by_proposal);
-        let unknown = closing.nonce > newest && (is_plain || closing.least_base() > newest.get());
+        let newer = closing.nonce > newest && (is_plain || closing.least_base() > newest.get());
+        // The own signature under the proposal's nonce and other balances proves it, too (rule 9).
+        let other = own.is_some_and(|own| own.nonce == closing.nonce && own.balances != closing.balances);
+        let unknown = newer || other && is_plain;
         if unknown {
             self.lose("data was lost: the channel closes on a receipt that this node does not know", effects);
         }
         if record::is_wanted(&self.setup, closing) && !self.recorded {
             // The proposal may have come before the chain showed the closing.
             effects.send.push(Message::Sync(self.sync(true).into()));
+        }
+    }
+
+    /// The partner closes on what cannot be challenged with what a lost side has.
+    fn warn_of_lost_data(&self, context: &Context<'_>, effects: &mut Effects) {
+        let by_partner = self.seen().is_some_and(|closing| closing.closer != self.setup.role());
+        let is_open = self.challenge_evidence().is_none() && self.in_challenge_period(context);
+        if self.lost && by_partner && is_open {
+            effects.notify.push(Notice::AtRisk(
+                "data was lost, and the other side closes on a receipt that this node has nothing newer than; \
+                 if its user has, it has to be imported within the challenge period",
+            ));
         }
     }
 

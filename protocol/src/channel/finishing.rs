@@ -5,12 +5,13 @@ use serde::{Deserialize, Serialize};
 
 use crate::onchain::{CallKind, ChainView, ClosePlan, OnChain};
 use crate::wire::{Final, Message, RefuseReason, Sync};
-use crate::{Nonce, Role};
+use crate::{Nonce, Receipt, Role};
 
 use super::active::{Active, REPEAT_AFTER};
 use super::books::Books;
 use super::closed::Closed;
 use super::closing::Closing;
+use super::import::ImportedReceipt;
 use super::io::{
     ChainInput, CloseMode, Command, CommandId, Context, Denied, Effects, Input, Millis, Notice, PeerInput,
 };
@@ -46,11 +47,11 @@ pub struct Finishing {
     waiting: WaitList,
 }
 
-/// Signs FINAL on the agreed receipt.
-pub(super) fn sign_final(setup: &Setup, books: &Books, context: &Context<'_>) -> Final {
-    let balances = books.agreed.balances();
+/// Signs FINAL on a receipt.
+pub(super) fn sign_final(setup: &Setup, base: &Receipt, context: &Context<'_>) -> Final {
+    let Receipt { nonce: base_nonce, balances } = *base;
     let signature = context.crypto.sign(&setup.domain().final_digest(balances));
-    Final { base_nonce: books.agreed.nonce(), balances, signature }
+    Final { base_nonce, balances, signature }
 }
 
 impl Final {
@@ -69,7 +70,7 @@ impl Finishing {
         effects: &mut Effects,
     ) -> Channel {
         let (setup, books, view, _) = active.into_parts();
-        let own = sign_final(&setup, &books, context);
+        let own = sign_final(&setup, &books.agreed.receipt, context);
         let mut waiting = WaitList::default();
         waiting.push(caller, CallKind::Close);
         effects.persist();
@@ -98,7 +99,7 @@ impl Finishing {
     ) -> Channel {
         let lost_partner = active.is_peer_lost();
         let (setup, books, view, caller) = active.into_parts();
-        let own = sign_final(&setup, &books, context);
+        let own = sign_final(&setup, &books.agreed.receipt, context);
         effects.persist();
         effects.send.push(Message::Final(own.clone()));
         let (has_share, both_asked) = (own.has_share(setup.role()), caller.is_some());
@@ -160,6 +161,7 @@ impl Finishing {
         effects: &mut Effects,
     ) -> Channel {
         match input {
+            Input::Command(caller, Command::Import(given)) => self.import(caller, &given, context, effects),
             Input::Command(caller, command) => self.command(caller, command, effects),
             Input::Peer(PeerInput::Connected { initiator }) => {
                 self.online = true;
@@ -221,6 +223,7 @@ impl Finishing {
                 return Closing::cancel(setup, books, view, false, caller, effects);
             }
             Command::Close(CloseMode::On(_)) => Denied::BadReceipt,
+            Command::Import(_) | Command::SignFinal => Denied::NotLost,
             Command::Challenge => Denied::NothingToChallenge("the channel is not closing"),
             Command::Fund { .. } | Command::Cancel | Command::Withdraw => {
                 Denied::WrongState("ACTIVE; closechannel comes first")
@@ -228,6 +231,23 @@ impl Finishing {
         };
         effects.reply.push((caller, Err(denied)));
         Channel::Finishing(self)
+    }
+
+    /// The user gives a receipt, which may prove that data was lost (rule 9).
+    fn import(
+        mut self: Box<Self>,
+        caller: CommandId,
+        given: &ImportedReceipt,
+        context: &Context<'_>,
+        effects: &mut Effects,
+    ) -> Channel {
+        if !given.proves_loss(&self.setup, &self.books, context.crypto) {
+            return self.command(caller, Command::Import(Box::new(*given)), effects);
+        }
+        self.waiting.answer_all(&Err(Denied::Lost), effects);
+        let mut lost = Box::new(self.into_lost());
+        lost.import(caller, given, context.crypto, effects);
+        Channel::Lost(lost)
     }
 
     fn sync(&self, wants_reply: bool) -> Sync {
@@ -275,7 +295,7 @@ impl Finishing {
                 self.waiting.answer_all(&Err(Denied::Lost), effects);
                 return Box::new(self.into_lost()).on_sync(sync, context, effects);
             }
-            Ok(Claim::Known | Claim::Answers | Claim::OtherPaidIn) => {}
+            Ok(Claim::Known | Claim::Answers(_) | Claim::OtherPaidIn) => {}
         }
         if sync.wants_reply {
             effects.send.push(Message::Sync(self.sync(false).into()));
@@ -323,7 +343,7 @@ impl Finishing {
             OnChain::Closing(_) => {
                 let denied = Err(Denied::WrongState("CLOSING: the other side closed alone"));
                 self.waiting.answer_all(&denied, effects);
-                Closing::seen_from(self.setup, self.books, view, context, effects)
+                Closing::seen_from(self.setup, self.books, false, view, context, effects)
             }
             OnChain::Closed { .. } => {
                 let closed = Closed::new(self.setup, Some(self.books), view);

@@ -4,9 +4,10 @@ use alloy_primitives::B256;
 
 use crate::onchain::{Call, CallFailure, CallKind, ChainView, ClosePlan, Closing, Evidence};
 use crate::wire::{Message, RefuseReason};
-use crate::{Amount, Crypto, Memo, Nonce, Payment, PaymentId};
+use crate::{Amount, Crypto, Memo, Nonce, Payment, PaymentId, Receipt};
 
 use super::Channel;
+use super::import::ImportedReceipt;
 use super::settle::PaymentStatus;
 
 /// Milliseconds since the Unix epoch, as the shell's clock has them.
@@ -74,6 +75,11 @@ pub enum Command {
     Challenge,
     /// Pay out.
     Withdraw,
+    /// Sign FINAL on the newest receipt known of a channel that has lost data, whose shares the user
+    /// was shown (rule 9).
+    SignFinal,
+    /// Take this receipt into a channel that has lost data (rule 9).
+    Import(Box<ImportedReceipt>),
 }
 
 /// An own payment that is already on disk.
@@ -288,6 +294,13 @@ pub enum Done {
         /// What this side got.
         received: Amount,
     },
+    /// A receipt was taken into the channel.
+    Imported {
+        /// The receipt.
+        receipt: Receipt,
+        /// Whether both sides have signed it.
+        both_signed: bool,
+    },
 }
 
 /// The kinds of closing, as `closechannel` reports them.
@@ -308,6 +321,15 @@ impl ClosePlan {
             Self::Receipt(_) => ClosedBy::Receipt,
             Self::Proposal { .. } => ClosedBy::Proposal,
             Self::Final { .. } => ClosedBy::Final,
+        }
+    }
+
+    /// The nonce that the contract closes on.
+    pub const fn nonce(&self) -> Nonce {
+        match self {
+            Self::Receipt(evidence) => evidence.receipt.nonce,
+            Self::Proposal { nonce, .. } => *nonce,
+            Self::Final { .. } => Nonce::FINAL,
         }
     }
 }
@@ -373,6 +395,15 @@ pub enum Denied {
     /// This side has lost data.
     #[error("this node has lost data of the channel and must not act alone")]
     Lost,
+    /// This side has lost no data, so that nothing is to be given back.
+    #[error("this node has lost no data of the channel")]
+    NotLost,
+    /// The receipt that the user gives is known, or older than what is known.
+    #[error("the receipt is not newer than receipt {newest}, which this node has already")]
+    NotNewer {
+        /// The newest receipt known.
+        newest: Nonce,
+    },
     /// The receipt to close on is not one that the contract would take.
     #[error("this receipt is not valid for the channel")]
     BadReceipt,

@@ -2,22 +2,28 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::onchain::{ChainView, ClosePlan, OnChain};
+use crate::onchain::{CallKind, ChainView, ClosePlan, OnChain};
 use crate::wire::{Final, Message, RefuseReason, Sync};
-use crate::{Agreed, Nonce, Role};
+use crate::{Agreed, Crypto, Nonce, Receipt, Role};
 
+use super::active::REPEAT_AFTER;
 use super::books::{Books, Proposal};
 use super::closed::Closed;
 use super::closing::Closing;
 use super::finishing::sign_final;
-use super::io::{ChainInput, Command, CommandId, Context, Denied, Effects, Input, Misbehaviour, PeerInput};
+use super::import::ImportedReceipt;
+use super::io::{
+    ChainInput, Command, CommandId, Context, Denied, Done, Effects, Input, Millis, Misbehaviour, Notice,
+    PeerInput,
+};
 use super::settle::by_agreed;
 use super::setup::Setup;
 use super::update::{FinalBase, judge_final};
-use super::{Channel, WaitList, replace_view};
+use super::{Channel, WaitList, is_chain_sound, next_sound_block, replace_view};
 
 /// A channel that must not act alone: closing on what it has could be closing on an old receipt.
-/// It takes over newer receipts, challenges with what it has, and after a sync signs one FINAL.
+/// It takes over newer receipts, challenges with what it has, and signs one FINAL: on a receipt that
+/// is newer than the backup's, or by order of its user.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct Lost {
     /// Who, where and how much.
@@ -28,18 +34,90 @@ pub struct Lost {
     pub view: ChainView,
     /// The own FINAL, once signed; there is only one.
     own: Option<Final>,
+    /// Whether the agreed receipt was taken over and is newer than all that the backup had. Records of
+    /// earlier releases don't say; their receipt counts as the backup's, so that the user decides.
+    #[serde(default)]
+    is_newer: bool,
+    #[serde(skip)]
+    session: Session,
     #[serde(skip)]
     waiting: WaitList,
 }
 
+/// The session with the partner's node.
+#[derive(Debug, Clone, Copy, Default)]
+struct Session {
+    /// The partner has shown where it stands; before that nothing else is handled.
+    synced: bool,
+    /// When the own FINAL is sent again.
+    repeat_at: Option<Millis>,
+}
+
+/// What a channel with lost data waits for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum LostStep {
+    /// A session in which the partner shows where it stands.
+    Sync,
+    /// The partner's answer to an own proposal: until then no FINAL is signed (rule 11).
+    Answer,
+    /// The user: nothing is known that is newer than the backup, or only without the own signature.
+    User,
+    /// The chain: the opening is not deep enough, or nothing was heard of it.
+    Chain,
+    /// The partner, who gets the own FINAL.
+    Partner,
+}
+
 impl Lost {
     pub(super) fn from_books(setup: Setup, books: Books, view: ChainView) -> Self {
-        Self { setup, books, view, own: None, waiting: WaitList::default() }
+        let (session, waiting) = (Session::default(), WaitList::default());
+        Self { setup, books, view, own: None, is_newer: false, session, waiting }
     }
 
     pub(super) fn with_final(mut self, own: Final) -> Self {
         self.own = Some(own);
         self
+    }
+
+    /// A lost channel that was in a backup: what it had taken over is now the backup's.
+    pub(super) fn restored(self) -> Self {
+        Self { is_newer: false, ..self }
+    }
+
+    /// The newest receipt known: what a FINAL of this side is signed on.
+    pub fn newest(&self) -> Receipt {
+        self.books.newest_evidence(self.setup.role()).receipt
+    }
+
+    /// The receipt that the own FINAL was signed on, once it is.
+    pub fn signed(&self) -> Option<Receipt> {
+        self.own.as_ref().map(|own| Receipt { nonce: own.base_nonce, balances: own.balances })
+    }
+
+    /// What the channel waits for.
+    pub fn step(&self) -> LostStep {
+        let newest = self.newest().nonce;
+        let is_new = self.is_newer && self.books.imported.is_none();
+        match (&self.own, &self.books.proposal) {
+            (Some(_), _) => LostStep::Partner,
+            (None, Some(own)) if own.nonce > newest => LostStep::Answer,
+            (None, _) if !is_new => LostStep::User,
+            (None, _) if !self.session.synced => LostStep::Sync,
+            (None, _) => LostStep::Chain,
+        }
+    }
+
+    /// Whether the partner has shown in this session where it stands.
+    pub const fn is_synced(&self) -> bool {
+        self.session.synced
+    }
+
+    pub(super) const fn next_tick(&self) -> Option<Millis> {
+        self.session.repeat_at
+    }
+
+    pub(super) fn next_block(&self, context: &Context<'_>) -> Option<u64> {
+        if self.step() == LostStep::Chain { next_sound_block(&self.view, context) } else { None }
     }
 
     pub(super) fn apply(
@@ -50,14 +128,24 @@ impl Lost {
     ) -> Channel {
         match input {
             Input::Command(caller, Command::Cancel) if matches!(self.view.status, OnChain::Empty { .. }) => {
+                self.waiting.answer_all(&Err(Denied::Closing), effects);
                 let Self { setup, books, view, .. } = *self;
                 return Closing::cancel(setup, books, view, true, caller, effects);
             }
+            Input::Command(caller, Command::SignFinal) => self.order_final(caller, context, effects),
+            Input::Command(caller, Command::Import(given)) => {
+                self.import(caller, &given, context.crypto, effects);
+            }
             Input::Command(caller, command) => self.command(caller, &command, effects),
             Input::Peer(PeerInput::Connected { initiator }) => {
+                self.session = Session::default();
                 if initiator {
                     self.send_sync(effects);
                 }
+            }
+            Input::Peer(PeerInput::Disconnected) => {
+                self.session = Session::default();
+                self.waiting.answer_all(&Err(Denied::PeerOffline), effects);
             }
             Input::Peer(PeerInput::Message { message, .. }) => {
                 return self.message(message, context, effects);
@@ -69,11 +157,9 @@ impl Lost {
             Input::Chain(ChainInput::CallFailed { kind, reason }) => {
                 self.waiting.answer(kind, &Err(Denied::CallFailed { kind, reason }), effects);
             }
-            Input::Peer(PeerInput::Disconnected)
-            | Input::Chain(ChainInput::Block | ChainInput::Invalid(_))
-            | Input::Tick
-            | Input::Resume
-            | Input::Ordered => {}
+            Input::Chain(ChainInput::Block) => self.finish_if_ready(context, effects),
+            Input::Tick => self.tick(context, effects),
+            Input::Chain(ChainInput::Invalid(_)) | Input::Resume | Input::Ordered => {}
         }
         Channel::Lost(self)
     }
@@ -88,10 +174,106 @@ impl Lost {
             | Command::Close(_)
             | Command::Fund { .. }
             | Command::Cancel
-            | Command::Withdraw => Err(Denied::Lost),
+            | Command::Withdraw
+            | Command::SignFinal
+            | Command::Import(_) => Err(Denied::Lost),
         };
         effects.reply.push((caller, outcome));
     }
+
+    /// The user gives a receipt. One that both have signed is taken over, and shown to the partner, who
+    /// may not have it; FINAL waits for its reply. One without the own signature challenges, and is the
+    /// newest known, but FINAL is signed on it by order only.
+    pub(super) fn import(
+        &mut self,
+        caller: CommandId,
+        given: &ImportedReceipt,
+        crypto: &dyn Crypto,
+        effects: &mut Effects,
+    ) {
+        let taken = self.books.import(given, &self.setup, crypto);
+        if let Ok(both_signed) = taken {
+            effects.persist();
+            if both_signed {
+                self.is_newer = true;
+                self.session = Session::default();
+                self.send_sync(effects);
+            }
+        }
+        let done = taken.map(|both_signed| Done::Imported { receipt: given.receipt, both_signed });
+        effects.reply.push((caller, done));
+    }
+
+    // ---- FINAL --------------------------------------------------------------------------------
+
+    /// The user orders FINAL on the newest receipt known, having been shown its shares.
+    fn order_final(&mut self, caller: CommandId, context: &Context<'_>, effects: &mut Effects) {
+        let refused = match self.step() {
+            _ if !self.session.synced => Denied::PeerOffline,
+            LostStep::Answer => Denied::WrongState("waiting for the other side to answer an own payment"),
+            LostStep::Partner => {
+                self.waiting.push(caller, CallKind::Close);
+                return self.send_final(context, effects);
+            }
+            LostStep::Sync | LostStep::User | LostStep::Chain if is_chain_sound(&self.view, context) => {
+                self.waiting.push(caller, CallKind::Close);
+                return self.sign(context, effects);
+            }
+            _ if !context.chain_fresh => Denied::ChainStale,
+            LostStep::Sync | LostStep::User | LostStep::Chain => Denied::NotConfirmed,
+        };
+        effects.reply.push((caller, Err(refused)));
+    }
+
+    /// Signs FINAL on a receipt that is newer than the backup's, once the partner has shown in this
+    /// session that it has no newer one, and the chain is sound (rule 7).
+    fn finish_if_ready(&mut self, context: &Context<'_>, effects: &mut Effects) {
+        let ready = self.session.synced && is_chain_sound(&self.view, context);
+        if ready && self.step() == LostStep::Chain {
+            self.sign(context, effects);
+        }
+    }
+
+    fn sign(&mut self, context: &Context<'_>, effects: &mut Effects) {
+        self.own = Some(sign_final(&self.setup, &self.newest(), context));
+        effects.persist();
+        self.send_final(context, effects);
+    }
+
+    fn send_final(&mut self, context: &Context<'_>, effects: &mut Effects) {
+        effects.send.extend(self.own.clone().map(Message::Final));
+        self.session.repeat_at = Some(context.now.saturating_add(REPEAT_AFTER));
+    }
+
+    /// Says again that this is the end, until the partner posts it, or says so too.
+    fn tick(&mut self, context: &Context<'_>, effects: &mut Effects) {
+        if self.session.repeat_at.is_some_and(|due| due <= context.now) {
+            self.send_final(context, effects);
+        }
+    }
+
+    fn on_final(self: Box<Self>, finish: Final, context: &Context<'_>, effects: &mut Effects) -> Channel {
+        let rests_on = Receipt { nonce: finish.base_nonce, balances: finish.balances };
+        let same = |own: &Final| (own.base_nonce, own.balances) == (finish.base_nonce, finish.balances);
+        match judge_final(&self.setup, &self.books, &finish, context.crypto) {
+            Err(why) => effects.misbehaviour = Some(why),
+            // Both have signed the same end: posting it is not acting alone.
+            Ok(FinalBase::Agreed | FinalBase::Proposal | FinalBase::Neither)
+                if rests_on == self.newest() && self.own.as_ref().is_some_and(same) =>
+            {
+                let Final { base_nonce, balances, signature } = finish;
+                let plan = ClosePlan::Final { base_nonce, balances, signature };
+                let Self { setup, books, view, waiting, .. } = *self;
+                return Closing::begin_waited(setup, books, view, plan, waiting, effects).mark_lost();
+            }
+            Ok(FinalBase::Agreed | FinalBase::Proposal | FinalBase::Neither) => {
+                effects.send.push(self.books.refuse(Nonce::FINAL, RefuseReason::Lost));
+            }
+        }
+        Channel::Lost(self)
+    }
+
+    // ---- the partner --------------------------------------------------------------------------
 
     /// Shows the partner where this side stands, and asks where it stands.
     pub(super) fn send_sync(&self, effects: &mut Effects) {
@@ -117,20 +299,23 @@ impl Lost {
     ) -> Channel {
         match message {
             Message::Sync(sync) => return self.on_sync(*sync, context, effects),
+            _ if !self.session.synced => {}
             Message::Final(finish) => return self.on_final(finish, context, effects),
             Message::Propose(propose) => {
                 effects.send.push(self.books.refuse(propose.nonce, RefuseReason::Lost))
             }
             Message::Answer(answer) => {
-                if let Some(own) = self.books.proposal.take_if(|own| own.nonce == answer.nonce) {
-                    let signatures =
-                        crate::Signatures::from_roles(self.setup.role(), own.signature, answer.signature);
-                    let receipt = own.receipt();
-                    self.books.proposal = Some(own);
-                    effects.misbehaviour =
-                        self.take_over(&Agreed::signed(receipt, signatures), context, effects).err();
-                    self.finish_if_ready(context, effects);
+                let answered = self.books.answered_by(answer.signature, self.setup.role());
+                if let Some(claim) = answered.filter(|claim| claim.nonce() == answer.nonce) {
+                    effects.misbehaviour = self.take_over(&claim, context, effects).err();
                 }
+            }
+            // Not now: it is repeated after a while.
+            Message::Refuse(refuse)
+                if refuse.nonce == Nonce::FINAL && refuse.reason != RefuseReason::NotNow =>
+            {
+                self.session.repeat_at = None;
+                self.waiting.answer(CallKind::Close, &Err(Denied::PeerStopped), effects);
             }
             Message::Refuse(_) => {}
         }
@@ -150,14 +335,37 @@ impl Lost {
         if sync.wants_reply {
             effects.send.push(Message::Sync(self.sync(false).into()));
         }
+        let is_first = !std::mem::replace(&mut self.session.synced, true);
+        if self.own.is_some() {
+            self.session.repeat_at = Some(context.now.saturating_add(REPEAT_AFTER));
+        }
         self.finish_if_ready(context, effects);
+        if is_first {
+            self.warn(effects);
+        }
         match sync.finish {
             Some(finish) => self.on_final(finish, context, effects),
             None => Channel::Lost(self),
         }
     }
 
-    /// Takes over a newer receipt with both signatures.
+    /// Says loudly why nothing is signed.
+    fn warn(&mut self, effects: &mut Effects) {
+        match self.step() {
+            LostStep::User => effects.notify.push(Notice::AtRisk(
+                "data was lost, and the other side shows nothing newer than what this node has: nothing is \
+                 signed until its user decides; see infos",
+            )),
+            LostStep::Answer => effects.notify.push(Notice::AtRisk(
+                "data was lost, and the other side has not answered an own payment: only it can close the \
+                 channel",
+            )),
+            LostStep::Sync | LostStep::Chain | LostStep::Partner => {}
+        }
+    }
+
+    /// Takes over a newer receipt with both signatures. An answer to the own proposal shows nothing
+    /// that the backup did not know.
     fn take_over(
         &mut self,
         claim: &Agreed,
@@ -178,38 +386,14 @@ impl Lost {
         if !signed(Role::A) || !signed(Role::B) {
             return Err(Misbehaviour::BadSignature);
         }
-        self.books.agreed = *claim;
-        self.books.proposal.take_if(|own| own.nonce <= claim.nonce());
+        let proposed = self.books.proposal.as_ref().map(Proposal::receipt);
+        self.is_newer |= proposed != Some(claim.receipt);
+        self.books.take_over(*claim);
         effects.persist();
         Ok(())
     }
 
-    fn finish_if_ready(&mut self, context: &Context<'_>, effects: &mut Effects) {
-        if self.own.is_some() || self.books.proposal.is_some() {
-            return;
-        }
-        let own = sign_final(&self.setup, &self.books, context);
-        effects.persist();
-        effects.send.push(Message::Final(own.clone()));
-        self.own = Some(own);
-    }
-
-    fn on_final(self: Box<Self>, finish: Final, context: &Context<'_>, effects: &mut Effects) -> Channel {
-        match judge_final(&self.setup, &self.books, &finish, context.crypto) {
-            Err(why) => effects.misbehaviour = Some(why),
-            // Both have signed the same end: posting it is not acting alone.
-            Ok(FinalBase::Agreed) if self.own.as_ref().is_some_and(|own| own.balances == finish.balances) => {
-                let Final { base_nonce, balances, signature } = finish;
-                let plan = ClosePlan::Final { base_nonce, balances, signature };
-                let Self { setup, books, view, waiting, .. } = *self;
-                return Closing::begin_waited(setup, books, view, plan, waiting, effects);
-            }
-            Ok(FinalBase::Agreed | FinalBase::Proposal | FinalBase::Neither) => {
-                effects.send.push(self.books.refuse(Nonce::FINAL, RefuseReason::Lost));
-            }
-        }
-        Channel::Lost(self)
-    }
+    // ---- the chain ----------------------------------------------------------------------------
 
     fn chain_view(
         mut self: Box<Self>,
@@ -223,12 +407,14 @@ impl Lost {
                 if self.books.take_paid_in(paid_in) {
                     effects.persist();
                 }
+                self.finish_if_ready(context, effects);
                 Channel::Lost(self)
             }
             OnChain::Missing | OnChain::Empty { .. } => Channel::Lost(self),
             OnChain::Closing(_) => {
-                let channel = Closing::seen_from(self.setup, self.books, view, context, effects);
-                channel.mark_lost()
+                let denied = Err(Denied::WrongState("CLOSING: the other side closed alone"));
+                self.waiting.answer_all(&denied, effects);
+                Closing::seen_from(self.setup, self.books, true, view, context, effects)
             }
             OnChain::Closed { .. } => {
                 let closed = Closed { lost: true, ..Closed::new(self.setup, Some(self.books), view) };

@@ -5,7 +5,7 @@
 //! | [`Opening`] | agreed on with the partner; not ACTIVE on chain, or not deep enough | an ACTIVE, confirmed view; cancel |
 //! | [`Active`] | payments | `closechannel`; the partner's closing; FINAL; proof of lost data |
 //! | [`Finishing`] | the own FINAL is signed: nothing more is | the FINAL receipt on chain, or closing alone |
-//! | [`Lost`] | data was lost: nothing is signed but one FINAL | the chain |
+//! | [`Lost`] | data was lost: nothing is signed but one FINAL, on a newer receipt or by order | the chain |
 //! | [`Closing`] | a closing was begun or seen: nothing is signed | CLOSED |
 //! | [`Closed`] | paid out | a reorganisation |
 //!
@@ -16,6 +16,7 @@ mod books;
 mod closed;
 mod closing;
 mod finishing;
+mod import;
 mod io;
 mod lost;
 mod opening;
@@ -31,11 +32,12 @@ pub use books::{Books, Pending, Proposal};
 pub use closed::{Closed, Outcome};
 pub use closing::Closing;
 pub use finishing::Finishing;
+pub use import::ImportedReceipt;
 pub use io::{
     ChainInput, CloseMode, ClosedBy, Command, CommandId, Context, Denied, Direction, Done, Effects, Input,
     KnownPayment, Millis, Misbehaviour, Notice, PaymentWrite, PeerInput, Transition,
 };
-pub use lost::Lost;
+pub use lost::{Lost, LostStep};
 pub use opening::Opening;
 pub use settle::PaymentStatus;
 pub use setup::{Setup, Terms};
@@ -43,7 +45,7 @@ pub use setup::{Setup, Terms};
 use serde::{Deserialize, Serialize};
 
 use crate::codec::{self, CodecError};
-use crate::onchain::{CallKind, ChainView};
+use crate::onchain::{CallKind, ChainView, OnChain};
 use crate::{Amount, Balances, Nonce, Payment};
 
 /// A channel's state. What serialises is what must survive a crash; sessions, queues and callers
@@ -124,7 +126,7 @@ impl Channel {
                 state.lost = true;
                 Self::Closed(state)
             }
-            same @ Self::Lost(_) => same,
+            Self::Lost(state) => Self::Lost(Box::new(state.restored())),
         }
     }
 
@@ -210,7 +212,8 @@ impl Channel {
         match self {
             Self::Active(state) => state.next_tick(),
             Self::Finishing(state) => state.next_tick(),
-            Self::Opening(_) | Self::Lost(_) | Self::Closing(_) | Self::Closed(_) => None,
+            Self::Lost(state) => state.next_tick(),
+            Self::Opening(_) | Self::Closing(_) | Self::Closed(_) => None,
         }
     }
 
@@ -222,7 +225,7 @@ impl Channel {
             Self::Finishing(state) => state.next_block(),
             Self::Closing(state) => state.next_block(context),
             Self::Closed(state) => state.next_block(context),
-            Self::Lost(_) => None,
+            Self::Lost(state) => state.next_block(context),
         }
     }
 
@@ -257,6 +260,25 @@ impl Channel {
             }
         }
     }
+}
+
+/// Whether the chain shows the channel ACTIVE, deep enough, and was heard of recently (rule 7).
+fn is_chain_sound(view: &ChainView, context: &Context<'_>) -> bool {
+    let head = context.head.unwrap_or(0).max(view.head);
+    let confirmed = ChainView { head, ..*view }.is_confirmed(context.confirmations);
+    confirmed && context.chain_fresh && matches!(view.status, OnChain::Active { .. })
+}
+
+/// The block with which an ACTIVE channel's chain may be sound; `None` if it is already.
+fn next_sound_block(view: &ChainView, context: &Context<'_>) -> Option<u64> {
+    let event = view.newest?;
+    if is_chain_sound(view, context) || !matches!(view.status, OnChain::Active { .. }) {
+        return None;
+    }
+    // Not deep enough, or the chain was silent for too long: then the next block says more.
+    let deep = event.block.saturating_add(context.confirmations).saturating_sub(1);
+    let next = context.head.unwrap_or(0).max(view.head).saturating_add(1);
+    Some(deep.max(next))
 }
 
 /// Takes what the chain says now; on disk if it is something new.

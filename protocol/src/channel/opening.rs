@@ -159,7 +159,9 @@ impl Opening {
         let result = match command {
             Command::Fund { value } => self.fund(value),
             Command::Cancel => self.cancel(),
-            Command::Pay { .. } => Err(self.not_usable("not open yet")),
+            Command::Pay { .. } | Command::SignFinal | Command::Import(_) => {
+                Err(self.not_usable("not open yet"))
+            }
             Command::Close(_) => Err(self.not_usable("not open yet; cancel takes back what was paid in")),
             Command::Challenge => Err(Denied::NothingToChallenge("the channel is not closing")),
             Command::Withdraw => Err(Denied::WrongState("not open yet; cancel takes back what was paid in")),
@@ -255,8 +257,7 @@ impl Opening {
                 self.waiting.answer_all(&Err(Denied::WrongState("closing already")), effects);
                 let known = closing.paid_in.or((closing.nonce == Nonce::ZERO).then_some(closing.balances));
                 let books = Books::new(known.unwrap_or(self.setup.terms().shares));
-                let channel = Closing::seen_from(self.setup, books, view, context, effects);
-                if self.lost { channel.mark_lost() } else { channel }
+                Closing::seen_from(self.setup, books, self.lost, view, context, effects)
             }
             OnChain::Closed { .. } => {
                 let closed = Closed { lost: self.lost, ..Closed::new(self.setup, None, view) };

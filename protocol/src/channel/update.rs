@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use crate::wire::{Final, MAX_PAYMENT_TEXT, MAX_PAYMENTS, Propose};
-use crate::{Agreed, Amount, Crypto, PaymentId, Receipt, Role};
+use crate::{Agreed, Amount, Crypto, PaymentId, Receipt, Role, Signature};
 
 use super::books::Books;
 use super::io::Misbehaviour;
@@ -54,12 +54,12 @@ fn check_payments(proposal: &Propose) -> Result<Amount, Misbehaviour> {
 }
 
 /// What a receipt that the partner shows as agreed means here (rule 9).
-#[derive(Debug, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Claim {
     /// Nothing new.
     Known,
-    /// It answers the own proposal.
-    Answers,
+    /// It answers the own proposal by this signature of the partner's.
+    Answers(Signature),
     /// The partner's receipt 0 has other balances: the views of the chain differ.
     OtherPaidIn,
     /// It carries an own signature that this side knows nothing of: data was lost here.
@@ -88,11 +88,11 @@ pub(super) fn judge_claim(
         return Err(Misbehaviour::BadSum);
     }
     let signed_by = |role: Role| setup.verify(&claim.receipt, signatures.of(role), role, crypto);
-    if !signed_by(setup.role().other()) {
+    if !signed_by(setup.partner_role()) {
         return Err(Misbehaviour::BadSignature);
     }
     if is_proposed {
-        return Ok(Claim::Answers);
+        return Ok(Claim::Answers(*signatures.of(setup.partner_role())));
     }
     // Only an own signature on something unknown proves lost data; a bare number must not be able
     // to freeze money.

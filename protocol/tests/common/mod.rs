@@ -14,10 +14,10 @@ use thunder_protocol::onchain::{
     Call, CallFailure, CallKind, ChainView, Closing, ClosingEvent, End, EndKind, EventPosition, Evidence,
     OnChain,
 };
-use thunder_protocol::wire::{Message, Propose};
+use thunder_protocol::wire::{Message, Propose, Sync};
 use thunder_protocol::{
-    Amount, Balances, Channel, Context, Crypto, Domain, Effects, Input, Memo, Nonce, Payment, PaymentId,
-    Receipt, Role, Signature, Signer,
+    Agreed, Amount, Balances, Channel, Context, Crypto, Domain, Effects, Input, Memo, Nonce, Payment,
+    PaymentId, Receipt, Role, Signature, Signer,
 };
 
 pub const CHANNEL: Address = address!("00000000000000000000000000000000000c4a11");
@@ -276,6 +276,13 @@ impl Party {
         self.apply(Input::Resume);
     }
 
+    /// The disk is gone; `restore` brings a backup back.
+    pub fn restore(&mut self, backup: Disk) {
+        self.disk = backup;
+        self.disk.record = self.disk.load().mark_lost().encode().unwrap();
+        self.restart();
+    }
+
     pub fn sign(&self, nonce: Nonce, balances: Balances) -> Signature {
         self.signer.sign(&Domain::new(CHAIN_ID, CHANNEL).digest(&Receipt { nonce, balances }))
     }
@@ -426,4 +433,10 @@ pub fn closed(kind: EndKind, paid_out: Balances, closing: Option<Closing>) -> On
 pub fn evidence(party: &Party, number: u64, shares: Balances) -> Evidence {
     let receipt = Receipt { nonce: nonce(number), balances: shares };
     Evidence { receipt, signature: Some(party.sign(receipt.nonce, shares)) }
+}
+
+/// A sync that shows a receipt, and nothing else.
+pub fn sync_of(agreed: Agreed) -> Message {
+    let (proposal, finish) = (None, None);
+    Message::Sync(Sync { agreed, proposal, finish, closing: false, lost: false, wants_reply: false }.into())
 }

@@ -8,7 +8,7 @@ use super::source::{Definition, Field, Kind, definitions};
 use crate::{Error, read};
 
 /// Each command, and the type of its answer.
-const ANSWERS: [(&str, &str); 16] = [
+const ANSWERS: [(&str, &str); 17] = [
     ("infos", "Infos"),
     ("importwallet", "Imported"),
     ("balance", "Balance"),
@@ -22,6 +22,7 @@ const ANSWERS: [(&str, &str); 16] = [
     ("cancel", "PaidOut"),
     ("history", "History"),
     ("receipts", "Receipts"),
+    ("receipts-import", "ReceiptImported"),
     ("backup", "BackedUp"),
     ("restore", "Restored"),
     ("watch", "Event"),
@@ -47,7 +48,9 @@ pub(super) fn page(root: &Path) -> Result<String, Error> {
     );
     for (command, answer) in ANSWERS {
         find(&all, answer, root)?;
-        let _ = write!(text, "\n## {command}\n\n[`{answer}`](#{})\n\n```json\n", answer.to_lowercase());
+        // A snapshot's name has one dash where the command has a flag.
+        let title = command.replace('-', " --");
+        let _ = write!(text, "\n## {title}\n\n[`{answer}`](#{})\n\n```json\n", answer.to_lowercase());
         let path = root.join("cli/tests/cli/snapshots").join(format!("{command}.snap"));
         let snapshot = read(&path)?.replace("\r\n", "\n");
         let example = snapshot.split_once(JSON_PART).and_then(|(_, rest)| rest.split_once("\n\n"));

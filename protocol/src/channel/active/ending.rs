@@ -179,7 +179,7 @@ impl Active {
             }
             OnChain::Closing(_) => {
                 self.stop_paying(effects);
-                Closing::seen_from(self.setup, self.books, view, context, effects)
+                Closing::seen_from(self.setup, self.books, false, view, context, effects)
             }
             OnChain::Closed { .. } => {
                 self.stop_paying(effects);

@@ -9,11 +9,11 @@ use serde::{Deserialize, Serialize};
 use crate::onchain::{ChainView, OnChain};
 use crate::{Amount, Balances};
 
-use super::Channel;
 use super::books::{Books, Proposal};
 use super::io::{ChainInput, Command, CommandId, Context, Denied, Effects, Input, Millis, PeerInput};
 use super::queue::Queue;
 use super::setup::Setup;
+use super::{Channel, next_sound_block};
 
 /// An unanswered message is repeated after this long.
 pub(super) const REPEAT_AFTER: Millis = 3_000;
@@ -129,14 +129,7 @@ impl Active {
     }
 
     pub(super) fn next_block(&self, context: &Context<'_>) -> Option<u64> {
-        let event = self.view.newest?;
-        if self.is_chain_sound(context) || !matches!(self.view.status, OnChain::Active { .. }) {
-            return None;
-        }
-        // Not deep enough, or the chain was silent for too long: then the next block says more.
-        let deep = event.block.saturating_add(context.confirmations).saturating_sub(1);
-        let next = context.head.unwrap_or(0).max(self.view.head).saturating_add(1);
-        Some(deep.max(next))
+        next_sound_block(&self.view, context)
     }
 
     pub(super) fn apply(
@@ -166,6 +159,11 @@ impl Active {
             }
             Input::Command(caller, Command::Cancel) if matches!(self.view.status, OnChain::Empty { .. }) => {
                 self.cancel(caller, effects)
+            }
+            Input::Command(caller, Command::Import(given)) => self.import(caller, &given, context, effects),
+            Input::Command(caller, Command::SignFinal) => {
+                effects.reply.push((caller, Err(Denied::NotLost)));
+                Channel::Active(self)
             }
             Input::Command(caller, Command::Fund { .. } | Command::Cancel | Command::Withdraw) => {
                 effects.reply.push((caller, Err(Denied::WrongState("ACTIVE; closechannel comes first"))));

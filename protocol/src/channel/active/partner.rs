@@ -5,7 +5,8 @@ use crate::{Agreed, PaymentId, Receipt, Signature, Signatures};
 
 use super::super::Channel;
 use super::super::books::Proposal;
-use super::super::io::{Context, Denied, Direction, Effects, Misbehaviour, Notice, PaymentWrite};
+use super::super::import::ImportedReceipt;
+use super::super::io::{CommandId, Context, Denied, Direction, Effects, Misbehaviour, Notice, PaymentWrite};
 use super::super::lost::Lost;
 use super::super::update::{Claim, check_proposal, judge_claim};
 use super::{Active, Link, NOT_NOW_DELAY, REPEAT_AFTER};
@@ -213,11 +214,12 @@ impl Active {
 
     /// The own proposal has the partner's signature.
     pub(super) fn answered(&mut self, signature: Signature, effects: &mut Effects) {
-        let Some(own) = self.books.proposal.take() else { return };
-        let signatures = Signatures::from_roles(self.setup.role(), own.signature, signature);
-        self.books.agreed = Agreed::signed(own.receipt(), signatures);
+        let Some(agreed) = self.books.answered_by(signature, self.setup.role()) else { return };
+        self.books.agreed = agreed;
         effects.persist();
-        self.settle(own, effects);
+        if let Some(own) = self.books.proposal.take() {
+            self.settle(own, effects);
+        }
     }
 
     pub(super) fn on_refuse(&mut self, refuse: &Refuse, context: &Context<'_>, effects: &mut Effects) {
@@ -268,15 +270,15 @@ impl Active {
             Ok(Claim::LostData) => return self.lost(sync, context, effects),
             // The chain will show both sides the same; until then nothing is built on it.
             Ok(Claim::OtherPaidIn) => return Channel::Active(self),
-            Ok(Claim::Known | Claim::Answers) => {}
+            Ok(Claim::Known | Claim::Answers(_)) => {}
         }
         self.link.synced = true;
         self.link.asked = false;
         self.link.peer_lost = sync.lost;
         self.link.peer_stopped = sync.closing || sync.finish.is_some();
         self.link.repeat_at = self.books.proposal.as_ref().map(|_| context.now.saturating_add(REPEAT_AFTER));
-        if let (Ok(Claim::Answers), Some(signatures)) = (claim, sync.agreed.signatures) {
-            self.answered(*signatures.of(self.setup.role().other()), effects);
+        if let Ok(Claim::Answers(theirs)) = claim {
+            self.answered(theirs, effects);
         }
         if let Some(propose) = sync.proposal
             && !sync.lost
@@ -301,21 +303,38 @@ impl Active {
     }
 
     /// The partner has shown an own signature that this side knows nothing of (rule 9).
-    pub(super) fn lost(
-        mut self: Box<Self>,
-        sync: Sync,
+    pub(super) fn lost(self: Box<Self>, sync: Sync, context: &Context<'_>, effects: &mut Effects) -> Channel {
+        effects
+            .notify
+            .push(Notice::AtRisk("data was lost: the other side has a newer receipt with our signature"));
+        self.into_lost(effects).on_sync(sync, context, effects)
+    }
+
+    /// The user gives a receipt. One with an own signature that this side knows nothing of proves that
+    /// data was lost, whoever shows it (rule 9); any other is for channels that have lost data already.
+    pub(super) fn import(
+        self: Box<Self>,
+        caller: CommandId,
+        given: &ImportedReceipt,
         context: &Context<'_>,
         effects: &mut Effects,
     ) -> Channel {
+        if !given.proves_loss(&self.setup, &self.books, context.crypto) {
+            effects.reply.push((caller, Err(Denied::NotLost)));
+            return Channel::Active(self);
+        }
+        effects.notify.push(Notice::AtRisk("data was lost: a newer receipt with our signature was imported"));
+        let mut lost = self.into_lost(effects);
+        lost.import(caller, given, context.crypto, effects);
+        Channel::Lost(lost)
+    }
+
+    fn into_lost(mut self: Box<Self>, effects: &mut Effects) -> Box<Lost> {
         self.fail_queue(&Denied::Lost, effects);
         effects.deny(self.finish.take(), &Denied::Lost);
         if let Some(own) = &mut self.books.proposal {
             effects.deny(own.take_callers(), &Denied::Undecided);
         }
-        effects
-            .notify
-            .push(Notice::AtRisk("data was lost: the other side has a newer receipt with our signature"));
-        let lost = Lost::from_books(self.setup, self.books, self.view);
-        Box::new(lost).on_sync(sync, context, effects)
+        Box::new(Lost::from_books(self.setup, self.books, self.view))
     }
 }

@@ -1,6 +1,5 @@
 //! Paying: what waits, what is proposed, what is agreed.
 
-use crate::onchain::{ChainView, OnChain};
 use crate::wire::{MAX_PAYMENTS, Message};
 use crate::{Amount, Payment, PaymentId, Receipt};
 
@@ -8,6 +7,7 @@ use super::super::books::{Pending, Proposal};
 use super::super::io::{
     CommandId, Context, Denied, Direction, Done, Effects, KnownPayment, Notice, PaymentWrite,
 };
+use super::super::is_chain_sound;
 use super::{Active, GATHER_ALL_PART, GATHER_AT_MOST, GATHER_PART, Gathering, Link, REPEAT_AFTER};
 
 /// How many may wait for one payment.
@@ -84,9 +84,7 @@ impl Active {
 
     /// Whether the chain shows the channel ACTIVE, deep enough, and was heard of recently.
     pub(super) fn is_chain_sound(&self, context: &Context<'_>) -> bool {
-        let head = context.head.unwrap_or(0).max(self.view.head);
-        let confirmed = ChainView { head, ..self.view }.is_confirmed(context.confirmations);
-        confirmed && context.chain_fresh && matches!(self.view.status, OnChain::Active { .. })
+        is_chain_sound(&self.view, context)
     }
 
     /// Proposes what waits, if nothing is out (rule 3). Reports whether it did.

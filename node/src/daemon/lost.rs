@@ -1,0 +1,217 @@
+//! Channels that have lost data (protocol rule 9): what their user is told, decides, and gives back.
+
+use thunder_api::{
+    Account, Answer, ApiError, Code, ExportedFile, ImportRequest, ReceiptImported, Receipts, Selector,
+    Watchtower,
+};
+use thunder_protocol::channel::{Closing, Command, Done, ImportedReceipt, Lost, LostStep};
+use thunder_protocol::{Address, Channel, Input, Receipt, Role, Signature};
+
+use super::Daemon;
+use super::answers::{Caller, out_of_place};
+use super::asks::{Reply, parse_receipt};
+use super::channels::Purpose;
+
+/// The version of watchtower records that is read.
+const RECORD_VERSION: u32 = 1;
+
+/// A receipt, as a user has to see it before it is the end.
+fn shares(lost: &Lost, receipt: &Receipt) -> String {
+    let (own, Receipt { nonce, balances }) = (lost.setup.role(), receipt);
+    format!("receipt {nonce}: {} THD yours, {} THD theirs", balances.of(own), balances.of(own.other()))
+}
+
+/// What can be done next with a channel that has lost data.
+pub(super) fn next_step(lost: &Lost) -> String {
+    let newest = shares(lost, &lost.newest());
+    match lost.step() {
+        LostStep::User if lost.is_synced() => format!(
+            "data was lost, and the other side shows nothing newer than {newest}; receipts --import <file> takes \
+             a newer one, closechannel --yes accepts these shares for good"
+        ),
+        LostStep::User => format!(
+            "data was lost, and the newest known is {newest}: connect with the other side, which helps to close \
+             on the newest; receipts --import <file> takes one that you have"
+        ),
+        LostStep::Sync => {
+            format!("data was lost: connect with the other side, to close together on {newest}")
+        }
+        LostStep::Chain => format!("waiting for the chain, to close together on {newest}"),
+        LostStep::Partner => {
+            let signed = shares(lost, &lost.signed().unwrap_or_else(|| lost.newest()));
+            format!("closing together on {signed}; waiting for the other side")
+        }
+        LostStep::Answer => {
+            "data was lost, and a payment of yours was not answered: connect with the other side, \
+                             which can answer or close; receipts --import <file> takes a newer receipt"
+                .into()
+        }
+    }
+}
+
+/// Whether the partner closes on what this side, having lost data, can't know to be the newest.
+pub(super) fn may_be_outdated(closing: &Closing) -> bool {
+    let by_partner = closing.seen().is_some_and(|seen| seen.closer != closing.setup.role());
+    closing.lost && by_partner && closing.challenge_evidence().is_none()
+}
+
+/// What `infos` warns of.
+pub(super) fn warning(channel: &Channel) -> Option<&'static str> {
+    match channel {
+        Channel::Lost(lost) if lost.step() == LostStep::User && lost.is_synced() => Some(
+            "this node has lost data, and the other side shows nothing newer: you have to decide; see what to \
+             do below",
+        ),
+        Channel::Lost(_) => Some("this node has lost data; see what to do below"),
+        Channel::Closing(closing) if may_be_outdated(closing) => Some(
+            "the other side closes a channel of which this node has lost data; if you have a newer receipt, \
+             import it in time",
+        ),
+        Channel::Opening(_)
+        | Channel::Active(_)
+        | Channel::Finishing(_)
+        | Channel::Closing(_)
+        | Channel::Closed(_) => None,
+    }
+}
+
+impl Daemon {
+    /// The channel, if it has lost data and is not closing.
+    pub(super) fn lost(&self, channel: &Address) -> Option<&Lost> {
+        match &self.channels.get(channel)?.channel {
+            Channel::Lost(lost) => Some(lost),
+            Channel::Opening(_)
+            | Channel::Active(_)
+            | Channel::Finishing(_)
+            | Channel::Closing(_)
+            | Channel::Closed(_) => None,
+        }
+    }
+
+    /// Whether a channel has lost data; then its user has to have seen the shares (rule 9: a FINAL
+    /// receipt can't be challenged).
+    pub(super) fn may_close(&self, channel: Address, confirmed: bool) -> Answer<bool> {
+        let Some(lost) = self.lost(&channel) else { return Ok(false) };
+        if confirmed {
+            return Ok(true);
+        }
+        let newest = shares(lost, &lost.newest());
+        let known =
+            format!("this node has lost data of the channel, and the newest that it knows is {newest}");
+        let (message, hint) = match lost.step() {
+            LostStep::User | LostStep::Sync | LostStep::Chain if !lost.is_synced() => (
+                format!("{known}; the other side is not connected, and may have a newer one"),
+                "connect with the other node first; `thunder-cli receipts --import <file>` takes a newer receipt that \
+                 you have",
+            ),
+            LostStep::User | LostStep::Sync | LostStep::Chain => (
+                format!("{known}; once signed, that is the end"),
+                "`thunder-cli receipts --import <file>` takes a newer receipt that you have; `thunder-cli closechannel \
+                 --yes` accepts these shares for good",
+            ),
+            LostStep::Partner => {
+                let signed = shares(lost, &lost.signed().unwrap_or_else(|| lost.newest()));
+                (
+                    format!("this node has lost data of the channel, and has signed the end on {signed}"),
+                    "connect with the other node, which has to agree; `thunder-cli closechannel --yes` asks it again",
+                )
+            }
+            LostStep::Answer => (
+                format!("{known}; a payment of yours was not answered, so that nothing can be signed"),
+                "connect with the other node, which can answer it, or close; `thunder-cli receipts --import <file>` takes \
+                 a newer receipt that you have",
+            ),
+        };
+        Err(ApiError::new(Code::DataLost, message, hint))
+    }
+
+    // ---- receipts that the user has -------------------------------------------------------------
+
+    pub(super) fn import_receipt(&mut self, request: &ImportRequest, reply: Reply<ReceiptImported>) {
+        match self.given_receipt(request) {
+            Ok((channel, given)) => {
+                let caller = self.new_caller(Caller::Imported(reply));
+                self.apply(channel, Input::Command(caller, Command::Import(given.into())));
+            }
+            Err(error) => drop(reply.send(Err(error))),
+        }
+    }
+
+    /// The channel and the receipt of a file. What is wrong with the receipt itself the core says.
+    fn given_receipt(&self, request: &ImportRequest) -> Answer<(Address, ImportedReceipt)> {
+        self.require_wallet()?;
+        let (of, chain_id) = match &request.file {
+            ExportedFile::Receipts(file) => (file.channel, file.chain_id),
+            ExportedFile::Watchtower(file) => (file.channel, file.chain_id),
+        };
+        if let Some(here) = self.chain.identity.map(|identity| identity.chain_id)
+            && here != chain_id
+        {
+            return Err(invalid(format!(
+                "the file is of chain {chain_id}, and this node is on chain {here}"
+            )));
+        }
+        let named = Selector { channel: Some(of.to_string()), peer: None };
+        let meant = if request.channel == Selector::default() { &named } else { &request.channel };
+        let address = self.find_channel(meant, Purpose::Import)?;
+        if Account(address) != of {
+            return Err(invalid(format!("the file is of channel {of}, not of {}", Account(address))));
+        }
+        let Some(slot) = self.channels.get(&address) else { return Err(invalid("the channel is gone")) };
+        let setup = slot.channel.setup();
+        let (own, partner) = (setup.party(setup.role()), setup.partner());
+        let given = match &request.file {
+            ExportedFile::Receipts(file) => from_export(file, setup.role())?,
+            ExportedFile::Watchtower(file) => from_record(file, own, partner)?,
+        };
+        Ok((address, given))
+    }
+
+    pub(super) fn receipt_imported(&self, channel: Address, done: &Done) -> Answer<ReceiptImported> {
+        let (Done::Imported { receipt, both_signed }, Some(slot)) = (done, self.channels.get(&channel))
+        else {
+            return Err(out_of_place());
+        };
+        let own = slot.channel.setup().role();
+        Ok(ReceiptImported {
+            channel: channel.into(),
+            nonce: receipt.nonce.get(),
+            mine: receipt.balances.of(own),
+            theirs: receipt.balances.of(own.other()),
+            both_signed: *both_signed,
+            next: self.channel_info(slot).next,
+        })
+    }
+}
+
+fn from_export(file: &Receipts, role: Role) -> Answer<ImportedReceipt> {
+    let agreed = &file.agreed;
+    let receipt = parse_receipt(agreed.nonce, &agreed.balance_a, &agreed.balance_b)?;
+    let of = |role: Role| -> Option<Signature> {
+        match role {
+            Role::A => agreed.signature_a,
+            Role::B => agreed.signature_b,
+        }
+    };
+    let theirs =
+        of(role.other()).ok_or_else(|| invalid("the file has no receipt that the other side has signed"))?;
+    Ok(ImportedReceipt { receipt, theirs, own: of(role) })
+}
+
+fn from_record(file: &Watchtower, own: Address, partner: Address) -> Answer<ImportedReceipt> {
+    if file.version != RECORD_VERSION {
+        let version = file.version;
+        return Err(invalid(format!("the record has version {version}, which this thunderd does not know")));
+    }
+    if file.closer != Account(partner) || file.beneficiary != Account(own) {
+        return Err(invalid(format!("the record is for {}, not for this node's wallet", file.beneficiary)));
+    }
+    let receipt = parse_receipt(file.nonce, &file.balance_a, &file.balance_b)?;
+    Ok(ImportedReceipt { receipt, theirs: file.signature, own: None })
+}
+
+fn invalid(what: impl Into<String>) -> ApiError {
+    let hint = "nothing was changed; give a file that `thunder-cli receipts --output <file>` wrote on this node, with or \
+                without --watchtower";
+    ApiError::new(Code::InvalidReceipt, what, hint)
+}

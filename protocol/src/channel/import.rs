@@ -1,0 +1,99 @@
+//! Receipts that the user gives to a channel that has lost data (rule 9).
+
+use crate::onchain::Evidence;
+use crate::{Agreed, Crypto, Nonce, Receipt, Signature, Signatures};
+
+use super::books::Books;
+use super::closing::Closing;
+use super::io::{Context, Denied, Done, Effects};
+use super::setup::Setup;
+use super::update::{Claim, judge_claim};
+
+/// A receipt from a file that this side's node has exported: with both signatures, or, from a
+/// watchtower record, with the partner's alone.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ImportedReceipt {
+    /// The receipt.
+    pub receipt: Receipt,
+    /// The partner's signature.
+    pub theirs: Signature,
+    /// This side's signature. Without it the receipt proves nothing about this side.
+    pub own: Option<Signature>,
+}
+
+impl ImportedReceipt {
+    /// The receipt with both signatures, if both are known.
+    pub(super) fn agreed(&self, setup: &Setup, books: &Books) -> Option<Agreed> {
+        let given = |own| Signatures::from_roles(setup.role(), own, self.theirs);
+        let both = self.own.map(|own| Agreed::signed(self.receipt, given(own)));
+        both.or_else(|| {
+            books.answered_by(self.theirs, setup.role()).filter(|own| own.receipt == self.receipt)
+        })
+    }
+
+    /// Whether it carries an own signature that this side knows nothing of.
+    pub(super) fn proves_loss(&self, setup: &Setup, books: &Books, crypto: &dyn Crypto) -> bool {
+        let claim = self.own.and_then(|_| self.agreed(setup, books));
+        claim.is_some_and(|claim| judge_claim(setup, books, &claim, crypto) == Ok(Claim::LostData))
+    }
+
+    fn is_valid(&self, setup: &Setup, crypto: &dyn Crypto) -> bool {
+        let Receipt { nonce, balances } = self.receipt;
+        let (own, partner) = (setup.role(), setup.partner_role());
+        nonce > Nonce::ZERO
+            && nonce < Nonce::FINAL
+            && setup.adds_up(balances)
+            && setup.verify(&self.receipt, &self.theirs, partner, crypto)
+            && self.own.is_none_or(|signature| setup.verify(&self.receipt, &signature, own, crypto))
+    }
+}
+
+impl Books {
+    /// Takes a receipt that the user gives, if it is valid and newer than what is known. Reports
+    /// whether both sides have signed it; if not, it is kept apart from what is agreed.
+    pub(super) fn import(
+        &mut self,
+        given: &ImportedReceipt,
+        setup: &Setup,
+        crypto: &dyn Crypto,
+    ) -> Result<bool, Denied> {
+        if !given.is_valid(setup, crypto) {
+            return Err(Denied::BadReceipt);
+        }
+        let agreed = given.agreed(setup, self);
+        let newest = self.newest_evidence(setup.role()).receipt.nonce;
+        let outdates = if agreed.is_some() { self.agreed.nonce() } else { newest };
+        if given.receipt.nonce <= outdates {
+            return Err(Denied::NotNewer { newest });
+        }
+        match agreed {
+            Some(agreed) => self.take_over(agreed),
+            None => self.imported = Some(Evidence { receipt: given.receipt, signature: Some(given.theirs) }),
+        }
+        Ok(agreed.is_some())
+    }
+}
+
+impl Closing {
+    /// The user gives a receipt: a closing of the partner's that it outdates is challenged with it.
+    pub(super) fn import(
+        &mut self,
+        given: &ImportedReceipt,
+        context: &Context<'_>,
+        effects: &mut Effects,
+    ) -> Result<Done, Denied> {
+        let proves_loss = given.proves_loss(&self.setup, &self.books, context.crypto);
+        if !self.lost && !proves_loss {
+            return Err(Denied::NotLost);
+        }
+        let both_signed = self.books.import(given, &self.setup, context.crypto)?;
+        effects.persist();
+        // What this side is closing on is older, and is not sent again.
+        self.plan.take_if(|plan| plan.nonce() < given.receipt.nonce);
+        if proves_loss {
+            self.lose("data was lost: a newer receipt with our signature was imported", effects);
+        }
+        self.challenge_if_due(context, effects);
+        Ok(Done::Imported { receipt: given.receipt, both_signed })
+    }
+}

@@ -1,0 +1,571 @@
+//! Data was lost (rule 9): what such a channel signs, for whom, and what it never does.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test fails by panicking")]
+mod common;
+
+use common::chain::Chain;
+use common::*;
+use thunder_protocol::channel::{
+    CloseMode, ClosedBy, Command, CommandId, Denied, Done, ImportedReceipt, LostStep, Notice,
+};
+use thunder_protocol::codec::CodecError;
+use thunder_protocol::onchain::{Call, ClosePlan, EndKind, OnChain};
+use thunder_protocol::wire::{Answer, Final, Message, Refuse, RefuseReason};
+use thunder_protocol::{Agreed, Channel, Crypto, Domain, Input, Nonce, Receipt, Role, Signatures};
+
+fn pair() -> Pair {
+    let mut pair = Pair::active(balances(10, 10));
+    pair.a.submitted.clear();
+    pair
+}
+
+/// The receipt as both have signed it.
+fn agreed(number: u64, a: u64, b: u64) -> Agreed {
+    let receipt = Receipt { nonce: nonce(number), balances: balances(a, b) };
+    let digest = Domain::new(CHAIN_ID, CHANNEL).digest(&receipt);
+    let sign = |role| signer(role).sign(&digest);
+    Agreed::signed(receipt, Signatures { a: sign(Role::A), b: sign(Role::B) })
+}
+
+/// What A's user has in a file that A's node exported: with both signatures, or with B's alone.
+fn exported(number: u64, a: u64, b: u64, own: bool) -> ImportedReceipt {
+    let Agreed { receipt, signatures } = agreed(number, a, b);
+    let Signatures { a, b } = signatures.unwrap();
+    ImportedReceipt { receipt, theirs: b, own: own.then_some(a) }
+}
+
+fn import(party: &mut Party, given: ImportedReceipt) -> Result<Done, Denied> {
+    let caller = party.command(Command::Import(given.into()));
+    party.reply(caller).clone()
+}
+
+/// A was restored from a backup with receipt 1 (9, 11); since then B has paid 8, in receipt 2 (17, 3),
+/// and knows it.
+fn restored() -> Pair {
+    let mut pair = pair();
+    pair.a.pay("x", 1);
+    pair.run();
+    let backup = pair.a.disk.clone();
+    pair.b.pay("y", 8);
+    pair.run();
+    pair.disconnect();
+    pair.a.restore(backup);
+    assert_eq!((pair.a.channel().name(), pair.a.agreed()), ("lost", (1, balances(9, 11))));
+    pair
+}
+
+/// Opens a session in which B says only that receipt.
+fn show(pair: &mut Pair, agreed: Agreed) {
+    pair.disconnect();
+    pair.connect();
+    pair.a.outbox.clear();
+    pair.a.receive(sync_of(agreed));
+}
+
+/// B lies: it shows nothing newer than what was in the backup.
+fn lie(pair: &mut Pair) {
+    let backups = agreed(1, 9, 11);
+    show(pair, backups);
+}
+
+fn signed_final(party: &Party) -> Option<Final> {
+    party.outbox.iter().find_map(|message| match message {
+        Message::Final(finish) => Some(finish.clone()),
+        Message::Sync(sync) => sync.finish.clone(),
+        Message::Propose(_) | Message::Answer(_) | Message::Refuse(_) => None,
+    })
+}
+
+fn step(party: &Party) -> LostStep {
+    let Channel::Lost(state) = party.channel() else { panic!("{}", party.channel().name()) };
+    state.step()
+}
+
+fn warnings(party: &Party, what: &str) -> usize {
+    let says = |notice: &&Notice| matches!(notice, Notice::AtRisk(text) if text.contains(what));
+    party.notices.iter().filter(says).count()
+}
+
+// ---- FINAL ------------------------------------------------------------------------------------
+
+#[test]
+fn rule_9_a_mere_sync_makes_no_final_of_a_restored_side() {
+    let mut pair = restored();
+    lie(&mut pair);
+    assert_eq!(signed_final(&pair.a), None, "B would get 8 THD for good");
+    assert_eq!((pair.a.channel().name(), step(&pair.a)), ("lost", LostStep::User));
+    assert_eq!(warnings(&pair.a, "nothing newer"), 1, "it says so loudly: {:?}", pair.a.notices);
+    let backups = agreed(1, 9, 11);
+    pair.a.receive(sync_of(backups));
+    assert_eq!(warnings(&pair.a, "nothing newer"), 1, "and once a session");
+    for _ in 0..3 {
+        pair.tick();
+    }
+    assert_eq!(signed_final(&pair.a), None);
+}
+
+#[test]
+fn rule_9_a_lost_channel_takes_newer_receipts_signs_one_final_and_never_closes_alone() {
+    let mut pair = restored();
+    let newest = pair.b.agreed();
+    let close = pair.a.close();
+    assert_eq!(pair.a.reply(close), &Err(Denied::Lost));
+    let pay = pair.a.pay("w", 1);
+    assert_eq!(pair.a.reply(pay), &Err(Denied::Lost));
+    pair.connect();
+    pair.run();
+    assert_eq!(pair.a.agreed(), newest);
+    let posted = |party: &Party| {
+        let is_final = |call: &Call| matches!(call, Call::Close(ClosePlan::Final { balances, .. }) if *balances == newest.1);
+        party.submitted.iter().any(is_final)
+    };
+    assert!(posted(&pair.a) && posted(&pair.b));
+    assert!(matches!(pair.a.channel(), Channel::Closing(state) if state.lost), "it stays lost");
+}
+
+#[test]
+fn rule_9_the_users_order_signs_final_on_the_backups_receipt() {
+    let mut pair = restored();
+    let order = pair.a.command(Command::SignFinal);
+    assert_eq!(pair.a.reply(order), &Err(Denied::PeerOffline), "the other side may have a newer one");
+    lie(&mut pair);
+    let order = pair.a.command(Command::SignFinal);
+    let own = signed_final(&pair.a).expect("ordered");
+    assert_eq!((own.base_nonce, own.balances), (nonce(1), balances(9, 11)));
+    assert_eq!(step(&pair.a), LostStep::Partner);
+    pair.a.restart();
+    pair.a.chain(closed(EndKind::Final, own.balances, None));
+    assert!(!pair.a.is_answered(order), "who waited is gone with the process");
+    assert_eq!(pair.a.channel().name(), "closed");
+}
+
+#[test]
+fn rule_9_who_orders_final_is_told_of_the_end() {
+    let mut pair = restored();
+    lie(&mut pair);
+    let order = pair.a.command(Command::SignFinal);
+    assert!(!pair.a.is_answered(order));
+    pair.a.chain(closed(EndKind::Final, balances(9, 11), None));
+    let Ok(Done::Closing { mode: ClosedBy::Final, withdrawable_at: None, .. }) = pair.a.reply(order) else {
+        panic!("{:?}", pair.a.reply(order))
+    };
+}
+
+#[test]
+fn rule_9_an_ordered_final_is_repeated_until_the_other_side_is_ready_and_its_refusal_is_told() {
+    let mut pair = restored();
+    lie(&mut pair);
+    let order = pair.a.command(Command::SignFinal);
+    let refuse = |reason| Message::Refuse(Refuse { nonce: Nonce::FINAL, reason, agreed_nonce: nonce(1) });
+    pair.a.receive(refuse(RefuseReason::NotNow));
+    pair.a.outbox.clear();
+    pair.a.now += 10_000;
+    pair.a.apply(Input::Tick);
+    assert!(signed_final(&pair.a).is_some(), "said again");
+    assert!(!pair.a.is_answered(order));
+    pair.a.receive(refuse(RefuseReason::Stale));
+    assert_eq!(pair.a.reply(order), &Err(Denied::PeerStopped));
+    assert_eq!(pair.a.channel().next_tick(), None);
+    // The order is not lost with the session: it is signed, and the next one starts with it.
+    pair.a.restart();
+    lie(&mut pair);
+    pair.a.now += 10_000;
+    pair.a.apply(Input::Tick);
+    assert_eq!(signed_final(&pair.a).map(|own| own.base_nonce), Some(nonce(1)));
+    let again = pair.a.command(Command::SignFinal);
+    pair.a.apply(Input::Peer(thunder_protocol::channel::PeerInput::Disconnected));
+    assert_eq!(pair.a.reply(again), &Err(Denied::PeerOffline));
+}
+
+#[test]
+fn rule_9_both_sides_have_lost_data_and_both_users_order_final() {
+    let mut pair = pair();
+    pair.a.pay("x", 1);
+    pair.run();
+    pair.disconnect();
+    for role in [Role::A, Role::B] {
+        let backup = pair.party(role).disk.clone();
+        pair.party(role).restore(backup);
+    }
+    pair.connect();
+    pair.run();
+    pair.a.command(Command::SignFinal);
+    pair.run();
+    assert_eq!((step(&pair.a), step(&pair.b)), (LostStep::Partner, LostStep::User));
+    pair.b.command(Command::SignFinal);
+    pair.run();
+    assert!(matches!(pair.a.submitted[..], [Call::Close(ClosePlan::Final { .. })]));
+}
+
+#[test]
+fn rule_7_a_lost_side_signs_final_only_while_the_chain_is_sound() {
+    let mut pair = restored();
+    pair.a.fresh = false;
+    let newest = agreed(2, 17, 3);
+    show(&mut pair, newest);
+    assert_eq!((signed_final(&pair.a), step(&pair.a)), (None, LostStep::Chain));
+    let order = pair.a.command(Command::SignFinal);
+    assert_eq!(pair.a.reply(order), &Err(Denied::ChainStale));
+    pair.a.fresh = true;
+    pair.a.confirmations = 5;
+    let order = pair.a.command(Command::SignFinal);
+    assert_eq!(pair.a.reply(order), &Err(Denied::NotConfirmed));
+    let due = pair.a.channel().next_block(&pair.a.context()).expect("it becomes deep enough");
+    pair.a.head = due;
+    pair.a.apply(Input::Chain(thunder_protocol::channel::ChainInput::Block));
+    assert_eq!(signed_final(&pair.a).map(|own| own.balances), Some(balances(17, 3)));
+}
+
+#[test]
+fn rule_9_nothing_is_handled_before_the_sync() {
+    let mut pair = restored();
+    pair.connect();
+    pair.a.outbox.clear();
+    let digest = Domain::new(CHAIN_ID, CHANNEL).final_digest(balances(9, 11));
+    let signature = pair.b.signer.sign(&digest);
+    pair.a.receive(Message::Final(Final { base_nonce: nonce(1), balances: balances(9, 11), signature }));
+    assert!(pair.a.outbox.is_empty() && pair.a.submitted.is_empty());
+}
+
+#[test]
+fn rule_9_the_partners_final_is_not_posted_without_the_users_order() {
+    let mut pair = restored();
+    lie(&mut pair);
+    let digest = Domain::new(CHAIN_ID, CHANNEL).final_digest(balances(9, 11));
+    let signature = pair.b.signer.sign(&digest);
+    let theirs = Message::Final(Final { base_nonce: nonce(1), balances: balances(9, 11), signature });
+    pair.a.receive(theirs.clone());
+    assert!(pair.a.submitted.is_empty());
+    assert!(
+        matches!(pair.a.outbox.pop_back(), Some(Message::Refuse(refuse)) if refuse.reason == RefuseReason::Lost)
+    );
+    pair.a.command(Command::SignFinal);
+    pair.a.receive(theirs);
+    assert!(matches!(pair.a.submitted[..], [Call::Close(ClosePlan::Final { .. })]));
+}
+
+// ---- the backup -------------------------------------------------------------------------------
+
+#[test]
+fn rule_9_an_answer_to_a_proposal_of_the_backup_is_nothing_newer() {
+    let mut pair = pair();
+    pair.a.pay("x", 1); // receipt 1 is proposed
+    let backup = pair.a.disk.clone();
+    pair.run();
+    pair.b.pay("y", 8);
+    pair.run();
+    pair.disconnect();
+    pair.a.restore(backup);
+    let zero = Agreed::zero(balances(10, 10));
+    show(&mut pair, zero);
+    assert_eq!(step(&pair.a), LostStep::Answer);
+    assert_eq!(warnings(&pair.a, "own payment"), 1);
+    let order = pair.a.command(Command::SignFinal);
+    assert!(matches!(pair.a.reply(order), Err(Denied::WrongState(_))), "rule 11: a proposal is out");
+    let signature = pair.b.sign(nonce(1), balances(9, 11));
+    pair.a.receive(Message::Answer(Answer { nonce: nonce(1), signature }));
+    assert_eq!((step(&pair.a), pair.a.agreed()), (LostStep::User, (1, balances(9, 11))));
+    lie(&mut pair);
+    assert_eq!(signed_final(&pair.a), None);
+    pair.reconnect();
+    assert_eq!(pair.a.channel().name(), "closing", "B, honest, shows receipt 2");
+}
+
+#[test]
+fn rule_9_what_a_lost_channel_had_taken_over_is_the_backups_after_another_restore() {
+    let mut pair = restored();
+    pair.a.fresh = false; // or FINAL would be signed at once
+    let newest = agreed(2, 17, 3);
+    show(&mut pair, newest);
+    pair.a.fresh = true;
+    let backup = pair.a.disk.clone();
+    pair.a.restore(backup);
+    show(&mut pair, newest);
+    assert_eq!((signed_final(&pair.a), step(&pair.a)), (None, LostStep::User));
+}
+
+#[test]
+fn rule_9_a_channel_lost_under_an_earlier_release_waits_for_its_user() {
+    fn without(value: &mut serde_cbor::Value, field: &str) -> bool {
+        let serde_cbor::Value::Map(fields) = value else { return false };
+        let here = fields.remove(&serde_cbor::Value::Text(field.into())).is_some();
+        fields.values_mut().fold(here, |found, inner| without(inner, field) || found)
+    }
+    let mut pair = restored();
+    pair.a.fresh = false;
+    let newest = agreed(2, 17, 3);
+    show(&mut pair, newest);
+    pair.a.fresh = true;
+    let mut record = serde_cbor::from_slice(&pair.a.disk.record).unwrap();
+    assert!(without(&mut record, "is_newer"), "{record:?}");
+    assert!(!without(&mut record, "imported"), "not written unless it is there");
+    let record = serde_cbor::to_vec(&record).unwrap();
+    let channel = Channel::decode::<CodecError>(&record, |_| Ok(Vec::new())).unwrap();
+    pair.a.disk.record = channel.encode().unwrap();
+    pair.a.restart();
+    show(&mut pair, newest);
+    assert_eq!((signed_final(&pair.a), step(&pair.a)), (None, LostStep::User));
+}
+
+// ---- receipts that the user gives -------------------------------------------------------------
+
+#[test]
+fn rule_9_an_exported_receipt_is_taken_over_and_final_waits_for_the_other_sides_sync() {
+    let mut pair = restored();
+    let taken = import(&mut pair.a, exported(2, 17, 3, true));
+    let receipt = Receipt { nonce: nonce(2), balances: balances(17, 3) };
+    assert_eq!(taken, Ok(Done::Imported { receipt, both_signed: true }));
+    assert_eq!((signed_final(&pair.a), pair.a.agreed()), (None, (2, balances(17, 3))));
+    pair.a.restart();
+    lie(&mut pair);
+    let own = signed_final(&pair.a).expect("newer than the backup's");
+    assert_eq!((own.base_nonce, own.balances), (nonce(2), balances(17, 3)));
+}
+
+#[test]
+fn rule_9_an_older_export_does_not_bind_where_the_other_side_shows_the_newest_receipt() {
+    let mut pair = pair();
+    pair.a.pay("x", 1);
+    pair.run();
+    let backup = pair.a.disk.clone();
+    pair.b.pay("y", 1);
+    pair.run();
+    pair.b.pay("z", 7);
+    pair.run();
+    pair.disconnect();
+    pair.a.restore(backup);
+    import(&mut pair.a, exported(2, 10, 10, true)).unwrap();
+    pair.connect();
+    pair.run();
+    assert_eq!(pair.a.agreed(), (4, balances(17, 3)));
+    assert_eq!(pair.a.channel().name(), "closing");
+}
+
+#[test]
+fn rule_9_an_export_in_a_session_is_shown_to_the_other_side_before_final_is_signed() {
+    let mut pair = restored();
+    lie(&mut pair);
+    import(&mut pair.a, exported(2, 17, 3, true)).unwrap();
+    assert_eq!(signed_final(&pair.a), None);
+    let Some(Message::Sync(sync)) = pair.a.outbox.pop_back() else { panic!("nothing is shown") };
+    assert!(sync.wants_reply && sync.agreed == agreed(2, 17, 3));
+    pair.a.receive(sync_of(agreed(1, 9, 11)));
+    assert_eq!(signed_final(&pair.a).map(|own| own.balances), Some(balances(17, 3)));
+}
+
+#[test]
+fn rule_9_an_export_of_one_side_proves_to_the_other_that_it_has_lost_data_too() {
+    let mut pair = pair();
+    pair.a.pay("x", 1);
+    pair.run();
+    let (backup, copy) = (pair.a.disk.clone(), pair.b.disk.clone());
+    pair.b.pay("y", 8);
+    pair.run();
+    pair.disconnect();
+    pair.a.restore(backup);
+    pair.b.disk = copy; // copied back by hand
+    pair.b.restart();
+    pair.b.submitted.clear();
+    pair.connect();
+    pair.run();
+    assert_eq!((step(&pair.a), pair.b.channel().name()), (LostStep::User, "active"));
+    import(&mut pair.a, exported(2, 17, 3, true)).unwrap();
+    pair.run();
+    for party in [&pair.a, &pair.b] {
+        let [Call::Close(ClosePlan::Final { balances: shares, .. })] = party.submitted[..] else {
+            panic!("{:?}", party.submitted)
+        };
+        assert_eq!(shares, balances(17, 3));
+    }
+}
+
+#[test]
+fn rule_9_a_watchtower_record_is_evidence_at_once_and_final_on_it_needs_the_users_order() {
+    let mut pair = restored();
+    let taken = import(&mut pair.a, exported(4, 17, 3, false));
+    let receipt = Receipt { nonce: nonce(4), balances: balances(17, 3) };
+    assert_eq!(taken, Ok(Done::Imported { receipt, both_signed: false }));
+    pair.a.restart();
+    lie(&mut pair);
+    assert_eq!((signed_final(&pair.a), step(&pair.a)), (None, LostStep::User));
+    // B shows one that is newer than the backup's and older than the record.
+    let between = agreed(2, 1, 19);
+    show(&mut pair, between);
+    assert_eq!((signed_final(&pair.a), step(&pair.a)), (None, LostStep::User), "the record is newer");
+    assert_eq!(pair.a.agreed(), (2, balances(1, 19)), "no signature of A's is made up for the record");
+    pair.a.command(Command::SignFinal);
+    let own = signed_final(&pair.a).expect("ordered");
+    assert_eq!((own.base_nonce, own.balances), (nonce(4), balances(17, 3)));
+    // B signs the same end.
+    let signature = pair.b.signer.sign(&Domain::new(CHAIN_ID, CHANNEL).final_digest(own.balances));
+    pair.a.receive(Message::Final(Final { signature, ..own }));
+    assert!(matches!(pair.a.submitted[..], [Call::Close(ClosePlan::Final { .. })]));
+}
+
+#[test]
+fn rule_9_a_record_that_answers_the_own_proposal_is_agreed() {
+    let mut pair = pair();
+    pair.a.pay("x", 1);
+    let backup = pair.a.disk.clone();
+    pair.disconnect();
+    pair.a.restore(backup);
+    import(&mut pair.a, exported(1, 9, 11, false)).unwrap();
+    assert_eq!(pair.a.agreed(), (1, balances(9, 11)));
+    let own = pair.a.sign(nonce(1), balances(9, 11));
+    assert_eq!(pair.a.channel().books().unwrap().agreed.signatures.unwrap().a, own);
+}
+
+#[test]
+fn rule_9_only_a_valid_and_newer_receipt_is_imported() {
+    let mut pair = restored();
+    let before = pair.a.disk.record.clone();
+    let newest = nonce(1);
+    for (number, own) in [(1, true), (1, false)] {
+        let taken = import(&mut pair.a, exported(number, 9, 11, own));
+        assert_eq!(taken, Err(Denied::NotNewer { newest }), "{number}");
+    }
+    let good = exported(2, 17, 3, true);
+    let zero = ImportedReceipt { receipt: Receipt { nonce: Nonce::ZERO, ..good.receipt }, ..good };
+    let other = Domain::new(CHAIN_ID + 1, CHANNEL).digest(&good.receipt);
+    let bad = [
+        ImportedReceipt { own: Some(good.theirs), ..good },
+        ImportedReceipt { theirs: good.own.unwrap(), ..good },
+        ImportedReceipt { theirs: pair.b.signer.sign(&other), ..good },
+        zero,
+        exported(2, 17, 4, true),
+        exported(Nonce::FINAL.get(), 17, 3, true),
+    ];
+    for given in bad {
+        assert_eq!(import(&mut pair.a, given), Err(Denied::BadReceipt), "{given:?}");
+    }
+    assert_eq!(pair.a.disk.record, before, "nothing was changed");
+    import(&mut pair.a, exported(4, 17, 3, false)).unwrap();
+    assert_eq!(import(&mut pair.a, exported(4, 18, 2, false)), Err(Denied::NotNewer { newest: nonce(4) }));
+    import(&mut pair.a, exported(4, 17, 3, true)).unwrap();
+    assert_eq!(pair.a.channel().books().unwrap().imported, None, "now both have signed it");
+}
+
+#[test]
+fn rule_9_an_export_proves_lost_data_and_a_record_does_not() {
+    for finishing in [false, true] {
+        let mut pair = pair();
+        pair.a.pay("x", 1);
+        pair.run();
+        let copy = pair.a.disk.clone();
+        pair.b.pay("y", 8);
+        pair.run();
+        pair.disconnect();
+        pair.a.disk = copy; // a data directory that was copied back by hand
+        pair.a.restart();
+        lie(&mut pair);
+        if finishing {
+            pair.a.command(Command::Close(CloseMode::Cooperative));
+        }
+        let name = pair.a.channel().name();
+        assert_eq!(name, if finishing { "finishing" } else { "active" });
+        let order = pair.a.command(Command::SignFinal);
+        assert_eq!(pair.a.reply(order), &Err(Denied::NotLost));
+        assert_eq!(import(&mut pair.a, exported(2, 17, 3, false)), Err(Denied::NotLost));
+        assert_eq!(import(&mut pair.a, exported(1, 9, 11, true)), Err(Denied::NotLost));
+        assert_eq!(pair.a.channel().name(), name);
+        assert!(import(&mut pair.a, exported(2, 17, 3, true)).is_ok());
+        assert_eq!((pair.a.channel().name(), pair.a.agreed()), ("lost", (2, balances(17, 3))));
+        let close = pair.a.close();
+        assert_eq!(pair.a.reply(close), &Err(Denied::Lost), "closing on 1 would be punished with 2");
+    }
+}
+
+// ---- closings ---------------------------------------------------------------------------------
+
+#[test]
+fn rule_9_a_lost_channel_challenges_with_what_it_has() {
+    let mut pair = pair();
+    pair.a.pay("x", 1);
+    pair.run();
+    let backup = pair.b.disk.clone();
+    pair.b.restore(backup);
+    pair.b.chain(closing(Role::A, 0, balances(10, 10), 0, false, 12));
+    assert_eq!(pair.b.submitted.last(), Some(&Call::Challenge(evidence(&pair.a, 1, balances(9, 11)))));
+}
+
+/// B closes on the backup's receipt; before or after it, A's user gives the newer one. Also if the end
+/// is taken back, and if A dies at once.
+#[test]
+fn no_loss_a_closing_on_the_backups_receipt_is_challenged_with_what_the_user_gives() {
+    for own in [false, true] {
+        for before in [false, true] {
+            let mut pair = restored();
+            let given = exported(2, 17, 3, own);
+            if before {
+                import(&mut pair.a, given).unwrap();
+            }
+            pair.a.restart();
+            let mut chain = Chain::active(balances(10, 10), 11);
+            chain
+                .execute(Role::B, &Call::Close(ClosePlan::Receipt(evidence(&pair.a, 1, balances(9, 11)))))
+                .unwrap();
+            chain.show(&mut pair);
+            if !before {
+                assert!(pair.a.submitted.is_empty());
+                assert_eq!(warnings(&pair.a, "has to be imported"), 1, "{:?}", pair.a.notices);
+                import(&mut pair.a, given).unwrap();
+            }
+            let challenge = [Call::Challenge(evidence(&pair.b, 2, balances(17, 3)))];
+            assert_eq!(pair.a.submitted, challenge, "own: {own}, before: {before}");
+            pair.a.submitted.clear();
+            pair.a.restart();
+            assert_eq!(pair.a.submitted, challenge);
+            // The chain shows the end, and takes it back.
+            let status = chain.view().status;
+            let OnChain::Closing(inner) = status else { unreachable!() };
+            pair.a.chain(closed(EndKind::Challenged, balances(20, 0), Some(inner)));
+            pair.a.submitted.clear();
+            pair.a.chain(status);
+            assert_eq!(pair.a.submitted, challenge);
+        }
+    }
+}
+
+#[test]
+fn rule_9_with_a_newer_receipt_a_closing_that_was_begun_is_not_sent_again() {
+    for own in [false, true] {
+        let mut pair = pair();
+        pair.a.pay("x", 1);
+        pair.run();
+        pair.a.close();
+        let backup = pair.a.disk.clone();
+        pair.a.submitted.clear();
+        pair.a.restore(backup);
+        assert_eq!(pair.a.submitted.len(), 1, "once closing, nothing more is signed");
+        import(&mut pair.a, exported(2, 17, 3, own)).unwrap();
+        pair.a.submitted.clear();
+        pair.a.restart();
+        let close = pair.a.close();
+        assert_eq!((pair.a.reply(close), pair.a.submitted.len()), (&Err(Denied::Lost), 0), "own: {own}");
+    }
+}
+
+#[test]
+fn a_closing_on_a_receipt_that_was_forgotten_is_noticed() {
+    let mut pair = pair();
+    pair.b.chain(closing(Role::A, 4, balances(12, 8), 4, false, 12));
+    assert!(pair.b.notices.iter().any(|notice| matches!(notice, Notice::AtRisk(_))));
+    assert!(matches!(pair.b.channel(), Channel::Closing(state) if state.lost));
+}
+
+#[test]
+fn rule_9_a_closing_on_the_proposals_nonce_with_other_balances_proves_lost_data() {
+    let mut pair = pair();
+    pair.a.pay("x", 1); // receipt 1 (9, 11) is proposed
+    pair.disconnect();
+    pair.a.chain(closing(Role::B, 1, balances(5, 15), 1, false, 12));
+    assert!(matches!(pair.a.channel(), Channel::Closing(state) if state.lost));
+}
+
+#[test]
+fn rule_9_who_waits_for_final_is_told_that_the_other_side_closed_alone() {
+    let mut pair = restored();
+    lie(&mut pair);
+    let order: CommandId = pair.a.command(Command::SignFinal);
+    pair.a.chain(closing(Role::B, 2, balances(17, 3), 2, false, 12));
+    assert!(matches!(pair.a.reply(order), Err(Denied::WrongState(_))));
+}
