@@ -76,7 +76,7 @@ pub(crate) enum Command {
 /// Where the chain is.
 #[derive(Debug, Args)]
 pub(crate) struct Endpoint {
-    /// The RPC entry point: IP:Port, or an http(s):// or ws(s):// URL
+    /// The RPC endpoint: IP:Port, or an http(s):// or ws(s):// URL
     #[arg(
         long = "RPC",
         alias = "rpc",
@@ -90,7 +90,7 @@ pub(crate) struct Endpoint {
 
 #[derive(Debug, Args)]
 pub(crate) struct Testnet {
-    /// The port of the RPC entry point; 0 takes any that is free
+    /// The port of the RPC endpoint; 0 takes any that is free
     #[arg(long, value_name = "port", default_value_t = 8545)]
     pub(crate) port: u16,
     /// Listen on this address; 0.0.0.0 for all, which lets everybody in

@@ -86,7 +86,7 @@ pub(crate) fn chain_advice(error: &ChainError) -> Advice {
         ChainError::Unreachable(_) => (
             "chain_unreachable",
             Exit::Chain,
-            "start a testnet with `thunder-deploy testnet`, or name another RPC entry point with --RPC",
+            "start a testnet with `thunder-deploy testnet`, or name another RPC endpoint with --RPC",
         ),
         ChainError::Reverted(_) => {
             ("transaction_failed", Exit::Chain, "only the owner of THD may mint; see --key and --keyfile")
@@ -98,10 +98,10 @@ pub(crate) fn chain_advice(error: &ChainError) -> Advice {
             ("insufficient_eth", Exit::Refused, "send ETH to the account of the key, or use another key")
         }
         ChainError::Refused(_) | ChainError::CantSign => {
-            ("transaction_failed", Exit::Chain, "repeat; if that does not help, name another RPC entry point")
+            ("transaction_failed", Exit::Chain, "repeat; if that does not help, name another RPC endpoint")
         }
         ChainError::InvalidResponse(_) => {
-            ("chain_unreachable", Exit::Chain, "make sure that --RPC names an Ethereum JSON-RPC entry point")
+            ("chain_unreachable", Exit::Chain, "make sure that --RPC names an Ethereum JSON-RPC endpoint")
         }
     };
     Advice { code, exit, hint: hint.into() }

@@ -40,7 +40,7 @@ pub struct Config {
     #[arg(long, short = 'h', action = clap::ArgAction::Help)]
     help: Option<bool>,
 
-    /// Specify the RPC entry point at which a compatible blockchain is available. Otherwise, default is
+    /// Specify the RPC endpoint at which a compatible blockchain is available. Otherwise, default is
     /// localhost:8545. http(s):// and ws(s):// URLs work too; several are separated by commas
     #[arg(
         long = "RPC",

@@ -173,7 +173,7 @@ impl Handlers {
     }
 
     /// For any other channel than one that has yet to open, the chain is not asked anew: whoever pays in a loop must
-    /// not use up what the entry point allows when the partner closes.
+    /// not use up what the endpoint allows when the partner closes.
     async fn is_opening(&self, channel: &Selector) -> bool {
         self.ask(|reply| Ask::IsOpening(channel.clone(), reply)).await == Ok(true)
     }

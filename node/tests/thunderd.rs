@@ -36,7 +36,7 @@ fn free_port() -> u16 {
     }
 }
 
-/// A node that runs, and where its files are. Nobody answers at its RPC entry point.
+/// A node that runs, and where its files are. Nobody answers at its RPC endpoint.
 struct Running {
     process: Child,
     home: TempDir,
@@ -83,7 +83,7 @@ fn the_help_menu_is_the_customers() {
             "Usage: thunderd [options] Start Thunder",
             "Print this help message and exit",
             "--RPC <IP:Port>",
-            "Specify the RPC entry point at which a compatible blockchain is available. Otherwise, default is localhost:8545",
+            "Specify the RPC endpoint at which a compatible blockchain is available. Otherwise, default is localhost:8545",
             "--port <port>",
             "Specify the port at which this node is available. Default is 2001",
             "--data-dir",

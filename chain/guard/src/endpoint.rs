@@ -29,6 +29,10 @@ const RELAX_AFTER: Millis = 30_000;
 const FAR: u64 = 64;
 /// After so many answers in a row that make no sense, fewer channels are read at once.
 const ODD_BATCHES: u32 = 24;
+/// After so many such calls in a row that a limit was the answer to, channels are read one by one.
+const LIMITED_BATCHES: u32 = 3;
+/// After so many answers in a row that make no sense that is said.
+const ODD_ANSWERS: u32 = 5;
 /// An older head is taken for the end of the chain if it is shown this many times in a row.
 const STALE_HEADS: u32 = 6;
 
@@ -47,8 +51,10 @@ pub(crate) struct Endpoint {
     pub(crate) pace: Pace,
     /// When its head last advanced.
     pub(crate) advanced_at: Millis,
-    /// When it last answered anything.
+    /// When it last answered anything, if only that it wants fewer requests.
     pub(crate) answered_at: Option<Millis>,
+    /// When it last answered a question.
+    well_at: Option<Millis>,
     /// Its answers to the questions for the newest block.
     pub(crate) polls: Slot,
     /// The id of the chain that it shows, if it is not the one in use.
@@ -57,8 +63,9 @@ pub(crate) struct Endpoint {
     pub(crate) is_late: bool,
     /// How many channels it shows otherwise than the other endpoints.
     pub(crate) contradicts: usize,
-    /// Something else that is wrong with it.
-    pub(crate) note: Option<String>,
+    /// How many questions in a row for its chain and its newest block it answered otherwise than with
+    /// these, and with what.
+    odd: (u32, String),
     /// Why it did not answer the last question that it did not answer.
     last_error: Option<String>,
     /// How many channels it reads in one call; below [`SMALLEST_BATCH`] it can't at all.
@@ -80,6 +87,9 @@ pub(crate) struct Endpoint {
     far_head: Option<u64>,
     /// How many calls for many channels in a row were answered with something that makes no sense.
     odd_batches: u32,
+    /// How many of them in a row it did not answer because it limits requests, while it answered other
+    /// questions; and when the last time was.
+    limited_batches: (u32, Millis),
 }
 
 /// Below this many channels in a call it is not worth trying.
@@ -99,11 +109,12 @@ impl Endpoint {
             pace: Pace::default(),
             advanced_at: 0,
             answered_at: None,
+            well_at: None,
             polls: Slot::default(),
             other_chain: None,
             is_late: false,
             contradicts: 0,
-            note: None,
+            odd: (0, String::new()),
             last_error: None,
             batch: STATES_AT_ONCE,
             batch_again: 0,
@@ -117,6 +128,7 @@ impl Endpoint {
             stale_heads: 0,
             far_head: None,
             odd_batches: 0,
+            limited_batches: (0, 0),
         }
     }
 
@@ -168,6 +180,7 @@ impl Endpoint {
         }
         match result {
             Err(AskError::RateLimited(_)) => {
+                self.answered_at = Some(now);
                 self.limited = self.limited.saturating_add(1);
                 self.limited_at = now;
                 let most = (self.block_time() / 2).clamp(FIRST_BACKOFF, 8_000);
@@ -183,7 +196,7 @@ impl Endpoint {
                 }
             }
             Ok(_) | Err(AskError::Refused(_) | AskError::Invalid(_)) => {
-                self.answered_at = Some(now);
+                (self.answered_at, self.well_at) = (Some(now), Some(now));
                 self.failures = 0;
                 self.latency = (self.latency * 7 + took) / 8;
                 if self.limited > 0 && now.saturating_sub(self.limited_at) > RELAX_AFTER {
@@ -218,7 +231,18 @@ impl Endpoint {
         if self.limited > 0 {
             return self.last_error.clone();
         }
-        self.note.clone()
+        (self.odd.0 >= ODD_ANSWERS).then(|| self.odd.1.clone())
+    }
+
+    /// It has said which chain it shows, or what its newest block is, or something else in place of that.
+    pub(crate) fn told<T>(&mut self, result: &Result<T, AskError>) {
+        match result {
+            Ok(_) => self.odd.0 = 0,
+            Err(error @ (AskError::Refused(_) | AskError::Invalid(_))) => {
+                self.odd = (self.odd.0.saturating_add(1), bounded(&error.to_string()));
+            }
+            Err(AskError::Unreachable(_) | AskError::Timeout | AskError::RateLimited(_)) => {}
+        }
     }
 
     /// Whether a head is so far from the last one that it has to be shown twice (rule G5).
@@ -261,22 +285,35 @@ impl Endpoint {
         }
     }
 
-    /// It does not read so many channels at once, or says something that makes no sense.
-    pub(crate) fn refuses_batch(&mut self, count: usize, error: &AskError, now: Millis) {
-        if matches!(error, AskError::Invalid(_)) {
-            self.odd_batches += 1;
-            if self.odd_batches < ODD_BATCHES {
-                return;
+    /// It does not read so many channels at once, limits such calls, or says something that makes no sense.
+    pub(crate) fn refuses_batch(&mut self, mut count: usize, error: &AskError, now: Millis) {
+        match error {
+            AskError::Refused(_) => {}
+            AskError::Invalid(_) => {
+                self.odd_batches += 1;
+                if self.odd_batches < ODD_BATCHES {
+                    return;
+                }
             }
+            AskError::RateLimited(_) => {
+                let (times, last) = self.limited_batches;
+                let answers_others = self.well_at.is_some_and(|at| at > last);
+                self.limited_batches = (if answers_others || times == 0 { times + 1 } else { times }, now);
+                if self.limited_batches.0 < LIMITED_BATCHES {
+                    return;
+                }
+                count = 0;
+            }
+            AskError::Unreachable(_) | AskError::Timeout => return,
         }
-        self.odd_batches = 0;
+        (self.odd_batches, self.limited_batches) = (0, (0, 0));
         self.batch = self.batch.min(count / 2);
         self.batch_again = now.saturating_add(TRY_AGAIN);
     }
 
     /// It has read many channels at once.
     pub(crate) fn has_read_batch(&mut self) {
-        self.odd_batches = 0;
+        (self.odd_batches, self.limited_batches) = (0, (0, 0));
     }
 
     /// Whether it reads many channels at once, perhaps more than it did.

@@ -15,7 +15,7 @@ pub struct RpcUrls(Vec<RpcUrl>);
 
 /// Why a text is no RPC endpoint.
 #[derive(Debug, thiserror::Error)]
-#[error("`{text}` is no RPC entry point: {reason}; write IP:port or an http(s):// or ws(s):// URL")]
+#[error("`{text}` is no RPC endpoint: {reason}; write IP:port or an http(s):// or ws(s):// URL")]
 pub struct InvalidRpcUrl {
     text: String,
     reason: String,

@@ -138,7 +138,7 @@ impl Desk {
         set_mode(&path, 0o600);
     }
 
-    /// A desk where the documents' entry points are this one.
+    /// A desk where the documents' endpoints are this one.
     pub fn at_chain(rpc: &str) -> Self {
         let mut desk = Self::new();
         desk.ports[0].1 = rpc.rsplit(':').next().unwrap().trim_end_matches('/').to_owned();

@@ -1,4 +1,4 @@
-//! An RPC entry point that lies, drops, delays and refuses, in front of a chain that does not.
+//! An RPC endpoint that lies, drops, delays and refuses, in front of a chain that does not.
 
 use std::io::{BufRead, BufReader, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
@@ -23,6 +23,8 @@ pub enum Fate {
     Answer(Value),
     /// This is the answer's error message.
     Error(&'static str),
+    /// The same with the code of EIP-1474 for "limit exceeded".
+    Limit(&'static str),
     /// The chain answers, and this becomes of its `result`.
     Change(Box<dyn FnOnce(Value) -> Value>),
     /// The chain answers with logs, and those of this contract are missing.
@@ -132,9 +134,8 @@ fn serve(
                 continue;
             }
             Fate::Answer(result) => json!({ "jsonrpc": "2.0", "id": id, "result": result }),
-            Fate::Error(message) => {
-                json!({ "jsonrpc": "2.0", "id": id, "error": { "code": -32005, "message": message } })
-            }
+            Fate::Error(message) => error(id, -32000, message),
+            Fate::Limit(message) => error(id, -32005, message),
             Fate::Pass => ask(server, &request)?,
             Fate::Late(delay) => {
                 std::thread::sleep(delay);
@@ -201,4 +202,8 @@ fn read_body(reader: &mut impl BufRead) -> Option<Vec<u8>> {
     let mut body = vec![0; length];
     reader.read_exact(&mut body).ok()?;
     Some(body)
+}
+
+fn error(id: &Value, code: i64, message: &str) -> Value {
+    json!({ "jsonrpc": "2.0", "id": id, "error": { "code": code, "message": message } })
 }

@@ -1,4 +1,4 @@
-//! An RPC entry point that is down, slow, stale, short-winded, or says what is not so.
+//! An RPC endpoint that is down, slow, stale, short-winded, or says what is not so.
 
 use std::process::Stdio;
 use std::sync::Arc;
@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 use super::endpoint::{Endpoint, Fate};
 use super::harness::*;
 
-/// Alice and Bob with a channel; Bob reaches the chain through an entry point that obeys the test.
+/// Alice and Bob with a channel; Bob reaches the chain through an endpoint that obeys the test.
 fn bob_behind_an_endpoint(world: &World) -> (Node, Node, thunder_protocol::Address, Endpoint) {
     let (alice, mut bob, channel) = world.channel();
     let entry = Endpoint::of(world);
@@ -89,7 +89,7 @@ fn who_has_heard_from_the_other_side_what_the_chain_has_need_not_wait_for_the_ow
     assert_eq!((&paid["channel"], &paid["mine"]), (&opened["channel"], &"3".into()));
 }
 
-/// Else whoever pays in a loop would use up what the entry point allows just when the partner closes.
+/// Else whoever pays in a loop would use up what the endpoint allows just when the partner closes.
 #[test]
 fn payments_that_come_too_late_ask_the_chain_for_nothing() {
     const PAYMENTS: usize = 30;
@@ -204,7 +204,7 @@ fn an_endpoint_that_hides_a_closing_is_found_out_and_the_cheat_is_answered_as_so
     hides_a_closing(|_| false);
 }
 
-/// Not every entry point runs code that is nowhere deployed; then each channel is asked by itself.
+/// Not every endpoint runs code that is nowhere deployed; then each channel is asked by itself.
 #[test]
 fn so_is_one_that_does_not_answer_for_many_channels_at_once() {
     hides_a_closing(asks_for_many);
@@ -296,7 +296,7 @@ fn a_head_that_goes_back_and_hashes_that_change_lose_nothing() {
     world.mine(3);
     wait_read(&world, &bob);
     let stale = world.rpc("eth_getBlockByNumber", json!([format!("{:#x}", world.head() - 2), false]));
-    // A machine behind the entry point that is behind the others.
+    // A machine behind the endpoint that is behind the others.
     let shown = stale.clone();
     entry.forget();
     entry.set(move |method, params| match method {

@@ -198,7 +198,7 @@ fn explain(denied: &Denied) -> ApiError {
     let (code, hint) = match denied {
         Denied::WrongState(_) => (Code::WrongState, "see infos for what can be done with it next"),
         Denied::NotConfirmed => (Code::NotConfirmed, "wait for a few blocks; infos says how many"),
-        Denied::ChainStale => (Code::ChainUnreachable, "check the RPC entry point; see infos"),
+        Denied::ChainStale => (Code::ChainUnreachable, "check the RPC endpoint; see infos"),
         Denied::ZeroAmount => (Code::ZeroAmount, "give an amount above zero"),
         Denied::InsufficientBalance { .. } => {
             (Code::InsufficientBalance, "pay less, or open another channel")
@@ -250,7 +250,7 @@ fn call_failed(kind: CallKind, reason: &CallFailure) -> ApiError {
             (Code::InsufficientEth, "send some ether to the wallet's address (see infos) and try again")
         }
         CallFailure::Unreachable(_) => {
-            (Code::ChainUnreachable, "nothing was sent; check the RPC entry point and try again")
+            (Code::ChainUnreachable, "nothing was sent; check the RPC endpoint and try again")
         }
         CallFailure::Refused(_) => match kind {
             CallKind::Open => (Code::TransactionFailed, "nothing was opened; see infos and the log"),

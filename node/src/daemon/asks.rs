@@ -181,8 +181,13 @@ impl Daemon {
         let address = self.require_wallet()?.address;
         let identity = self.require_chain()?;
         match &self.chain.contracts_found {
-            Ok(()) => Ok((identity, address)),
-            Err(error) => {
+            Some(Ok(())) => Ok((identity, address)),
+            None => Err(ApiError::new(
+                Code::ChainUnreachable,
+                "THD and the channel factory were not looked for yet",
+                "try again in a moment",
+            )),
+            Some(Err(error)) => {
                 let hint = "deploy THD and the factory with `thunder-deploy thd --to <address>`, or see --token and --factory";
                 Err(ApiError::new(Code::ContractsMissing, error.clone(), hint))
             }

@@ -93,7 +93,7 @@ impl Daemon {
             Ok(()) => tracing::info!("THD and the channel factory are there"),
             Err(error) => tracing::warn!(error, "THD or the channel factory can't be used"),
         }
-        self.chain.contracts_found = found;
+        self.chain.contracts_found = Some(found);
     }
 
     fn on_chain(&mut self, chain: ChainId) {

@@ -17,8 +17,8 @@ const HEARTBEAT: Duration = Duration::from_secs(10);
 /// What the node knows of its chain.
 pub(crate) struct ChainState {
     pub(super) identity: Option<ChainId>,
-    /// Whether THD and the factory are there, or why not.
-    pub(super) contracts_found: Result<(), String>,
+    /// Whether THD and the factory are there, or why not; `None` before they were looked for.
+    pub(super) contracts_found: Option<Result<(), String>>,
     pub(super) contracts: Contracts,
     /// The newest block at which everything is read.
     pub(super) head: Option<u64>,
@@ -45,7 +45,7 @@ impl ChainState {
     pub(super) fn new(identity: Option<ChainId>, head: Option<u64>, contracts: Contracts) -> Self {
         Self {
             identity,
-            contracts_found: Err("the chain was not reached yet".into()),
+            contracts_found: None,
             contracts,
             head,
             endpoints: Vec::new(),

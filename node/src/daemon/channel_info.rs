@@ -106,7 +106,7 @@ impl Daemon {
                 "the other side has lost data and may ask to close; closechannel works too".into()
             }
             Channel::Active(_) if !self.is_chain_fresh() => {
-                "waiting for the chain; see its RPC entry point".into()
+                "waiting for the chain; see its RPC endpoint".into()
             }
             Channel::Active(active) if active.is_synced() => "pay, closechannel".into(),
             Channel::Active(_) if is_connected => {

@@ -51,7 +51,7 @@ impl Daemon {
         if !self.chain.is_connected() {
             let rpc = &self.config.rpc;
             warnings.push(format!("the chain at {rpc} can't be reached; thunderd keeps trying"));
-        } else if let Err(error) = &self.chain.contracts_found {
+        } else if let Some(Err(error)) = &self.chain.contracts_found {
             warnings.push(format!(
                 "{error}; deploy with `thunder-deploy thd --to <address>`, or see --token and --factory"
             ));

@@ -84,7 +84,10 @@ impl Daemon {
             (!connected, "the chain is not reachable"),
             (connected && !self.chain.caught_up, "the chain is not read to its end yet"),
             (connected && self.chain.caught_up && !fresh, "the chain stands still"),
-            (self.chain.contracts_found.is_err() && connected, "THD or the factory is not there"),
+            (
+                !matches!(self.chain.contracts_found, Some(Ok(()))) && connected,
+                "THD or the factory is not there",
+            ),
             (self.channels.any_frozen(), "the disk refused a write: channels are frozen"),
         ];
         reasons.into_iter().filter_map(|(is_so, reason)| is_so.then_some(reason)).collect()

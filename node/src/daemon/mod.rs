@@ -278,7 +278,7 @@ impl Daemon {
 
     /// Whether the first look at the chain is over.
     pub const fn knows_chain(&self) -> bool {
-        self.chain.caught_up
+        self.chain.caught_up && self.chain.contracts_found.is_some()
     }
 
     /// Runs until `stop` is there, or a backup was restored. Reports whether the node has to start

@@ -279,7 +279,7 @@ mod tests {
         let session = SessionId::new(B256::ZERO, B256::ZERO);
         let large = codec::encode(&Request::Packet(Packet { session, messages })).unwrap();
         let template = WireCodec::default();
-        let fit = DECODED_IN_ALL / (large.len() * EXPANSION);
+        let fit = DECODED_IN_ALL / UNIT / (large.len() * EXPANSION).div_ceil(UNIT);
         let read = |codec: &WireCodec| codec.read::<Request>(&mut large.as_slice(), false).now_or_never();
         // Each over a connection of its own.
         let mut held: Vec<_> =

@@ -32,7 +32,7 @@ pub const MAX_PER_PEER: u32 = 4;
 pub const MAX_PENDING_INCOMING: u32 = 256;
 /// All connections, as far as the system gives that many files.
 pub const MAX_CONNECTIONS: u32 = 4096;
-/// Files for everything else: the RPC entry point, the local socket, the database.
+/// Files for everything else: the RPC endpoint, the local socket, the database.
 const OTHER_FILES: u64 = 256;
 
 /// What runs on every connection.

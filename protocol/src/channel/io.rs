@@ -343,8 +343,8 @@ pub enum Denied {
     /// The opening is not deep enough in the chain yet.
     #[error("the channel's opening is not confirmed yet")]
     NotConfirmed,
-    /// The chain was not heard of for too long.
-    #[error("the chain has not been heard of for too long to pay safely")]
+    /// The channel was not read from the chain for too long.
+    #[error("the channel was not read from the chain for too long to pay safely")]
     ChainStale,
     /// The amount is zero.
     #[error("the amount is zero")]

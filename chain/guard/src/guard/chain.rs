@@ -49,9 +49,9 @@ impl Guard {
                 identity.chain_id = u64::try_from(*number).ok().filter(|chain_id| *chain_id > 0);
             }
             Ok(Answer::Block(Some(block))) => identity.genesis = Some(block.hash),
-            Ok(Answer::Block(None)) => endpoint.note = Some("shows no block 0".into()),
             _ => {}
         }
+        endpoint.told(result);
         let (Some(chain_id), Some(genesis)) = (identity.chain_id, identity.genesis) else { return };
         let chain = ChainId { chain_id, genesis };
         (identity.chain_id, identity.genesis) = (None, None);
@@ -69,7 +69,6 @@ impl Guard {
         let is_same = endpoint.chain == Some(chain);
         let replaced = desk.replaced.take().filter(|_| is_same);
         endpoint.set_chain(chain);
-        endpoint.note = None;
         endpoint.polls.hurry(now);
         self.identified_at.get_or_insert(now);
         if let Some(first) = replaced {
@@ -165,6 +164,7 @@ impl Guard {
     pub(super) fn on_newest(&mut self, e: usize, result: Result<Answer, AskError>, now: Millis) {
         let Some(endpoint) = self.endpoints.get_mut(e) else { return };
         let every = endpoint.poll_every();
+        endpoint.told(&result);
         let Ok(Answer::Block(Some(head))) = result else {
             endpoint.polls.answered(now.saturating_add(RETRY.min(every)));
             return;

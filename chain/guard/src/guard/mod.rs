@@ -373,7 +373,7 @@ impl Guard {
                 }
             });
         }
-        let refused = transactions.refused().map(|(channel, _, reason)| (channel, reason.to_owned()));
+        let refused = transactions.refused(now).map(|(channel, reason)| (channel, reason.to_owned()));
         let calls = (transactions.unmined(), refused.collect::<Vec<_>>());
         if calls != self.told.calls {
             self.told.calls.clone_from(&calls);

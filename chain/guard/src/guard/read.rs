@@ -15,6 +15,8 @@ use crate::watch::{Channel, Stake, Watch};
 
 /// How often a channel that can't be read is tried before that is said, and the round goes on without it.
 const TRIES: u32 = 3;
+/// The same if a limit of requests is the answer, which may have to do with other questions.
+const LIMITED_TRIES: u32 = 12;
 
 impl Guard {
     // ---- which channels -----------------------------------------------------------------------
@@ -194,15 +196,13 @@ impl Guard {
                 for (channel, state) in asked.iter().zip(states) {
                     match state {
                         Some(state) => self.on_state(e, *channel, block, state, now),
-                        None => self.on_unreadable(e, *channel, "its storage is that of no channel"),
+                        None => self.on_unreadable(e, *channel, "its storage is that of no channel", TRIES),
                     }
                 }
             }
             Ok(_) => {}
             Err(error) => {
-                if error.may_be_too_much() && error != AskError::Timeout {
-                    endpoint.refuses_batch(asked.len(), &error, now);
-                }
+                endpoint.refuses_batch(asked.len(), &error, now);
                 desk.sweep.again(asked);
             }
         }
@@ -221,12 +221,16 @@ impl Guard {
         match result {
             Ok(Answer::States { block, states }) => match states.first().copied().flatten() {
                 Some(state) => self.on_state(e, channel, block, state, now),
-                None => self.on_unreadable(e, channel, "its storage is that of no channel"),
+                None => self.on_unreadable(e, channel, "its storage is that of no channel", TRIES),
             },
             Ok(_) => {}
             Err(error @ (AskError::Refused(_) | AskError::Invalid(_))) => {
                 desk.sweep.again(&[channel]);
-                self.on_unreadable(e, channel, &error.to_string());
+                self.on_unreadable(e, channel, &error.to_string(), TRIES);
+            }
+            Err(error @ AskError::RateLimited(_)) => {
+                desk.sweep.again(&[channel]);
+                self.on_unreadable(e, channel, &error.to_string(), LIMITED_TRIES);
             }
             Err(_) => desk.sweep.again(&[channel]),
         }
@@ -273,13 +277,13 @@ impl Guard {
     }
 
     /// A channel can't be read. After some tries that is said, and the others go on without it (rule G2).
-    fn on_unreadable(&mut self, e: usize, address: Address, why: &str) {
+    fn on_unreadable(&mut self, e: usize, address: Address, why: &str, most: u32) {
         let Some(channel) = self.channels.as_mut().and_then(|channels| channels.get_mut(&address)) else {
             return;
         };
         let (tries, told) = self.unreadable.entry(address).or_default();
         *tries = tries.saturating_add(1);
-        if *tries < TRIES {
+        if *tries < most {
             return;
         }
         if let (Some(round), Some(desk)) = (channel.round.get_mut(e), self.desks.get_mut(e))

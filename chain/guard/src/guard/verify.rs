@@ -13,6 +13,8 @@ use crate::watch::NotTheChannel;
 
 /// The wait before a question is asked again.
 const RETRY: Millis = 500;
+/// The wait before a question about THD and the factory is asked again that got no answer.
+const ASK_AGAIN: Millis = 50;
 /// The wait before THD and the factory are looked for again.
 const LOOK_EVERY: Millis = 2_000;
 /// How often an answer that speaks against a channel has to come, one after the other: one odd answer
@@ -181,7 +183,7 @@ impl Guard {
         now: Millis,
     ) {
         let (contracts, check) = (self.settings.contracts, &mut self.contracts);
-        check.slot.answered(now.saturating_add(RETRY));
+        check.slot.answered(now.saturating_add(ASK_AGAIN));
         let bytes = match result {
             Ok(Answer::Bytes(bytes)) => bytes,
             Err(AskError::Refused(_)) => Vec::new(),

@@ -10,7 +10,7 @@ use super::fees::shortage;
 use super::refusal::Delivery;
 use super::{CallError, Effect, Outcome, Surroundings, Transactions};
 use crate::endpoint::Millis;
-use crate::error::AskError;
+use crate::error::{AskError, bounded};
 
 /// Heads after which the same transaction is sent again, in case it was dropped.
 const SEND_AGAIN_AFTER: u64 = 2;
@@ -97,6 +97,12 @@ impl Transactions {
         let Some(parcel) = entry.deliveries.get_mut(endpoint) else { return };
         parcel.slot.answered(around.now.saturating_add(RETRY));
         parcel.answer = Some(delivery.clone());
+        if delivery == Delivery::Taken {
+            entry.not_taken = None;
+        } else if is_first && let Err(error) = result {
+            let since = entry.not_taken.take().map_or(around.now, |(since, _)| since);
+            entry.not_taken = Some((since, bounded(&error.to_string())));
+        }
         if is_first && delivery == Delivery::Taken {
             let (channel, kind) = (key.channel, key.kind.0);
             entry.reason = None;

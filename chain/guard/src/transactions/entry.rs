@@ -105,8 +105,10 @@ pub(crate) struct Entry {
     pub(crate) wants_raise: bool,
     /// Whether an endpoint took one of the attempts, or may have.
     pub(crate) may_be_out: bool,
-    /// Why an endpoint does not take it.
+    /// Why an endpoint does not take it, for a reason that lasts.
     pub(crate) reason: Option<String>,
+    /// What else endpoints answered in place of taking it, the newest, and since when.
+    pub(crate) not_taken: Option<(Millis, String)>,
     /// Since which head its nonce is used and none of its attempts is seen mined.
     pub(crate) used_clock: Option<u64>,
     /// The newest block at which its channel was read and it could still have its effect.
@@ -166,6 +168,7 @@ impl Entry {
             wants_raise: false,
             may_be_out: false,
             reason: None,
+            not_taken: None,
             used_clock: None,
             needed_at: None,
             receipts_asked: Vec::new(),

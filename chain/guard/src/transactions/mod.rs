@@ -188,6 +188,8 @@ struct Count {
 const FORGET_AFTER: u64 = 32;
 /// How many heads the receipt of a call that had its effect may take to be shown.
 const FIND_WITHIN: u64 = 3;
+/// A transaction that no endpoint takes for this long is worth a word.
+const NOT_TAKEN_FOR: Millis = 3_000;
 /// How often a call that the contract refuses in a block is made again.
 const MAX_REVERTS: u8 = 3;
 
@@ -325,9 +327,14 @@ impl Transactions {
     }
 
     /// Why calls are not taken by the endpoints.
-    pub(crate) fn refused(&self) -> impl Iterator<Item = (Address, CallKind, &str)> {
+    pub(crate) fn refused(&self, now: Millis) -> impl Iterator<Item = (Address, &str)> {
         let alive = self.entries.iter().filter(|entry| entry.is_alive());
-        alive.filter_map(|entry| Some((entry.key.channel, entry.key.kind.0, entry.reason.as_deref()?)))
+        let lately = move |since: Millis| now < since.saturating_add(NOT_TAKEN_FOR);
+        alive.filter_map(move |entry| {
+            let not_taken = entry.not_taken.as_ref().filter(|(since, _)| !lately(*since));
+            let reason = entry.reason.as_deref().or(not_taken.map(|(_, answer)| answer.as_str()))?;
+            Some((entry.key.channel, reason))
+        })
     }
 
     /// What the account has for gas, and what a unit costs.
@@ -372,7 +379,8 @@ fn alarm(entry: &mut Entry, clock: u64, effects: &mut VecDeque<Effect>) {
         ),
         _ => "nothing, because no endpoint has said how many transactions of the wallet are mined".to_owned(),
     };
-    let reason = entry.reason.as_ref().map(|reason| format!("; an endpoint answers: {reason}"));
+    let answer = entry.reason.as_ref().or(entry.not_taken.as_ref().map(|(_, answer)| answer));
+    let reason = answer.map(|answer| format!("; an endpoint answers: {answer}"));
     let tried = offered + &reason.unwrap_or_default();
     effects.push_back(Effect::Late { channel: entry.key.channel, blocks, tried });
 }

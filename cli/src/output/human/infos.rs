@@ -92,12 +92,12 @@ fn chain(infos: &Infos) -> Fields {
         .add("factory", infos.factory)
 }
 
-/// The chain's entry point and whether it answers.
+/// The chain's endpoint and whether it answers.
 pub(super) fn rpc(chain: &ChainInfo) -> String {
     format!("{} ({})", safe(&chain.rpc), is_connected(chain.connected))
 }
 
-/// One of several entry points. What is wrong with it is among the warnings.
+/// One of several endpoints. What is wrong with it is among the warnings.
 fn one_of_several(endpoint: &EndpointInfo) -> String {
     let block = endpoint.block.map(|block| format!(", block {block}")).unwrap_or_default();
     format!("{} ({}{block})", safe(&endpoint.rpc), is_connected(endpoint.connected))

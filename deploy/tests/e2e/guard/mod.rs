@@ -79,9 +79,11 @@ impl Cheat {
         closing
     }
 
-    /// Whether Bob has got everything.
+    /// Whether Bob has got everything that was in the channel.
     fn is_won(&self) -> bool {
-        self.world.thd_of(self.bob.wallet()) == thd("110")
+        self.world.thd_of(self.channel) == thd("0")
+            && self.world.thd_of(self.alice.wallet()) <= thd("90")
+            && self.world.thd_of(self.bob.wallet()) > thd("105")
     }
 
     /// Blocks come; each as soon as Bob has a transaction for it, or after a while. Returns how many

@@ -1,12 +1,13 @@
 //! Transactions: which nonce, which fee, and what stands in the way (G4, G7).
 
+use std::process::Stdio;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use serde_json::json;
 
 use super::super::endpoint::Fate;
 use super::super::harness::*;
-use super::{Cheat, number, pool, waiting};
+use super::{Cheat, Closing, number, pool, waiting};
 
 #[test]
 fn g4_one_count_that_is_too_high_makes_no_gap_that_a_challenge_waits_behind() {
@@ -81,6 +82,21 @@ fn g4_a_gap_below_is_closed() {
     spend(next + 1);
     spend(next + 2);
     cheat.cheat();
+}
+
+#[test]
+fn g4_what_an_endpoint_limits_for_ever_is_said_with_its_reason() {
+    let cheat = Cheat::new();
+    cheat.entry.set(|method, _| match method {
+        "eth_sendRawTransaction" => Fate::Limit("your plan has no transactions"),
+        _ => Fate::Pass,
+    });
+    let closing = Closing(cheat.bob.cli().arg("closechannel").stdout(Stdio::null()).spawn().unwrap());
+    let said = "does not take a transaction (limits requests: your plan has no transactions)";
+    wait_for("it is said", || cheat.warns(said));
+    cheat.entry.behave();
+    cheat.bob.wait_state(cheat.channel, "CLOSING");
+    drop(closing);
 }
 
 #[test]

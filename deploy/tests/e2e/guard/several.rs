@@ -24,8 +24,10 @@ fn open_again(states: Value) -> Value {
     let changed = words.iter().enumerate().map(|(index, word)| match index {
         // The block at which they were read.
         0 => word.clone(),
-        // ACTIVE, as it was paid in.
-        _ if word.starts_with("02") => format!("01{}{}", "0".repeat(14), &word[16..]),
+        // ACTIVE, without a closing's block and nonce, and with what Alice has paid in.
+        _ if word.starts_with("03") || word.starts_with("04") => {
+            format!("02{}{:022x}", "0".repeat(40), 10 * 10u128.pow(18))
+        }
         _ => word.clone(),
     });
     json!(format!("0x{}", changed.collect::<String>()))
@@ -117,7 +119,8 @@ fn g6_over_what_endpoints_contradict_each_other_about_nothing_is_signed() {
             let words = text.trim_start_matches("0x").as_bytes().chunks(64).enumerate();
             let changed = words.map(|(index, word)| {
                 let word = String::from_utf8(word.to_vec()).unwrap();
-                if index > 0 && word.starts_with("01") { format!("02{}", &word[2..]) } else { word }
+                let is_active = index > 0 && word.starts_with("02");
+                if is_active { format!("0300000001{}", &word[10..]) } else { word }
             });
             json!(format!("0x{}", changed.collect::<String>()))
         }),
