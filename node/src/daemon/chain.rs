@@ -19,6 +19,8 @@ const NOTE_HEAD_EVERY: u64 = 8;
 /// How long a channel that failed to open is watched, in milliseconds: its transaction may be mined
 /// after all.
 const WATCH_FAILED_FOR: u64 = 24 * 60 * 60 * 1000;
+/// By how many blocks a reorganisation may reach further back than the block that showed it.
+const REORGANISATION_MARGIN: u64 = 64;
 
 impl Daemon {
     pub(super) fn on_report(&mut self, report: Report) {
@@ -46,7 +48,7 @@ impl Daemon {
                 self.chain.read = read_at.map(|at| (at, Duration::from_millis(lasts)));
                 self.chain.block_time = block_time.map(Duration::from_millis);
             }
-            Report::Reorganisation { first } => tracing::warn!(first, "the chain took blocks back"),
+            Report::Reorganisation { first } => self.on_reorganisation(first),
             Report::Endpoints(endpoints) => self.on_endpoints(endpoints),
             Report::Taken { channel, kind, tx } => {
                 tracing::info!(%channel, ?kind, %tx, "a transaction is on its way");
@@ -284,6 +286,24 @@ impl Daemon {
             self.chain.caught_up = false;
         }
         self.tell_chain(ChainRequest::WatchAll(watches));
+    }
+
+    /// Blocks from about this height on were taken back. Channels that ended there, or not long before, are
+    /// watched again: their end may be among these blocks.
+    fn on_reorganisation(&mut self, first: u64) {
+        tracing::warn!(first, "the chain took blocks back");
+        let since = first.saturating_sub(REORGANISATION_MARGIN);
+        let ended = |slot: &Slot| match &slot.channel {
+            Channel::Closed(closed) => closed.view.newest.is_some_and(|newest| newest.block >= since),
+            _ => false,
+        };
+        let unwatched = self.channels.newest_first().filter(|(_, slot)| slot.stake.is_none() && ended(slot));
+        for address in unwatched.map(|(address, _)| *address).collect::<Vec<_>>() {
+            let Some(slot) = self.channels.get_mut(&address) else { continue };
+            slot.stake = Some(Stake::Nothing);
+            let request = ChainRequest::Watch(Box::new(watch(slot, Stake::Nothing)));
+            self.tell_chain(request);
+        }
     }
 
     /// The chain task learns how much depends on a channel, if that has changed.

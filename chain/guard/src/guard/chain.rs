@@ -23,6 +23,8 @@ const MAX_LAG: u64 = 3;
 const FRESH_BLOCKS: u64 = 8;
 /// The shortest and the longest such time.
 const FRESH: (Millis, Millis) = (3_000, 120_000);
+/// How long a new block is not told because views of channels are still to be told.
+const VIEWS_WITHIN: Millis = 1_500;
 /// How often the node is told how fresh its knowledge is.
 const TELL_EVERY: Millis = 250;
 
@@ -306,7 +308,7 @@ impl Guard {
         if changed && self.endpoints.len() > 1 {
             self.settle_all(now);
         }
-        self.tell_read_head();
+        self.tell_read_head(now);
     }
 
     fn head_of(&self, e: usize) -> Option<(u64, Millis)> {
@@ -314,13 +316,19 @@ impl Guard {
         Some((endpoint.head?.number, endpoint.advanced_at))
     }
 
-    /// The block that everything is read at: of the endpoints that are up to date the lowest.
-    fn tell_read_head(&mut self) {
+    /// The block that everything is read at: of the endpoints that are up to date the lowest. Views that
+    /// wait for something have some time to be told first.
+    fn tell_read_head(&mut self, now: Millis) {
         let is_alone = self.endpoints.len() == 1;
         let live = self.desks.iter().filter(|desk| desk.is_live || is_alone);
         let Some(head) = live.filter_map(|desk| desk.read_head).min() else { return };
-        if self.channels.is_some() && self.read_head != Some(head) {
-            self.read_head = Some(head);
+        if self.channels.is_none() || self.read_head == Some(head) {
+            return;
+        }
+        let is_told = self.waiting.is_empty() && self.verifying.is_empty();
+        let since = *self.read_since.get_or_insert(now);
+        if is_told || now >= since.saturating_add(VIEWS_WITHIN) {
+            (self.read_head, self.read_since) = (Some(head), None);
             self.report(Report::Read { head });
         }
     }

@@ -14,7 +14,7 @@ use crate::watch::Channel;
 const LASTS: u64 = 3;
 /// How long a view waits for the event that explains it, or for the hash of the own transaction.
 /// A closing of the partner's does not wait.
-const EXPLAIN_WITHIN: Millis = 1_500;
+const EXPLAIN_WITHIN: Millis = 5_000;
 
 impl Guard {
     /// Decides what is believed of a channel, out of what the endpoints that are up to date show.
@@ -124,7 +124,7 @@ impl Guard {
     fn view_of(&self, address: Address, channel: &Channel) -> (ChainView, bool) {
         let head = self.newest_head();
         let mut view = channel.view(head);
-        let by_search = !channel.wants_event() || self.has_given_up_search(&address);
+        let by_search = !channel.wants_event() || self.has_given_up_search(address, channel);
         let Some(newest) = view.newest.as_mut().filter(|newest| newest.tx.is_none()) else {
             return (view, by_search);
         };

@@ -11,6 +11,7 @@ use crate::endpoint::{Millis, Slot};
 use crate::error::AskError;
 use crate::question::{Answer, LogFilter, Question};
 use crate::state::ChannelState;
+use crate::watch::Channel;
 
 /// The wait before a piece is asked for again.
 const RETRY: Millis = 500;
@@ -56,8 +57,9 @@ impl Guard {
         self.searches.insert(address, search);
     }
 
-    pub(super) fn has_given_up_search(&self, address: &Address) -> bool {
-        self.searches.get(address).is_some_and(|search| search.is_over)
+    pub(super) fn has_given_up_search(&self, address: Address, channel: &Channel) -> bool {
+        let search = self.searches.get(&address).filter(|search| Some(search.state) == channel.believed);
+        search.is_some_and(|search| search.is_over)
     }
 
     /// The next piece to ask an endpoint for.

@@ -161,6 +161,8 @@ pub struct Guard {
     actions: VecDeque<Action>,
     /// The newest block at which all that was due is read, as the node was told.
     read_head: Option<u64>,
+    /// Since when a newer one waits to be told.
+    read_since: Option<Millis>,
     told: Told,
 }
 
@@ -199,6 +201,7 @@ impl Guard {
             repeated: None,
             actions: VecDeque::new(),
             read_head: None,
+            read_since: None,
             told: Told::default(),
         }
     }
@@ -398,6 +401,7 @@ impl Guard {
             newest: heads.iter().map(|head| head.number).max().unwrap_or(0),
             base_fee: heads.iter().filter_map(|head| head.base_fee).max(),
             has_head: !heads.is_empty(),
+            is_read: self.read_head.is_some(),
             patience: self.block_time().clamp(1_000, 5_000),
         }
     }

@@ -47,10 +47,11 @@ impl Transactions {
         now: Millis,
         hedge: Millis,
     ) -> Option<(Key, B256, Arc<[u8]>)> {
-        let clock = self.clock;
+        let (clock, is_held) = (self.clock, self.is_held);
         let ready = |entry: &Entry| {
             let parcel = entry.deliveries.get(endpoint);
             entry.stage == Stage::Out
+                && (entry.key.is_urgent() || !is_held)
                 && entry.is_saved
                 && entry.used_clock.is_none()
                 && parcel.is_none_or(|parcel| match parcel.answer {

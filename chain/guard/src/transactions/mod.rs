@@ -30,7 +30,7 @@ mod refusal;
 use std::collections::VecDeque;
 
 use thunder_protocol::channel::Terms;
-use thunder_protocol::onchain::{CHALLENGE_PERIOD, Call, CallKind, OnChain};
+use thunder_protocol::onchain::{CHALLENGE_PERIOD, Call, CallKind, EndKind, OnChain};
 use thunder_protocol::{Address, B256};
 
 pub use build::{CantSign, PlainAccount, PlainTransaction};
@@ -140,6 +140,8 @@ pub(crate) struct Surroundings {
     pub(crate) base_fee: Option<u128>,
     /// Whether there are blocks at all: without one nothing is signed.
     pub(crate) has_head: bool,
+    /// Whether every channel was read since the start.
+    pub(crate) is_read: bool,
     /// How long optional advice is waited for.
     pub(crate) patience: Millis,
 }
@@ -168,6 +170,10 @@ pub(crate) struct Transactions {
     disagreement: Option<u64>,
     /// The lowest free nonce below one of the own, and since which head.
     gap: Option<(u64, u64)>,
+    /// When there first was a block, and whether ordinary calls still wait for the channels to be read: after
+    /// a start a challenge goes ahead of what was under way.
+    began: Option<Millis>,
+    is_held: bool,
     effects: VecDeque<Effect>,
 }
 
@@ -214,6 +220,8 @@ impl Transactions {
             clock: 0,
             disagreement: None,
             gap: None,
+            began: None,
+            is_held: true,
             effects: VecDeque::new(),
         }
     }
@@ -229,24 +237,49 @@ impl Transactions {
     /// Makes a call, unless the same is under way.
     pub(crate) fn submit(&mut self, request: Request, around: &Surroundings) {
         let key = Key::new(request.terms.channel, request.call.kind());
-        let order = self.next_order;
-        self.next_order += 1;
-        let clock = self.clock;
-        if let Some(entry) = self.entries.iter_mut().find(|entry| entry.key == key) {
-            match entry.stage {
-                Stage::Preparing | Stage::Out => return,
-                // Whoever orders it again has read that it had no effect.
-                Stage::Mined { block } if around.head <= block => return,
-                Stage::Mined { .. } | Stage::Obsolete if entry.reverts >= MAX_REVERTS => return,
-                Stage::Mined { .. } | Stage::Obsolete => {
-                    entry.request = Some(request);
-                    (entry.stage, entry.ordered_clock, entry.used_clock) = (Stage::Out, clock, None);
-                    entry.reason = None;
-                    return;
-                }
+        let Some(index) = self.entries.iter().position(|entry| entry.key == key) else {
+            return self.enter(request, around);
+        };
+        let Some(entry) = self.entries.get_mut(index) else { return };
+        match entry.stage {
+            Stage::Preparing if entry.sent.is_none() => entry.request = Some(request),
+            Stage::Preparing | Stage::Out => self.replace(index, request),
+            // The channel was not read since then: its effect is still to be seen.
+            Stage::Mined { block } if entry.needed_at.is_none_or(|read_at| read_at < block) => {}
+            // More is paid in.
+            Stage::Mined { .. } | Stage::Obsolete if key.kind.0 == CallKind::Fund => {
+                self.forget(index);
+                self.enter(request, around);
+            }
+            // It had no effect, or the chain took it back.
+            Stage::Mined { .. } | Stage::Obsolete => {
+                (entry.stage, entry.ordered_clock, entry.used_clock) = (Stage::Out, self.clock, None);
+                (entry.reason, entry.not_taken) = (None, None);
+                self.replace(index, request);
             }
         }
-        self.entries.push(Entry::new(request, order, clock, around.now.saturating_add(around.patience)));
+    }
+
+    fn enter(&mut self, request: Request, around: &Surroundings) {
+        let order = self.next_order;
+        self.next_order += 1;
+        let until = around.now.saturating_add(around.patience);
+        self.entries.push(Entry::new(request, order, self.clock, until));
+    }
+
+    /// A call that is signed already is ordered again. If it is to do something else now (close on another
+    /// receipt), it is signed anew, at a higher fee where the old transaction may still wait.
+    fn replace(&mut self, index: usize, request: Request) {
+        let Some(entry) = self.entries.get_mut(index) else { return };
+        let is_replaced = matches!(entry.key.kind.0, CallKind::Challenge | CallKind::Close);
+        if let Some(sent) = entry.sent.as_mut().filter(|_| is_replaced)
+            && let Ok((to, data)) = self.account.calldata(&request.terms, &request.call, 0)
+            && (sent.to, &sent.data) != (to, &data)
+        {
+            (sent.to, sent.data) = (to, data);
+            (entry.wants_raise, entry.raises) = (true, 0);
+        }
+        entry.request = Some(request);
     }
 
     /// A new head came: what was asked for the last may be asked again.
@@ -414,8 +447,11 @@ pub(crate) const fn brings_about(status: &OnChain) -> &'static [CallKind] {
         OnChain::Empty { .. } => &[CallKind::Fund, CallKind::Open],
         OnChain::Active { .. } => &[CallKind::Open, CallKind::Fund],
         OnChain::Closing(_) => &[CallKind::Close],
-        OnChain::Closed { .. } => {
-            &[CallKind::Close, CallKind::Cancel, CallKind::Withdraw, CallKind::Challenge]
-        }
+        OnChain::Closed { end, .. } => match end.kind {
+            EndKind::Final => &[CallKind::Close],
+            EndKind::Cancelled => &[CallKind::Cancel],
+            EndKind::Withdrawn => &[CallKind::Withdraw],
+            EndKind::Challenged => &[CallKind::Challenge],
+        },
     }
 }

@@ -8,6 +8,7 @@ use super::gas::{gas_limit, with_estimate};
 use super::nonces::{Holder, assign};
 use super::record::Sent;
 use super::{CallError, Effect, MAX_REVERTS, Outcome, Surroundings, Transactions};
+use crate::endpoint::Millis;
 
 /// Heads without being mined after which a call gets higher fees.
 const RAISE_AFTER: u64 = 4;
@@ -15,6 +16,8 @@ const RAISE_AFTER: u64 = 4;
 const RAISE_CLOSING_AFTER: u64 = 2;
 /// How often fees are raised between two heads because an endpoint wants more.
 const MAX_RAISES: u8 = 6;
+/// How long ordinary calls wait after a start for the channels to be read, at most.
+const HOLD_FOR: Millis = 10_000;
 /// Heads for which an endpoint may not show yet that one of the own has used a nonce.
 const USED_PATIENCE: u64 = 2;
 /// Heads for which another program's transaction may keep ordinary calls waiting.
@@ -52,6 +55,8 @@ impl Transactions {
     /// Signs whatever can be signed now.
     pub(crate) fn plan(&mut self, around: &Surroundings) {
         let Some(base) = self.base().filter(|_| around.has_head) else { return };
+        let began = *self.began.get_or_insert(around.now);
+        self.is_held = !around.is_read && around.now < began.saturating_add(HOLD_FOR);
         self.note_used(base);
         for (key, nonce) in self.assignments(base, around) {
             self.sign(key, nonce, around);

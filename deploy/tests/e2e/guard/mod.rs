@@ -128,7 +128,7 @@ fn warns(node: &Node, text: &str) -> bool {
 }
 
 /// The account's transactions that are not mined.
-fn pool(world: &World, account: Address) -> Vec<Value> {
+pub fn pool(world: &World, account: Address) -> Vec<Value> {
     let pool = world.rpc("txpool_content", json!([]));
     let of = |queue: &str| -> Vec<Value> {
         let accounts = pool[queue].as_object().unwrap().iter();
@@ -144,7 +144,7 @@ fn waiting(world: &World, account: Address) -> usize {
     pool(world, account).iter().filter(|tx| number(&tx["nonce"]) == next).count()
 }
 
-fn number(hex: &Value) -> u128 {
+pub fn number(hex: &Value) -> u128 {
     u128::from_str_radix(hex.as_str().unwrap().trim_start_matches("0x"), 16).unwrap()
 }
 
