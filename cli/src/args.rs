@@ -255,7 +255,7 @@ pub struct OpenChannel {
     /// With which connected node: its peer id or wallet, or a unique beginning of either
     #[arg(long, value_name = "peer")]
     pub peer: Option<String>,
-    /// Also where the chain's challenge period lasts less than two minutes
+    /// Open it although a challenge period of this chain lasts less than two minutes
     #[arg(long)]
     pub yes: bool,
 }

@@ -41,7 +41,7 @@ pub struct Config {
     help: Option<bool>,
 
     /// Specify the RPC endpoint at which a compatible blockchain is available. Otherwise, default is
-    /// localhost:8545. http(s):// and ws(s):// URLs work too; several are separated by commas
+    /// localhost:8545. http(s):// and ws(s):// URLs work too. Several, with commas between them, are all used
     #[arg(
         long = "RPC",
         alias = "rpc",

@@ -55,7 +55,7 @@ const GAUGES: [(&str, Option<Unit>, &str); 14] = [
         "Time since all that the chain says was last read, or since the start",
     ),
     ("thunder_chain_block_age_seconds", Some(Unit::Seconds), "Time since a new block was last read"),
-    ("thunder_transactions_pending", None, "Transactions that were sent and are not mined"),
+    ("thunder_transactions_pending", None, "Transactions that were ordered and are not mined"),
     ("thunder_wallet_ether", None, "ETH that the wallet has for gas; NaN while it is not known"),
     ("thunder_database_bytes", Some(Unit::Bytes), "Size of the database, without its log"),
     ("thunder_ready", None, "1 if /ready answers 200, else 0"),

@@ -6,7 +6,7 @@ use std::fs;
 use std::path::Path;
 
 /// The sources that end up in thunderd.
-const SOURCES: [&str; 4] = ["src", "api/src", "../chain/src", "../protocol/src"];
+const SOURCES: [&str; 5] = ["src", "api/src", "../chain/src", "../chain/guard/src", "../protocol/src"];
 
 fn sources(directory: &Path, found: &mut Vec<String>) {
     for entry in fs::read_dir(directory).unwrap() {

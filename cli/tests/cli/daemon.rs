@@ -26,10 +26,13 @@ fn each_command_makes_its_call() {
     for (arguments, asked) in [
         (vec!["balance"], json!(["balance", null])),
         (vec!["connect", "host:2002"], json!(["connect", "host:2002"])),
-        (vec!["openchannel"], json!(["open_channel", {"amount": "10", "deposit": null, "peer": null}])),
+        (
+            vec!["openchannel"],
+            json!(["open_channel", {"amount": "10", "deposit": null, "peer": null, "accept_short_period": false}]),
+        ),
         (
             vec!["openchannel", "2.50", "--deposit", "1", "--peer", "12D3"],
-            json!(["open_channel", {"amount": "2.5", "deposit": "1", "peer": "12D3"}]),
+            json!(["open_channel", {"amount": "2.5", "deposit": "1", "peer": "12D3", "accept_short_period": false}]),
         ),
         (vec!["fund"], json!(["fund", {"channel": nobody, "amount": null}])),
         ([&["fund", "0"], &which[..]].concat(), json!(["fund", {"channel": both, "amount": "0"}])),

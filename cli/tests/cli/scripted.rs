@@ -221,7 +221,11 @@ fn full() -> Infos {
     Infos {
         listen: vec!["/ip4/127.0.0.1/tcp/61999".into(), "/ip4/127.0.0.1/udp/61999/quic-v1".into()],
         wallet: Some(CHANNEL),
-        chain: ChainInfo { block: Some(114), ..all().chain },
+        chain: ChainInfo {
+            block: Some(114),
+            endpoints: vec![EndpointInfo { block: Some(114), ..endpoint() }],
+            ..all().chain
+        },
         peers: vec![peer],
         discovered: vec![discovered],
         channels: vec![channel(), closing],
@@ -254,12 +258,24 @@ fn events() -> Vec<Event> {
         Event::Channel(channel()),
         Event::Connected(peer()),
         Event::Disconnected(peer()),
-        Event::Chain(ChainInfo { connected: false, ..all().chain }),
+        Event::Chain(ChainInfo {
+            connected: false,
+            endpoints: vec![EndpointInfo {
+                connected: false,
+                trouble: Some("can't be reached: connection refused".into()),
+                ..endpoint()
+            }],
+            ..all().chain
+        }),
         Event::Warning {
             message: "the other side closed on receipt 1; the newest is 3".into(),
             channel: Some(CHANNEL),
         },
     ]
+}
+
+fn endpoint() -> EndpointInfo {
+    EndpointInfo { rpc: "http://localhost:8545".into(), connected: true, block: Some(7), trouble: None }
 }
 
 pub(crate) fn all() -> Infos {
@@ -274,7 +290,7 @@ pub(crate) fn all() -> Infos {
             connected: true,
             chain_id: Some(31337),
             block: Some(7),
-            endpoints: vec![],
+            endpoints: vec![endpoint()],
         },
         token: CHANNEL,
         factory: CHANNEL,

@@ -60,7 +60,7 @@ impl Daemon {
                     format!("the challenge is not mined after {blocks} blocks; tried so far: {tried}");
                 self.events.push(Event::Warning { message, channel: Some(channel.into()) });
             }
-            Report::Note { channel, what } => tracing::warn!(%channel, "{what}"),
+            Report::Note { channel, what } => tracing::warn!(%channel, "a transaction of a channel: {what}"),
             Report::Calls { unmined, refused } => self.on_calls(unmined, refused),
             Report::Funds(funds) => self.on_funds(funds),
         }
@@ -229,8 +229,8 @@ impl Daemon {
         match outcome {
             Outcome::Failed { channel, kind, error, is_retried } => {
                 let error = ChainError::from(error);
-                let retried = if is_retried { "; it is tried again" } else { "" };
-                tracing::warn!(%channel, ?kind, "a transaction failed: {error}{retried}");
+                let why = format!("{error}{}", if is_retried { "; it is tried again" } else { "" });
+                tracing::warn!(%channel, ?kind, "a transaction failed: {why}");
                 let input = ChainInput::CallFailed { kind, reason: error.into() };
                 self.apply(channel, Input::Chain(input));
             }
