@@ -137,6 +137,11 @@ impl Driver {
         self.guard.submit(request, self.now());
     }
 
+    /// See [`Guard::release`].
+    pub const fn release(&mut self) {
+        self.guard.release();
+    }
+
     /// See [`Guard::saved`].
     pub fn saved(&mut self, sent: &Sent, result: Result<(), String>) {
         self.guard.saved(sent, result);

@@ -24,6 +24,8 @@ pub(crate) enum ChainRequest {
     Unwatch(Address),
     /// Make this call.
     Submit(Box<Request>),
+    /// What was read since the start is handled, and the challenges that it calls for are ordered.
+    CaughtUp,
 }
 
 /// The task's state.
@@ -90,6 +92,7 @@ impl ChainTask {
             ChainRequest::Watch(watch) => self.driver.watch(&watch),
             ChainRequest::Stake(channel, stake) => self.driver.set_stake(channel, stake),
             ChainRequest::Unwatch(channel) => self.driver.unwatch(channel),
+            ChainRequest::CaughtUp => self.driver.release(),
             ChainRequest::Submit(request) => {
                 failpoint!("submit-before");
                 self.driver.submit(*request);

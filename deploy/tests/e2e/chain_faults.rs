@@ -102,6 +102,7 @@ fn a_transaction_that_became_too_cheap_is_sent_again_at_a_higher_fee() {
     let opened = sent();
     world.rpc("evm_setAutomine", json!([false]));
     alice.refused(&["--timeout", "2", "closechannel"], 6, "timeout");
+    wait_for("it is sent", || !super::guard::pool(&world, alice.wallet()).is_empty());
     let offered = || number(&super::guard::pool(&world, alice.wallet())[0]["maxFeePerGas"]);
     let first = offered();
     for _ in 0..6 {

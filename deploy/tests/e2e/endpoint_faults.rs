@@ -266,10 +266,10 @@ fn a_channel_whose_events_are_hidden_and_every_other_are_challenged() {
     });
     alice.ok(&["closechannel", "--channel", &hidden.to_string(), "--receipt", &first, "--yes"]);
     bob.wait_state(hidden, "CLOSED");
-    assert_eq!(world.thd_of(bob.wallet()), thd("100"));
+    assert_eq!(world.thd_of(bob.wallet()), thd("110"));
     alice.ok(&["closechannel", "--channel", &name, "--receipt", &second, "--yes"]);
     bob.wait_state(shown, "CLOSED");
-    assert_eq!(world.thd_of(bob.wallet()), thd("110"));
+    assert_eq!(world.thd_of(bob.wallet()), thd("120"));
 }
 
 #[test]

@@ -42,7 +42,8 @@ fn a_panic_of_the_loop_ends_the_process_with_a_line_that_names_it() {
     let mut node = failing_node(&world);
     node.ok(&["importwallet", PHRASE]);
     node.tell("commit-before", "panic");
-    world.mine(1);
+    // It notes how far the chain was read.
+    world.mine(20);
     wait_for("it ends", || !node.is_running());
     assert_eq!(node.wait_end().code(), Some(1));
     assert!(node.has_logged("error: the node's loop ended by itself, by a panic"), "{}", node.log());

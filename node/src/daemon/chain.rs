@@ -187,6 +187,7 @@ impl Daemon {
         }
         self.chain.caught_up = true;
         self.resume_channels();
+        self.after.then.push(Box::new(|daemon| daemon.tell_chain(ChainRequest::CaughtUp)));
         for peer in self.peers.links.keys().copied().collect::<Vec<_>>() {
             self.say_hello(peer);
         }

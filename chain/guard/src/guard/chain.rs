@@ -136,7 +136,7 @@ impl Guard {
         self.chain = Some(chain);
         self.channels = None;
         self.transactions = None;
-        (self.read_head, self.told) = (None, super::Told::default());
+        (self.read_head, self.is_released, self.told) = (None, false, super::Told::default());
         for set in [&mut self.urgent, &mut self.divided, &mut self.waiting] {
             set.clear();
         }
@@ -242,7 +242,7 @@ impl Guard {
         }
         let around = self.surroundings(now);
         if let Some(transactions) = &mut self.transactions {
-            transactions.on_head(&around);
+            transactions.on_head(e, &around);
         }
         if let Some(desk) = self.desks.get_mut(e) {
             desk.balance.hurry(now);

@@ -48,18 +48,18 @@ impl Guard {
             self.report(Report::Unreadable { channel: address, why });
         }
         if let Some(reading) = believed {
-            self.believe(address, &reading, now);
+            self.believe(address, &reading, is_contradiction, now);
         }
         self.report_claim(address);
     }
 
-    fn believe(&mut self, address: Address, reading: &Reading, now: Millis) {
+    fn believe(&mut self, address: Address, reading: &Reading, is_contested: bool, now: Millis) {
         let Some(channel) = self.channels.as_mut().and_then(|channels| channels.get_mut(&address)) else {
             return;
         };
         channel.believe(reading);
         if let Some(transactions) = &mut self.transactions {
-            transactions.on_state(address, &reading.state, reading.block);
+            transactions.on_state(address, &reading.state, reading.block, is_contested);
         }
         self.report_view(address, now);
     }

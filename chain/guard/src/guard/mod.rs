@@ -163,6 +163,7 @@ pub struct Guard {
     read_head: Option<u64>,
     /// Since when a newer one waits to be told.
     read_since: Option<Millis>,
+    is_released: bool,
     told: Told,
 }
 
@@ -202,6 +203,7 @@ impl Guard {
             actions: VecDeque::new(),
             read_head: None,
             read_since: None,
+            is_released: false,
             told: Told::default(),
         }
     }
@@ -249,6 +251,12 @@ impl Guard {
         if let Some(transactions) = &mut self.transactions {
             transactions.submit(request, &around);
         }
+    }
+
+    /// The node has handled all that was read since the start, and its challenges are ordered: other calls may
+    /// be sent now, too.
+    pub const fn release(&mut self) {
+        self.is_released = true;
     }
 
     // ---- disk ---------------------------------------------------------------------------------
@@ -401,7 +409,7 @@ impl Guard {
             newest: heads.iter().map(|head| head.number).max().unwrap_or(0),
             base_fee: heads.iter().filter_map(|head| head.base_fee).max(),
             has_head: !heads.is_empty(),
-            is_read: self.read_head.is_some(),
+            is_released: self.is_released,
             patience: self.block_time().clamp(1_000, 5_000),
         }
     }

@@ -39,7 +39,7 @@ impl Guard {
         self.searches.clear();
         self.verifying.clear();
         self.unreadable.clear();
-        self.read_head = None;
+        (self.read_head, self.is_released) = (None, watches.is_empty());
         for e in 0..endpoints {
             if let Some(desk) = self.desks.get_mut(e) {
                 (desk.epoch, desk.read_head) = (desk.epoch + 1, None);

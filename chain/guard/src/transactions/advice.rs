@@ -27,6 +27,8 @@ const MAX_RECEIPTS: usize = 8;
 /// After how many heads the suggested tip is asked for again.
 const PRICE_EVERY: u64 = 4;
 
+/// How many blocks a receipt may be ahead of what any endpoint has shown.
+const AHEAD: u64 = 2;
 /// How many transactions may be mined between two counts.
 const MOST_MINED: u64 = 16;
 
@@ -212,7 +214,9 @@ impl Transactions {
             TransactionQuestion::Permit(key) => self.permit_nonce(key, result, again),
             TransactionQuestion::Estimate(key) => self.estimated(key, result, again),
             TransactionQuestion::Receipt(key, hash) => {
-                if let Ok(Answer::Receipt(Some(receipt))) = result {
+                if let Ok(Answer::Receipt(Some(receipt))) = result
+                    && receipt.block <= around.newest.saturating_add(AHEAD)
+                {
                     self.mined(key, hash, receipt.block, receipt.succeeded);
                 }
             }

@@ -140,8 +140,8 @@ pub(crate) struct Surroundings {
     pub(crate) base_fee: Option<u128>,
     /// Whether there are blocks at all: without one nothing is signed.
     pub(crate) has_head: bool,
-    /// Whether every channel was read since the start.
-    pub(crate) is_read: bool,
+    /// Whether the node has handled all that was read since the start.
+    pub(crate) is_released: bool,
     /// How long optional advice is waited for.
     pub(crate) patience: Millis,
 }
@@ -170,9 +170,10 @@ pub(crate) struct Transactions {
     disagreement: Option<u64>,
     /// The lowest free nonce below one of the own, and since which head.
     gap: Option<(u64, u64)>,
-    /// When there first was a block, and whether ordinary calls still wait for the channels to be read: after
-    /// a start a challenge goes ahead of what was under way.
+    /// When there first was a block.
     began: Option<Millis>,
+    /// Whether ordinary calls still wait for the node to have seen every channel: after a start a challenge
+    /// goes ahead of what was under way.
     is_held: bool,
     effects: VecDeque<Effect>,
 }
@@ -188,6 +189,8 @@ struct Count {
     clock: Option<u64>,
     head: u64,
     is_usable: bool,
+    /// How many heads it has had, of those that the clock counts.
+    heads: u64,
 }
 
 /// How deep a mined transaction is before it is forgotten, in blocks beyond the confirmations.
@@ -196,7 +199,8 @@ const FORGET_AFTER: u64 = 32;
 const FIND_WITHIN: u64 = 3;
 /// A transaction that no endpoint takes for this long is worth a word.
 const NOT_TAKEN_FOR: Millis = 3_000;
-/// How often a call that the contract refuses in a block is made again.
+/// How often a challenge is made that the contract refuses in a block, as all endpoints say, while they
+/// contradict each other about whether the channel is closing.
 const MAX_REVERTS: u8 = 3;
 
 impl Transactions {
@@ -244,8 +248,13 @@ impl Transactions {
         match entry.stage {
             Stage::Preparing if entry.sent.is_none() => entry.request = Some(request),
             Stage::Preparing | Stage::Out => self.replace(index, request),
-            // The channel was not read since then: its effect is still to be seen.
-            Stage::Mined { block } if entry.needed_at.is_none_or(|read_at| read_at < block) => {}
+            // The contract refuses it, and the closing is contested.
+            Stage::Mined { .. } | Stage::Obsolete if entry.reverts >= MAX_REVERTS => {}
+            // The channel was not read since then: its effect is still to be seen. Should the chain take it
+            // back, the newer order counts.
+            Stage::Mined { block } if entry.needed_at.is_none_or(|read_at| read_at < block) => {
+                self.replace(index, request);
+            }
             // More is paid in.
             Stage::Mined { .. } | Stage::Obsolete if key.kind.0 == CallKind::Fund => {
                 self.forget(index);
@@ -282,9 +291,16 @@ impl Transactions {
         entry.request = Some(request);
     }
 
-    /// A new head came: what was asked for the last may be asked again.
-    pub(crate) fn on_head(&mut self, around: &Surroundings) {
-        self.clock += 1;
+    /// An endpoint has a new head: what was asked for the last may be asked again. The same block at other
+    /// endpoints is no further step of the clock.
+    pub(crate) fn on_head(&mut self, endpoint: usize, around: &Surroundings) {
+        let Some(count) = self.counts.get_mut(endpoint) else { return };
+        // One that was away, or came later, goes on from where the others are.
+        count.heads = count.heads.max(self.clock.saturating_sub(1)).saturating_add(1);
+        if count.heads <= self.clock {
+            return;
+        }
+        self.clock = count.heads;
         let deep = self.confirmations.saturating_add(FORGET_AFTER);
         let base = self.base();
         for entry in &mut self.entries {
@@ -324,13 +340,23 @@ impl Transactions {
         }
     }
 
-    /// A channel's state was read at this height: a call may have had its effect, or can have none any
-    /// more.
-    pub(crate) fn on_state(&mut self, channel: Address, state: &ChannelState, head: u64) {
+    /// A channel's state was read at this height, which other endpoints may contest: a call may have had its
+    /// effect, or can have none any more.
+    pub(crate) fn on_state(&mut self, channel: Address, state: &ChannelState, head: u64, is_contested: bool) {
         let clock = self.clock;
         for entry in self.entries.iter_mut().filter(|entry| entry.key.channel == channel) {
             if !is_pointless(entry.key.kind.0, state, head) {
                 entry.needed_at = entry.needed_at.max(Some(head));
+                // What is said to be mined has had no effect: it is made again.
+                if matches!(entry.stage, Stage::Mined { block } if head > block)
+                    && would_show(entry.key.kind.0, state)
+                    && (entry.reverts < MAX_REVERTS || !is_contested)
+                {
+                    (entry.stage, entry.used_clock) = (Stage::Out, None);
+                }
+                if !is_contested {
+                    entry.reverts = 0;
+                }
             } else if entry.is_alive() {
                 (entry.stage, entry.reason, entry.used_clock) = (Stage::Obsolete, None, Some(clock));
             }
@@ -416,6 +442,17 @@ fn alarm(entry: &mut Entry, clock: u64, effects: &mut VecDeque<Effect>) {
     let reason = answer.map(|answer| format!("; an endpoint answers: {answer}"));
     let tried = offered + &reason.unwrap_or_default();
     effects.push_back(Effect::Late { channel: entry.key.channel, blocks, tried });
+}
+
+/// Whether a channel in this state would be in another, had the call had its effect.
+const fn would_show(kind: CallKind, state: &ChannelState) -> bool {
+    match kind {
+        CallKind::Challenge => matches!(state, ChannelState::Closing { .. }),
+        CallKind::Close => matches!(state, ChannelState::Active { .. }),
+        CallKind::Withdraw => matches!(state, ChannelState::Closing { .. }),
+        CallKind::Cancel => matches!(state, ChannelState::Empty { .. }),
+        CallKind::Open | CallKind::Fund => false,
+    }
 }
 
 /// Whether a call can have no effect (any more) on a channel that was in this state at this height.

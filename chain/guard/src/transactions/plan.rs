@@ -16,7 +16,7 @@ const RAISE_AFTER: u64 = 4;
 const RAISE_CLOSING_AFTER: u64 = 2;
 /// How often fees are raised between two heads because an endpoint wants more.
 const MAX_RAISES: u8 = 6;
-/// How long ordinary calls wait after a start for the channels to be read, at most.
+/// How long ordinary calls wait after a start for the channels to be read and handled, at most.
 const HOLD_FOR: Millis = 10_000;
 /// Heads for which an endpoint may not show yet that one of the own has used a nonce.
 const USED_PATIENCE: u64 = 2;
@@ -56,7 +56,7 @@ impl Transactions {
     pub(crate) fn plan(&mut self, around: &Surroundings) {
         let Some(base) = self.base().filter(|_| around.has_head) else { return };
         let began = *self.began.get_or_insert(around.now);
-        self.is_held = !around.is_read && around.now < began.saturating_add(HOLD_FOR);
+        self.is_held = !around.is_released && around.now < began.saturating_add(HOLD_FOR);
         self.note_used(base);
         for (key, nonce) in self.assignments(base, around) {
             self.sign(key, nonce, around);
@@ -254,6 +254,7 @@ impl Transactions {
             return;
         }
         let was_pointless = entry.stage == Stage::Obsolete;
+        let nonce = entry.sent.as_ref().and_then(|sent| sent.nonce_with(&tx));
         if succeeded {
             entry.stage = Stage::Mined { block };
             (entry.reason, entry.used_clock, entry.mined_tx) = (None, None, Some(tx));
@@ -268,12 +269,15 @@ impl Transactions {
         if was_pointless {
             return self.remove(key);
         }
-        entry.reverts = entry.reverts.saturating_add(1);
+        // One endpoint's word, against which another says that nothing was mined, is no reason to give up.
+        let is_certain = self.counts.iter().filter(|count| count.is_usable).all(|count| count.count > nonce);
+        let Some(entry) = self.entry_mut(key) else { return };
+        entry.reverts = entry.reverts.saturating_add(u8::from(is_certain));
         let error = CallError::MinedInVain(tx);
-        let is_retried = key.is_urgent() && entry.reverts < MAX_REVERTS;
-        if !is_retried {
+        if !key.is_urgent() {
             return self.fail(key, error);
         }
+        let is_retried = entry.reverts < MAX_REVERTS;
         // The closing may have been taken back, and be there again.
         entry.stage = Stage::Mined { block };
         self.effects.push_back(Effect::Outcome(Outcome::Failed { channel, kind, error, is_retried }));

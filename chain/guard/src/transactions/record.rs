@@ -55,6 +55,12 @@ impl Sent {
         attempt.nonce.unwrap_or(self.nonce)
     }
 
+    /// The account nonce of the attempt with this hash.
+    pub fn nonce_with(&self, hash: &B256) -> Option<u64> {
+        let attempt = self.attempts.iter().find(|attempt| attempt.hash == *hash)?;
+        Some(self.nonce_of(attempt))
+    }
+
     /// The newest attempt.
     pub fn newest(&self) -> Option<&Attempt> {
         self.attempts.last()

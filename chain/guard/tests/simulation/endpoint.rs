@@ -33,8 +33,12 @@ pub(crate) struct Faults {
     /// Channels whose state it hides: it shows what they were before this block.
     pub(crate) hides: BTreeSet<Address>,
     pub(crate) hides_since: u64,
+    /// Channels that it shows closing on an old receipt.
+    pub(crate) invents: BTreeSet<Address>,
     /// What is added to the counts of transactions.
     pub(crate) count_off: u64,
+    /// It gives a receipt for every transaction, with this block.
+    pub(crate) false_receipt: Option<u64>,
     /// It takes no transactions.
     pub(crate) refuses_sending: bool,
     /// The tip that it suggests.
@@ -143,6 +147,9 @@ impl Endpoint {
         };
         let number = |value: u128| Ok(json!(format!("{value:#x}")));
         let state = |channel: &Address, number: u64| {
+            if self.faults.invents.contains(channel) {
+                return invented(number);
+            }
             let hides = self.faults.hides.contains(channel) && number >= self.faults.hides_since;
             let at = if hides { self.faults.hides_since - 1 } else { number };
             let block = ether.at(at).or(ether.at(number));
@@ -198,6 +205,9 @@ impl Endpoint {
                 number(u128::from(count))
             }
             Question::Tip | Question::GasPrice => number(self.faults.tip),
+            Question::Receipt(hash) if let Some(block) = self.faults.false_receipt => {
+                Ok(json!({ "transactionHash": hash, "blockNumber": format!("{block:#x}"), "status": "0x1" }))
+            }
             Question::Receipt(hash) => Ok(match ether.receipt(*hash).filter(|(block, _)| *block <= shown) {
                 None => Value::Null,
                 Some((block, succeeded)) => json!({
@@ -262,5 +272,15 @@ pub(crate) fn garbage(random: &mut Random) -> String {
         11 => format!("[{}]", "1,".repeat(50) + "1"),
         12 => format!("\"0x{:064x}{}\"", number >> 40, "ff".repeat(32 * random.below(5) as usize)),
         _ => "tru".into(),
+    }
+}
+
+fn invented(number: u64) -> ChannelState {
+    match crate::world::cheat() {
+        ChannelState::Closing { closer, nonce, balances, .. } => {
+            // The same block for some time, so that it can be believed.
+            ChannelState::Closing { closer, nonce, balances, block: number - number % 20 }
+        }
+        other => other,
     }
 }

@@ -256,7 +256,8 @@ fn execute(block: &mut Block, tx: &Transaction) -> bool {
             false
         }
         ChannelState::Active { paid_in } if is("closing(uint256,uint256,uint256,bytes)") => {
-            let nonce = Nonce::new(2).unwrap();
+            let nonce = tx.data.get(28..36).map(|word| u64::from_be_bytes(word.try_into().unwrap()));
+            let Some(nonce) = nonce.and_then(Nonce::new) else { return false };
             *state = ChannelState::Closing { closer: Role::B, nonce, balances: paid_in, block: number };
             true
         }

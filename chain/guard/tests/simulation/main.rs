@@ -10,6 +10,7 @@ mod world;
 
 use endpoint::{Faults, Lies, NEVER};
 use random::for_each_seed;
+use thunder_guard::state::ChannelState;
 use world::{World, cheat};
 
 const GWEI: u128 = 1_000_000_000;
@@ -125,6 +126,116 @@ fn g4_what_hangs_on_the_account_does_not_hold_a_challenge_up() {
     }
     let stage = world.ether.state(&world.channel(1)).stage();
     assert_eq!(stage, 3, "what stood there is made anew");
+}
+
+/// The nonce of the receipt that a channel is closed on.
+fn closed_on(world: &World, channel: usize) -> Option<u64> {
+    match world.ether.state(&world.channel(channel)) {
+        ChannelState::Closing { nonce, .. } => Some(nonce.get()),
+        _ => None,
+    }
+}
+
+#[test]
+fn g4_a_closing_that_is_ordered_on_another_receipt_replaces_the_one_on_its_way() {
+    let mut world = World::new(1, 1, 1_000, vec![honest()]);
+    world.block(&[]);
+    world.ether.least_tip = 100 * GWEI;
+    let channel = world.channel(0);
+    world.close(channel);
+    world.block(&[]);
+    world.block(&[]);
+    world.close_on(channel, world::NEWEST + 2);
+    world.run(world.now + 500);
+    assert_eq!(world.ether.pool.len(), 1, "it has the same nonce");
+    world.ether.least_tip = 1;
+    world.block(&[]);
+    assert_eq!((closed_on(&world, 0), world.ether.own_mined().count()), (Some(world::NEWEST + 2), 1));
+}
+
+#[test]
+fn g4_what_was_mined_and_is_ordered_anew_is_made_anew() {
+    let mut world = World::new(1, 1, 1_000, vec![honest()]);
+    world.block(&[]);
+    let channel = world.channel(0);
+    world.close(channel);
+    while closed_on(&world, 0).is_none() {
+        world.block(&[]);
+    }
+    world.block(&[]);
+    // The closing is taken back together with the transaction, and the node has a newer receipt by now.
+    let mut random = world.random.clone();
+    world.ether.take_back(3, &mut random);
+    world.ether.pool.clear();
+    world.close_on(channel, world::NEWEST + 2);
+    for _ in 0..8 {
+        world.block(&[]);
+    }
+    assert_eq!(closed_on(&world, 0), Some(world::NEWEST + 2));
+}
+
+#[test]
+fn g4_g6_a_receipt_that_one_of_two_endpoints_invents_keeps_no_challenge_from_being_made() {
+    for ahead in [0, 1, 2, 3, 1 << 40] {
+        for is_second in [false, true] {
+            let mut world = World::new(1, 2, 12_000, vec![honest(), honest()]);
+            for _ in 0..6 {
+                world.block(&[]);
+            }
+            let channel = world.channel(0);
+            // The first offer is too low.
+            world.ether.least_tip = 20 * GWEI;
+            let block = world.ether.number() + 1 + ahead;
+            let faults = &mut world.endpoints[usize::from(is_second)].faults;
+            (faults.count_off, faults.false_receipt) = (1, Some(block));
+            world.block(&[(channel, cheat())]);
+            for _ in 0..14 {
+                world.block(&[]);
+            }
+            let blocks = world.answered_after(channel);
+            assert!(blocks.is_some_and(|blocks| blocks <= 12), "{ahead} {is_second}: {blocks:?}");
+        }
+    }
+}
+
+#[test]
+fn g6_more_endpoints_make_no_challenge_dearer_and_no_alarm_earlier() {
+    let paid = |count: u64| {
+        let endpoints = (0..count).map(|number| Faults { delay: 20 + 40 * number, ..honest() });
+        let mut world = World::new(1, 2, 12_000, endpoints.collect());
+        for _ in 0..6 {
+            world.block(&[]);
+        }
+        world.ether.least_tip = 3 * GWEI;
+        let channel = world.channel(0);
+        world.block(&[(channel, cheat())]);
+        while world.answered_after(channel).is_none() {
+            world.block(&[]);
+        }
+        let tip = world.ether.own_mined().next().unwrap().transaction.tip;
+        (world.answered_after(channel), tip)
+    };
+    let alone = paid(1);
+    for count in [2, 4, 8] {
+        assert_eq!(paid(count), alone, "{count} endpoints");
+    }
+}
+
+#[test]
+fn g6_a_closing_that_one_endpoint_invents_costs_few_refused_challenges() {
+    for count in [2, 3] {
+        let mut world = World::new(1, 2, 12_000, vec![honest(); count]);
+        for _ in 0..6 {
+            world.block(&[]);
+        }
+        let channel = world.channel(0);
+        world.endpoints[0].faults.invents.insert(channel);
+        for _ in 0..40 {
+            world.block(&[]);
+        }
+        let refused = world.ether.own_mined().filter(|mined| !mined.succeeded).count();
+        assert!((1..=6).contains(&refused), "{count} endpoints: {refused} challenges");
+    }
 }
 
 #[test]

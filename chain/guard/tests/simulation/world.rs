@@ -281,6 +281,7 @@ impl World {
                 for channel in self.cheats.clone() {
                     self.challenge(channel);
                 }
+                self.guard.release();
             }
             Report::Fresh { age, lasts, .. } => self.is_fresh = age.is_some_and(|age| age <= *lasts),
             Report::Unreadable { channel, why } => {
@@ -317,6 +318,12 @@ impl World {
 
     pub(crate) fn close(&mut self, channel: Address) {
         self.submit(channel, Call::Close(ClosePlan::Receipt(evidence())));
+    }
+
+    /// Closes on another receipt than [`Self::close`].
+    pub(crate) fn close_on(&mut self, channel: Address, nonce: u64) {
+        let receipt = Receipt { nonce: Nonce::new(nonce).unwrap(), ..evidence().receipt };
+        self.submit(channel, Call::Close(ClosePlan::Receipt(Evidence { receipt, ..evidence() })));
     }
 
     pub(crate) fn withdraw(&mut self, channel: Address) {

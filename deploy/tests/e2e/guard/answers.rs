@@ -66,7 +66,7 @@ fn g5_each_field_of_a_block_and_of_a_receipt_may_be_anything() {
         let turn = turn.fetch_add(1, Ordering::SeqCst);
         let (field, value) = (fields[turn % fields.len()], odd[turn / fields.len() % odd.len()].clone());
         match method {
-            "eth_getBlockByNumber" | "eth_getTransactionReceipt" if turn % 2 == 0 => {
+            "eth_getBlockByNumber" | "eth_getTransactionReceipt" if turn.is_multiple_of(2) => {
                 Fate::change(move |mut answer| {
                     if let Some(object) = answer.as_object_mut() {
                         object.insert(field.into(), value);
@@ -186,7 +186,7 @@ fn g3_too_many_requests_in_the_words_of_a_gateway_are_no_answer_and_no_alarm() {
     let cheat = Cheat::new();
     let turn = std::sync::atomic::AtomicUsize::new(0);
     cheat.entry.set(move |_, _| {
-        if turn.fetch_add(1, Ordering::SeqCst) % 2 == 0 {
+        if turn.fetch_add(1, Ordering::SeqCst).is_multiple_of(2) {
             Fate::Http(429, br#"{"message":"slow down"}"#.to_vec())
         } else {
             Fate::Pass
