@@ -357,6 +357,11 @@ impl Slot {
         }
     }
 
+    /// Whether it is under way, for no longer than this.
+    pub(crate) fn is_under_way(&self, now: Millis, no_longer: Millis) -> bool {
+        self.in_flight > 0 && now < self.asked_at.saturating_add(no_longer)
+    }
+
     pub(crate) fn asked(&mut self, now: Millis) {
         self.in_flight = self.in_flight.saturating_add(1);
         self.asked_at = now;

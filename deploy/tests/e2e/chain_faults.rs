@@ -102,20 +102,21 @@ fn a_transaction_that_became_too_cheap_is_sent_again_at_a_higher_fee() {
     let opened = sent();
     world.rpc("evm_setAutomine", json!([false]));
     alice.refused(&["--timeout", "2", "closechannel"], 6, "timeout");
-    wait_for("it is sent", || !super::guard::pool(&world, alice.wallet()).is_empty());
-    let offered = || number(&super::guard::pool(&world, alice.wallet())[0]["maxFeePerGas"]);
-    let first = offered();
+    let nonce = json!([alice.wallet(), opened]);
+    let sent_one = || world.rpc("eth_getTransactionBySenderAndNonce", nonce.clone());
+    wait_for("it is sent", || !sent_one().is_null());
+    let first = number(&sent_one()["maxFeePerGas"]);
     for _ in 0..6 {
         world.rpc("anvil_setNextBlockBaseFeePerGas", json!(["0x2540be4000"])); // 160 gwei
         world.mine(1);
         let seen = world.head();
         wait_for("the node sees the block", || alice.infos()["chain"]["block"] == seen);
     }
-    wait_for("more is offered", || offered() > first);
     wait_for("the closing is mined", || {
         world.mine(1);
         alice.channel(channel)["state"] == "CLOSING"
     });
+    assert!(number(&sent_one()["maxFeePerGas"]) > first);
     world.mine(2);
     assert_eq!(number(&sent()), number(&opened) + 1, "one of all that were sent");
     bob.wait_state(channel, "CLOSING");

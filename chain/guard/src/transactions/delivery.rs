@@ -14,6 +14,8 @@ use crate::error::{AskError, bounded};
 
 /// Heads after which the same transaction is sent again, in case it was dropped.
 const SEND_AGAIN_AFTER: u64 = 2;
+/// How long other transactions wait for a challenge's arrival at an endpoint.
+const FIRST_WITHIN: Millis = 2_000;
 /// The wait before a transaction is sent again to an endpoint that gave no answer.
 const RETRY: Millis = 100;
 
@@ -47,7 +49,14 @@ impl Transactions {
         now: Millis,
         hedge: Millis,
     ) -> Option<(Key, B256, Arc<[u8]>)> {
-        let (clock, is_held) = (self.clock, self.is_held);
+        let clock = self.clock;
+        // A challenge that is on its way there arrives first.
+        let is_first = |entry: &Entry| {
+            let parcel = entry.deliveries.get(endpoint).filter(|_| entry.key.is_urgent());
+            parcel
+                .is_some_and(|parcel| parcel.answer.is_none() && parcel.slot.is_under_way(now, FIRST_WITHIN))
+        };
+        let is_held = self.is_held || self.entries.iter().any(is_first);
         let ready = |entry: &Entry| {
             let parcel = entry.deliveries.get(endpoint);
             entry.stage == Stage::Out

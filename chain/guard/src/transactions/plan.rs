@@ -98,8 +98,9 @@ impl Transactions {
             let is_urgent = entry.key.is_urgent();
             let nonce = match (entry.nonce(), entry.used_clock) {
                 (Some(nonce), Some(since)) => {
-                    // A challenge that had its effect would show in the channel's state.
-                    let is_in_vain = is_urgent && entry.needed_at >= Some(counted_at);
+                    // A challenge that had its effect would show in the channel's state. The count may be of a
+                    // block that is newer than the head.
+                    let is_in_vain = is_urgent && entry.needed_at > Some(counted_at);
                     if !is_in_vain && self.clock < since.saturating_add(USED_PATIENCE) {
                         continue;
                     }

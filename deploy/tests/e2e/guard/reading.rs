@@ -57,7 +57,7 @@ fn g2_a_channel_that_cant_be_read_is_named_and_keeps_no_other_from_its_challenge
     });
     cheat.world.rpc("evm_setAutomine", json!([true]));
     let name = unreadable.to_string();
-    cheat.bob.refused(&["pay", "1", "--channel", &name], 1, "chain_unreachable");
+    cheat.bob.refused(&["pay", "1", "--channel", &name], 4, "chain_unreachable");
     cheat.entry.behave();
     wait_for("it is read again", || !warns(&cheat.bob, &name));
 }
