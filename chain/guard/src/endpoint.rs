@@ -29,7 +29,8 @@ const RELAX_AFTER: Millis = 30_000;
 const FAR: u64 = 64;
 /// After so many answers in a row that make no sense, fewer channels are read at once.
 const ODD_BATCHES: u32 = 24;
-/// After so many such calls in a row that a limit was the answer to, channels are read one by one.
+/// After so many such calls in a row that got no answer fewer channels are read at once, and after so many
+/// that a limit was the answer to, one by one.
 const LIMITED_BATCHES: u32 = 3;
 /// After so many answers in a row that make no sense that is said.
 const ODD_ANSWERS: u32 = 5;
@@ -87,7 +88,7 @@ pub(crate) struct Endpoint {
     far_head: Option<u64>,
     /// How many calls for many channels in a row were answered with something that makes no sense.
     odd_batches: u32,
-    /// How many of them in a row it did not answer because it limits requests, while it answered other
+    /// How many of them in a row it did not answer, or because it limits requests, while it answered other
     /// questions; and when the last time was.
     limited_batches: (u32, Millis),
 }
@@ -256,7 +257,10 @@ impl Endpoint {
     }
 
     /// Takes a new head, and says how it goes on from those before.
-    pub(crate) fn take_head(&mut self, head: Head, now: Millis) -> Continuity {
+    pub(crate) fn take_head(&mut self, mut head: Head, now: Millis) -> Continuity {
+        if let (Some(base_fee), Some(last)) = (&mut head.base_fee, self.head) {
+            *base_fee = (*base_fee).min(highest_base_fee(&last, head.number));
+        }
         let before = self.head.map(|head| head.hash);
         let mut continuity = self.shown.push(&head);
         if continuity == Continuity::Stale {
@@ -295,16 +299,15 @@ impl Endpoint {
                     return;
                 }
             }
-            AskError::RateLimited(_) => {
+            AskError::RateLimited(_) | AskError::Unreachable(_) | AskError::Timeout => {
                 let (times, last) = self.limited_batches;
                 let answers_others = self.well_at.is_some_and(|at| at > last);
                 self.limited_batches = (if answers_others || times == 0 { times + 1 } else { times }, now);
                 if self.limited_batches.0 < LIMITED_BATCHES {
                     return;
                 }
-                count = 0;
+                count = if matches!(error, AskError::RateLimited(_)) { 0 } else { count / 4 };
             }
-            AskError::Unreachable(_) | AskError::Timeout => return,
         }
         (self.odd_batches, self.limited_batches) = (0, (0, 0));
         self.batch = self.batch.min(count / 2);
@@ -377,6 +380,15 @@ impl Slot {
     pub(crate) fn hurry(&mut self, now: Millis) {
         self.due_at = self.due_at.min(now);
     }
+}
+
+/// The highest base fee that a block can have (EIP-1559: an eighth more with each full block), some blocks
+/// after the last one that was seen; with one block in reserve.
+fn highest_base_fee(last: &Head, number: u64) -> u128 {
+    const MOST_BLOCKS: u64 = 16;
+    let blocks = number.saturating_sub(last.number).clamp(1, MOST_BLOCKS) + 1;
+    let Some(base_fee) = last.base_fee else { return u128::MAX };
+    (0..blocks).fold(base_fee, |fee, _| fee.saturating_add((fee / 8).max(1)))
 }
 
 #[cfg(test)]

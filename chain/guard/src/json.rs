@@ -21,6 +21,11 @@ pub fn read_response(status: u16, body: &[u8], id: u64) -> Result<Box<RawValue>,
     }
     let response = match response {
         Ok(response) => response,
+        // A gateway that does not let this request through, or not one as large.
+        Err(_) if (400..500).contains(&status) && ![408, 425].contains(&status) => {
+            let (code, message) = (i64::from(status), format!("HTTP status {status}"));
+            return Err(AskError::Refused(Refusal { code, message, data: Vec::new() }));
+        }
         Err(_) if !(200..300).contains(&status) => {
             return Err(AskError::Unreachable(format!("HTTP status {status}")));
         }
@@ -174,6 +179,16 @@ mod tests {
         let too_large =
             r#"{"id":7,"error":{"code":-32005,"message":"query returned more than 10000 results"}}"#;
         assert!(matches!(read(200, too_large), Err(AskError::Refused(_))));
+    }
+
+    #[test]
+    fn g2_what_a_gateway_does_not_let_through_is_refused_and_one_that_fails_is_out_of_reach() {
+        for status in [401, 403, 404, 405, 413, 431] {
+            assert!(matches!(read(status, "<html>"), Err(AskError::Refused(_))), "{status}");
+        }
+        for status in [408, 500, 502, 503, 504, 301] {
+            assert!(matches!(read(status, "<html>"), Err(AskError::Unreachable(_))), "{status}");
+        }
     }
 
     #[test]

@@ -88,6 +88,8 @@ pub(crate) struct Channel {
     pub(crate) unverified: Option<Box<Unverified>>,
     /// Since which block endpoints contradict each other about it.
     pub(crate) contradicted: Option<u64>,
+    /// Since which block the endpoints do not all show the same.
+    pub(crate) divided_since: Option<u64>,
     /// A state that would be a step back, seen once: at which endpoint.
     pub(crate) step_back: Option<(usize, ChannelState)>,
     /// At which endpoint it is to be seen again, because blocks were taken back.
@@ -136,6 +138,7 @@ impl Channel {
             events_from: *since,
             unverified,
             contradicted: None,
+            divided_since: None,
             step_back: None,
             seen_again: None,
             unexplained_since: None,

@@ -137,13 +137,16 @@ impl Daemon {
         if self.chain.head != Some(head) {
             self.chain.last_advanced = Instant::now();
         }
-        self.chain.head = Some(head);
+        let before = self.chain.head.replace(head);
         if self.wallet.is_none() && !self.channels.is_empty() {
             // Nothing can be done for them without the wallet, so nothing counts as read.
             return;
         }
+        // A lower block than before: what waits for a higher one may have to do something now.
+        let first =
+            if before.is_some_and(|before| head < before) { u64::MAX } else { head.saturating_add(1) };
         // Taken at once: what asks for another block meanwhile waits for that.
-        let later = self.block_ticks.split_off(&(head.saturating_add(1), Address::ZERO));
+        let later = self.block_ticks.split_off(&(first, Address::ZERO));
         for (_, channel) in std::mem::replace(&mut self.block_ticks, later).into_keys() {
             if let Some(slot) = self.channels.get_mut(&channel) {
                 slot.block_tick = None;

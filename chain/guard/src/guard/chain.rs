@@ -18,7 +18,7 @@ const RETRY: Millis = 100;
 /// How far a reorganisation is taken to reach if none of the blocks that were shown is left.
 const FURTHER: u64 = 64;
 /// How many blocks an endpoint may be behind the others.
-const MAX_LAG: u64 = 3;
+pub(super) const MAX_LAG: u64 = 3;
 /// For how many blocks what was read is good enough to sign on: a third of a challenge period.
 const FRESH_BLOCKS: u64 = 8;
 /// The shortest and the longest such time.
@@ -285,14 +285,18 @@ impl Guard {
     pub(super) fn judge_liveness(&mut self, now: Millis) {
         let fresh_for = self.fresh_for();
         let heads: Vec<_> = (0..self.endpoints.len()).map(|e| self.head_of(e)).collect();
-        let highest = heads.iter().flatten().map(|(number, _)| *number).max().unwrap_or(0);
-        let stands_still = self.block_time().saturating_mul(MAX_LAG).max(2_000);
+        let mut numbers: Vec<_> = heads.iter().flatten().map(|(number, _)| *number).collect();
+        numbers.sort_unstable();
+        // Of three or more the one in the middle: one alone does not make the others late.
+        let highest = numbers.get(numbers.len() / 2).copied().unwrap_or(0);
         let mut changed = false;
         for e in 0..self.endpoints.len() {
             let is_usable = self.is_usable(e);
             if let Some(transactions) = &mut self.transactions {
                 transactions.set_usable(e, is_usable);
             }
+            let pace = self.endpoints.get(e).map_or(0, |endpoint| endpoint.block_time());
+            let stands_still = pace.saturating_mul(MAX_LAG).max(2_000);
             let is_late = heads.get(e).copied().flatten().is_none_or(|(number, advanced)| {
                 number.saturating_add(MAX_LAG) < highest && now > advanced.saturating_add(stands_still)
             });

@@ -12,6 +12,8 @@ use crate::watch::Channel;
 
 /// After how many blocks a contradiction is said to last.
 const LASTS: u64 = 3;
+/// Within how many blocks endpoints that are behind have to catch up before nothing more is signed.
+const BEHIND_WITHIN: u64 = 2;
 /// How long a view waits for the event that explains it, or for the hash of the own transaction.
 /// A closing of the partner's does not wait.
 const EXPLAIN_WITHIN: Millis = 5_000;
@@ -35,7 +37,11 @@ impl Guard {
         } else {
             self.divided.remove(&address);
         }
-        let is_contradiction = matches!(verdict, Verdict::Contradiction { .. });
+        let since = *channel.divided_since.get_or_insert(head);
+        channel.divided_since = is_divided.then_some(since);
+        // Those that are behind catch up within a block or two.
+        let is_contradiction = matches!(verdict, Verdict::Contradiction { .. })
+            || is_divided && head >= since.saturating_add(BEHIND_WITHIN);
         let was_contradiction = channel.contradicted.is_some();
         channel.contradicted = is_contradiction.then(|| channel.contradicted.unwrap_or(head));
         let believed = match verdict {
@@ -69,13 +75,24 @@ impl Guard {
         let channel = self.channels.as_ref().and_then(|channels| channels.get(&address));
         let divided = self.divided.contains(&address) || self.endpoints.len() > 1;
         let Some(closing) = channel.filter(|_| divided).and_then(Channel::claimed) else { return };
-        // An endpoint that is on another chain, or was not asked for long, claims nothing.
-        let head = self.newest_head();
+        // An endpoint that was not asked for long claims nothing.
+        let head = self.lowest_head();
         let is_recent = closing.withdrawable_at() > head;
         if is_recent {
             self.divided.insert(address);
             self.report(Report::Claim { channel: address, closing });
         }
+    }
+
+    /// The lowest of the newest blocks that the endpoints show that are up to date, or else of those on the
+    /// chain: no time is over because one of them says so.
+    fn lowest_head(&self) -> u64 {
+        let heads = |is_used: &dyn Fn(usize) -> bool| {
+            let used = (0..self.endpoints.len()).filter(|e| self.is_usable(*e) && is_used(*e));
+            used.filter_map(|e| self.endpoints.get(e)?.head).map(|head| head.number).min()
+        };
+        let live = heads(&|e| self.desks.get(e).is_some_and(|desk| desk.is_live));
+        live.or_else(|| heads(&|_| true)).unwrap_or(0)
     }
 
     /// The highest block that an endpoint on the chain shows.
@@ -122,8 +139,7 @@ impl Guard {
 
     /// The view of a channel, and whether there is nothing more to be learnt about it.
     fn view_of(&self, address: Address, channel: &Channel) -> (ChainView, bool) {
-        let head = self.newest_head();
-        let mut view = channel.view(head);
+        let mut view = channel.view(self.lowest_head());
         let by_search = !channel.wants_event() || self.has_given_up_search(address, channel);
         let Some(newest) = view.newest.as_mut().filter(|newest| newest.tx.is_none()) else {
             return (view, by_search);

@@ -407,9 +407,10 @@ impl Guard {
             now,
             head: self.read_head.or(lowest).unwrap_or(0),
             newest: heads.iter().map(|head| head.number).max().unwrap_or(0),
-            base_fee: heads.iter().filter_map(|head| head.base_fee).max(),
+            base_fee: middle(heads.iter().filter_map(|head| head.base_fee)),
             has_head: !heads.is_empty(),
             is_released: self.is_released,
+            block_time: self.longer_block_time(),
             patience: self.block_time().clamp(1_000, 5_000),
         }
     }
@@ -419,9 +420,17 @@ impl Guard {
         self.measured_block_time().unwrap_or(DEFAULT_BLOCK_TIME)
     }
 
+    /// The same, of two endpoints the longer.
+    fn longer_block_time(&self) -> Millis {
+        let usable = self.endpoints.iter().filter(|endpoint| endpoint.chain == self.chain);
+        let mut times: Vec<_> = usable.filter_map(|endpoint| endpoint.pace.measured()).collect();
+        times.sort_unstable();
+        times.get(times.len() / 2).copied().unwrap_or(0)
+    }
+
     fn measured_block_time(&self) -> Option<Millis> {
         let usable = self.endpoints.iter().filter(|endpoint| endpoint.chain == self.chain);
-        usable.filter_map(|endpoint| endpoint.pace.measured()).min()
+        middle(usable.filter_map(|endpoint| endpoint.pace.measured()))
     }
 
     fn report(&mut self, report: Report) {
@@ -432,6 +441,13 @@ impl Guard {
         let (Some(endpoint), Some(desk)) = (self.endpoints.get(e), self.desks.get(e)) else { return false };
         self.chain.is_some() && endpoint.chain == self.chain && desk.is_identified
     }
+}
+
+/// The one in the middle; of two the lower.
+fn middle<T: Ord + Copy>(values: impl Iterator<Item = T>) -> Option<T> {
+    let mut values: Vec<_> = values.collect();
+    values.sort_unstable();
+    values.get(values.len().checked_sub(1)? / 2).copied()
 }
 
 /// The wait before the account's ether is asked for again. It is read with each new block.

@@ -13,6 +13,8 @@ use crate::settle::Reading;
 use crate::state::ChannelState;
 use crate::watch::{Channel, Stake, Watch};
 
+use super::chain::MAX_LAG;
+
 /// How often a channel that can't be read is tried before that is said, and the round goes on without it.
 const TRIES: u32 = 3;
 /// The same if a limit of requests is the answer, which may have to do with other questions.
@@ -245,7 +247,10 @@ impl Guard {
         };
         let earlier = channel.readings.get(e).copied().flatten();
         // One of several machines behind the endpoint may be late.
-        let is_older = earlier.is_some_and(|earlier| block < earlier.block && earlier.block <= head);
+        let is_outdated = block.saturating_add(MAX_LAG) < head
+            && channel.believed.is_some_and(|believed| state.stage() <= believed.stage());
+        let is_older =
+            is_outdated || earlier.is_some_and(|earlier| block < earlier.block && earlier.block <= head);
         let before = earlier
             .map(|earlier| earlier.state)
             .or(channel.believed)

@@ -107,7 +107,9 @@ impl Transactions {
         let Some(parcel) = entry.deliveries.get_mut(endpoint) else { return };
         parcel.slot.answered(around.now.saturating_add(RETRY));
         parcel.answer = Some(delivery.clone());
+        let parcel_answer = delivery.clone();
         if delivery == Delivery::Taken {
+            entry.takers.insert(endpoint);
             entry.not_taken = None;
         } else if is_first && let Err(error) = result {
             let since = entry.not_taken.take().map_or(around.now, |(since, _)| since);
@@ -128,6 +130,9 @@ impl Transactions {
             }
             Delivery::Underpriced => entry.wants_raise = true,
             Delivery::NoEther(reason) | Delivery::Refused(reason) => {
+                entry.wants_less = key.is_urgent()
+                    && matches!(parcel_answer, Delivery::NoEther(_))
+                    && !entry.takers.contains(&endpoint);
                 entry.reason = Some(reason);
                 self.judge(key);
             }

@@ -103,6 +103,10 @@ pub(crate) struct Entry {
     /// How often the fee was raised since the newest head, because an endpoint wanted more.
     pub(crate) raises: u8,
     pub(crate) wants_raise: bool,
+    /// Whether an endpoint says that the account can't pay the newest attempt, and has taken none.
+    pub(crate) wants_less: bool,
+    /// Endpoints that took one of the attempts.
+    pub(crate) takers: std::collections::BTreeSet<usize>,
     /// Whether an endpoint took one of the attempts, or may have.
     pub(crate) may_be_out: bool,
     /// Why an endpoint does not take it, for a reason that lasts.
@@ -115,8 +119,10 @@ pub(crate) struct Entry {
     pub(crate) needed_at: Option<u64>,
     /// Receipts that were asked for since the newest head.
     pub(crate) receipts_asked: Vec<B256>,
-    /// How often the contract refused it in a block.
+    /// How often the contract refused it in a block, as all endpoints say.
     pub(crate) reverts: u8,
+    /// Whether one of them said so.
+    pub(crate) was_reverted: bool,
     /// The transaction that was seen in a block.
     pub(crate) mined_tx: Option<B256>,
     /// At how many heads without being mined the next alarm is due.
@@ -166,6 +172,8 @@ impl Entry {
             signed_clock: 0,
             raises: 0,
             wants_raise: false,
+            wants_less: false,
+            takers: Default::default(),
             may_be_out: false,
             reason: None,
             not_taken: None,
@@ -173,6 +181,7 @@ impl Entry {
             needed_at: None,
             receipts_asked: Vec::new(),
             reverts: 0,
+            was_reverted: false,
             mined_tx: None,
             alarm_at: ALARM_AFTER,
         }

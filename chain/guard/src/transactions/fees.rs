@@ -10,6 +10,8 @@ pub const CAP: u128 = 500 * GWEI;
 /// The most that a challenge pays, on which the whole channel hangs. Full blocks raise the base fee
 /// seventeenfold in 24 blocks, so it is in time for every base fee up to 590 gwei at the closing.
 pub const URGENT_CAP: u128 = 10_000 * GWEI;
+/// The least tip of a challenge, and the least step by which it grows.
+const URGENT_TIP: u128 = 2 * GWEI;
 /// The most that a first attempt gives to the block's producer on an endpoint's word alone: the base
 /// fee, and between these. It is raised while the transaction is not mined.
 const FIRST_TIP: (u128, u128) = (3 * GWEI, 50 * GWEI);
@@ -48,11 +50,11 @@ impl Fees {
         let cap = cap(is_urgent);
         let Some(base) = market.base_fee else {
             let price = market.suggested.unwrap_or(DEFAULT_TIP).min(FIRST_TIP.1);
-            let price = if is_urgent { price.saturating_mul(2) } else { price };
+            let price = if is_urgent { price.saturating_mul(2).max(URGENT_TIP) } else { price };
             return Self { max_fee: price.min(cap).max(1), tip: None };
         };
         let suggested = market.suggested.unwrap_or(DEFAULT_TIP).min(base.clamp(FIRST_TIP.0, FIRST_TIP.1));
-        let tip = if is_urgent { suggested.saturating_mul(2) } else { suggested };
+        let tip = if is_urgent { suggested.saturating_mul(2).max(URGENT_TIP) } else { suggested };
         // Room for six full blocks in a row, each of which raises the base fee by an eighth; for a
         // challenge for twelve. What a block does not ask for is not paid.
         let room = if is_urgent { 4 } else { 2 };
@@ -66,8 +68,10 @@ impl Fees {
     pub(crate) fn raised(&self, market: &Market, is_urgent: bool) -> Option<Self> {
         let now = Self::first(market, is_urgent);
         let least = |fee: u128| fee.saturating_add(fee / 8).saturating_add(1);
-        let more =
-            |fee: u128| if is_urgent { least(fee).max(fee.saturating_add(fee / 2)) } else { least(fee) };
+        let more = |fee: u128| match is_urgent {
+            true => fee.saturating_add((fee / 2).max(URGENT_TIP / 2)),
+            false => least(fee),
+        };
         let tip = self.tip.map(|tip| more(tip).max(now.tip.unwrap_or(0)));
         // The tip and twice the base fee fit under the most that is paid.
         let room =
@@ -79,14 +83,26 @@ impl Fees {
         Some(Self { max_fee, tip: tip.map(|tip| tip.min(max_fee)) })
     }
 
-    /// Fees that replace both these and `other`: at least a tenth above each.
-    pub(crate) fn above(self, other: Option<Fees>) -> Self {
+    /// Fees that replace both these and `other`: at least a tenth above each, below the cap.
+    pub(crate) fn above(self, other: Option<Fees>, is_urgent: bool) -> Self {
         let Some(other) = other else { return self };
         let least = |fee: u128| fee.saturating_add(fee / 8).saturating_add(1);
-        Self {
-            max_fee: self.max_fee.max(least(other.max_fee)),
-            tip: self.tip.map(|tip| tip.max(least(other.tip.unwrap_or(0)))),
-        }
+        let max_fee = self.max_fee.max(least(other.max_fee)).min(cap(is_urgent));
+        let tip = self.tip.map(|tip| tip.max(least(other.tip.unwrap_or(0))).min(max_fee));
+        Self { max_fee, tip }
+    }
+
+    /// Whether mempools take these in place of others.
+    pub(crate) const fn replaces(&self, other: &Self) -> bool {
+        self.max_fee > other.max_fee.saturating_add(other.max_fee / 10)
+    }
+
+    /// Half of these fees, but no less than the next block asks for; for an account that can't pay them.
+    /// `None` if they are as low as that.
+    pub(crate) fn lowered(&self, market: &Market) -> Option<Self> {
+        let least = market.base_fee.map_or(1, |base| base.saturating_add(base / 8).saturating_add(1));
+        let max_fee = (self.max_fee / 2).max(least);
+        (max_fee < self.max_fee).then(|| Self { max_fee, tip: self.tip.map(|tip| tip.min(max_fee)) })
     }
 
     /// The fees that an account with this balance can pay for `gas` units: less than would be prudent,

@@ -142,6 +142,8 @@ pub(crate) struct Surroundings {
     pub(crate) has_head: bool,
     /// Whether the node has handled all that was read since the start.
     pub(crate) is_released: bool,
+    /// The time between two blocks: of several endpoints the one in the middle, of two the longer.
+    pub(crate) block_time: Millis,
     /// How long optional advice is waited for.
     pub(crate) patience: Millis,
 }
@@ -164,8 +166,9 @@ pub(crate) struct Transactions {
     suggested: Option<u128>,
     suggesting: Slot,
     suggested_clock: Option<u64>,
-    /// How many heads have come.
+    /// How many heads have come, and when the last one.
     clock: u64,
+    ticked_at: Millis,
     /// Since which head the endpoints disagree on the count.
     disagreement: Option<u64>,
     /// The lowest free nonce below one of the own, and since which head.
@@ -195,6 +198,8 @@ struct Count {
 
 /// How deep a mined transaction is before it is forgotten, in blocks beyond the confirmations.
 const FORGET_AFTER: u64 = 32;
+/// How far the block of a reading may be from the truth.
+const FAR: u64 = 64;
 /// How many heads the receipt of a call that had its effect may take to be shown.
 const FIND_WITHIN: u64 = 3;
 /// A transaction that no endpoint takes for this long is worth a word.
@@ -222,6 +227,7 @@ impl Transactions {
             suggesting: Slot::default(),
             suggested_clock: None,
             clock: 0,
+            ticked_at: 0,
             disagreement: None,
             gap: None,
             began: None,
@@ -294,13 +300,17 @@ impl Transactions {
     /// An endpoint has a new head: what was asked for the last may be asked again. The same block at other
     /// endpoints is no further step of the clock.
     pub(crate) fn on_head(&mut self, endpoint: usize, around: &Surroundings) {
+        let is_one_of_several = self.counts.len() > 1;
         let Some(count) = self.counts.get_mut(endpoint) else { return };
         // One that was away, or came later, goes on from where the others are.
         count.heads = count.heads.max(self.clock.saturating_sub(1)).saturating_add(1);
-        if count.heads <= self.clock {
+        // Nor is one that makes blocks faster than the others, or than it says.
+        let is_early = is_one_of_several && around.now < self.ticked_at.saturating_add(around.block_time / 2);
+        if count.heads <= self.clock || (is_early && self.clock > 0) {
+            count.heads = count.heads.min(self.clock);
             return;
         }
-        self.clock = count.heads;
+        (self.clock, self.ticked_at) = (count.heads, around.now);
         let deep = self.confirmations.saturating_add(FORGET_AFTER);
         let base = self.base();
         for entry in &mut self.entries {
@@ -459,7 +469,9 @@ const fn would_show(kind: CallKind, state: &ChannelState) -> bool {
 const fn is_pointless(kind: CallKind, state: &ChannelState, head: u64) -> bool {
     match kind {
         CallKind::Challenge => match state {
-            ChannelState::Closing { block, .. } => head >= block.saturating_add(CHALLENGE_PERIOD),
+            ChannelState::Closing { block, .. } => {
+                head >= block.saturating_add(CHALLENGE_PERIOD).saturating_add(FAR)
+            }
             ChannelState::Closed { .. } => true,
             ChannelState::Missing | ChannelState::Empty { .. } | ChannelState::Active { .. } => false,
         },

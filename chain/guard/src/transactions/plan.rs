@@ -83,7 +83,12 @@ impl Transactions {
         let is_advised = self.pending.is_some_and(|(_, clock)| clock == self.clock);
         let ready = |entry: &&Entry| entry.is_alive() && entry.is_ready(is_advised, around.now);
         let mut entries: Vec<&Entry> = self.entries.iter().filter(ready).collect();
-        entries.sort_by_key(|entry| (super::entry::rank(entry.key.kind.0), entry.order));
+        // Among equals the channel that holds the most comes first.
+        let held =
+            |entry: &Entry| entry.request.as_ref().map_or(0, |request| request.terms.amount.base_units());
+        entries.sort_by_key(|entry| {
+            (super::entry::rank(entry.key.kind.0), std::cmp::Reverse(held(entry)), entry.order)
+        });
         // A permit's nonce is right for one at a time: the first of them that is not mined.
         let permit_out = self.entries.iter().any(|entry| entry.stage == Stage::Out && entry.uses_permit());
         let counted_at = self.counts.iter().filter(|count| count.is_usable).map(|count| count.head).max();
@@ -141,10 +146,12 @@ impl Transactions {
         let signed_before = signed_before.max_by_key(|fees| fees.max_fee);
         let Some(entry) = self.entries.iter().find(|entry| entry.key == key) else { return };
         let market = self.market(around);
-        // A challenge that was outbid under another nonce goes on from what it has offered.
-        let outbid =
-            entry.newest().filter(|_| is_urgent).and_then(|newest| newest.fees.raised(&market, true));
-        let mut fees = outbid.unwrap_or_else(|| Fees::first(&market, is_urgent)).above(signed_before);
+        // A challenge that was outbid under another nonce goes on from what it has offered; one that was
+        // mined in vain was dear enough.
+        let outbids = is_urgent && entry.reverts == 0 && !entry.was_reverted;
+        let outbid = entry.newest().filter(|_| outbids).and_then(|newest| newest.fees.raised(&market, true));
+        let mut fees =
+            outbid.unwrap_or_else(|| Fees::first(&market, is_urgent)).above(signed_before, is_urgent);
         let gas = entry.sent.as_ref().map_or_else(
             || entry.advice.estimate.map_or(gas_limit(key.kind.0), |gas| with_estimate(key.kind.0, gas)),
             |sent| sent.gas,
@@ -214,7 +221,7 @@ impl Transactions {
                 CallKind::Close => RAISE_CLOSING_AFTER,
                 CallKind::Open | CallKind::Fund | CallKind::Cancel | CallKind::Withdraw => RAISE_AFTER,
             };
-            entry.wants_raise && entry.raises < MAX_RAISES || waited >= patience
+            (entry.wants_raise || entry.wants_less) && entry.raises < MAX_RAISES || waited >= patience
         };
         let out = self.entries.iter().filter(|entry| entry.stage == Stage::Out && entry.is_saved);
         let stands = out.filter(|entry| entry.nonce().is_some_and(|nonce| nonce >= base));
@@ -225,12 +232,17 @@ impl Transactions {
             let Some(entry) = self.entry_mut(key) else { continue };
             let Some(sent) = &entry.sent else { continue };
             let (nonce, gas) = (sent.nonce, sent.gas);
+            entry.raises += u8::from(entry.wants_raise || entry.wants_less);
+            let lowered = entry.newest().filter(|_| entry.wants_less).and_then(|it| it.fees.lowered(&market));
+            (entry.wants_raise, entry.wants_less) = (false, false);
+            if let Some(fees) = lowered {
+                self.attempt(key, nonce, fees, gas, around);
+                continue;
+            }
             let raised = entry.newest().and_then(|newest| newest.fees.raised(&market, is_urgent));
-            entry.raises += u8::from(entry.wants_raise);
-            entry.wants_raise = false;
             match raised.map(|fees| fees.affordable(base_fee.filter(|_| is_urgent), balance, gas)) {
                 // What a poor account can offer may be no more than it has offered.
-                Some(fees) if entry.newest().is_some_and(|newest| fees.max_fee > newest.fees.max_fee) => {
+                Some(fees) if entry.newest().is_some_and(|newest| fees.replaces(&newest.fees)) => {
                     self.attempt(key, nonce, fees, gas, around);
                 }
                 Some(_) | None => entry.signed_clock = clock,
@@ -273,7 +285,12 @@ impl Transactions {
         // One endpoint's word, against which another says that nothing was mined, is no reason to give up.
         let is_certain = self.counts.iter().filter(|count| count.is_usable).all(|count| count.count > nonce);
         let Some(entry) = self.entry_mut(key) else { return };
+        // Nor is it one to tell that an opening has failed, which may still be mined.
+        if !is_certain && !key.is_urgent() {
+            return;
+        }
         entry.reverts = entry.reverts.saturating_add(u8::from(is_certain));
+        entry.was_reverted = true;
         let error = CallError::MinedInVain(tx);
         if !key.is_urgent() {
             return self.fail(key, error);
