@@ -27,10 +27,9 @@ const SILENT_AFTER: Millis = 2_000;
 const RELAX_AFTER: Millis = 30_000;
 /// A head that is so many blocks from the last one has to be shown twice.
 const FAR: u64 = 64;
-/// After so many answers in a row that make no sense, fewer channels are read at once.
+/// After so many answers in a row that make no sense, or none at all, fewer channels are read at once.
 const ODD_BATCHES: u32 = 24;
-/// After so many such calls in a row that got no answer fewer channels are read at once, and after so many
-/// that a limit was the answer to, one by one.
+/// After so many such calls in a row that a limit was the answer to, channels are read one by one.
 const LIMITED_BATCHES: u32 = 3;
 /// After so many answers in a row that make no sense that is said.
 const ODD_ANSWERS: u32 = 5;
@@ -303,10 +302,11 @@ impl Endpoint {
                 let (times, last) = self.limited_batches;
                 let answers_others = self.well_at.is_some_and(|at| at > last);
                 self.limited_batches = (if answers_others || times == 0 { times + 1 } else { times }, now);
-                if self.limited_batches.0 < LIMITED_BATCHES {
+                let is_limit = matches!(error, AskError::RateLimited(_));
+                if self.limited_batches.0 < if is_limit { LIMITED_BATCHES } else { ODD_BATCHES } {
                     return;
                 }
-                count = if matches!(error, AskError::RateLimited(_)) { 0 } else { count / 4 };
+                count = if is_limit { 0 } else { count / 4 };
             }
         }
         (self.odd_batches, self.limited_batches) = (0, (0, 0));

@@ -288,7 +288,13 @@ impl Guard {
         let e = asked.endpoint;
         match &asked.purpose {
             Purpose::ChainId | Purpose::Genesis => self.on_identity(e, &asked.purpose, &result, now),
-            Purpose::Newest => self.on_newest(e, result, now),
+            Purpose::Newest => {
+                self.on_newest(e, result, now);
+                let head = self.endpoints.get(e).and_then(|endpoint| endpoint.head);
+                if let (Some(transactions), Some(head)) = (&mut self.transactions, head) {
+                    transactions.on_polled(e, asked.at, head.number);
+                }
+            }
             Purpose::Ancestor(number) => self.on_ancestor(e, *number, result, now),
             Purpose::OlderBlock => self.on_older_block(e, result, now),
             Purpose::States(channels) => self.on_states(e, channels, result, now),

@@ -189,7 +189,8 @@ impl Transactions {
                     if let Some(number) = number.and_then(|number| u64::try_from(number).ok())
                         && count.is_believed(number)
                     {
-                        (count.count, count.clock, count.head) = (Some(number), Some(clock), around.newest);
+                        (count.count, count.clock) = (Some(number), Some(clock));
+                        (count.at, count.head) = (now, None);
                     }
                 }
                 self.note_disagreement();

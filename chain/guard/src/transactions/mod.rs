@@ -5,7 +5,8 @@
 //!
 //! 1. What was not written to disk is never sent.
 //! 2. A channel has one call of each kind under way.
-//! 3. A replacement pays at least an eighth more than everything that was signed for its nonce.
+//! 3. A replacement pays at least an eighth more than everything that was signed for its nonce, unless an
+//!    endpoint says that the account can't pay that.
 //! 4. Nothing pays more than the cap of its kind.
 //! 5. A challenge waits for no answer but the first count of mined transactions.
 //! 6. A call that every endpoint refuses for good holds no nonce, unless it is a challenge or a closing:
@@ -190,7 +191,10 @@ struct Count {
     slot: Slot,
     /// At which head it was asked for last, and that head's number.
     clock: Option<u64>,
-    head: u64,
+    /// When it was answered; and, once a question for the newest block was asked after that, the highest of
+    /// the endpoint's heads that the count can be of.
+    at: Millis,
+    head: Option<u64>,
     is_usable: bool,
     /// How many heads it has had, of those that the clock counts.
     heads: u64,
@@ -332,6 +336,13 @@ impl Transactions {
                 Stage::Preparing | Stage::Out => false,
             };
             if is_deep { self.forget(index) } else { index += 1 }
+        }
+    }
+
+    /// An endpoint has said what its newest block is, to a question that was asked at this time.
+    pub(crate) fn on_polled(&mut self, endpoint: usize, asked_at: Millis, head: u64) {
+        if let Some(count) = self.counts.get_mut(endpoint).filter(|count| asked_at >= count.at) {
+            count.head.get_or_insert(head);
         }
     }
 

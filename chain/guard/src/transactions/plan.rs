@@ -91,8 +91,8 @@ impl Transactions {
         });
         // A permit's nonce is right for one at a time: the first of them that is not mined.
         let permit_out = self.entries.iter().any(|entry| entry.stage == Stage::Out && entry.uses_permit());
-        let counted_at = self.counts.iter().filter(|count| count.is_usable).map(|count| count.head).max();
-        let counted_at = counted_at.unwrap_or(u64::MAX);
+        let counts = self.counts.iter().filter(|count| count.is_usable);
+        let counted_at = counts.map(|count| count.head.unwrap_or(u64::MAX)).max().unwrap_or(u64::MAX);
         let mut overtaken = Vec::new();
         let mut holders = Vec::new();
         for entry in entries {
@@ -103,9 +103,8 @@ impl Transactions {
             let is_urgent = entry.key.is_urgent();
             let nonce = match (entry.nonce(), entry.used_clock) {
                 (Some(nonce), Some(since)) => {
-                    // A challenge that had its effect would show in the channel's state. The count may be of a
-                    // block that is newer than the head.
-                    let is_in_vain = is_urgent && entry.needed_at > Some(counted_at);
+                    // A challenge that had its effect would show in the channel's state.
+                    let is_in_vain = is_urgent && entry.needed_at >= Some(counted_at);
                     if !is_in_vain && self.clock < since.saturating_add(USED_PATIENCE) {
                         continue;
                     }

@@ -43,6 +43,34 @@ pub(crate) struct Faults {
     pub(crate) refuses_sending: bool,
     /// The tip that it suggests.
     pub(crate) tip: u128,
+    /// The base fee that it shows.
+    pub(crate) base_fee: Option<u128>,
+    /// The balance that it shows; NONE = refused.
+    pub(crate) balance: Option<u128>,
+    pub(crate) refuses_balance: bool,
+    /// Its states are always those of this block.
+    pub(crate) states_at: Option<u64>,
+    /// What it adds to block numbers.
+    pub(crate) head_off: u64,
+    /// It shows this timestamp for every block.
+    pub(crate) timestamp: Option<u64>,
+    /// Channels that it shows ACTIVE.
+    pub(crate) active: BTreeSet<Address>,
+    /// Half of its answers come from a machine on a fork: 1: which is stuck, 2: which keeps up.
+    pub(crate) fork: u8,
+    pub(crate) stuck_at: u64,
+    /// Calls with creation code end with HTTP status 413.
+    pub(crate) drops_code: bool,
+    /// It shows a new block whenever it is asked.
+    pub(crate) fast: bool,
+    /// Its receipts say that the contract refused.
+    pub(crate) failed_receipts: bool,
+    /// What it adds to the block number of states, which are true otherwise.
+    pub(crate) states_off: u64,
+    /// The count of transactions that it always says.
+    pub(crate) count_at: Option<u64>,
+    /// It answers every transaction with this.
+    pub(crate) says: Option<&'static str>,
 }
 
 /// What becomes of a question that is not answered truly.
@@ -65,6 +93,7 @@ pub(crate) const NEVER: u64 = u64::MAX;
 pub(crate) struct Endpoint {
     pub(crate) faults: Faults,
     second: u64,
+    heads: u64,
     requests: u64,
     pub(crate) asked: u64,
     /// By method: the place in its row of questions, and the place of the one that is answered truly.
@@ -81,6 +110,7 @@ impl Endpoint {
         Self {
             faults,
             second: 0,
+            heads: 0,
             requests: 0,
             asked: 0,
             rows: Default::default(),
@@ -110,7 +140,40 @@ impl Endpoint {
         if !self.is_true(question.method(), random) {
             return self.lie(random, at);
         }
-        (self.truth(question, ether), at)
+        let is_fork = self.faults.fork > 0 && random.one_in(2);
+        let lag = self.faults.lag;
+        if is_fork && self.faults.fork == 1 {
+            self.faults.lag = ether.number() - self.faults.stuck_at;
+        }
+        let mut answer = self.truth(question, ether);
+        if self.faults.fast && matches!(question, Question::Newest) {
+            self.heads += 1;
+            let hash = |number: u64| {
+                thunder_protocol::B256::left_padding_from(&(0xabcd_0000_0000 + number).to_be_bytes())
+            };
+            answer = Ok(block_json(&thunder_guard::Head {
+                number: FIRST + self.heads,
+                hash: hash(self.heads),
+                parent: hash(self.heads - 1),
+                timestamp: 1_000_000 + self.heads,
+                base_fee: Some(1_000_000_000),
+            })
+            .to_string());
+        }
+        self.faults.lag = lag;
+        if is_fork
+            && matches!(question, Question::Newest | Question::Block(1_003..))
+            && let Ok(json) = &mut answer
+            && let Ok(mut block) = serde_json::from_str::<Value>(json)
+            && block.is_object()
+        {
+            for name in ["hash", "parentHash"] {
+                let text = block[name].as_str().unwrap().to_owned();
+                block[name] = json!(format!("{}ff", &text[..text.len() - 2]));
+            }
+            *json = block.to_string();
+        }
+        (answer, at)
     }
 
     fn is_true(&mut self, method: &'static str, random: &mut Random) -> bool {
@@ -147,6 +210,9 @@ impl Endpoint {
         };
         let number = |value: u128| Ok(json!(format!("{value:#x}")));
         let state = |channel: &Address, number: u64| {
+            if self.faults.active.contains(channel) {
+                return ChannelState::Active { paid_in: crate::ether::shares(10, 0) };
+            }
             if self.faults.invents.contains(channel) {
                 return invented(number);
             }
@@ -157,24 +223,43 @@ impl Endpoint {
         };
         let value: Result<Value, AskError> = match question {
             Question::ChainId => number(u128::from(CHAIN_ID)),
-            Question::Newest => Ok(block_json(&block.head)),
+            Question::Newest => {
+                let mut head = block.head;
+                head.base_fee = self.faults.base_fee.or(head.base_fee);
+                head.number += self.faults.head_off;
+                head.timestamp = self.faults.timestamp.unwrap_or(head.timestamp);
+                Ok(block_json(&head))
+            }
             Question::Block(0) => Ok(block_json(&thunder_guard::Head { number: 0, ..genesis() })),
             // Blocks of before the world began.
-            Question::Block(number) if *number < FIRST => {
+            Question::Block(number) if *number < FIRST + self.faults.head_off => {
                 let block_time = ether.block_seconds;
-                let timestamp = 1_000_000 - (FIRST - number) * block_time;
+                let timestamp = self
+                    .faults
+                    .timestamp
+                    .unwrap_or(0)
+                    .max(1_000_000 - (FIRST + self.faults.head_off - number) * block_time);
                 Ok(block_json(&thunder_guard::Head { number: *number, timestamp, ..genesis() }))
             }
             Question::Block(number) => Ok(ether
-                .at(*number)
-                .filter(|_| *number <= shown)
-                .map_or(Value::Null, |block| block_json(&block.head))),
+                .at(*number - self.faults.head_off)
+                .filter(|_| *number - self.faults.head_off <= shown)
+                .map_or(Value::Null, |block| {
+                    let mut head = block.head;
+                    head.number += self.faults.head_off;
+                    head.timestamp = self.faults.timestamp.unwrap_or(head.timestamp);
+                    block_json(&head)
+                })),
+            Question::States { .. } if self.faults.drops_code => {
+                Err(AskError::Unreachable("HTTP status 413".into()))
+            }
             Question::States { .. } if self.faults.runs_no_code => {
                 refuse("contract creation is not supported")
             }
             Question::States { channels, .. } => {
+                let shown = self.faults.states_at.unwrap_or(shown);
                 let mut bytes = vec![0; 24];
-                bytes.extend_from_slice(&shown.to_be_bytes());
+                bytes.extend_from_slice(&(shown + self.faults.states_off).to_be_bytes());
                 for channel in channels.iter() {
                     bytes.extend_from_slice(&word(&state(channel, shown)));
                 }
@@ -194,8 +279,11 @@ impl Endpoint {
             Question::Call { data, .. } if data.len() == 4 => Ok(json!(Address::repeat_byte(1).into_word())),
             Question::Call { .. } => Ok(json!(format!("{:#066x}", 0))),
             Question::Estimate(_) => number(60_000),
-            Question::Balance(_) => number(ether.balance),
-            Question::Nonce(_) => number(u128::from(block.count + self.faults.count_off)),
+            Question::Balance(_) if self.faults.refuses_balance => refuse("method not found"),
+            Question::Balance(_) => number(self.faults.balance.unwrap_or(ether.balance)),
+            Question::Nonce(_) => {
+                number(u128::from(self.faults.count_at.unwrap_or(block.count + self.faults.count_off)))
+            }
             Question::PendingNonce(_) if self.faults.refuses_pending => refuse("no pending block"),
             Question::PendingNonce(_) => {
                 let mut count = block.count;
@@ -205,6 +293,9 @@ impl Endpoint {
                 number(u128::from(count))
             }
             Question::Tip | Question::GasPrice => number(self.faults.tip),
+            Question::Receipt(hash) if self.faults.failed_receipts => Ok(
+                json!({ "transactionHash": hash, "blockNumber": format!("{:#x}", shown), "status": "0x0" }),
+            ),
             Question::Receipt(hash) if let Some(block) = self.faults.false_receipt => {
                 Ok(json!({ "transactionHash": hash, "blockNumber": format!("{block:#x}"), "status": "0x1" }))
             }
@@ -217,6 +308,7 @@ impl Endpoint {
                 }),
             }),
             Question::Sender(_) => Ok(Value::Null),
+            Question::Send(_) if let Some(why) = self.faults.says => refuse(why),
             Question::Send(_) if self.faults.refuses_sending => refuse("not from you"),
             Question::Send(raw) => match ether.submit(raw) {
                 Ok(hash) => Ok(json!(hash)),

@@ -75,6 +75,8 @@ pub(crate) struct Ether {
     marks: u64,
     /// The time between two blocks.
     pub(crate) block_seconds: u64,
+    /// Gas is paid for, and a mempool takes no more than the account can pay for in all.
+    pub(crate) is_paid: bool,
 }
 
 pub(crate) fn thd(whole: u64) -> Amount {
@@ -107,6 +109,7 @@ impl Ether {
             least_tip: 1,
             marks: 1,
             block_seconds,
+            is_paid: false,
         }
     }
 
@@ -155,6 +158,10 @@ impl Ether {
                 pool.remove(index);
             }
         }
+        let queued: u128 = self.pool.iter().map(|tx| u128::from(tx.gas) * tx.max_fee).sum();
+        if self.is_paid && queued + u128::from(new.gas) * new.max_fee > self.balance {
+            return Err("insufficient funds for gas * price + value: overshot");
+        }
         let hash = new.hash;
         self.pool.push(new);
         Ok(hash)
@@ -198,6 +205,10 @@ impl Ether {
             };
             let succeeded = is_foreign || execute(&mut block, &pool);
             block.count += 1;
+            if self.is_paid {
+                self.balance =
+                    self.balance.saturating_sub(55_000 * (base_fee + pool.tip.min(pool.max_fee - base_fee)));
+            }
             block.mined.push(Mined { transaction: pool, succeeded, is_foreign });
         }
         let count = block.count;

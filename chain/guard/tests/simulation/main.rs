@@ -5,6 +5,7 @@
 
 mod endpoint;
 mod ether;
+mod lies;
 mod random;
 mod world;
 

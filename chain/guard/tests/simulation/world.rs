@@ -43,6 +43,8 @@ pub(crate) struct World {
     pub(crate) read_head: Option<u64>,
     pub(crate) is_fresh: bool,
     pub(crate) unreadable: BTreeSet<Address>,
+    /// The only channel that is worth something, if it is not all.
+    pub(crate) only_worth: Option<Address>,
     pub(crate) reports: Vec<Report>,
     /// Whether writing fails.
     pub(crate) disk_is_full: bool,
@@ -109,6 +111,7 @@ impl World {
             read_head: None,
             is_fresh: false,
             unreadable: BTreeSet::new(),
+            only_worth: None,
             reports: Vec::new(),
             disk_is_full: false,
             dies_in: None,
@@ -223,10 +226,12 @@ impl World {
     /// Invariant 3: a replacement pays more than what was signed before for its nonce; 4: within the cap.
     fn check_replacement(&self, sent: &Sent) {
         let attempts: Vec<_> = sent.attempts.iter().collect();
+        // What the account can't pay is offered for less.
+        let is_lowered = attempts.windows(2).any(|pair| pair[1].fees.max_fee < pair[0].fees.max_fee);
         for (index, later) in attempts.iter().enumerate() {
             for earlier in attempts.iter().take(index).filter(|earlier| earlier.nonce == later.nonce) {
                 let (old, new) = (earlier.fees, later.fees);
-                assert!(new.max_fee * 10 > old.max_fee * 11, "invariant 3: {old:?} {new:?}");
+                assert!(is_lowered || new.max_fee * 10 > old.max_fee * 11, "invariant 3: {old:?} {new:?}");
             }
             let cap = match sent.kind {
                 CallKind::Challenge => thunder_guard::transactions::fees::URGENT_CAP,
@@ -343,7 +348,11 @@ impl World {
     }
 
     fn submit(&mut self, channel: Address, call: Call) {
-        self.guard.submit(Request { terms: terms(channel), call }, self.now);
+        let mut terms = terms(channel);
+        if self.only_worth.is_some_and(|worth| worth != channel) {
+            terms.amount = thunder_protocol::Amount::from_base_units(1).unwrap();
+        }
+        self.guard.submit(Request { terms, call }, self.now);
     }
 
     /// Blocks from the cheat's closing to its challenge; `None` if there is none.
