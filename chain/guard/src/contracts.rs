@@ -324,3 +324,6 @@ fn read_closing(log: &Log) -> Option<ChannelEvent> {
     let closer = read_address(closer)?;
     rest.is_empty().then_some(ChannelEvent::Closing { closer, nonce: number(nonce)?, balances, event })
 }
+
+#[cfg(test)]
+mod tests;
