@@ -32,7 +32,7 @@ impl Transaction {
         let (tx, _) = TypedTransaction::decode_signed(&Rlp::new(raw)).expect("a signed transaction");
         let TypedTransaction::Eip1559(tx) = tx else { panic!("EIP-1559") };
         assert_eq!(tx.chain_id.map(|id| id.as_u64()), Some(CHAIN_ID));
-        let number = |value: Option<U256>| value.expect("a number").as_u128();
+        let number = |value: Option<U256>| u128::try_from(value.expect("a number")).expect("a number");
         let Some(NameOrAddress::Address(to)) = tx.to else { panic!("a receiver") };
         Self {
             hash: B256::new(keccak256(raw)),
