@@ -88,8 +88,8 @@ pub(crate) struct Channel {
     pub(crate) unverified: Option<Box<Unverified>>,
     /// Since which block endpoints contradict each other about it.
     pub(crate) contradicted: Option<u64>,
-    /// A state that would be a step back, seen once: at which endpoint.
-    pub(crate) step_back: Option<(usize, ChannelState)>,
+    /// A state that would be a step back, seen once; by endpoint.
+    pub(crate) step_back: Vec<Option<ChannelState>>,
     /// At which endpoint it is to be seen again, because blocks were taken back.
     pub(crate) seen_again: Option<usize>,
     /// Since when a view waits for the event that explains it.
@@ -136,7 +136,7 @@ impl Channel {
             events_from: *since,
             unverified,
             contradicted: None,
-            step_back: None,
+            step_back: vec![None; endpoints],
             seen_again: None,
             unexplained_since: None,
             round: vec![0; endpoints],

@@ -252,15 +252,16 @@ impl Guard {
             .map_or_else(|| channel.told.as_ref().map_or(0, stage_of), |state| state.stage());
         let is_step_back = state.stage() < before;
         let is_comparing = self.desks.get(e).is_some_and(|desk| desk.ancestor.is_some());
-        let is_confirmed = channel.step_back == Some((e, state)) && !is_comparing;
+        let Some(seen_once) = channel.step_back.get_mut(e) else { return };
+        let is_confirmed = *seen_once == Some(state) && !is_comparing;
         if is_older || (is_step_back && !is_confirmed) {
-            channel.step_back = is_step_back.then_some((e, state)).filter(|_| !is_older);
+            *seen_once = Some(state).filter(|_| is_step_back && !is_older);
             if let Some(desk) = self.desks.get_mut(e) {
                 desk.sweep.again(&[address]);
             }
             return;
         }
-        channel.step_back = None;
+        *seen_once = None;
         let reading = Reading::next(earlier.as_ref(), block, state);
         if let Some(place) = channel.readings.get_mut(e) {
             *place = Some(reading);
