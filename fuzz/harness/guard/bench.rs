@@ -6,6 +6,7 @@ use std::sync::Arc;
 use ethers_core::types::transaction::eip2718::TypedTransaction;
 use ethers_core::types::{NameOrAddress, U256};
 use ethers_core::utils::{keccak256, rlp::Rlp};
+use thunder_guard::state::ChannelState;
 use thunder_guard::transactions::fees::{CAP, URGENT_CAP};
 use thunder_guard::transactions::{Outcome, Request, Sent, gas_limit};
 use thunder_guard::{
@@ -66,11 +67,13 @@ impl Bench {
         let contracts = Contracts { token: Address::repeat_byte(1), factory: Address::repeat_byte(2) };
         let channels = crate::ether::channels(channels);
         let faults = || Faults { tip: 1_000_000_000, hides_since: 1, ..Faults::default() };
+        let mut ether = Ether::new(&channels, 1_000_000_000, 12);
+        ether.balance = 100 * 10_u128.pow(18);
         let views = channels.iter().map(|channel| (*channel, OnChain::Missing)).collect();
         Self {
             guard: new_guard(endpoints, contracts),
             now: 0,
-            ether: Ether::new(&channels, 1_000_000_000, 12),
+            ether,
             endpoints: (0..endpoints).map(|_| Endpoint::new(faults())).collect(),
             channels,
             asked: BTreeMap::new(),
@@ -339,8 +342,18 @@ impl Bench {
             }
             Report::Fresh { age, lasts, .. } => self.is_fresh = age.is_some_and(|age| age <= lasts),
             Report::Endpoints(endpoints) => assert_eq!(endpoints.len(), self.endpoints.len()),
-            Report::Contracts(_) | Report::Read { .. } | Report::Reorganisation { .. } | Report::Funds(_) => {
+            // The core asks for a challenge with each block, until it is mined or too late.
+            Report::Read { head } => {
+                for channel in self.watched.clone() {
+                    if let Some(OnChain::Closing(closing)) = self.views.get(&channel)
+                        && closing.closer == Role::A
+                        && closing.withdrawable_at() > head
+                    {
+                        self.submit(channel, CallKind::Challenge);
+                    }
+                }
             }
+            Report::Contracts(_) | Report::Reorganisation { .. } | Report::Funds(_) => {}
         }
     }
 
@@ -368,20 +381,48 @@ impl Bench {
             *endpoint = Endpoint::new(Faults { tip: 1_000_000_000, ..Faults::default() });
         }
         self.disk_is_full = false;
+        self.recover();
+        self.check_challenge();
+    }
+
+    fn recover(&mut self) {
         for _ in 0..RECOVERS_WITHIN {
-            self.ether.mine(12, 1_000_000_000, &[]);
-            let end = self.now.saturating_add(12_000);
-            while self.now < end {
-                self.answer_all(2);
-                let wake = self.guard.wake_at(self.now);
-                self.pass(wake - self.now);
-            }
+            self.block(&[]);
             if self.is_right() {
                 return;
             }
         }
         let chain: Vec<_> = self.watched.iter().map(|channel| self.ether.state(channel)).collect();
         panic!("it stays blind: fresh: {}, views: {:?}, chain: {chain:?}", self.is_fresh, self.views);
+    }
+
+    /// After all that, a cheat is challenged in time.
+    fn check_challenge(&mut self) {
+        let is_open = |channel: &&Address| self.ether.state(channel).stage() <= 2;
+        let Some(channel) = self.watched.iter().find(is_open).copied() else { return };
+        self.block(&[(channel, ChannelState::Active { paid_in: shares(10, 0) })]);
+        self.recover();
+        let (nonce, balances) = (Nonce::new(1).expect("small"), shares(9, 1));
+        self.block(&[(channel, ChannelState::Closing { closer: Role::A, nonce, balances, block: 0 })]);
+        for _ in 0..CHALLENGED_WITHIN {
+            self.block(&[]);
+            if let ChannelState::Closed { balances, .. } = self.ether.state(&channel) {
+                assert_eq!(balances, shares(0, 10));
+                return;
+            }
+        }
+        panic!("a cheat is not challenged");
+    }
+
+    /// A block is mined, and what follows from it is done until the next.
+    fn block(&mut self, changes: &[(Address, ChannelState)]) {
+        self.ether.mine(12, 1_000_000_000, changes);
+        let end = self.now.saturating_add(12_000);
+        while self.now < end {
+            self.answer_all(2);
+            let wake = self.guard.wake_at(self.now);
+            self.pass(wake - self.now);
+        }
     }
 
     fn is_right(&self) -> bool {
@@ -397,6 +438,8 @@ impl Bench {
 
 /// Within how many blocks everything is seen again as it is.
 const RECOVERS_WITHIN: usize = 64;
+/// Within how many blocks of a closing its challenge is mined.
+const CHALLENGED_WITHIN: usize = 8;
 
 fn key(sent: &Sent) -> (Address, String) {
     (sent.channel, format!("{:?}", sent.kind))

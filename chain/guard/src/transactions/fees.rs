@@ -79,14 +79,14 @@ impl Fees {
         Some(Self { max_fee, tip: tip.map(|tip| tip.min(max_fee)) })
     }
 
-    /// Fees that replace both these and `other`: at least a tenth above each.
-    pub(crate) fn above(self, other: Option<Fees>) -> Self {
+    /// Fees that replace both these and `other`: at least a tenth above each, as far as the cap allows.
+    /// What was offered up to a higher cap is not outbid.
+    pub(crate) fn above(self, other: Option<Fees>, is_urgent: bool) -> Self {
         let Some(other) = other else { return self };
         let least = |fee: u128| fee.saturating_add(fee / 8).saturating_add(1);
-        Self {
-            max_fee: self.max_fee.max(least(other.max_fee)),
-            tip: self.tip.map(|tip| tip.max(least(other.tip.unwrap_or(0)))),
-        }
+        let max_fee = self.max_fee.max(least(other.max_fee)).min(cap(is_urgent));
+        let tip = self.tip.map(|tip| tip.max(least(other.tip.unwrap_or(0))));
+        Self { max_fee, tip: tip.map(|tip| tip.min(max_fee)) }
     }
 
     /// The fees that an account with this balance can pay for `gas` units: less than would be prudent,
@@ -192,6 +192,16 @@ mod tests {
         let nearly = Fees { max_fee: URGENT_CAP / 100 * 90, tip: Some(GWEI) };
         assert_eq!(nearly.raised(&calm, true).map(|fees| fees.max_fee), Some(URGENT_CAP), "up to the cap");
         assert_eq!(Fees { max_fee: URGENT_CAP, tip: Some(GWEI) }.raised(&calm, true), None);
+    }
+
+    #[test]
+    fn g4_what_a_challenge_offered_for_a_nonce_makes_nothing_else_pay_more_than_its_cap() {
+        let calm = Fees { max_fee: 3 * GWEI, tip: Some(GWEI) };
+        let challenge = Fees { max_fee: URGENT_CAP, tip: Some(URGENT_CAP / 2) };
+        assert_eq!(calm.above(Some(challenge), false), Fees { max_fee: CAP, tip: Some(CAP) });
+        assert_eq!(calm.above(Some(challenge), true).max_fee, URGENT_CAP);
+        let cheap = Fees { max_fee: 8 * GWEI, tip: Some(0) };
+        assert_eq!(calm.above(Some(cheap), false), Fees { max_fee: 9 * GWEI + 1, tip: Some(GWEI) });
     }
 
     #[test]

@@ -138,7 +138,8 @@ impl Transactions {
         // A challenge that was outbid under another nonce goes on from what it has offered.
         let outbid =
             entry.newest().filter(|_| is_urgent).and_then(|newest| newest.fees.raised(&market, true));
-        let mut fees = outbid.unwrap_or_else(|| Fees::first(&market, is_urgent)).above(signed_before);
+        let first = outbid.unwrap_or_else(|| Fees::first(&market, is_urgent));
+        let mut fees = first.above(signed_before, is_urgent);
         let gas = entry.sent.as_ref().map_or_else(
             || entry.advice.estimate.map_or(gas_limit(key.kind.0), |gas| with_estimate(key.kind.0, gas)),
             |sent| sent.gas,
