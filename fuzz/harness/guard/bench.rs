@@ -382,7 +382,7 @@ impl Bench {
         }
         self.disk_is_full = false;
         self.recover();
-        self.check_challenge();
+        self.check_calls();
     }
 
     fn recover(&mut self) {
@@ -396,32 +396,46 @@ impl Bench {
         panic!("it stays blind: fresh: {}, views: {:?}, chain: {chain:?}", self.is_fresh, self.views);
     }
 
-    /// After all that, a cheat is challenged in time.
-    fn check_challenge(&mut self) {
-        let is_open = |channel: &&Address| self.ether.state(channel).stage() <= 2;
-        let Some(channel) = self.watched.iter().find(is_open).copied() else { return };
-        self.block(&[(channel, ChannelState::Active { paid_in: shares(10, 0) })]);
+    /// After all that, a channel is closed to order, and a cheat in another is challenged in time.
+    fn check_calls(&mut self) {
+        let open = self.watched.iter().filter(|channel| self.ether.state(channel).stage() <= 2);
+        let mut open = open.copied().collect::<Vec<_>>().into_iter();
+        let active = ChannelState::Active { paid_in: shares(10, 0) };
+        self.block(&open.clone().map(|channel| (channel, active)).collect::<Vec<_>>());
         self.recover();
+        if let Some(channel) = open.next_back() {
+            self.submit(channel, CallKind::Close);
+            self.ends(channel, 3, CLOSED_WITHIN);
+        }
         let (nonce, balances) = (Nonce::new(1).expect("small"), shares(9, 1));
-        self.block(&[(channel, ChannelState::Closing { closer: Role::A, nonce, balances, block: 0 })]);
-        for _ in 0..CHALLENGED_WITHIN {
+        let cheat = ChannelState::Closing { closer: Role::A, nonce, balances, block: 0 };
+        if let Some(channel) = open.next() {
+            self.block(&[(channel, cheat)]);
+            self.ends(channel, 4, CHALLENGED_WITHIN);
+            assert!(matches!(
+                self.ether.state(&channel),
+                ChannelState::Closed { balances, .. } if balances == shares(0, 10)
+            ));
+        }
+    }
+
+    /// A channel gets to this stage within so many blocks.
+    fn ends(&mut self, channel: Address, stage: u8, blocks: usize) {
+        for _ in 0..blocks {
             self.block(&[]);
-            if let ChannelState::Closed { balances, .. } = self.ether.state(&channel) {
-                assert_eq!(balances, shares(0, 10));
+            if self.ether.state(&channel).stage() == stage {
                 return;
             }
         }
-        panic!("a cheat is not challenged");
+        panic!("it is not at stage {stage}: {:?}", self.ether.state(&channel));
     }
 
     /// A block is mined, and what follows from it is done until the next.
     fn block(&mut self, changes: &[(Address, ChannelState)]) {
         self.ether.mine(12, 1_000_000_000, changes);
-        let end = self.now.saturating_add(12_000);
-        while self.now < end {
-            self.answer_all(2);
-            let wake = self.guard.wake_at(self.now);
-            self.pass(wake - self.now);
+        for _ in 0..12 {
+            self.answer_all(3);
+            self.pass(1_000);
         }
     }
 
@@ -440,6 +454,8 @@ impl Bench {
 const RECOVERS_WITHIN: usize = 64;
 /// Within how many blocks of a closing its challenge is mined.
 const CHALLENGED_WITHIN: usize = 8;
+/// Within how many blocks of its order a closing is mined.
+const CLOSED_WITHIN: usize = 16;
 
 fn key(sent: &Sent) -> (Address, String) {
     (sent.channel, format!("{:?}", sent.kind))

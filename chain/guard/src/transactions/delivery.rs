@@ -25,6 +25,8 @@ impl Transactions {
         match result {
             Ok(()) => entry.is_saved = true,
             Err(_) if key.is_urgent() => entry.is_saved = true,
+            // That it is mined, which the chain tells again; nothing was to be sent.
+            Err(_) if matches!(entry.stage, Stage::Mined { .. }) => {}
             Err(_) if entry.may_be_out => {
                 // The earlier attempts are on disk, and stand.
                 if let Some(sent) = &mut entry.sent {
