@@ -433,9 +433,9 @@ impl Bench {
     /// A block is mined, and what follows from it is done until the next.
     fn block(&mut self, changes: &[(Address, ChannelState)]) {
         self.ether.mine(12, 1_000_000_000, changes);
-        for _ in 0..12 {
+        for _ in 0..24 {
             self.answer_all(3);
-            self.pass(1_000);
+            self.pass(500);
         }
     }
 
@@ -502,8 +502,7 @@ fn decode(raw: &[u8]) -> TypedTransaction {
 }
 
 fn is_of_this_chain(raw: &[u8]) -> bool {
-    let tx = decode(raw);
-    matches!(tx, TypedTransaction::Eip1559(_)) && tx.chain_id().map(|id| id.0[0]) == Some(CHAIN_ID)
+    decode(raw).chain_id().map(|id| id.0[0]) == Some(CHAIN_ID)
 }
 
 /// A transaction says what was ordered, for this chain, at a bearable price.
