@@ -6,9 +6,8 @@ use std::sync::Arc;
 use ethers_core::types::transaction::eip2718::TypedTransaction;
 use ethers_core::types::{NameOrAddress, U256};
 use ethers_core::utils::{keccak256, rlp::Rlp};
-use thunder_guard::state::ChannelState;
 use thunder_guard::transactions::fees::{CAP, URGENT_CAP};
-use thunder_guard::transactions::{Outcome, Request, Sent, gas_limit};
+use thunder_guard::transactions::{Attempt, Outcome, Request, Sent, gas_limit};
 use thunder_guard::{
     Action, AskError, ChainId, Contracts, Guard, Question, Report, STATES_AT_ONCE, Settings, Stake, Ticket,
     Watch, balance_calldata, clone_code, from_ethers, read_response,
@@ -18,7 +17,7 @@ use thunder_protocol::onchain::{Call, CallKind, ChainView, ClosePlan, EventPosit
 use thunder_protocol::{Address, B256, Nonce, Receipt, Role, Signature, hex};
 use zeroize::Zeroizing;
 
-use crate::endpoint::{Endpoint, Faults, genesis};
+use crate::endpoint::{Endpoint, Faults};
 use crate::ether::{CHAIN_ID, Ether, shares, thd};
 use crate::random::Random;
 
@@ -28,8 +27,6 @@ const MAX_ASKED: usize = 24;
 const MAX_ACTIONS: usize = 128;
 /// What a text that is reported may have in bytes.
 const MAX_TEXT: usize = 4096;
-/// What the guard's memory may take when it is printed: without channels and calls, and for each.
-const MAX_MEMORY: (usize, usize) = (64 << 10, 512 << 10);
 
 /// A question that is under way.
 pub(super) struct Asked {
@@ -54,12 +51,14 @@ pub(super) struct Bench {
     disk: BTreeMap<(u64, B256), BTreeMap<(Address, String), Sent>>,
     /// The transactions that were on disk before they were sent, or that may be sent without.
     may_be_sent: BTreeSet<B256>,
-    watched: BTreeSet<Address>,
+    /// Those that were looked at, and the ids of their chains.
+    checked: BTreeMap<B256, u64>,
+    pub(super) watched: BTreeSet<Address>,
     /// The channels that calls were ordered for, now or in an earlier run.
     ordered: BTreeSet<Address>,
     pub(super) views: BTreeMap<Address, OnChain>,
-    chain: Option<ChainId>,
-    is_fresh: bool,
+    pub(super) chain: Option<ChainId>,
+    pub(super) is_fresh: bool,
 }
 
 impl Bench {
@@ -82,6 +81,7 @@ impl Bench {
             contracts,
             disk: BTreeMap::new(),
             may_be_sent: BTreeSet::new(),
+            checked: BTreeMap::new(),
             watched: BTreeSet::new(),
             ordered: BTreeSet::new(),
             views,
@@ -155,7 +155,7 @@ impl Bench {
                 return word(thd(10).base_units());
             }
             // A mempool of this chain has no other transactions.
-            Question::Send(raw) if !is_of_this_chain(raw) => {
+            Question::Send(raw) if self.checked.get(&B256::new(keccak256(raw))) != Some(&CHAIN_ID) => {
                 return Err(AskError::Refused(thunder_guard::Refusal {
                     code: -32000,
                     message: "invalid sender".into(),
@@ -248,7 +248,7 @@ impl Bench {
     }
 
     /// How many things there are to deal with.
-    fn size(&self) -> usize {
+    pub(super) fn size(&self) -> usize {
         self.channels.len() + self.disk.values().map(BTreeMap::len).sum::<usize>() + self.endpoints.len()
     }
 
@@ -287,7 +287,13 @@ impl Bench {
     fn save(&mut self, sent: Sent) {
         assert!(self.ordered.contains(&sent.channel), "nobody ordered it: {sent:?}");
         let chain = self.chain.expect("a transaction of no chain");
-        check(&sent, chain.chain_id, &self.contracts);
+        check_fees(&sent);
+        if let Some(newest) = sent.newest()
+            && !self.checked.contains_key(&newest.hash)
+        {
+            check(&sent, newest, chain.chain_id, &self.contracts);
+            self.checked.insert(newest.hash, chain.chain_id);
+        }
         let is_full = self.disk_is_full;
         // A challenge is sent even if the disk takes nothing more.
         if !is_full || sent.kind == CallKind::Challenge {
@@ -360,102 +366,7 @@ impl Bench {
     fn is_watched(&self, channel: Address) {
         assert!(self.watched.contains(&channel), "a report of {channel}, which is not watched");
     }
-
-    // ---- in the end ---------------------------------------------------------------------------
-
-    /// What the guard keeps has bounds.
-    pub(super) fn check_memory(&self) {
-        let bytes = format!("{:?}", self.guard).len();
-        assert!(bytes <= MAX_MEMORY.0 + MAX_MEMORY.1 * self.size(), "{bytes} bytes are kept");
-    }
-
-    /// From now on the endpoints answer truly: the guard sees every channel as it is (rule G5: not
-    /// blind). One that has said twice that it shows another chain is believed until blocks are taken
-    /// back; that is left out.
-    pub(super) fn check_recovery(&mut self) {
-        let right = ChainId { chain_id: CHAIN_ID, genesis: genesis().hash };
-        if self.chain.is_some_and(|chain| chain != right) {
-            return;
-        }
-        for endpoint in &mut self.endpoints {
-            *endpoint = Endpoint::new(Faults { tip: 1_000_000_000, ..Faults::default() });
-        }
-        self.disk_is_full = false;
-        self.recover();
-        self.check_calls();
-    }
-
-    fn recover(&mut self) {
-        for _ in 0..RECOVERS_WITHIN {
-            self.block(&[]);
-            if self.is_right() {
-                return;
-            }
-        }
-        let chain: Vec<_> = self.watched.iter().map(|channel| self.ether.state(channel)).collect();
-        panic!("it stays blind: fresh: {}, views: {:?}, chain: {chain:?}", self.is_fresh, self.views);
-    }
-
-    /// After all that, a channel is closed to order, and a cheat in another is challenged in time.
-    fn check_calls(&mut self) {
-        let open = self.watched.iter().filter(|channel| self.ether.state(channel).stage() <= 2);
-        let mut open = open.copied().collect::<Vec<_>>().into_iter();
-        let active = ChannelState::Active { paid_in: shares(10, 0) };
-        self.block(&open.clone().map(|channel| (channel, active)).collect::<Vec<_>>());
-        self.recover();
-        if let Some(channel) = open.next_back() {
-            self.submit(channel, CallKind::Close);
-            self.ends(channel, 3, CLOSED_WITHIN);
-        }
-        let (nonce, balances) = (Nonce::new(1).expect("small"), shares(9, 1));
-        let cheat = ChannelState::Closing { closer: Role::A, nonce, balances, block: 0 };
-        if let Some(channel) = open.next() {
-            self.block(&[(channel, cheat)]);
-            self.ends(channel, 4, CHALLENGED_WITHIN);
-            assert!(matches!(
-                self.ether.state(&channel),
-                ChannelState::Closed { balances, .. } if balances == shares(0, 10)
-            ));
-        }
-    }
-
-    /// A channel gets to this stage within so many blocks.
-    fn ends(&mut self, channel: Address, stage: u8, blocks: usize) {
-        for _ in 0..blocks {
-            self.block(&[]);
-            if self.ether.state(&channel).stage() == stage {
-                return;
-            }
-        }
-        panic!("it is not at stage {stage}: {:?}", self.ether.state(&channel));
-    }
-
-    /// A block is mined, and what follows from it is done until the next.
-    fn block(&mut self, changes: &[(Address, ChannelState)]) {
-        self.ether.mine(12, 1_000_000_000, changes);
-        for _ in 0..24 {
-            self.answer_all(3);
-            self.pass(500);
-        }
-    }
-
-    fn is_right(&self) -> bool {
-        let right = ChainId { chain_id: CHAIN_ID, genesis: genesis().hash };
-        self.chain == Some(right)
-            && self.is_fresh
-            && self.watched.iter().all(|channel| {
-                let view = self.views.get(channel);
-                view.is_some_and(|view| self.ether.state(channel).is_shown_by(view))
-            })
-    }
 }
-
-/// Within how many blocks everything is seen again as it is.
-const RECOVERS_WITHIN: usize = 64;
-/// Within how many blocks of a closing its challenge is mined.
-const CHALLENGED_WITHIN: usize = 8;
-/// Within how many blocks of its order a closing is mined.
-const CLOSED_WITHIN: usize = 16;
 
 fn key(sent: &Sent) -> (Address, String) {
     (sent.channel, format!("{:?}", sent.kind))
@@ -496,17 +407,8 @@ fn evidence() -> Evidence {
     }
 }
 
-/// What a signed transaction says.
-fn decode(raw: &[u8]) -> TypedTransaction {
-    TypedTransaction::decode_signed(&Rlp::new(raw)).expect("a signed transaction").0
-}
-
-fn is_of_this_chain(raw: &[u8]) -> bool {
-    decode(raw).chain_id().map(|id| id.0[0]) == Some(CHAIN_ID)
-}
-
-/// A transaction says what was ordered, for this chain, at a bearable price.
-fn check(sent: &Sent, chain_id: u64, contracts: &Contracts) {
+/// A transaction has a bearable price.
+fn check_fees(sent: &Sent) {
     let cap = if sent.kind == CallKind::Challenge { URGENT_CAP } else { CAP };
     let least_gas = gas_limit(sent.kind);
     assert!((least_gas..=4 * least_gas).contains(&sent.gas), "gas: {sent:?}");
@@ -515,8 +417,11 @@ fn check(sent: &Sent, chain_id: u64, contracts: &Contracts) {
         assert!(attempt.fees.max_fee <= cap, "above the cap: {attempt:?}");
         assert!(attempt.fees.tip.is_none_or(|tip| tip <= attempt.fees.max_fee), "the tip: {attempt:?}");
     }
-    let Some(newest) = sent.newest() else { return };
-    let tx = decode(&newest.raw);
+}
+
+/// A transaction says what was ordered, for this chain.
+fn check(sent: &Sent, newest: &Attempt, chain_id: u64, contracts: &Contracts) {
+    let (tx, _) = TypedTransaction::decode_signed(&Rlp::new(&newest.raw)).expect("a signed transaction");
     assert_eq!(B256::new(keccak256(&newest.raw)), newest.hash);
     let to = if sent.kind == CallKind::Open { contracts.factory } else { sent.channel };
     assert_eq!(tx.to().and_then(NameOrAddress::as_address).map(|to| from_ethers(*to)), Some(to));

@@ -3,6 +3,7 @@
 //! script.
 
 mod bench;
+mod end;
 
 use thunder_guard::state::ChannelState;
 use thunder_guard::{AskError, Question, Stake, Ticket};
