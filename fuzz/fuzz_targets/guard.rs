@@ -3,7 +3,6 @@
 #[expect(dead_code, reason = "the simulation has more faults than the script")]
 #[path = "../../chain/guard/tests/simulation/endpoint.rs"]
 mod endpoint;
-#[expect(dead_code, reason = "the simulation looks at more of the chain than the script")]
 #[path = "../../chain/guard/tests/simulation/ether.rs"]
 mod ether;
 #[path = "../harness/guard/mod.rs"]

@@ -7,7 +7,6 @@ mod corpus;
 #[expect(dead_code, reason = "the simulation has more faults than the script")]
 #[path = "simulation/endpoint.rs"]
 mod endpoint;
-#[expect(dead_code, reason = "the simulation looks at more of the chain than the script")]
 #[path = "simulation/ether.rs"]
 mod ether;
 #[path = "../../../fuzz/harness/guard/mod.rs"]
