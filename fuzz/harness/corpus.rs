@@ -5,7 +5,9 @@ use std::path::Path;
 
 /// Runs `harness` on every file of a target's corpus. What fails names its file.
 pub fn replay(target: &str, harness: impl Fn(&[u8]) + std::panic::RefUnwindSafe) {
-    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../fuzz/corpus").join(target);
+    let above = Path::new(env!("CARGO_MANIFEST_DIR")).ancestors();
+    let corpora = above.map(|folder| folder.join("fuzz/corpus")).find(|folder| folder.is_dir());
+    let folder = corpora.expect("the corpora are there").join(target);
     let mut files: Vec<_> = fs::read_dir(&folder)
         .expect("the corpus is there")
         .map(|entry| entry.expect("a file").path())

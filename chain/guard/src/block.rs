@@ -183,6 +183,11 @@ impl Pace {
         }
     }
 
+    /// Blocks from this height on were taken back, or were never there: they measure nothing.
+    pub(crate) fn forget(&mut self, first: u64) {
+        self.seen.retain(|(number, _)| *number < first);
+    }
+
     /// An older block whose timestamp would make the measure better, if there is one.
     pub(crate) fn wanted(&self) -> Option<u64> {
         let (newest, _) = *self.seen.back()?;
@@ -259,6 +264,12 @@ mod tests {
         assert_eq!(pace.measured(), None, "time that goes back begins anew");
         pace.observe(1003, u64::MAX);
         assert_eq!(pace.measured(), None, "more than is believed overflows nothing");
+        let mut lied_to = Pace::default();
+        lied_to.observe(1000, 20_000);
+        lied_to.observe(1060, 20_006);
+        lied_to.forget(1001);
+        lied_to.observe(1001, 20_012);
+        assert_eq!(lied_to.measured(), Some(12_000), "what was taken back measures nothing");
         let mut fast = Pace::default();
         (0..200).for_each(|number| fast.observe(number, 7));
         assert_eq!(fast.measured(), Some(100));

@@ -213,8 +213,23 @@ pub fn read_address(answer: &[u8]) -> Option<Address> {
     if high.iter().any(|byte| *byte != 0) { None } else { Address::try_from(low).ok() }
 }
 
-/// The digest of a permit for `spender` (EIP-2612). THD's domain is computed: name "Thunder", version
-/// "1", this chain, this contract.
+/// The domain separator of THD's permits (EIP-712): name "Thunder", version "1", this chain, this contract.
+pub fn permit_domain(token: Address, chain_id: u64) -> B256 {
+    let domain = encode(&[
+        hashed("EIP712Domain(string name,string version,uint256 chainId,address verifyingContract)"),
+        hashed("Thunder"),
+        hashed("1"),
+        number(chain_id),
+        address(token),
+    ]);
+    B256::new(keccak256(domain))
+}
+
+fn hashed(text: &str) -> Token {
+    Token::FixedBytes(keccak256(text).to_vec())
+}
+
+/// The digest of a permit for `spender` (EIP-2612).
 pub(crate) fn permit_digest(
     token: Address,
     chain_id: u64,
@@ -223,14 +238,7 @@ pub(crate) fn permit_digest(
     value: Amount,
     nonce: u128,
 ) -> B256 {
-    let hashed = |text: &str| Token::FixedBytes(keccak256(text).to_vec());
-    let domain = keccak256(encode(&[
-        hashed("EIP712Domain(string name,string version,uint256 chainId,address verifyingContract)"),
-        hashed("Thunder"),
-        hashed("1"),
-        number(chain_id),
-        address(token),
-    ]));
+    let domain = permit_domain(token, chain_id);
     let message = keccak256(encode(&[
         hashed("Permit(address owner,address spender,uint256 value,uint256 nonce,uint256 deadline)"),
         address(owner),
@@ -239,7 +247,7 @@ pub(crate) fn permit_digest(
         number(nonce),
         Token::Uint(U256::MAX),
     ]));
-    B256::new(keccak256([&[0x19, 0x01][..], &domain, &message].concat()))
+    B256::new(keccak256([&[0x19, 0x01][..], domain.as_slice(), &message].concat()))
 }
 
 /// The topics of the events that a node knows channels by.
@@ -324,3 +332,6 @@ fn read_closing(log: &Log) -> Option<ChannelEvent> {
     let closer = read_address(closer)?;
     rest.is_empty().then_some(ChannelEvent::Closing { closer, nonce: number(nonce)?, balances, event })
 }
+
+#[cfg(test)]
+mod tests;

@@ -270,6 +270,9 @@ impl Endpoint {
             continuity = Continuity::Replaced { first: self.shown.cut(head.number) };
         }
         self.stale_heads = 0;
+        if let Continuity::Replaced { first } = continuity {
+            self.pace.forget(first);
+        }
         if before != Some(head.hash) {
             self.advanced_at = now;
             self.pace.observe(head.number, head.timestamp);

@@ -31,7 +31,7 @@ mod watch;
 pub use block::{ChainId, Head, LOCAL_CHAIN_IDS};
 pub use contracts::{
     Contracts, balance_calldata, challenge_calldata, channel_address, clone_code, create2, from_ethers,
-    read_address, read_number, to_ethers, token_calldata,
+    permit_domain, read_address, read_number, to_ethers, token_calldata,
 };
 pub use endpoint::Millis;
 pub use error::{AskError, Refusal};

@@ -90,8 +90,8 @@ pub(crate) struct Channel {
     pub(crate) contradicted: Option<u64>,
     /// Since which block the endpoints do not all show the same.
     pub(crate) divided_since: Option<u64>,
-    /// A state that would be a step back, seen once: at which endpoint.
-    pub(crate) step_back: Option<(usize, ChannelState)>,
+    /// A state that would be a step back, seen once; by endpoint.
+    pub(crate) step_back: Vec<Option<ChannelState>>,
     /// At which endpoint it is to be seen again, because blocks were taken back.
     pub(crate) seen_again: Option<usize>,
     /// Since when a view waits for the event that explains it.
@@ -139,7 +139,7 @@ impl Channel {
             unverified,
             contradicted: None,
             divided_since: None,
-            step_back: None,
+            step_back: vec![None; endpoints],
             seen_again: None,
             unexplained_since: None,
             round: vec![0; endpoints],

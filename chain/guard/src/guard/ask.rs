@@ -15,17 +15,32 @@ const CALLS_WITHOUT_HINTS: usize = 2;
 /// The most blocks whose events are asked for to know of closings early.
 const MOST_HINTS: u64 = 8;
 
+/// A question that is to be put to an endpoint.
+struct Next {
+    purpose: Purpose,
+    question: Question,
+    /// How often the same was asked because no answer came.
+    copies: u8,
+}
+
+impl Next {
+    fn new((purpose, question): (Purpose, Question)) -> Self {
+        Self { purpose, question, copies: 0 }
+    }
+}
+
 impl Guard {
     /// Puts as many questions as there is room for.
     pub(super) fn ask(&mut self, now: Millis) {
         for e in 0..self.endpoints.len() {
-            while let Some((purpose, question)) = self.next_question(e, now) {
-                self.put(e, purpose, question, now);
+            while let Some(next) = self.next_question(e, now) {
+                self.put(e, next, now);
             }
         }
     }
 
-    fn put(&mut self, e: usize, purpose: Purpose, question: Question, now: Millis) {
+    fn put(&mut self, e: usize, next: Next, now: Millis) {
+        let Next { purpose, question, copies } = next;
         let (Some(endpoint), Some(desk)) = (self.endpoints.get_mut(e), self.desks.get(e)) else { return };
         endpoint.asked();
         let ticket = self.next_ticket;
@@ -37,21 +52,23 @@ impl Guard {
             question: question.clone(),
             at: now,
             epoch: desk.epoch,
-            copies: self.repeated.take().unwrap_or(0),
+            copies,
             was_repeated: false,
         };
         self.tickets.insert(ticket, asked);
         self.actions.push_back(Action::Ask { endpoint: e, ticket, question, patience });
     }
 
-    fn next_question(&mut self, e: usize, now: Millis) -> Option<(Purpose, Question)> {
-        if !self.endpoints.get(e)?.has_room(now, false) {
+    fn next_question(&mut self, e: usize, now: Millis) -> Option<Next> {
+        let endpoint = self.endpoints.get(e)?;
+        if !endpoint.has_room(now, false) {
             return None;
         }
-        self.urgent_question(e, now).or_else(|| {
-            let has_room = self.endpoints.get(e)?.has_room(now, true);
-            if has_room { self.patient_question(e, now) } else { None }
-        })
+        let (hedge, has_room) = (endpoint.hedge(), endpoint.has_room(now, true));
+        let urgent = self.urgent_question(e, now).map(Next::new);
+        urgent
+            .or_else(|| self.repeated_question(e, now, hedge))
+            .or_else(|| if has_room { self.patient_question(e, now).map(Next::new) } else { None })
     }
 
     /// What a challenge may wait for.
@@ -70,11 +87,10 @@ impl Guard {
             .or_else(|| self.block_question(e, now, hedge))
             .or_else(|| self.pace_question(e, now, hedge))
             .or_else(|| self.state_question(e, now))
-            .or_else(|| self.repeated_question(e, now, hedge))
     }
 
     /// A question for states that is not answered as soon as others were: the same once more.
-    fn repeated_question(&mut self, e: usize, now: Millis, hedge: Millis) -> Option<(Purpose, Question)> {
+    fn repeated_question(&mut self, e: usize, now: Millis, hedge: Millis) -> Option<Next> {
         let desk = self.desks.get_mut(e)?;
         let asked = self.tickets.values_mut().find(|asked| {
             asked.endpoint == e
@@ -86,8 +102,8 @@ impl Guard {
         })?;
         asked.was_repeated = true;
         desk.sweep.asked_again();
-        self.repeated = Some(asked.copies + 1);
-        Some((asked.purpose.clone(), asked.question.clone()))
+        let (purpose, question) = (asked.purpose.clone(), asked.question.clone());
+        Some(Next { purpose, question, copies: asked.copies + 1 })
     }
 
     /// What only comfort, history or an ordinary call waits for.

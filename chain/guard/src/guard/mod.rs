@@ -154,10 +154,9 @@ pub struct Guard {
     unreadable: BTreeMap<Address, (u32, Option<String>)>,
     contracts: verify::ContractsCheck,
     transactions: Option<Transactions>,
-    tickets: HashMap<Ticket, Asked>,
+    /// The oldest first, so that a run can be repeated.
+    tickets: BTreeMap<Ticket, Asked>,
     next_ticket: Ticket,
-    /// How often the next question was asked already.
-    repeated: Option<u8>,
     actions: VecDeque<Action>,
     /// The newest block at which all that was due is read, as the node was told.
     read_head: Option<u64>,
@@ -197,9 +196,8 @@ impl Guard {
             unreadable: BTreeMap::new(),
             contracts: verify::ContractsCheck::default(),
             transactions: None,
-            tickets: HashMap::new(),
+            tickets: BTreeMap::new(),
             next_ticket: 0,
-            repeated: None,
             actions: VecDeque::new(),
             read_head: None,
             read_since: None,

@@ -257,15 +257,16 @@ impl Guard {
             .map_or_else(|| channel.told.as_ref().map_or(0, stage_of), |state| state.stage());
         let is_step_back = state.stage() < before;
         let is_comparing = self.desks.get(e).is_some_and(|desk| desk.ancestor.is_some());
-        let is_confirmed = channel.step_back == Some((e, state)) && !is_comparing;
+        let Some(seen_once) = channel.step_back.get_mut(e) else { return };
+        let is_confirmed = *seen_once == Some(state) && !is_comparing;
         if is_older || (is_step_back && !is_confirmed) {
-            channel.step_back = is_step_back.then_some((e, state)).filter(|_| !is_older);
+            *seen_once = Some(state).filter(|_| is_step_back && !is_older);
             if let Some(desk) = self.desks.get_mut(e) {
                 desk.sweep.again(&[address]);
             }
             return;
         }
-        channel.step_back = None;
+        *seen_once = None;
         let reading = Reading::next(earlier.as_ref(), block, state);
         if let Some(place) = channel.readings.get_mut(e) {
             *place = Some(reading);
@@ -347,5 +348,50 @@ const fn stage_of(status: &OnChain) -> u8 {
         OnChain::Active { .. } => 2,
         OnChain::Closing(_) => 3,
         OnChain::Closed { .. } => 4,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use thunder_protocol::channel::Terms;
+    use thunder_protocol::onchain::ChainView;
+    use thunder_protocol::{Amount, B256, Balances};
+
+    use super::*;
+    use crate::contracts::Contracts;
+    use crate::guard::Settings;
+
+    #[test]
+    fn g6_endpoints_that_answer_in_turn_confirm_a_step_back_each_for_itself() {
+        let contracts = Contracts { token: Address::repeat_byte(1), factory: Address::repeat_byte(2) };
+        let endpoints = vec!["a".into(), "b".into()];
+        let mut guard =
+            Guard::new(Settings { endpoints, contracts, states_code: Arc::from([]), chain: None });
+        let channel = Address::repeat_byte(3);
+        let shares = Balances { a: Amount::ONE_THD, b: Amount::ZERO };
+        let terms = Terms {
+            channel,
+            chain_id: 5,
+            token: contracts.token,
+            factory: contracts.factory,
+            salt: B256::ZERO,
+            part_a: Address::repeat_byte(4),
+            part_b: Address::repeat_byte(5),
+            role: Role::A,
+            amount: Amount::ONE_THD,
+            shares,
+        };
+        let view = ChainView::missing(0);
+        guard.watch_all(&[Watch { terms, view, stake: Stake::AtRisk, verify: false, since: 0 }]);
+        let mut both_show = |state| {
+            (0..2).for_each(|e| guard.on_state(e, channel, 10, state, 0));
+            let readings = &guard.channels.as_ref().unwrap()[&channel].readings;
+            readings.iter().flatten().filter(|reading| reading.state == state).count()
+        };
+        assert_eq!(both_show(ChannelState::Active { paid_in: shares }), 2);
+        assert_eq!(both_show(ChannelState::Missing), 0, "once is not enough");
+        assert_eq!(both_show(ChannelState::Missing), 2, "blocks were taken back");
     }
 }

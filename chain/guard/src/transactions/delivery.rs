@@ -23,12 +23,16 @@ impl Transactions {
     /// Writing a call to disk has succeeded, or not. A challenge is sent even if the disk takes nothing
     /// more: made a second time it has no second effect.
     pub(crate) fn saved(&mut self, key: Key, result: Result<(), String>) {
+        let clock = self.clock;
         let Some(entry) = self.entry_mut(key) else { return };
         match result {
             Ok(()) => entry.is_saved = true,
             Err(_) if key.is_urgent() => entry.is_saved = true,
+            // That it is mined, which the chain tells again; nothing was to be sent.
+            Err(_) if matches!(entry.stage, Stage::Mined { .. }) => {}
             Err(_) if entry.may_be_out => {
                 // The earlier attempts are on disk, and stand.
+                entry.unsaved_clock = Some(clock);
                 if let Some(sent) = &mut entry.sent {
                     sent.attempts.pop();
                     sent.nonce = sent.attempts.last().and_then(|attempt| attempt.nonce).unwrap_or(sent.nonce);

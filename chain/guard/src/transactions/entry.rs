@@ -95,6 +95,8 @@ pub(crate) struct Entry {
     pub(crate) advice: Advice,
     /// Whether the newest attempt is on disk, and may be sent.
     pub(crate) is_saved: bool,
+    /// At which head the disk last did not take an attempt: the next is made at a later one.
+    pub(crate) unsaved_clock: Option<u64>,
     /// What each endpoint said of the newest attempt.
     pub(crate) deliveries: Vec<Parcel>,
     /// When it was ordered, and when the newest attempt was made, in heads that came since.
@@ -167,6 +169,7 @@ impl Entry {
             order,
             advice: Advice::default(),
             is_saved: false,
+            unsaved_clock: None,
             deliveries: Vec::new(),
             ordered_clock: 0,
             signed_clock: 0,

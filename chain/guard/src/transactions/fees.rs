@@ -83,7 +83,8 @@ impl Fees {
         Some(Self { max_fee, tip: tip.map(|tip| tip.min(max_fee)) })
     }
 
-    /// Fees that replace both these and `other`: at least a tenth above each, below the cap.
+    /// Fees that replace both these and `other`: at least a tenth above each, as far as the cap allows.
+    /// What was offered up to a higher cap is not outbid.
     pub(crate) fn above(self, other: Option<Fees>, is_urgent: bool) -> Self {
         let Some(other) = other else { return self };
         let least = |fee: u128| fee.saturating_add(fee / 8).saturating_add(1);
@@ -208,6 +209,16 @@ mod tests {
         let nearly = Fees { max_fee: URGENT_CAP / 100 * 90, tip: Some(GWEI) };
         assert_eq!(nearly.raised(&calm, true).map(|fees| fees.max_fee), Some(URGENT_CAP), "up to the cap");
         assert_eq!(Fees { max_fee: URGENT_CAP, tip: Some(GWEI) }.raised(&calm, true), None);
+    }
+
+    #[test]
+    fn g4_what_a_challenge_offered_for_a_nonce_makes_nothing_else_pay_more_than_its_cap() {
+        let calm = Fees { max_fee: 3 * GWEI, tip: Some(GWEI) };
+        let challenge = Fees { max_fee: URGENT_CAP, tip: Some(URGENT_CAP / 2) };
+        assert_eq!(calm.above(Some(challenge), false), Fees { max_fee: CAP, tip: Some(CAP) });
+        assert_eq!(calm.above(Some(challenge), true).max_fee, URGENT_CAP);
+        let cheap = Fees { max_fee: 8 * GWEI, tip: Some(0) };
+        assert_eq!(calm.above(Some(cheap), false), Fees { max_fee: 9 * GWEI + 1, tip: Some(GWEI) });
     }
 
     #[test]

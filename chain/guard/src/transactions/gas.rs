@@ -2,8 +2,8 @@
 
 use thunder_protocol::onchain::CallKind;
 
-/// The gas limit of a call: a quarter more than the most that was measured. A test in the chain crate holds it
-/// against `contracts/snapshots/Gas.json`. What is not used is not paid.
+/// The gas limit of a call: a quarter more than the most that was measured. `tests/gas.rs` holds it against
+/// `contracts/snapshots/Gas.json`. What is not used is not paid.
 pub const fn gas_limit(kind: CallKind) -> u64 {
     match kind {
         CallKind::Open => 245_000,

@@ -5,8 +5,8 @@
 //!
 //! 1. What was not written to disk is never sent.
 //! 2. A channel has one call of each kind under way.
-//! 3. A replacement pays at least an eighth more than everything that was signed for its nonce, unless an
-//!    endpoint says that the account can't pay that.
+//! 3. A replacement pays at least an eighth more than everything that was signed for its nonce, as far as
+//!    invariant 4 allows it, unless an endpoint says that the account can't pay that.
 //! 4. Nothing pays more than the cap of its kind.
 //! 5. A challenge waits for no answer but the first count of mined transactions.
 //! 6. A call that every endpoint refuses for good holds no nonce, unless it is a challenge or a closing:

@@ -81,7 +81,9 @@ impl Transactions {
     fn assignments(&mut self, base: u64, around: &Surroundings) -> Vec<(Key, u64)> {
         let mut first_permit = true;
         let is_advised = self.pending.is_some_and(|(_, clock)| clock == self.clock);
-        let ready = |entry: &&Entry| entry.is_alive() && entry.is_ready(is_advised, around.now);
+        let is_unsaved = |entry: &Entry| entry.unsaved_clock == Some(self.clock);
+        let ready =
+            |entry: &&Entry| entry.is_alive() && entry.is_ready(is_advised, around.now) && !is_unsaved(entry);
         let mut entries: Vec<&Entry> = self.entries.iter().filter(ready).collect();
         // Among equals the channel that holds the most comes first.
         let held =

@@ -30,18 +30,23 @@ pub(crate) struct Transaction {
 impl Transaction {
     fn decode(raw: &[u8]) -> Self {
         let (tx, _) = TypedTransaction::decode_signed(&Rlp::new(raw)).expect("a signed transaction");
-        let TypedTransaction::Eip1559(tx) = tx else { panic!("EIP-1559") };
-        assert_eq!(tx.chain_id.map(|id| id.as_u64()), Some(CHAIN_ID));
-        let number = |value: Option<U256>| value.expect("a number").as_u128();
-        let Some(NameOrAddress::Address(to)) = tx.to else { panic!("a receiver") };
+        assert_eq!(tx.chain_id().map(|id| id.as_u64()), Some(CHAIN_ID));
+        let number = |value: Option<U256>| u128::try_from(value.expect("a number")).expect("a number");
+        let Some(NameOrAddress::Address(to)) = tx.to() else { panic!("a receiver") };
+        let (max_fee, tip) = match &tx {
+            TypedTransaction::Eip1559(tx) => (tx.max_fee_per_gas, tx.max_priority_fee_per_gas),
+            // Without EIP-1559 all of the price beyond the base fee is the tip.
+            TypedTransaction::Legacy(tx) => (tx.gas_price, tx.gas_price),
+            TypedTransaction::Eip2930(_) => panic!("nobody makes these"),
+        };
         Self {
             hash: B256::new(keccak256(raw)),
-            nonce: number(tx.nonce) as u64,
-            to: from_ethers(to),
-            data: tx.data.map(|data| data.to_vec()).unwrap_or_default(),
-            gas: number(tx.gas) as u64,
-            max_fee: number(tx.max_fee_per_gas),
-            tip: number(tx.max_priority_fee_per_gas),
+            nonce: number(tx.nonce().copied()) as u64,
+            to: from_ethers(*to),
+            data: tx.data().map(|data| data.to_vec()).unwrap_or_default(),
+            gas: number(tx.gas().copied()) as u64,
+            max_fee: number(max_fee),
+            tip: number(tip),
         }
     }
 }

@@ -434,6 +434,23 @@ fn g4_a_disk_that_takes_nothing_keeps_no_challenge_from_being_sent() {
 }
 
 #[test]
+fn g4_a_disk_that_fills_up_behind_a_closing_keeps_no_challenge_from_being_sent() {
+    let mut world = World::new(1, 2, 1_000, vec![honest()]);
+    world.block(&[]);
+    world.ether.least_tip = 1_000 * GWEI;
+    let [cheated, other] = [0, 1].map(|index| world.channel(index));
+    world.close(other);
+    world.block(&[]);
+    assert_eq!(world.ether.pool.len(), 1, "the closing waits");
+    // The challenge takes its nonce, and it can't be written under another.
+    world.disk_is_full = true;
+    world.block(&[(cheated, cheat())]);
+    world.ether.least_tip = 1;
+    world.block(&[]);
+    assert_eq!(world.answered_after(cheated), Some(1));
+}
+
+#[test]
 fn g4_a_refusal_for_good_is_told_and_holds_no_nonce() {
     let mut world = World::new(1, 2, 1_000, vec![honest()]);
     world.block(&[]);

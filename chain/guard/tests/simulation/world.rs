@@ -170,7 +170,9 @@ impl World {
     }
 
     fn act(&mut self) {
-        while let Some(action) = self.guard.next_action(self.now) {
+        for actions in 0.. {
+            assert!(actions < 100_000, "no end of actions");
+            let Some(action) = self.guard.next_action(self.now) else { return };
             if let Some(left) = &mut self.dies_in {
                 if *left == 0 {
                     self.dies_in = None;

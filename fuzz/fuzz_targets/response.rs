@@ -1,0 +1,6 @@
+#![no_main]
+
+#[path = "../harness/response.rs"]
+mod harness;
+
+libfuzzer_sys::fuzz_target!(|bytes: &[u8]| harness::response(bytes));
