@@ -385,13 +385,14 @@ impl Slot {
     }
 }
 
-/// The highest base fee that a block can have (EIP-1559: an eighth more with each full block), some blocks
-/// after the last one that was seen; with one block in reserve.
+/// The highest base fee that is believed of a block, some blocks after the last one that was seen: an eighth
+/// more with each full block (EIP-1559), and 32 times that, for chains with other rules.
 fn highest_base_fee(last: &Head, number: u64) -> u128 {
     const MOST_BLOCKS: u64 = 16;
-    let blocks = number.saturating_sub(last.number).clamp(1, MOST_BLOCKS) + 1;
+    const RESERVE: u128 = 32;
+    let blocks = number.saturating_sub(last.number).min(MOST_BLOCKS);
     let Some(base_fee) = last.base_fee else { return u128::MAX };
-    (0..blocks).fold(base_fee, |fee, _| fee.saturating_add((fee / 8).max(1)))
+    (0..blocks).fold(base_fee.max(1).saturating_mul(RESERVE), |fee, _| fee.saturating_add((fee / 8).max(1)))
 }
 
 #[cfg(test)]

@@ -3,7 +3,7 @@
 use thunder_protocol::onchain::CallKind;
 
 use super::entry::{Entry, Key, Parcel, Stage};
-use super::fees::{Fees, shortage};
+use super::fees::Fees;
 use super::gas::{gas_limit, with_estimate};
 use super::nonces::{Holder, assign};
 use super::record::Sent;
@@ -159,14 +159,6 @@ impl Transactions {
         );
         fees =
             fees.affordable(around.base_fee.filter(|_| is_urgent), self.balance.filter(|_| is_urgent), gas);
-        // Whoever orders something that can wait learns what is missing, before anything is signed.
-        if key.kind.0 != CallKind::Close
-            && !is_urgent
-            && entry.sent.is_none()
-            && let Some(missing) = self.balance.and_then(|balance| shortage(fees.cost(gas), balance))
-        {
-            return self.fail(key, CallError::NoEther(missing));
-        }
         self.attempt(key, nonce, fees, gas, around);
     }
 
