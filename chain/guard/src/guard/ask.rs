@@ -120,7 +120,7 @@ impl Guard {
             return Some((Purpose::Transaction(why), question));
         }
         self.contracts_question(now, hedge)
-            .or_else(|| self.verify_question(now, hedge))
+            .or_else(|| self.verify_question(e, now, hedge))
             .or_else(|| self.search_question(e, now))
             .or_else(|| self.hint_question(e, now))
             .or_else(|| self.balance_question(e, now, hedge))

@@ -301,7 +301,7 @@ impl Guard {
             Purpose::Explain { channel, from, to } => {
                 self.on_explained(e, *channel, (*from, *to), result, now);
             }
-            Purpose::Verify(channel, part) => self.on_verified(*channel, *part, result, now),
+            Purpose::Verify(channel, part) => self.on_verified(e, *channel, *part, result, now),
             Purpose::Contracts(part) => self.on_contracts(*part, result, now),
             Purpose::Transaction(question) => {
                 if *question == TransactionQuestion::Balance

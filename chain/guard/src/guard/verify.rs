@@ -17,15 +17,16 @@ const RETRY: Millis = 500;
 const ASK_AGAIN: Millis = 50;
 /// The wait before THD and the factory are looked for again.
 const LOOK_EVERY: Millis = 2_000;
-/// How often an answer that speaks against a channel has to come, one after the other: one odd answer
-/// changes nothing.
-const TIMES: u32 = 2;
+/// How often an answer that speaks against a channel has to come from a single endpoint: one odd answer
+/// changes nothing. Of several, more than half have to say so.
+const TIMES: usize = 2;
 
 /// What is asked about a channel.
 #[derive(Debug, Default)]
 pub(super) struct Verifying {
     slots: [Slot; 3],
-    against: u32,
+    /// The endpoints whose answers spoke against the channel.
+    against: Vec<usize>,
 }
 
 /// Whether THD and the factory are there.
@@ -68,14 +69,21 @@ impl Guard {
                 slot.hurry(now);
                 slot
             }),
-            against: 0,
+            against: Vec::new(),
         });
         true
     }
 
-    pub(super) fn verify_question(&mut self, now: Millis, hedge: Millis) -> Option<(Purpose, Question)> {
+    pub(super) fn verify_question(
+        &mut self,
+        e: usize,
+        now: Millis,
+        hedge: Millis,
+    ) -> Option<(Purpose, Question)> {
         let token = self.settings.contracts.token;
-        for (address, verifying) in &mut self.verifying {
+        let is_alone = self.endpoints.len() == 1;
+        let unasked = self.verifying.iter_mut().filter(|(_, it)| is_alone || !it.against.contains(&e));
+        for (address, verifying) in unasked {
             let channel = self.channels.as_ref().and_then(|channels| channels.get(address));
             let Some(unverified) = channel.and_then(|channel| channel.unverified.as_ref()) else { continue };
             let lacks = [!unverified.has_code, !unverified.has_amount, true];
@@ -97,6 +105,7 @@ impl Guard {
 
     pub(super) fn on_verified(
         &mut self,
+        e: usize,
         address: Address,
         part: VerifyPart,
         result: Result<Answer, AskError>,
@@ -143,14 +152,19 @@ impl Guard {
         };
         match against {
             None => self.on_explanation(address, now),
-            Some(why) => self.speaks_against(address, why),
+            Some(why) => self.speaks_against(e, address, why),
         }
     }
 
-    fn speaks_against(&mut self, address: Address, why: NotTheChannel) {
+    fn speaks_against(&mut self, e: usize, address: Address, why: NotTheChannel) {
+        let usable = (0..self.endpoints.len()).filter(|e| self.is_usable(*e)).count();
+        let is_alone = self.endpoints.len() == 1;
         let Some(verifying) = self.verifying.get_mut(&address) else { return };
-        verifying.against += 1;
-        if verifying.against >= TIMES {
+        if is_alone || !verifying.against.contains(&e) {
+            verifying.against.push(e);
+        }
+        let times = if is_alone { TIMES } else { usable / 2 + 1 };
+        if verifying.against.len() >= times {
             self.verifying.remove(&address);
             self.unwatch(address);
             self.report(Report::Invalid { channel: address, why });

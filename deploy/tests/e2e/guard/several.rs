@@ -141,3 +141,13 @@ fn g6_over_what_endpoints_contradict_each_other_about_nothing_is_signed() {
     cheat.bob.wait_usable(cheat.channel);
     cheat.bob.pay("0.5");
 }
+
+#[test]
+fn g6_a_contract_that_one_of_two_endpoints_shows_with_other_code_is_used_all_the_same() {
+    let mut cheat = Cheat::new();
+    let liar = cheat.second_endpoint();
+    liar.set(|method, _| if method == "eth_getCode" { Fate::Answer(json!("0x6001")) } else { Fate::Pass });
+    let another = address(&cheat.alice.ok(&["openchannel", "1"])["channel"]);
+    cheat.bob.wait_usable(another);
+    assert!(!cheat.bob.has_logged("not the channel that was agreed on"));
+}
