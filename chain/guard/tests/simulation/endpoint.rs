@@ -28,6 +28,8 @@ pub(crate) struct Faults {
     pub(crate) runs_no_code: bool,
     /// How many blocks' events it gives at once; 0 for any number.
     pub(crate) log_range: u64,
+    /// It gives no events.
+    pub(crate) hides_events: bool,
     /// It has no pending block.
     pub(crate) refuses_pending: bool,
     /// Channels whose state it hides: it shows what they were before this block.
@@ -272,6 +274,21 @@ impl Endpoint {
                 if self.faults.log_range > 0 && to - from + 1 > self.faults.log_range =>
             {
                 refuse("too many blocks")
+            }
+            // Which of the account's channels began to close, for the question that names no contract.
+            Question::Logs(LogFilter { address: None, from, to, .. }) if !self.faults.hides_events => {
+                Ok(json!(
+                    ether
+                        .closed_in(*from, (*to).min(shown))
+                        .map(|(channel, number)| json!({
+                            "address": channel,
+                            "topics": [],
+                            "data": "0x",
+                            "blockNumber": format!("{number:#x}"),
+                            "transactionHash": thunder_protocol::B256::ZERO,
+                        }))
+                        .collect::<Vec<_>>()
+                ))
             }
             Question::Logs(_) => Ok(json!([])),
             Question::Code(_) => Ok(json!("0x00")),

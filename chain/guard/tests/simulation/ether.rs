@@ -130,6 +130,17 @@ impl Ether {
         self.blocks.get(usize::try_from(number.checked_sub(FIRST)?).ok()?)
     }
 
+    /// The channels that began to close in these blocks.
+    pub(crate) fn closed_in(&self, from: u64, to: u64) -> impl Iterator<Item = (Address, u64)> + '_ {
+        (from..=to).filter_map(|number| self.at(number)).flat_map(|block| {
+            let number = block.head.number;
+            block.states.iter().filter_map(move |(channel, state)| {
+                matches!(state, ChannelState::Closing { block, .. } if *block == number)
+                    .then_some((*channel, number))
+            })
+        })
+    }
+
     pub(crate) fn state(&self, channel: &Address) -> ChannelState {
         self.newest().states.get(channel).copied().unwrap_or(ChannelState::Missing)
     }
