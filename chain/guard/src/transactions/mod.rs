@@ -1,7 +1,7 @@
 //! Contract calls that are sent until they are mined: the one place that owns the account's nonces
 //! (guard rule G4).
 //!
-//! Invariants, beside those of [`nonces`]:
+//! Invariants, beside those of `nonces`:
 //!
 //! 1. What was not written to disk is never sent.
 //! 2. A channel has one call of each kind under way.
