@@ -152,6 +152,16 @@ fn an_endpoint_that_goes_down_at_the_moment_of_sending_costs_nothing_in_open_clo
 }
 
 #[test]
+fn a_closing_whose_user_has_given_up_while_the_endpoint_hung_is_made_all_the_same() {
+    let world = World::new();
+    let (_alice, bob, channel, entry) = bob_behind_an_endpoint(&world);
+    entry.set(|method, _| if method.starts_with("eth_get") { Fate::Hang } else { Fate::Pass });
+    bob.refused(&["--timeout", "1", "closechannel"], 6, "timeout");
+    entry.behave();
+    bob.wait_state(channel, "CLOSING");
+}
+
+#[test]
 fn a_challenge_gets_through_an_endpoint_that_fails_limits_forgets_and_is_slow() {
     let world = World::new();
     let (alice, bob, channel, entry) = bob_behind_an_endpoint(&world);

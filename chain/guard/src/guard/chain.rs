@@ -4,9 +4,9 @@ use std::collections::BTreeMap;
 
 use thunder_protocol::B256;
 
-use super::{Ancestor, Guard, Purpose, Report};
+use super::{Ancestor, Desk, Guard, Purpose, Report};
 use crate::block::{ChainId, Continuity, Head};
-use crate::endpoint::Millis;
+use crate::endpoint::{Endpoint, Millis};
 use crate::error::AskError;
 use crate::question::Answer;
 use crate::watch::Stake;
@@ -109,9 +109,15 @@ impl Guard {
         if shown.is_empty() || self.chain.is_some_and(|chain| shown.contains(&chain)) {
             return self.compare_chains();
         }
-        // One that was used before and does not answer now may come back, or be another by then.
-        if is_waiting || self.chain.is_some() && shown.len() < self.endpoints.len() {
-            return;
+        // One that was used before and does not answer now may come back, or be another by then. Of a local
+        // testnet that was started anew nothing comes back.
+        let is_local = shown.iter().chain(&self.chain).all(ChainId::is_local);
+        let is_missing = |(endpoint, desk): (&Endpoint, &Desk)| {
+            !(desk.is_identified || is_local && endpoint.is_silent(now))
+        };
+        let lacks = self.endpoints.iter().zip(&self.desks).any(is_missing);
+        if is_waiting || self.chain.is_some() && lacks {
+            return self.compare_chains();
         }
         let before = self.settings.chain.filter(|chain| shown.contains(chain));
         let most = votes.values().max().copied();

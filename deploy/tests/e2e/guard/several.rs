@@ -151,3 +151,18 @@ fn g6_a_contract_that_one_of_two_endpoints_shows_with_other_code_is_used_all_the
     cheat.bob.wait_usable(another);
     assert!(!cheat.bob.has_logged("not the channel that was agreed on"));
 }
+
+#[test]
+fn g6_a_testnet_that_is_started_anew_is_noticed_although_another_endpoint_is_dead() {
+    let mut world = World::new();
+    let mut bob = world.user(2);
+    let dead = thunder_deploy::ports::free().unwrap();
+    bob.kill();
+    bob.rpc = format!("{},127.0.0.1:{dead}", bob.rpc);
+    bob.start();
+    wait_for("one is reached", || bob.infos()["chain"]["connected"] == true);
+    world.restart_chain();
+    wait_for("the new chain is used", || {
+        bob.has_logged("the chain was started anew") && bob.infos()["chain"]["connected"] == true
+    });
+}
