@@ -125,6 +125,9 @@ pub(crate) struct Entry {
     pub(crate) reverts: u8,
     /// Whether one of them said so.
     pub(crate) was_reverted: bool,
+    /// The transaction that the contract refused in a block, while it is not known yet whether somebody else
+    /// has brought the effect about.
+    pub(crate) in_vain: Option<B256>,
     /// The transaction that was seen in a block.
     pub(crate) mined_tx: Option<B256>,
     /// At how many heads without being mined the next alarm is due.
@@ -185,6 +188,7 @@ impl Entry {
             receipts_asked: Vec::new(),
             reverts: 0,
             was_reverted: false,
+            in_vain: None,
             mined_tx: None,
             alarm_at: ALARM_AFTER,
         }

@@ -273,7 +273,7 @@ impl Transactions {
             // It had no effect, or the chain took it back.
             Stage::Mined { .. } | Stage::Obsolete => {
                 (entry.stage, entry.ordered_clock, entry.used_clock) = (Stage::Out, self.clock, None);
-                (entry.reason, entry.not_taken) = (None, None);
+                (entry.reason, entry.not_taken, entry.in_vain) = (None, None, None);
                 self.replace(index, request);
             }
         }
@@ -350,7 +350,7 @@ impl Transactions {
     pub(crate) fn on_reorganisation(&mut self, first: u64) {
         for entry in &mut self.entries {
             if matches!(entry.stage, Stage::Mined { block } if block >= first) {
-                entry.stage = Stage::Out;
+                (entry.stage, entry.in_vain) = (Stage::Out, None);
                 entry.receipts_asked.clear();
                 if let Some(sent) = &mut entry.sent {
                     sent.mined_at = None;
@@ -365,7 +365,17 @@ impl Transactions {
     /// effect, or can have none any more.
     pub(crate) fn on_state(&mut self, channel: Address, state: &ChannelState, head: u64, is_contested: bool) {
         let clock = self.clock;
+        let mut failed = Vec::new();
         for entry in self.entries.iter_mut().filter(|entry| entry.key.channel == channel) {
+            if let (Stage::Mined { block }, Some(tx)) = (entry.stage, entry.in_vain) {
+                if head >= block {
+                    match is_pointless(entry.key.kind.0, state, head) {
+                        true => (entry.stage, entry.in_vain) = (Stage::Obsolete, None),
+                        false => failed.push((entry.key, tx)),
+                    }
+                }
+                continue;
+            }
             if !is_pointless(entry.key.kind.0, state, head) {
                 entry.needed_at = entry.needed_at.max(Some(head));
                 // What is said to be mined has had no effect: it is made again.
@@ -383,6 +393,9 @@ impl Transactions {
             }
         }
         self.entries.retain(|entry| entry.stage != Stage::Obsolete || entry.sent.is_some());
+        for (key, tx) in failed {
+            self.fail(key, CallError::MinedInVain(tx));
+        }
     }
 
     /// The own transaction that may have brought a channel's state about by one of these calls.

@@ -286,7 +286,9 @@ impl Transactions {
         entry.was_reverted = true;
         let error = CallError::MinedInVain(tx);
         if !key.is_urgent() {
-            return self.fail(key, error);
+            // The channel's state tells whether somebody else was faster, or the call has failed.
+            (entry.stage, entry.in_vain) = (Stage::Mined { block }, Some(tx));
+            return;
         }
         let is_retried = entry.reverts < MAX_REVERTS;
         // The closing may have been taken back, and be there again.
