@@ -105,6 +105,10 @@ impl Transactions {
             let is_urgent = entry.key.is_urgent();
             let nonce = match (entry.nonce(), entry.used_clock) {
                 (Some(nonce), Some(since)) => {
+                    // What one endpoint says was refused is not made again, as long as another denies it.
+                    if entry.was_reverted && !is_urgent {
+                        continue;
+                    }
                     // A challenge that had its effect would show in the channel's state.
                     let is_in_vain = is_urgent && entry.needed_at >= Some(counted_at);
                     if !is_in_vain && self.clock < since.saturating_add(USED_PATIENCE) {
@@ -276,14 +280,18 @@ impl Transactions {
             return self.remove(key);
         }
         // One endpoint's word, against which another says that nothing was mined, is no reason to give up.
-        let is_certain = self.counts.iter().filter(|count| count.is_usable).all(|count| count.count > nonce);
+        // One that has not answered of late says nothing.
+        let clock = self.clock;
+        let is_fresh = |asked: u64| clock <= asked.saturating_add(USED_PATIENCE);
+        let counts = self.counts.iter().filter(|count| count.is_usable && count.clock.is_some_and(is_fresh));
+        let is_certain = counts.into_iter().all(|count| count.count > nonce);
         let Some(entry) = self.entry_mut(key) else { return };
+        entry.was_reverted = true;
         // Nor is it one to tell that an opening has failed, which may still be mined.
         if !is_certain && !key.is_urgent() {
             return;
         }
         entry.reverts = entry.reverts.saturating_add(u8::from(is_certain));
-        entry.was_reverted = true;
         let error = CallError::MinedInVain(tx);
         if !key.is_urgent() {
             // The channel's state tells whether somebody else was faster, or the call has failed.
