@@ -5,7 +5,7 @@ use std::path::Path;
 
 use thunder_api::{
     ApiError, BackupRequest, Code, ExportedFile, FundRequest, HistoryRequest, ImportRequest, OpenRequest,
-    PaidOut, PayRequest, PaymentOrder, RestoreRequest, Selector, Watchtower,
+    PaidOut, PayRequest, PaymentRequest, RestoreRequest, Selector, Watchtower,
 };
 use thunder_protocol::PaymentId;
 
@@ -102,7 +102,7 @@ async fn pay(node: &Node, output: &Output, arguments: Pay) -> Result<(), Failure
     // Chosen here and not by thunderd, so that the user can repeat the payment with the same id
     // even if no answer ever comes.
     let id = arguments.id.map_or_else(new_payment_id, Ok)?;
-    let payment = PaymentOrder {
+    let payment = PaymentRequest {
         amount: arguments.amount,
         memo: arguments.memo.unwrap_or_default(),
         id: Some(id.clone()),

@@ -1,8 +1,8 @@
 //! The task that talks to the chain: it runs the guard, so that the daemon never waits for an RPC
 //! endpoint, and writes transactions to disk before they are sent.
 
-use thunder_chain::{Chain, ChainId, Driver, Report, Request, Sent, Stake, Step, Watch};
-use thunder_protocol::Address;
+use thunder_chain::{Chain, ChainId, Driver, Report, Request, Sent, Step};
+use thunder_engine::ChainCommand;
 use tokio::sync::mpsc;
 
 use crate::config::Config;
@@ -14,18 +14,8 @@ use crate::store::{Store, StoreError, TransactionLog};
 pub(crate) enum ChainRequest {
     /// Use this wallet from now on.
     Wallet(Key),
-    /// Watch these channels, and no others.
-    WatchAll(Vec<Watch>),
-    /// Watch one more channel, or one otherwise than before.
-    Watch(Box<Watch>),
-    /// How much depends on a channel has changed.
-    Stake(Address, Stake),
-    /// Don't watch a channel any more.
-    Unwatch(Address),
-    /// Make this call.
-    Submit(Box<Request>),
-    /// What was read since the start is handled, and the challenges that it calls for are ordered.
-    CaughtUp,
+    /// What the engine orders.
+    Command(ChainCommand),
 }
 
 /// The task's state.
@@ -88,14 +78,21 @@ impl ChainTask {
                 self.wallet = Some(key);
                 self.use_wallet();
             }
-            ChainRequest::WatchAll(watches) => self.driver.watch_all(&watches),
-            ChainRequest::Watch(watch) => self.driver.watch(&watch),
-            ChainRequest::Stake(channel, stake) => self.driver.set_stake(channel, stake),
-            ChainRequest::Unwatch(channel) => self.driver.unwatch(channel),
-            ChainRequest::CaughtUp => self.driver.release(),
-            ChainRequest::Submit(request) => {
+            ChainRequest::Command(command) => self.carry_out(command),
+        }
+    }
+
+    fn carry_out(&mut self, command: ChainCommand) {
+        match command {
+            ChainCommand::WatchAll(watches) => self.driver.watch_all(&watches),
+            ChainCommand::Watch(watch) => self.driver.watch(&watch),
+            ChainCommand::SetStake(channel, stake) => self.driver.set_stake(channel, stake),
+            ChainCommand::Unwatch(channel) => self.driver.unwatch(channel),
+            ChainCommand::CaughtUp => self.driver.release(),
+            ChainCommand::Submit(submission) => {
                 failpoint!("submit-before");
-                self.driver.submit(*request);
+                let (terms, call) = *submission;
+                self.driver.submit(Request { terms, call });
             }
         }
     }
@@ -146,7 +143,3 @@ impl ChainTask {
         }
     }
 }
-
-/// How far below the newest block the events of a channel that is agreed on now can be: as far as
-/// a reorganisation could push them.
-pub(crate) const OPENING_MARGIN: u64 = 128;

@@ -6,7 +6,8 @@ use std::path::PathBuf;
 use clap::Parser;
 use thunder_api::Account;
 use thunder_chain::contracts::deterministic;
-use thunder_chain::{Contracts, LOCAL_CHAIN_IDS, RpcUrls};
+use thunder_chain::{Contracts, RpcUrls};
+use thunder_engine::confirmations_on;
 use thunder_protocol::Address;
 
 /// How the version is shown.
@@ -135,7 +136,7 @@ impl Config {
 
     /// How deep an opening must be on this chain.
     pub fn confirmations_on(&self, chain_id: u64) -> u64 {
-        self.confirmations.unwrap_or(if LOCAL_CHAIN_IDS.contains(&chain_id) { 1 } else { 6 })
+        confirmations_on(self.confirmations, chain_id)
     }
 
     /// The data directory, or `None` if the platform has none for this user.

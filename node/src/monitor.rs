@@ -17,7 +17,7 @@ use metrics_exporter_prometheus::PrometheusHandle;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{Semaphore, mpsc, oneshot};
 
-use crate::daemon::{Ask, Health};
+use crate::daemon::{self, Health};
 
 /// How many are served at a time; others wait.
 const MAX_CONNECTIONS: usize = 16;
@@ -41,14 +41,19 @@ pub(crate) async fn upkeep(handle: PrometheusHandle) {
 }
 
 /// Serves until it is dropped.
-pub(crate) async fn serve(listener: TcpListener, handle: PrometheusHandle, asks: mpsc::Sender<Ask>) {
+pub(crate) async fn serve(
+    listener: TcpListener,
+    handle: PrometheusHandle,
+    requests: mpsc::Sender<daemon::Request>,
+) {
     let permits = Arc::new(Semaphore::new(MAX_CONNECTIONS));
     while let Ok(permit) = Arc::clone(&permits).acquire_owned().await {
         match listener.accept().await {
             Ok((stream, _)) => {
-                let (handle, asks) = (handle.clone(), asks.clone());
+                let (handle, requests) = (handle.clone(), requests.clone());
                 tokio::task::spawn_local(async move {
-                    let _ = tokio::time::timeout(CONNECTION_TIMEOUT, connection(stream, handle, asks)).await;
+                    let _ =
+                        tokio::time::timeout(CONNECTION_TIMEOUT, connection(stream, handle, requests)).await;
                     drop(permit);
                 });
             }
@@ -60,10 +65,10 @@ pub(crate) async fn serve(listener: TcpListener, handle: PrometheusHandle, asks:
     }
 }
 
-async fn connection(stream: TcpStream, handle: PrometheusHandle, asks: mpsc::Sender<Ask>) {
+async fn connection(stream: TcpStream, handle: PrometheusHandle, requests: mpsc::Sender<daemon::Request>) {
     let service = service_fn(move |request: Request<Incoming>| {
-        let (handle, asks) = (handle.clone(), asks.clone());
-        async move { Ok::<_, Infallible>(answer(&request, &handle, &asks).await) }
+        let (handle, requests) = (handle.clone(), requests.clone());
+        async move { Ok::<_, Infallible>(answer(&request, &handle, &requests).await) }
     });
     let served = http1::Builder::new()
         .timer(TokioTimer::new())
@@ -92,7 +97,7 @@ fn is_meant_for_us<T>(request: &Request<T>) -> bool {
 async fn answer(
     request: &Request<Incoming>,
     handle: &PrometheusHandle,
-    asks: &mpsc::Sender<Ask>,
+    requests: &mpsc::Sender<daemon::Request>,
 ) -> Response<Full<Bytes>> {
     let (method, path) = (request.method(), request.uri().path());
     if !is_meant_for_us(request) {
@@ -105,7 +110,7 @@ async fn answer(
     if !["/metrics", "/health", "/ready"].contains(&path) {
         return text(StatusCode::NOT_FOUND, "there are /metrics, /health and /ready\n".into());
     }
-    let Some(Health { illness, missing }) = measure(asks).await else {
+    let Some(Health { illness, missing }) = measure(requests).await else {
         return text(StatusCode::SERVICE_UNAVAILABLE, "the node does not answer\n".into());
     };
     match (path, illness) {
@@ -119,10 +124,10 @@ async fn answer(
 }
 
 /// Has the daemon's loop set the gauges, and learns how the node is. Nothing if it stands still.
-async fn measure(asks: &mpsc::Sender<Ask>) -> Option<Health> {
+async fn measure(requests: &mpsc::Sender<daemon::Request>) -> Option<Health> {
     let (reply, health) = oneshot::channel();
     let answer = async {
-        asks.send(Ask::Measure(reply)).await.ok()?;
+        requests.send(daemon::Request::Measure(reply)).await.ok()?;
         health.await.ok()?.ok()
     };
     tokio::time::timeout(ANSWER_WITHIN, answer).await.ok()?

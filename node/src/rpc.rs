@@ -14,7 +14,7 @@ use tarpc::ServerError;
 use tarpc::context::Context;
 use tarpc::server::{BaseChannel, Channel as _, Serve};
 use thunder_api::{
-    Answer, ApiError, BackedUp, BackupRequest, Balance, CloseRequest, ClosingStarted, Code, Events,
+    ApiError, ApiResult, BackedUp, BackupRequest, Balance, CloseRequest, ClosingStarted, Code, Events,
     FundRequest, History, HistoryRequest, ImportRequest, Imported, Infos, OpenRequest, Paid, PaidIn, PaidOut,
     PayManyRequest, PayRequest, Peer, ReceiptImported, Receipts, RestoreRequest, Restored, Selector, Thunder,
     WalletSource, local,
@@ -26,12 +26,13 @@ use thunder_protocol::{Address, Amount};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot};
 
 use crate::backup::{self, BackupError};
-use crate::daemon::{Ask, Order, backup_error, wallet_error};
+use crate::daemon::{Request, backup_error, wallet_error};
 use crate::events::EventLog;
 use crate::keys::{Key, WalletError, WalletFile};
 use crate::p2p::PeerAddress;
 use crate::supervise::caught;
 use crate::units;
+use thunder_engine::SettleCommand;
 
 /// How many calls may be under way for one client.
 const MAX_IN_FLIGHT: usize = 1 << 16;
@@ -42,7 +43,7 @@ const READ_WITHIN: Duration = Duration::from_secs(5);
 /// What a handler needs.
 #[derive(Clone)]
 pub struct Handlers {
-    asks: mpsc::Sender<Ask>,
+    requests: mpsc::Sender<Request>,
     chain: Chain,
     events: EventLog,
     wallet_file: Arc<WalletFile>,
@@ -54,10 +55,10 @@ pub struct Handlers {
 }
 
 impl Handlers {
-    /// Handlers that leave orders in `asks`.
+    /// Handlers that leave orders in `requests`.
     /// `serving` is closed when they and their clients are gone.
     pub fn new(
-        asks: mpsc::Sender<Ask>,
+        requests: mpsc::Sender<Request>,
         chain: Chain,
         events: EventLog,
         wallet_file: WalletFile,
@@ -66,7 +67,7 @@ impl Handlers {
     ) -> Self {
         let wallet_file = Arc::new(wallet_file);
         let copying = Arc::new(Semaphore::new(1));
-        Self { asks, chain, events, wallet_file, directory, copying, _serving: serving }
+        Self { requests, chain, events, wallet_file, directory, copying, _serving: serving }
     }
 
     /// Serves whoever connects, until dropped.
@@ -94,7 +95,7 @@ impl Handlers {
     }
 
     /// The right to copy, for one at a time.
-    fn may_copy(&self) -> Answer<OwnedSemaphorePermit> {
+    fn may_copy(&self) -> ApiResult<OwnedSemaphorePermit> {
         Arc::clone(&self.copying).try_acquire_owned().map_err(|_| {
             let message = "a backup or a restore is under way";
             ApiError::new(Code::UnderWay, message, "try again when it is done")
@@ -106,23 +107,23 @@ impl Handlers {
     }
 
     /// Leaves an order and waits for the answer.
-    async fn ask<T>(&self, make: impl FnOnce(oneshot::Sender<Answer<T>>) -> Ask) -> Answer<T> {
+    async fn ask<T>(&self, make: impl FnOnce(oneshot::Sender<ApiResult<T>>) -> Request) -> ApiResult<T> {
         let (reply, answer) = oneshot::channel();
-        self.asks.send(make(reply)).await.map_err(|_| stopping())?;
+        self.requests.send(make(reply)).await.map_err(|_| stopping())?;
         answer.await.map_err(|_| stopping())?
     }
 
     /// THD in a wallet, in base units.
-    async fn thd_of(&self, wallet: Address) -> Answer<u128> {
+    async fn thd_of(&self, wallet: Address) -> ApiResult<u128> {
         self.chain.thd_balance(wallet).await.map_err(|error| chain_error(&error))
     }
 
-    async fn eth_of(&self, wallet: Address) -> Answer<u128> {
+    async fn eth_of(&self, wallet: Address) -> ApiResult<u128> {
         self.chain.eth_balance(wallet).await.map_err(|error| chain_error(&error))
     }
 
     /// Makes sure that the wallet can pay in, before anybody is asked for anything.
-    async fn require_money(&self, wallet: Address, amount: Amount, call: CallKind) -> Answer<()> {
+    async fn require_money(&self, wallet: Address, amount: Amount, call: CallKind) -> ApiResult<()> {
         let thd = self.thd_of(wallet).await?;
         if thd < amount.base_units() {
             let message =
@@ -134,7 +135,7 @@ impl Handlers {
     }
 
     /// Makes sure that the wallet can pay for a transaction, before anything is done that needs one.
-    async fn require_gas(&self, wallet: Address, call: CallKind) -> Answer<()> {
+    async fn require_gas(&self, wallet: Address, call: CallKind) -> ApiResult<()> {
         match self.chain.require_ether(wallet, call).await {
             Ok(()) => Ok(()),
             Err(error @ ChainError::NoEther { .. }) => {
@@ -147,12 +148,12 @@ impl Handlers {
         }
     }
 
-    async fn order(&self, order: Order, channel: Selector) -> Answer<PaidOut> {
-        let (gas, ()) = tokio::join!(self.gas_for(order), self.read_chain());
-        let mut done = self.ask(|reply| Ask::Order(order, channel, gas, reply)).await?;
+    async fn settle(&self, command: SettleCommand, channel: Selector) -> ApiResult<PaidOut> {
+        let (gas, ()) = tokio::join!(self.gas_for(command), self.read_chain());
+        let mut done = self.ask(|reply| Request::Settle(command, channel, gas, reply)).await?;
         if done.by_other {
             // It was done before; by whom the transaction says.
-            let own = self.ask(Ask::Shares).await?.0;
+            let own = self.ask(Request::Shares).await?.0;
             let sender = match done.tx {
                 Some(tx) => self.chain.sender(tx).await.ok().flatten(),
                 None => None,
@@ -167,7 +168,7 @@ impl Handlers {
     async fn read_chain(&self) {
         let read = async {
             let head = self.chain.head().await.ok()?;
-            self.ask(|reply| Ask::ReadUpTo(head.number, reply)).await.ok()
+            self.ask(|reply| Request::ReadUpTo(head.number, reply)).await.ok()
         };
         let _ = tokio::time::timeout(READ_WITHIN, read).await;
     }
@@ -175,22 +176,22 @@ impl Handlers {
     /// For any other channel than one that has yet to open, the chain is not asked anew: whoever pays in a loop must
     /// not use up what the endpoint allows when the partner closes.
     async fn is_opening(&self, channel: &Selector) -> bool {
-        self.ask(|reply| Ask::IsOpening(channel.clone(), reply)).await == Ok(true)
+        self.ask(|reply| Request::IsOpening(channel.clone(), reply)).await == Ok(true)
     }
 
     /// Whether there is ether for an order. A challenge does not wait for what an endpoint says of it.
-    async fn gas_for(&self, order: Order) -> Answer<()> {
-        match order {
-            Order::Challenge => Ok(()),
-            Order::Withdraw => self.own_gas(CallKind::Withdraw).await,
-            Order::Cancel => self.own_gas(CallKind::Cancel).await,
+    async fn gas_for(&self, command: SettleCommand) -> ApiResult<()> {
+        match command {
+            SettleCommand::Challenge => Ok(()),
+            SettleCommand::Withdraw => self.own_gas(CallKind::Withdraw).await,
+            SettleCommand::Cancel => self.own_gas(CallKind::Cancel).await,
         }
     }
 
     /// The same for a call that takes money out of a channel: an endpoint that does not say what the wallet has
     /// keeps it from nothing.
-    async fn own_gas(&self, call: CallKind) -> Answer<()> {
-        let (wallet, _) = self.ask(Ask::Shares).await?;
+    async fn own_gas(&self, call: CallKind) -> ApiResult<()> {
+        let (wallet, _) = self.ask(Request::Shares).await?;
         match tokio::time::timeout(READ_WITHIN, self.require_gas(wallet, call)).await {
             Ok(Err(error)) if matches!(error.code, Code::InsufficientEth | Code::ChainUnreachable) => {
                 Err(error)
@@ -219,11 +220,11 @@ impl<S: Serve> Serve for Guarded<S> {
 }
 
 impl Thunder for Handlers {
-    async fn infos(self, _: Context) -> Answer<Infos> {
-        self.ask(Ask::Infos).await
+    async fn infos(self, _: Context) -> ApiResult<Infos> {
+        self.ask(Request::Infos).await
     }
 
-    async fn import_wallet(self, _: Context, source: WalletSource) -> Answer<Imported> {
+    async fn import_wallet(self, _: Context, source: WalletSource) -> ApiResult<Imported> {
         carried_out(async move {
             let file = Arc::clone(&self.wallet_file);
             // Key derivation is slow by design and runs on a thread of its own.
@@ -231,25 +232,25 @@ impl Thunder for Handlers {
             let broken =
                 || ApiError::new(Code::Internal, "the wallet can't be encrypted", "nothing was changed");
             let sealed = sealed.map_err(|_| broken())?.map_err(|error| wallet_error(&error))?;
-            let address = self.ask(|reply| Ask::Import(sealed, reply)).await?;
+            let address = self.ask(|reply| Request::Import(sealed, reply)).await?;
             Ok(Imported { address: address.into() })
         })
         .await
     }
 
-    async fn balance(self, _: Context) -> Answer<Balance> {
-        let (wallet, shares) = self.ask(Ask::Shares).await?;
+    async fn balance(self, _: Context) -> ApiResult<Balance> {
+        let (wallet, shares) = self.ask(Request::Shares).await?;
         let (thd, eth) = (self.thd_of(wallet).await?, self.eth_of(wallet).await?);
         Ok(Balance {
             total: units::decimal(thd.saturating_add(shares.base_units())),
             wallet: units::decimal(thd),
             channel: shares.to_string(),
             eth: units::decimal(eth),
-            warnings: self.ask(Ask::GasWarning).await?.into_iter().collect(),
+            warnings: self.ask(Request::GasWarning).await?.into_iter().collect(),
         })
     }
 
-    async fn connect(self, _: Context, address: String) -> Answer<Peer> {
+    async fn connect(self, _: Context, address: String) -> ApiResult<Peer> {
         let parsed: PeerAddress = address.parse().map_err(|error: crate::p2p::InvalidPeerAddress| {
             let hint = "write ip:port, host:port or a multiaddr like /ip4/1.2.3.4/tcp/2001";
             ApiError::new(Code::InvalidAddress, error.to_string(), hint)
@@ -258,72 +259,72 @@ impl Thunder for Handlers {
             let message = format!("can't find {address}: {error}");
             ApiError::new(Code::PeerUnreachable, message, "check the name of the other node's machine")
         })?;
-        self.ask(|reply| Ask::Connect(parsed, found, reply)).await
+        self.ask(|reply| Request::Connect(parsed, found, reply)).await
     }
 
-    async fn open_channel(self, _: Context, request: OpenRequest) -> Answer<PaidIn> {
-        let (wallet, partner) = self.ask(|reply| Ask::OpenWith(request.clone(), reply)).await?;
+    async fn open_channel(self, _: Context, request: OpenRequest) -> ApiResult<PaidIn> {
+        let (wallet, partner) = self.ask(|reply| Request::OpenWith(request.clone(), reply)).await?;
         self.require_money(wallet, request.deposit.unwrap_or(request.amount), CallKind::Open).await?;
-        self.ask(|reply| Ask::Open(request, partner, reply)).await
+        self.ask(|reply| Request::Open(request, partner, reply)).await
     }
 
-    async fn fund(self, _: Context, request: FundRequest) -> Answer<PaidIn> {
+    async fn fund(self, _: Context, request: FundRequest) -> ApiResult<PaidIn> {
         self.read_chain().await;
-        let (wallet, channel, value) = self.ask(|reply| Ask::FundHow(request, reply)).await?;
+        let (wallet, channel, value) = self.ask(|reply| Request::FundHow(request, reply)).await?;
         self.require_money(wallet, value, CallKind::Fund).await?;
-        self.ask(|reply| Ask::Fund(channel, value, reply)).await
+        self.ask(|reply| Request::Fund(channel, value, reply)).await
     }
 
-    async fn pay(self, _: Context, request: PayRequest) -> Answer<Paid> {
+    async fn pay(self, _: Context, request: PayRequest) -> ApiResult<Paid> {
         let again = request.clone();
-        let answer = self.ask(|reply| Ask::Pay(request, reply)).await;
+        let answer = self.ask(|reply| Request::Pay(request, reply)).await;
         // Nothing was paid, and the chain may have the channel open by now.
         let refused = |error: &ApiError| matches!(error.code, Code::WrongState | Code::NotConfirmed);
         if !answer.as_ref().is_err_and(refused) || !self.is_opening(&again.channel).await {
             return answer;
         }
         self.read_chain().await;
-        self.ask(|reply| Ask::Pay(again, reply)).await
+        self.ask(|reply| Request::Pay(again, reply)).await
     }
 
-    async fn pay_many(self, _: Context, request: PayManyRequest) -> Answer<Vec<Answer<Paid>>> {
-        self.ask(|reply| Ask::PayMany(request, reply)).await
+    async fn pay_many(self, _: Context, request: PayManyRequest) -> ApiResult<Vec<ApiResult<Paid>>> {
+        self.ask(|reply| Request::PayMany(request, reply)).await
     }
 
-    async fn close_channel(self, _: Context, request: CloseRequest) -> Answer<ClosingStarted> {
+    async fn close_channel(self, _: Context, request: CloseRequest) -> ApiResult<ClosingStarted> {
         carried_out(async move {
             let (gas, ()) = tokio::join!(self.own_gas(CallKind::Close), self.read_chain());
-            self.ask(|reply| Ask::Close(request, gas, reply)).await
+            self.ask(|reply| Request::Close(request, gas, reply)).await
         })
         .await
     }
 
-    async fn challenge(self, _: Context, channel: Selector) -> Answer<PaidOut> {
-        carried_out(async move { self.order(Order::Challenge, channel).await }).await
+    async fn challenge(self, _: Context, channel: Selector) -> ApiResult<PaidOut> {
+        carried_out(async move { self.settle(SettleCommand::Challenge, channel).await }).await
     }
 
-    async fn withdraw(self, _: Context, channel: Selector) -> Answer<PaidOut> {
-        carried_out(async move { self.order(Order::Withdraw, channel).await }).await
+    async fn withdraw(self, _: Context, channel: Selector) -> ApiResult<PaidOut> {
+        carried_out(async move { self.settle(SettleCommand::Withdraw, channel).await }).await
     }
 
-    async fn cancel(self, _: Context, channel: Selector) -> Answer<PaidOut> {
-        carried_out(async move { self.order(Order::Cancel, channel).await }).await
+    async fn cancel(self, _: Context, channel: Selector) -> ApiResult<PaidOut> {
+        carried_out(async move { self.settle(SettleCommand::Cancel, channel).await }).await
     }
 
-    async fn history(self, _: Context, request: HistoryRequest) -> Answer<History> {
-        self.ask(|reply| Ask::History(request, reply)).await
+    async fn history(self, _: Context, request: HistoryRequest) -> ApiResult<History> {
+        self.ask(|reply| Request::History(request, reply)).await
     }
 
-    async fn receipts(self, _: Context, channel: Selector) -> Answer<Receipts> {
-        self.ask(|reply| Ask::Receipts(channel, reply)).await
+    async fn receipts(self, _: Context, channel: Selector) -> ApiResult<Receipts> {
+        self.ask(|reply| Request::Receipts(channel, reply)).await
     }
 
-    async fn import_receipt(self, _: Context, request: ImportRequest) -> Answer<ReceiptImported> {
+    async fn import_receipt(self, _: Context, request: ImportRequest) -> ApiResult<ReceiptImported> {
         self.read_chain().await;
-        self.ask(|reply| Ask::ImportReceipt(request, reply)).await
+        self.ask(|reply| Request::ImportReceipt(request, reply)).await
     }
 
-    async fn backup(self, _: Context, request: BackupRequest) -> Answer<BackedUp> {
+    async fn backup(self, _: Context, request: BackupRequest) -> ApiResult<BackedUp> {
         let BackupRequest { file, force } = request;
         let path = absolute(&file)?;
         carried_out(async move {
@@ -332,36 +333,36 @@ impl Thunder for Handlers {
             let copied = beside(move || backup::copy(&directory, &path, force)).await?;
             let copied = copied.map_err(|error| no_backup(&error))?;
             let content = copied.content;
-            let (wallet, signature) = self.ask(|reply| Ask::SignBackup(content, reply)).await?;
+            let (wallet, signature) = self.ask(|reply| Request::SignBackup(content, reply)).await?;
             let channels = beside(move || copied.seal(wallet, &signature)).await?;
             Ok(BackedUp { file, channels: channels.map_err(|error| no_backup(&error))? })
         })
         .await
     }
 
-    async fn restore(self, _: Context, request: RestoreRequest) -> Answer<Restored> {
+    async fn restore(self, _: Context, request: RestoreRequest) -> ApiResult<Restored> {
         let RestoreRequest { file, unsigned } = request;
         let path = absolute(&file)?;
         carried_out(async move {
             let directory = self.directory.clone();
             // Before anything is unpacked beside a node that has something.
-            self.ask(|reply| Ask::MayRestore(directory.clone(), reply)).await?;
+            self.ask(|reply| Request::MayRestore(directory.clone(), reply)).await?;
             let _permit = self.may_copy()?;
             let unpacked = beside(move || backup::unpack(&directory, &path, unsigned)).await?;
             let unpacked = unpacked.map_err(|error| backup_error(&error))?;
-            self.ask(|reply| Ask::Restore(unpacked, self.directory.clone(), reply)).await
+            self.ask(|reply| Request::Restore(unpacked, self.directory.clone(), reply)).await
         })
         .await
     }
 
-    async fn events(self, _: Context, after: u64) -> Answer<Events> {
+    async fn events(self, _: Context, after: u64) -> ApiResult<Events> {
         Ok(self.events.after(after).await)
     }
 }
 
 /// Carries a call out to its end, whatever becomes of its caller: tarpc drops a handler when the deadline has
 /// passed, or when the caller takes the request back.
-async fn carried_out<T: 'static>(call: impl Future<Output = Answer<T>> + 'static) -> Answer<T> {
+async fn carried_out<T: 'static>(call: impl Future<Output = ApiResult<T>> + 'static) -> ApiResult<T> {
     tokio::task::spawn_local(call).await.map_err(|_| stopping())?
 }
 
@@ -380,7 +381,7 @@ fn key_of(source: &WalletSource) -> Result<Key, WalletError> {
 }
 
 /// thunderd runs in another directory than its caller.
-fn absolute(file: &str) -> Answer<PathBuf> {
+fn absolute(file: &str) -> ApiResult<PathBuf> {
     let path = PathBuf::from(file);
     if path.is_absolute() {
         return Ok(path);
@@ -389,7 +390,7 @@ fn absolute(file: &str) -> Answer<PathBuf> {
 }
 
 /// Does what takes long on a thread of its own.
-async fn beside<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> Answer<T> {
+async fn beside<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> ApiResult<T> {
     tokio::task::spawn_blocking(work).await.map_err(|_| broken())
 }
 

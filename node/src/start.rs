@@ -15,7 +15,7 @@ use tokio::time::Instant;
 use crate::backup::{self, BackupError};
 use crate::chain_task::ChainTask;
 use crate::config::{Config, shown, version_line};
-use crate::daemon::{Ask, Daemon, Parts};
+use crate::daemon::{Daemon, DaemonError, Deps, Request};
 use crate::data_dir::{DataDirectory, DataDirectoryError};
 use crate::events::EventLog;
 use crate::keys::{self, FileError, WalletFile};
@@ -28,7 +28,7 @@ use crate::store::{Store, StoreError};
 use crate::supervise::{PartEnded, Tasks, caught};
 
 /// How many orders of users may wait for the daemon.
-const MAX_ASKS: usize = 1 << 16;
+const MAX_REQUESTS: usize = 1 << 16;
 /// How many messages of the chain task may wait for the daemon.
 const MAX_CHAIN_QUEUE: usize = 1024;
 /// How long the start waits for the chain and the network, to have something to say about them.
@@ -71,6 +71,9 @@ pub enum StartError {
     /// The database can't be used.
     #[error("{0}{advice}", advice = advice(.0))]
     Store(#[from] StoreError),
+    /// The system has no random numbers.
+    #[error("the system has no random numbers: {0}")]
+    Random(getrandom::Error),
     /// A restored backup can't be put in place.
     #[error(
         "a restored backup can't be put in place: {0}; it waits for the next start, in the directory `restored`"
@@ -93,6 +96,15 @@ pub enum StartError {
     /// A part of the node ended while it ran.
     #[error(transparent)]
     PartEnded(#[from] PartEnded),
+}
+
+impl From<DaemonError> for StartError {
+    fn from(error: DaemonError) -> Self {
+        match error {
+            DaemonError::Store(error) => Self::Store(error),
+            DaemonError::Random(error) => Self::Random(error),
+        }
+    }
 }
 
 /// What to do about a database, if the error does not say it itself.
@@ -134,10 +146,10 @@ pub async fn run(
     let keypair = keys::load_or_create_identity(&directory.file("node.key"))?;
     let mut swarm = p2p::build(keypair, config.mdns)?;
     listen(&mut swarm, config)?;
-    let (asks, asked) = mpsc::channel(MAX_ASKS);
+    let (requests, received) = mpsc::channel(MAX_REQUESTS);
     let mut tasks = Tasks::default();
     if let Some(address) = config.metrics {
-        serve_metrics(address, asks.clone(), &mut tasks)?;
+        serve_metrics(address, requests.clone(), &mut tasks)?;
     }
     let chain = Chain::new(&config.rpc, config.contracts())?;
     let wallet_file = WalletFile::new(directory.path(), password);
@@ -145,13 +157,13 @@ pub async fn run(
     // No longer than the channels are many: each asks for a call once.
     let (to_chain, chain_requests) = mpsc::unbounded_channel();
     let (chain_reports, from_chain) = mpsc::channel(MAX_CHAIN_QUEUE);
-    let mut daemon = Daemon::new(Parts {
+    let mut daemon = Daemon::new(Deps {
         config: config.clone(),
         store: store.clone(),
         swarm,
         to_chain,
         from_chain,
-        asks: asked,
+        requests: received,
         contracts: config.contracts(),
         wallet_file: wallet_file.clone(),
         events: events.clone(),
@@ -166,7 +178,8 @@ pub async fn run(
     caught(first_look).await.map_err(loop_ended)?;
     announce(&daemon, config, directory.path(), &socket.place, console);
     let (serving, mut served) = mpsc::channel(1);
-    let handlers = Handlers::new(asks, chain, events, wallet_file, directory.path().to_path_buf(), serving);
+    let handlers =
+        Handlers::new(requests, chain, events, wallet_file, directory.path().to_path_buf(), serving);
     tasks.spawn("the server of the local socket", handlers.serve(socket.listener));
     let has_to_restart = tokio::select! {
         biased;
@@ -225,14 +238,18 @@ fn read_password(path: &Path) -> Result<Secret, StartError> {
 }
 
 /// Listens at once, so that what stands in the way is known; serves while the node runs.
-fn serve_metrics(address: SocketAddr, asks: mpsc::Sender<Ask>, tasks: &mut Tasks) -> Result<(), StartError> {
+fn serve_metrics(
+    address: SocketAddr,
+    requests: mpsc::Sender<Request>,
+    tasks: &mut Tasks,
+) -> Result<(), StartError> {
     let failed = |error: &dyn std::fmt::Display| StartError::Metrics { address, reason: error.to_string() };
     let listener = TcpListener::bind(address).map_err(|error| failed(&error))?;
     listener.set_nonblocking(true).map_err(|error| failed(&error))?;
     let listener = tokio::net::TcpListener::from_std(listener).map_err(|error| failed(&error))?;
     let handle = metrics::install().map_err(|error| failed(&error))?;
     tasks.spawn("the upkeep of the metrics", monitor::upkeep(handle.clone()));
-    tasks.spawn("the server of the metrics", monitor::serve(listener, handle, asks));
+    tasks.spawn("the server of the metrics", monitor::serve(listener, handle, requests));
     Ok(())
 }
 

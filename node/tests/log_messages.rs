@@ -6,7 +6,8 @@ use std::fs;
 use std::path::Path;
 
 /// The sources that end up in thunderd.
-const SOURCES: [&str; 5] = ["src", "api/src", "../chain/src", "../chain/guard/src", "../protocol/src"];
+const SOURCES: [&str; 6] =
+    ["src", "api/src", "engine/src", "../chain/src", "../chain/guard/src", "../protocol/src"];
 
 fn sources(directory: &Path, found: &mut Vec<String>) {
     for entry in fs::read_dir(directory).unwrap() {

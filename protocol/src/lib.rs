@@ -13,16 +13,20 @@ mod amount;
 pub mod channel;
 pub mod codec;
 mod crypto;
+mod deployment;
 mod eip712;
 pub mod onchain;
 mod receipt;
+mod watch;
 pub mod wire;
 
 pub use alloy_primitives::{Address, B256, address, hex};
 pub use amount::{Amount, DECIMALS, ParseAmountError};
 pub use channel::{Channel, Context, Effects, Input, Transition};
 pub use crypto::{Crypto, InvalidSecretKey, Signature, Signer, recover};
+pub use deployment::{ChainId, Contracts, LOCAL_CHAIN_IDS, channel_address, clone_code, create2};
 pub use eip712::{Domain, backup_digest, message, node_binding_digest};
 pub use receipt::{
     Agreed, Balances, InvalidText, Memo, Nonce, Payment, PaymentId, Receipt, Role, Signatures,
 };
+pub use watch::{Stake, Watch};

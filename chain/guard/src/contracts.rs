@@ -2,28 +2,11 @@
 
 use ethers_core::abi::{Token, encode};
 use ethers_core::types::{H160, U256};
-use ethers_core::utils::{get_contract_address, get_create2_address_from_hash, id, keccak256};
+use ethers_core::utils::{id, keccak256};
 use thunder_protocol::onchain::{ClosePlan, ClosingEvent, EndKind, Evidence};
 use thunder_protocol::{Address, Amount, B256, Balances, Nonce};
 
 use crate::question::Log;
-
-/// Where THD and the factory are.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Contracts {
-    /// THD.
-    pub token: Address,
-    /// The channel factory.
-    pub factory: Address,
-}
-
-impl Contracts {
-    /// The factory's template: the contract that the factory's constructor creates, its first (EIP-161:
-    /// nonce 1).
-    pub fn template(&self) -> Address {
-        from_ethers(get_contract_address(to_ethers(self.factory), 1))
-    }
-}
 
 /// An address as ethers has it.
 pub const fn to_ethers(address: Address) -> H160 {
@@ -33,29 +16,6 @@ pub const fn to_ethers(address: Address) -> H160 {
 /// An address as the rest of Thunder has it.
 pub const fn from_ethers(address: H160) -> Address {
     Address::new(address.0)
-}
-
-/// The address that CREATE2 gives (EIP-1014).
-pub fn create2(deployer: Address, salt: B256, init_code: &[u8]) -> Address {
-    from_ethers(get_create2_address_from_hash(to_ethers(deployer), salt.0, keccak256(init_code)))
-}
-
-/// The code of a channel: an ERC-1167 proxy to the template, followed by both parties
-/// (OpenZeppelin `Clones` with immutable arguments).
-pub fn clone_code(template: Address, part_a: Address, part_b: Address) -> Vec<u8> {
-    const PROXY_HEAD: [u8; 10] = [0x36, 0x3d, 0x3d, 0x37, 0x3d, 0x3d, 0x3d, 0x36, 0x3d, 0x73];
-    const PROXY_TAIL: [u8; 15] =
-        [0x5a, 0xf4, 0x3d, 0x82, 0x80, 0x3e, 0x90, 0x3d, 0x91, 0x60, 0x2b, 0x57, 0xfd, 0x5b, 0xf3];
-    [&PROXY_HEAD[..], template.as_slice(), &PROXY_TAIL, part_a.as_slice(), part_b.as_slice()].concat()
-}
-
-/// The address of the factory's `channelAddress`.
-pub fn channel_address(contracts: &Contracts, part_a: Address, part_b: Address, salt: B256) -> Address {
-    let code = clone_code(contracts.template(), part_a, part_b);
-    // PUSH2 length, RETURNDATASIZE, DUP2, PUSH1 10, RETURNDATASIZE, CODECOPY, RETURN
-    let length = u16::try_from(code.len()).unwrap_or(u16::MAX).to_be_bytes();
-    let head = [0x61, length[0], length[1], 0x3d, 0x81, 0x60, 0x0a, 0x3d, 0x39, 0xf3];
-    create2(contracts.factory, salt, &[&head[..], &code].concat())
 }
 
 fn call(signature: &str, arguments: &[Token]) -> Vec<u8> {

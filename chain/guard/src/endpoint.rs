@@ -1,8 +1,9 @@
 //! What is known of one endpoint: its chain, its head, what it can do, and when to ask it again.
 
-use crate::block::{ChainId, Continuity, DEFAULT_BLOCK_TIME, Head, Pace, Shown};
+use crate::block::{Continuity, DEFAULT_BLOCK_TIME, Head, Pace, Shown};
 use crate::error::{AskError, bounded};
 use crate::question::STATES_AT_ONCE;
+use thunder_protocol::ChainId;
 
 /// Milliseconds of a clock that never goes back.
 pub type Millis = u64;

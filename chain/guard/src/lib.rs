@@ -28,14 +28,17 @@ mod sweep;
 pub mod transactions;
 mod watch;
 
-pub use block::{ChainId, Head, LOCAL_CHAIN_IDS};
+pub use block::Head;
 pub use contracts::{
-    Contracts, balance_calldata, challenge_calldata, channel_address, clone_code, create2, from_ethers,
-    permit_domain, read_address, read_number, to_ethers, token_calldata,
+    balance_calldata, challenge_calldata, from_ethers, permit_domain, read_address, read_number, to_ethers,
+    token_calldata,
 };
 pub use endpoint::Millis;
 pub use error::{AskError, Refusal};
 pub use guard::{Action, EndpointStatus, Guard, Report, Settings, Ticket};
 pub use json::{read_response, response_id};
 pub use question::{Answer, Estimate, Log, LogFilter, Question, Receipt, STATES_AT_ONCE};
-pub use watch::{NotTheChannel, Stake, Watch};
+pub use thunder_protocol::{
+    ChainId, Contracts, LOCAL_CHAIN_IDS, Stake, Watch, channel_address, clone_code, create2,
+};
+pub use watch::NotTheChannel;

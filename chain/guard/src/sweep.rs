@@ -6,7 +6,7 @@ use std::collections::{BTreeSet, HashSet, VecDeque};
 use thunder_protocol::Address;
 
 use crate::endpoint::Millis;
-use crate::watch::Stake;
+use thunder_protocol::Stake;
 
 /// Within how many blocks every channel is read.
 pub(crate) const READ_WITHIN: u64 = 4;

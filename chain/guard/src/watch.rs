@@ -1,39 +1,12 @@
 //! A channel that is watched, and the view of it that the node is given.
 
-use thunder_protocol::channel::Terms;
 use thunder_protocol::onchain::{ChainView, Closing, ClosingEvent, End, EndKind, EventPosition, OnChain};
 use thunder_protocol::{Address, Amount, B256, Nonce, Role};
 
-use crate::contracts::{Contracts, clone_code};
 use crate::endpoint::Millis;
 use crate::settle::Reading;
 use crate::state::ChannelState;
-
-/// How much depends on reading a channel in time.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum Stake {
-    /// Something is under way: it is read with every block.
-    Urgent,
-    /// A closing on an old receipt could cost something: it is read before the rest.
-    AtRisk,
-    /// Nothing can be lost by a closing.
-    Nothing,
-}
-
-/// A channel to be watched.
-#[derive(Debug, Clone)]
-pub struct Watch {
-    /// Which.
-    pub terms: Terms,
-    /// What is known of it.
-    pub view: ChainView,
-    /// How much depends on it.
-    pub stake: Stake,
-    /// Whether to make sure, once it is there, that it is what was agreed on.
-    pub verify: bool,
-    /// Its events are not older than this block.
-    pub since: u64,
-}
+use thunder_protocol::{Contracts, Stake, Watch, clone_code};
 
 /// Why a contract is not the channel that was agreed on.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
-use thunder_node::daemon::limits::{LINES, LINES_PER_SECOND, MAX_STRANGERS};
+use thunder_node::daemon::limits::{MAX_STRANGERS, STRANGER_LINES, STRANGER_LINES_PER_SECOND};
 use thunder_node::p2p::limits::{LARGE_IN_ALL, LARGE_PER_CONNECTION, MAX_STREAMS};
 use thunder_protocol::wire::{
     Envelope, Hello, MAX_MESSAGES, MAX_PAYMENTS, Message, OpenAsk, OpenMessage, Packet, Proof, Propose,
@@ -185,7 +185,7 @@ const MAX_MEMORY: u64 = 256 << 20;
 /// lines about those who are none.
 fn most_lines(since: Instant) -> usize {
     let seconds = usize::try_from(since.elapsed().as_secs()).unwrap();
-    LINES as usize + LINES_PER_SECOND as usize * seconds + 64
+    STRANGER_LINES as usize + STRANGER_LINES_PER_SECOND as usize * seconds + 64
 }
 
 /// The most memory that a node ever needed.
@@ -420,7 +420,7 @@ fn strangers_fill_no_log() {
     let (before, since) = (lines(&bob), Instant::now());
     let forged = runtime().block_on(async {
         let mut forged = 0;
-        while forged < 4 * LINES as usize {
+        while forged < 4 * STRANGER_LINES as usize {
             let mut mallory = Mallory::connect(bob.port).await.unwrap();
             // Until it is sent away.
             while let Some(Response::Welcome(welcome)) = mallory.ask(hello()).await {

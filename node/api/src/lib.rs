@@ -5,7 +5,9 @@
 
 mod account;
 mod error;
+#[cfg(feature = "rpc")]
 pub mod files;
+#[cfg(feature = "rpc")]
 pub mod local;
 mod types;
 
@@ -14,6 +16,7 @@ pub use error::{ApiError, Code, ExitCode};
 pub use types::*;
 
 /// The calls. Each has one handler in the node and one command in the command line.
+#[cfg(feature = "rpc")]
 #[tarpc::service]
 pub trait Thunder {
     /// What the node is, where it listens, whom it knows, its chain and its channels.

@@ -89,7 +89,7 @@ pub struct FundRequest {
 
 /// A payment to make.
 #[derive(Debug, Clone, Serialize, Deserialize)]
-pub struct PaymentOrder {
+pub struct PaymentRequest {
     /// How much.
     pub amount: Amount,
     /// A note for the receiver.
@@ -105,7 +105,7 @@ pub struct PayRequest {
     /// Which channel.
     pub channel: Selector,
     /// What to pay.
-    pub payment: PaymentOrder,
+    pub payment: PaymentRequest,
 }
 
 /// Many payments over one channel.
@@ -114,7 +114,7 @@ pub struct PayManyRequest {
     /// Which channel.
     pub channel: Selector,
     /// What to pay, in order.
-    pub payments: Vec<PaymentOrder>,
+    pub payments: Vec<PaymentRequest>,
 }
 
 /// A channel to close.
@@ -633,8 +633,8 @@ pub enum Event {
     },
 }
 
-/// A convenient name for answers.
-pub type Answer<T> = Result<T, ApiError>;
+/// The answer to a call.
+pub type ApiResult<T> = Result<T, ApiError>;
 
 #[cfg(test)]
 mod tests {

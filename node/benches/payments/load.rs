@@ -4,7 +4,7 @@ use std::time::Instant;
 
 use futures::StreamExt;
 use futures::stream::FuturesUnordered;
-use thunder_api::{PayManyRequest, PayRequest, PaymentOrder, Selector};
+use thunder_api::{PayManyRequest, PayRequest, PaymentRequest, Selector};
 use thunder_protocol::{Amount, Memo, PaymentId};
 
 use crate::Result;
@@ -22,8 +22,8 @@ pub(crate) struct Done {
     pub(crate) ids: Vec<String>,
 }
 
-fn order(amount: Amount, id: &str) -> Result<PaymentOrder> {
-    Ok(PaymentOrder { amount, memo: Memo::default(), id: Some(PaymentId::new(id)?) })
+fn order(amount: Amount, id: &str) -> Result<PaymentRequest> {
+    Ok(PaymentRequest { amount, memo: Memo::default(), id: Some(PaymentId::new(id)?) })
 }
 
 /// So many payments, `in_flight` calls at a time, over each of the channels in turn. Their ids begin

@@ -60,7 +60,7 @@ impl Pair {
             _delayed: delayed,
         };
         pair.usable().await?;
-        let half = thunder_api::PaymentOrder {
+        let half = thunder_api::PaymentRequest {
             amount: "1000".parse()?,
             memo: thunder_protocol::Memo::default(),
             id: None,

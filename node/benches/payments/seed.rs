@@ -9,6 +9,7 @@ use futures::{StreamExt, TryStreamExt};
 use serde_json::{Value, json};
 use thunder_chain::{ChainId, Contracts, channel_address};
 use thunder_deploy::{DevelopmentAccount, Testnet};
+use thunder_engine::{ChannelState, NewChannel, Storage, Writes};
 use thunder_node::keys;
 use thunder_node::store::Store;
 use thunder_protocol::channel::{ChainInput, CommandId, Context, Terms};
@@ -107,11 +108,12 @@ impl<'a> Seeder<'a> {
             confirmations,
             auto_challenge: true,
         };
-        let store = Store::open(database)?;
+        let mut store = Store::open(database)?;
         let genesis = self.identity.genesis;
-        store.begin()?;
         store.set_identity(&self.identity)?;
-        for Opened { terms, position } in channels {
+        let mut writes = Writes { head: Some((genesis, head.number)), ..Writes::default() };
+        let first = store.next_channel_row()?;
+        for (row, Opened { terms, position }) in (first..).zip(channels) {
             let terms = Terms { role, ..terms.clone() };
             let paid_in = terms.shares;
             let status = OnChain::Active { paid_in };
@@ -124,11 +126,20 @@ impl<'a> Seeder<'a> {
             if !matches!(seen.channel, Channel::Active(_)) {
                 return Err("a channel is not ACTIVE".into());
             }
-            store.add_channel(&seen.channel, genesis, position.block, 0)?;
+            let setup = seen.channel.setup();
+            writes.opened.push(NewChannel {
+                row,
+                address: setup.terms().channel,
+                genesis,
+                wallet: setup.party(setup.role()),
+                partner: setup.partner(),
+                since: position.block,
+                created: 0,
+            });
+            let state = seen.channel.encode()?;
+            writes.states.push(ChannelState { row, state, is_over: false });
         }
-        store.set_head(genesis, head.number)?;
-        store.commit()?;
-        Ok(())
+        Ok(Storage::commit(&mut store, &writes)?)
     }
 
     fn terms(&self, part_a: Address, part_b: Address, amount: Amount) -> Terms {

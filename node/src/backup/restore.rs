@@ -16,9 +16,9 @@ use super::format::{Seal, copy_hashed};
 use super::{
     BackupError, DATABASE, LOG, NODE_KEY, SCRATCH, WALLET, failed, is_key_file, require_room, scratch,
 };
-use crate::daemon::is_awaited;
 use crate::keys::{private_options, sync_directory, write_private};
-use crate::store::{Store, StoredChannel, open_untrusted, require_table};
+use crate::store::{Store, open_untrusted, require_table};
+use thunder_engine::{StoredChannel, is_inbound_pending};
 
 /// A restored directory that is complete, and is put in place by the next start.
 const READY: &str = "restored";
@@ -116,7 +116,7 @@ fn mark_channels(
     let (mut channels, mut newest) = (0, None);
     let here = store.identity()?.map(|identity| identity.genesis);
     store.mark_all_lost(|stored| {
-        let (is_closed, is_nothing) = (is_closed(&stored.channel), is_awaited(&stored.channel));
+        let (is_closed, is_nothing) = (is_closed(&stored.channel), is_inbound_pending(&stored.channel));
         let over = stored.over && (is_closed || is_nothing);
         channels += u64::from(!over && !is_closed);
         newest = Some(own_wallet(&stored.channel));

@@ -1,28 +1,16 @@
 //! Channels and payments in the words of the API.
 
 use thunder_api::{
-    Account, ChannelInfo, ChannelState, ExportedReceipt, PaymentInfo, PaymentStatus, Receipts, Role,
-    Watchtower,
+    Account, ChannelInfo, ExportedReceipt, PaymentInfo, PaymentStatus, Receipts, Role, Watchtower,
 };
 use thunder_chain::challenge_calldata;
 use thunder_protocol::channel::{Direction, Outcome, PaymentStatus as CoreStatus, Setup};
 use thunder_protocol::onchain::{Closing, EndKind, OnChain};
 use thunder_protocol::{Address, Amount, Channel, Nonce, Payment, Receipt, Signatures, hex};
 
-use super::Daemon;
-use super::channels::Slot;
-use crate::store::StoredPayment;
+use thunder_engine::{ChannelEntry, StoredPayment, contract_state};
 
-/// The contract's state, as far as the node knows it.
-pub(super) fn state(channel: &Channel) -> ChannelState {
-    match channel.view().status {
-        OnChain::Missing if matches!(channel, Channel::Closed(_)) => ChannelState::Closed,
-        OnChain::Missing | OnChain::Empty { .. } => ChannelState::Empty,
-        OnChain::Active { .. } => ChannelState::Active,
-        OnChain::Closing(_) => ChannelState::Closing,
-        OnChain::Closed { .. } => ChannelState::Closed,
-    }
-}
+use super::Daemon;
 
 const fn role(role: thunder_protocol::Role) -> Role {
     match role {
@@ -42,17 +30,17 @@ fn closing(channel: &Channel) -> Option<Closing> {
 
 impl Daemon {
     /// One channel for `infos` and `watch`.
-    pub(super) fn channel_info(&self, slot: &Slot) -> ChannelInfo {
-        let channel = &slot.channel;
+    pub(super) fn channel_info(&self, entry: &ChannelEntry) -> ChannelInfo {
+        let channel = &entry.channel;
         let setup = channel.setup();
         let (own, partner) = (setup.role(), setup.partner());
-        let node = self.peers.node_of(&partner).map(|node| node.to_string());
+        let node = self.engine.peers().by_wallet(&partner).map(|node| node.to_string());
         let closing = closing(channel);
         let mut next = self.next_step(channel, node.is_some());
-        if let Some(why) = &slot.unreadable {
+        if let Some(why) = &entry.unreadable {
             next = format!("can't be read ({why}): nothing is signed; look after the RPC endpoint");
         }
-        if let Some(reason) = &slot.frozen {
+        if let Some(reason) = &entry.frozen {
             next = format!(
                 "frozen, because the disk refused a write ({reason}): repair it and restart thunderd"
             );
@@ -61,7 +49,7 @@ impl Daemon {
             channel: setup.terms().channel.into(),
             peer: node,
             partner: partner.into(),
-            state: state(channel),
+            state: contract_state(channel),
             role: role(own),
             amount: setup.terms().amount,
             mine: channel.balances().of(own),
@@ -81,7 +69,7 @@ impl Daemon {
                 OnChain::Missing => "waiting for the opening transaction".into(),
                 OnChain::Active { .. } => match opening.view.newest {
                     Some(event) => {
-                        let confirmations = self.confirmations();
+                        let confirmations = self.engine.confirmations();
                         let deep = event.block.saturating_add(confirmations).saturating_sub(1);
                         format!("waiting for {confirmations} confirmations, until block {deep}")
                     }
@@ -105,7 +93,7 @@ impl Daemon {
             Channel::Active(active) if active.is_peer_lost() => {
                 "the other side has lost data and may ask to close; closechannel works too".into()
             }
-            Channel::Active(_) if !self.is_chain_fresh() => {
+            Channel::Active(_) if !self.engine.is_chain_fresh() => {
                 "waiting for the chain; see its RPC endpoint".into()
             }
             Channel::Active(active) if active.is_synced() => "pay, closechannel".into(),
@@ -169,11 +157,7 @@ impl Daemon {
     }
 
     pub(super) fn blocks_until(&self, block: u64) -> u64 {
-        block.saturating_sub(self.chain.head.unwrap_or(0))
-    }
-
-    pub(super) fn confirmations(&self) -> u64 {
-        self.config.confirmations_on(self.chain.identity.map_or(0, |identity| identity.chain_id))
+        block.saturating_sub(self.engine.chain().head.unwrap_or(0))
     }
 }
 

@@ -8,6 +8,8 @@ use libp2p::multiaddr::Protocol;
 use libp2p::{Multiaddr, PeerId};
 use thunder_api::Discovered;
 
+use thunder_engine::PeerEvent;
+
 use super::Daemon;
 
 /// How many nodes of the local network are listed.
@@ -63,13 +65,15 @@ impl Daemon {
         match event {
             mdns::Event::Discovered(found) => {
                 for (peer, address) in found {
-                    if self.discovery.add(peer, bare(address)) {
-                        self.peers.dial_soon(&peer);
+                    if self.network.discovery.add(peer, bare(address)) {
+                        let peer = self.network.engine_peer(&peer);
+                        self.peer_event(PeerEvent::AddressFound { peer });
                     }
                 }
             }
             mdns::Event::Expired(gone) => {
-                gone.into_iter().for_each(|(peer, address)| self.discovery.remove(&peer, &bare(address)));
+                gone.into_iter()
+                    .for_each(|(peer, address)| self.network.discovery.remove(&peer, &bare(address)));
             }
         }
     }

@@ -31,7 +31,7 @@ impl Daemon {
     /// That the wallet may be unable to pay for what its open channels need.
     pub(super) fn gas_warning(&self) -> Option<String> {
         let (wallet, funds) = (self.wallet_address()?, self.chain.funds?);
-        let open = self.channels.open_count();
+        let open = self.engine.channels().open_count();
         let gas = GAS_PER_CHANNEL.saturating_mul(u64::try_from(open).unwrap_or(u64::MAX));
         let [needed, available, missing] = funds.shortage(gas, RESERVE)?;
         let channels = if open == 1 { "an open channel".to_owned() } else { format!("{open} open channels") };
@@ -43,15 +43,15 @@ impl Daemon {
     /// What `infos` says of the chain.
     pub(super) fn chain_warnings(&self) -> Vec<String> {
         let mut warnings = Vec::new();
-        for endpoint in &self.chain.endpoints {
+        for endpoint in &self.engine.chain().endpoints {
             if let Some(trouble) = &endpoint.trouble {
-                warnings.push(format!("the RPC endpoint {} {trouble}", endpoint.label));
+                warnings.push(format!("the RPC endpoint {} {trouble}", endpoint.rpc));
             }
         }
-        if !self.chain.is_connected() {
+        if !self.engine.chain().is_connected() {
             let rpc = &self.config.rpc;
             warnings.push(format!("the chain at {rpc} can't be reached; thunderd keeps trying"));
-        } else if let Some(Err(error)) = &self.chain.contracts_found {
+        } else if let Some(Err(error)) = &self.engine.chain().contracts_found {
             warnings.push(format!(
                 "{error}; deploy with `thunder-deploy thd --to <address>`, or see --token and --factory"
             ));

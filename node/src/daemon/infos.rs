@@ -4,9 +4,9 @@ use thunder_api::{ChainInfo, Infos};
 use thunder_protocol::channel::Outcome;
 use thunder_protocol::{Channel, Nonce};
 
+use thunder_engine::{ChannelEntry, is_inbound_pending};
+
 use super::Daemon;
-use super::channels::Slot;
-use super::opening::is_awaited;
 use crate::config::VERSION;
 use crate::log::WHY_LOST;
 
@@ -19,10 +19,10 @@ pub const MAX_SHOWN: usize = 10_000;
 const MAX_WARNINGS: usize = 100;
 
 /// Whether there may be something to do about a channel.
-fn needs_somebody(slot: &Slot) -> bool {
-    match slot.channel {
+fn needs_somebody(entry: &ChannelEntry) -> bool {
+    match entry.channel {
         Channel::Opening(_) | Channel::Active(_) | Channel::Closed(_) => {
-            slot.frozen.is_some() || slot.unreadable.is_some()
+            entry.frozen.is_some() || entry.unreadable.is_some()
         }
         Channel::Finishing(_) | Channel::Lost(_) | Channel::Closing(_) => true,
     }
@@ -50,14 +50,14 @@ impl Daemon {
         Infos {
             version: VERSION.into(),
             port: self.config.port,
-            peer_id: self.own_id().to_string(),
+            peer_id: self.network.own_id().to_string(),
             listen: self.listeners(),
             wallet: self.wallet_address().map(Into::into),
             chain: self.chain_info(),
-            token: self.chain.contracts.token.into(),
-            factory: self.chain.contracts.factory.into(),
-            peers: self.peers.all(),
-            discovered: self.discovery.all(),
+            token: self.engine.chain().contracts.token.into(),
+            factory: self.engine.chain().contracts.factory.into(),
+            peers: self.engine.peers().all(),
+            discovered: self.network.discovery.all(),
             channels: self.shown_channels(),
             warnings: self.warnings(),
         }
@@ -66,10 +66,10 @@ impl Daemon {
     pub(super) fn chain_info(&self) -> ChainInfo {
         ChainInfo {
             rpc: self.config.rpc.to_string(),
-            connected: self.chain.is_connected(),
-            chain_id: self.chain.identity.map(|identity| identity.chain_id),
-            block: self.chain.head,
-            endpoints: self.chain.endpoint_infos(),
+            connected: self.engine.chain().is_connected(),
+            chain_id: self.engine.chain().identity.map(|identity| identity.chain_id),
+            block: self.engine.chain().head,
+            endpoints: self.engine.chain().endpoints.clone(),
         }
     }
 
@@ -79,41 +79,42 @@ impl Daemon {
     fn shown_channels(&self) -> Vec<thunder_api::ChannelInfo> {
         let mut closed = 0;
         let shown = self
-            .channels
+            .engine
+            .channels()
             .newest_first()
-            .map(|(_, slot)| slot)
-            .filter(|slot| match &slot.channel {
+            .map(|(_, entry)| entry)
+            .filter(|entry| match &entry.channel {
                 Channel::Closed(state) if state.outcome() == Outcome::Abandoned => false,
                 Channel::Closed(_) => {
                     closed += 1;
                     closed <= CLOSED_SHOWN
                 }
-                other => !is_awaited(other),
+                other => !is_inbound_pending(other),
             })
             .collect();
-        let shown = at_most(MAX_SHOWN, shown, |slot| {
-            let over = matches!(slot.channel, Channel::Closed(_));
-            (over, !needs_somebody(slot), !self.has_connected_partner(slot), !was_used(&slot.channel))
+        let shown = at_most(MAX_SHOWN, shown, |entry| {
+            let over = matches!(entry.channel, Channel::Closed(_));
+            (over, !needs_somebody(entry), !self.has_connected_partner(entry), !was_used(&entry.channel))
         });
-        shown.into_iter().map(|slot| self.channel_info(slot)).collect()
+        shown.into_iter().map(|entry| self.channel_info(entry)).collect()
     }
 
-    fn has_connected_partner(&self, slot: &Slot) -> bool {
-        self.peers.node_of(&slot.channel.setup().partner()).is_some()
+    fn has_connected_partner(&self, entry: &ChannelEntry) -> bool {
+        self.engine.peers().by_wallet(&entry.channel.setup().partner()).is_some()
     }
 
     /// What a person should look at.
     fn warnings(&self) -> Vec<String> {
         let mut warnings = Vec::new();
-        if let Some(why) = &self.locked {
-            warnings.push(why.clone());
-        } else if self.wallet.is_none() {
+        if let Some(why) = self.engine.locked() {
+            warnings.push(why.to_owned());
+        } else if self.engine.wallet().is_none() {
             warnings.push("no wallet is loaded: thunder-cli importwallet \"<seedphrase>\"".into());
         }
         warnings.extend(self.chain_warnings());
-        if let Some(identity) = self.chain.identity
+        if let Some(identity) = self.engine.chain().identity
             && let Ok(other) = self.store.channels_elsewhere(identity.genesis)
-            && let elsewhere @ 1.. = other.saturating_add(self.channels.under_another_id)
+            && let elsewhere @ 1.. = other.saturating_add(self.engine.channels().under_another_id())
         {
             warnings.push(format!(
                 "{elsewhere} channels belong to another chain (or to this testnet before it was started anew) and can't be used here"
@@ -123,18 +124,18 @@ impl Daemon {
             warnings.push(format!("{lost} lines of the log were lost since the start: {WHY_LOST}"));
         }
         let before = warnings.len();
-        for (address, slot) in self.channels.newest_first() {
-            match &slot.channel {
+        for (address, entry) in self.engine.channels().newest_first() {
+            match &entry.channel {
                 Channel::Closing(closing) if closing.challenge_evidence().is_some() => {
                     warnings.push(format!("channel {address}: the other side closed on an old receipt"));
                 }
                 other => warnings
                     .extend(super::lost::warning(other).map(|what| format!("channel {address}: {what}"))),
             }
-            if let Some(why) = &slot.unreadable {
+            if let Some(why) = &entry.unreadable {
                 warnings.push(format!("channel {address} can't be read: {why}; nothing is signed over it"));
             }
-            if slot.frozen.is_some() {
+            if entry.frozen.is_some() {
                 warnings.push(format!("channel {address} is frozen, because the disk refused a write"));
             }
         }
@@ -142,7 +143,7 @@ impl Daemon {
             warnings.truncate(before + MAX_WARNINGS);
             warnings.push(format!("{more} more warnings of this kind; see the channels"));
         }
-        if let more @ 1.. = self.channels.open_count().saturating_sub(MAX_SHOWN) {
+        if let more @ 1.. = self.engine.channels().open_count().saturating_sub(MAX_SHOWN) {
             warnings.push(format!(
                 "{more} more channels are in use than are shown; receipts --channel <address> shows where one stands"
             ));

@@ -4,10 +4,10 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use super::Daemon;
-use super::channel_info::state;
+use super::{Daemon, now_ms};
 use crate::metrics::Measured;
 use thunder_api::ChannelState;
+use thunder_engine::contract_state;
 use thunder_protocol::Channel;
 
 /// Nobody learns more by asking more often.
@@ -34,17 +34,18 @@ impl Daemon {
         }
         let measured = self.look();
         self.metrics.set(&measured);
-        let health = Health { illness: self.chain.illness(), missing: measured.missing };
+        let health = Health { illness: self.engine.chain().illness(now_ms()), missing: measured.missing };
         self.measured = Some((now, health.clone()));
         health
     }
 
     fn look(&self) -> Measured {
+        let (chain, now) = (self.engine.chain(), now_ms());
         let mut measured = Measured {
-            peers: self.peers.links.len(),
-            height: self.chain.head.unwrap_or(0),
-            lag: self.chain.age().unwrap_or(self.chain.last_advanced.elapsed()),
-            block_age: self.chain.last_advanced.elapsed(),
+            peers: self.engine.peers().count(),
+            height: chain.head.unwrap_or(0),
+            lag: Duration::from_millis(chain.age(now)),
+            block_age: Duration::from_millis(chain.block_age(now)),
             database: self.store.size().unwrap_or_default(),
             pending: self.chain.unmined,
             wei: self.chain.funds.map(|funds| funds.balance),
@@ -52,9 +53,9 @@ impl Daemon {
             lost_lines: self.lost_lines.count(),
             ..Measured::default()
         };
-        for (_, slot) in self.channels.newest_first() {
-            let channel = &slot.channel;
-            let state = state(channel);
+        for (_, entry) in self.engine.channels().newest_first() {
+            let channel = &entry.channel;
+            let state = contract_state(channel);
             let index = match state {
                 ChannelState::Empty => 0,
                 ChannelState::Active => 1,
@@ -62,7 +63,7 @@ impl Daemon {
                 ChannelState::Closed => 3,
             };
             measured.channels[index] += 1;
-            measured.frozen += u32::from(slot.frozen.is_some());
+            measured.frozen += u32::from(entry.frozen.is_some());
             measured.lost += u32::from(matches!(channel, Channel::Lost(_)));
             let is_old = |channel: &Channel| matches!(channel, Channel::Closing(closing) if closing.challenge_evidence().is_some());
             measured.to_challenge += u32::from(is_old(channel));
@@ -77,18 +78,17 @@ impl Daemon {
 
     /// Why no payment can be made or looked after.
     fn missing(&self) -> Vec<&'static str> {
-        let (fresh, connected) = (self.is_chain_fresh(), self.chain.is_connected());
+        let (chain, wallet) = (self.engine.chain(), self.engine.wallet());
+        let is_locked = self.engine.locked().is_some();
+        let (fresh, connected) = (chain.is_fresh(now_ms()), chain.is_connected());
         let reasons = [
-            (self.locked.is_some(), "the wallet can't be used; see thunder-cli infos"),
-            (self.locked.is_none() && self.wallet.is_none(), "no wallet is loaded"),
+            (is_locked, "the wallet can't be used; see thunder-cli infos"),
+            (!is_locked && wallet.is_none(), "no wallet is loaded"),
             (!connected, "the chain is not reachable"),
-            (connected && !self.chain.caught_up, "the chain is not read to its end yet"),
-            (connected && self.chain.caught_up && !fresh, "the chain stands still"),
-            (
-                !matches!(self.chain.contracts_found, Some(Ok(()))) && connected,
-                "THD or the factory is not there",
-            ),
-            (self.channels.any_frozen(), "the disk refused a write: channels are frozen"),
+            (connected && !chain.is_caught_up, "the chain is not read to its end yet"),
+            (connected && chain.is_caught_up && !fresh, "the chain stands still"),
+            (!matches!(chain.contracts_found, Some(Ok(()))) && connected, "THD or the factory is not there"),
+            (self.engine.channels().any_frozen(), "the disk refused a write: channels are frozen"),
         ];
         reasons.into_iter().filter_map(|(is_so, reason)| is_so.then_some(reason)).collect()
     }

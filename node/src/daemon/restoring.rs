@@ -2,18 +2,19 @@
 
 use std::path::Path;
 
-use thunder_api::{Account, Answer, ApiError, Code, Restored};
+use thunder_api::{Account, ApiError, ApiResult, Code, Restored};
+
+use thunder_engine::disk_error;
 
 use super::Daemon;
-use super::execute::disk_error;
 use crate::backup::{self, BackupError, Unpacked};
 use crate::store::StoreError;
 
 impl Daemon {
     /// The node has to have nothing, so that nothing is replaced.
-    pub(super) fn may_restore(&self, directory: &Path) -> Answer<()> {
-        let has_channels = self.store.has_channels().map_err(|error| disk_error(&error))?;
-        if has_channels || self.wallet.is_some() || backup::has_wallet(directory) {
+    pub(super) fn may_restore(&self, directory: &Path) -> ApiResult<()> {
+        let has_channels = self.store.has_channels().map_err(|error| disk_error(&error.into()))?;
+        if has_channels || self.engine.wallet().is_some() || backup::has_wallet(directory) {
             return Err(ApiError::new(
                 Code::NotEmpty,
                 "this node has a wallet or channels, which a backup would replace; nothing was changed",
@@ -24,12 +25,12 @@ impl Daemon {
     }
 
     /// Makes a backup the node's state, with which it starts anew.
-    pub(super) fn restore(&mut self, backup: Unpacked, directory: &Path) -> Answer<Restored> {
+    pub(super) fn restore(&mut self, backup: Unpacked, directory: &Path) -> ApiResult<Restored> {
         self.may_restore(directory)?;
         let (channels, signed) = (backup.channels, backup.is_signed);
         let wallet = backup.wallet.map(Account::from);
         let committed = backup.commit(directory);
-        self.restored = matches!(committed, Ok(()) | Err(BackupError::Unsure { .. }));
+        self.is_restored = matches!(committed, Ok(()) | Err(BackupError::Unsure { .. }));
         committed.map_err(|error| backup_error(&error))?;
         if !signed {
             tracing::warn!(

@@ -1,48 +1,74 @@
-//! The wallet is replaced: in one step on disk and in memory, and never while a channel needs the
+//! The wallet: loaded at the start, and replaced in one step on disk and in memory, never while a channel needs the
 //! present one.
 
-use thunder_api::{Answer, ApiError, Code};
+use thunder_api::{ApiError, ApiResult, Code};
 use thunder_chain::LOCAL_CHAIN_IDS;
 use thunder_chain::keys::KeyError;
-use thunder_protocol::{Address, Channel};
+use thunder_engine::{StoredChannel, confirmations_on, disk_error, is_inbound_pending, is_live};
+use thunder_protocol::{Address, Channel, Signer};
 
-use super::execute::{disk_error, is_live};
-use super::opening::is_awaited;
-use super::{Daemon, Wallet};
-use crate::keys::{self, SealedWallet, WalletError};
-use crate::store::StoredChannel;
+use super::{Daemon, now_ms};
+use crate::chain_task::ChainRequest;
+use crate::keys::{self, Key, SealedWallet, WalletError};
 
 impl Daemon {
+    /// Loads the wallet that the data directory has, if it can.
+    pub fn load_wallet(&mut self) {
+        let loaded = match self.wallet_file.load() {
+            Ok(None) => return,
+            Ok(Some(key)) => {
+                keys::signer(&key).map(|signer| (key, signer)).map_err(|error| error.to_string())
+            }
+            Err(error) => Err(error.to_string()),
+        };
+        match loaded {
+            Ok((key, signer)) => {
+                let address = signer.address();
+                if let Err(error) = self.may_use(address) {
+                    return self.lock(format!("the wallet {address} can't be used: {error}"));
+                }
+                self.use_wallet(key, signer);
+                self.finish_batch(0);
+            }
+            Err(error) => self.lock(error),
+        }
+    }
+
+    fn lock(&mut self, why: String) {
+        tracing::error!("no channel can be looked after: {why}");
+        self.engine.lock(why);
+    }
+
+    /// Uses a wallet from now on. The chain task has its key before it is asked for anything.
+    fn use_wallet(&mut self, key: Key, signer: Signer) {
+        self.ask_chain(ChainRequest::Wallet(key));
+        self.engine.set_wallet(signer, now_ms());
+    }
+
     /// Uses another wallet from now on: puts it on disk, and, in the same step, in the place of the present
-    /// one. No input comes in between, and whoever asked for it has no part in it.
-    pub(super) fn import(&mut self, sealed: SealedWallet) -> Answer<Address> {
+    /// one. No input comes in between, and the user who asked for it has no part in it.
+    pub(super) fn import(&mut self, sealed: SealedWallet) -> ApiResult<Address> {
         // What came before in this batch is on disk first: a channel may have ended in it.
         self.finish_batch(0);
         let signer = keys::signer(&sealed.key).map_err(|error| wallet_error(&error))?;
         let address = signer.address();
         self.may_import(address)?;
-        let is_another = self.wallet.as_ref().is_none_or(|wallet| wallet.address != address);
+        let is_another = self.engine.wallet_address() != Some(address);
         let put = self.wallet_file.put(&sealed, is_another);
         if let Err(error) = put.as_ref()
             && !matches!(error, WalletError::Unsure(_))
         {
             return Err(wallet_error(error));
         }
-        self.wallet = Some(Wallet { address, signer, key: sealed.key });
-        self.locked = None;
-        self.end_all_sessions("another wallet is used");
-        // Before anything is asked of the chain; also if the disk refuses the rest of the batch.
-        self.tell_chain_of_wallet();
-        if self.chain.caught_up {
-            self.resume_channels();
-        }
+        // Also if the disk refuses the rest of the batch.
+        self.use_wallet(sealed.key, signer);
         put.map_err(|error| wallet_error(&error))?;
         Ok(address)
     }
 
     /// Whether this wallet may replace the present one. A closed channel needs its wallet until its end is deep
     /// in the chain: before, a reorganisation can take the end back, and the other side close on an old receipt.
-    fn may_import(&self, address: Address) -> Answer<()> {
+    fn may_import(&self, address: Address) -> ApiResult<()> {
         self.may_use(address)?;
         let others = self.channels_of_other_wallets(address)?;
         let shallow = others.iter().filter_map(|stored| {
@@ -56,7 +82,7 @@ impl Daemon {
              the chain can take that back",
             terms.channel
         );
-        let hint = match self.channels.get(&terms.channel) {
+        let hint = match self.engine.channels().get(&terms.channel) {
             Some(_) => format!("try again in {count} (on a local testnet: thunder-deploy mine {blocks})"),
             None => format!("start thunderd with the --RPC of chain {} for so long", terms.chain_id),
         };
@@ -64,7 +90,7 @@ impl Daemon {
     }
 
     /// Whether a wallet that is on disk already may be used: not if open channels belong to another one.
-    pub(super) fn may_use(&self, address: Address) -> Answer<()> {
+    pub(super) fn may_use(&self, address: Address) -> ApiResult<()> {
         let others = self.channels_of_other_wallets(address)?;
         let open = others.iter().filter(|stored| is_live(&stored.channel)).count();
         if open == 0 {
@@ -75,15 +101,16 @@ impl Daemon {
     }
 
     /// The channels that are not over and that another wallet than this one is needed for.
-    fn channels_of_other_wallets(&self, address: Address) -> Answer<Vec<StoredChannel>> {
+    fn channels_of_other_wallets(&self, address: Address) -> ApiResult<Vec<StoredChannel>> {
         let mut others =
-            self.store.channels_of_other_wallets(&address).map_err(|error| disk_error(&error))?;
+            self.store.channels_of_other_wallets(&address).map_err(|error| disk_error(&error.into()))?;
         others.retain(|stored| {
             let terms = stored.channel.setup().terms();
-            let is_here = self.channels.get(&terms.channel).is_some() && self.chain.identity.is_some();
+            let is_here = self.engine.channels().get(&terms.channel).is_some()
+                && self.engine.chain().identity.is_some();
             // A local testnet that was started anew is gone for good, and its channels with it.
             let is_real = !LOCAL_CHAIN_IDS.contains(&terms.chain_id);
-            !is_awaited(&stored.channel) && (is_here || is_real)
+            !is_inbound_pending(&stored.channel) && (is_here || is_real)
         });
         Ok(others)
     }
@@ -93,8 +120,8 @@ impl Daemon {
     fn blocks_until_deep(&self, stored: &StoredChannel) -> u64 {
         let Channel::Closed(closed) = &stored.channel else { return 0 };
         let terms = closed.setup.terms();
-        let head = self.chain.head.filter(|_| self.channels.get(&terms.channel).is_some());
-        closed.blocks_until_deep(head, self.config.confirmations_on(terms.chain_id))
+        let head = self.engine.chain().head.filter(|_| self.engine.channels().get(&terms.channel).is_some());
+        closed.blocks_until_deep(head, confirmations_on(self.config.confirmations, terms.chain_id))
     }
 }
 

@@ -2,22 +2,12 @@
 
 use rusqlite::{OptionalExtension, params};
 use thunder_chain::ChainId;
+use thunder_engine::KnownPeer;
 use thunder_protocol::{Address, B256};
 
 use super::{Store, StoreError};
 
-/// A node to be connected with.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct KnownPeer {
-    /// Its libp2p peer id.
-    pub peer_id: String,
-    /// The multiaddr it was last reached under.
-    pub address: String,
-    /// The wallet it has proved to speak for.
-    pub wallet: Option<Address>,
-}
-
-fn head_key(genesis: B256) -> String {
+pub(super) fn head_key(genesis: B256) -> String {
     format!("head {genesis}")
 }
 
@@ -59,14 +49,6 @@ impl Store {
         Ok(value.and_then(|value| Some(u64::from_be_bytes(value.try_into().ok()?))))
     }
 
-    /// Notes, inside the current batch, the newest block of a chain that was read.
-    pub fn set_head(&self, genesis: B256, head: u64) -> Result<(), StoreError> {
-        let write = "INSERT INTO meta (key, value) VALUES (?1, ?2)
-                     ON CONFLICT (key) DO UPDATE SET value = excluded.value";
-        self.connection.borrow().execute(write, params![head_key(genesis), head.to_be_bytes()])?;
-        Ok(())
-    }
-
     /// Nodes to be connected with.
     pub fn peers(&self) -> Result<Vec<KnownPeer>, StoreError> {
         let connection = self.connection.borrow();
@@ -77,15 +59,5 @@ impl Store {
             Ok(KnownPeer { peer_id: row.get(0)?, address: row.get(1)?, wallet })
         })?;
         Ok(rows.collect::<Result<_, _>>()?)
-    }
-
-    /// Remembers a node.
-    pub fn remember_peer(&self, peer: &KnownPeer) -> Result<(), StoreError> {
-        self.connection.borrow().execute(
-            "INSERT INTO peers (peer_id, address, wallet) VALUES (?1, ?2, ?3)
-             ON CONFLICT (peer_id) DO UPDATE SET address = excluded.address, wallet = excluded.wallet",
-            params![peer.peer_id, peer.address, peer.wallet.map(|wallet| wallet.to_vec())],
-        )?;
-        Ok(())
     }
 }

@@ -1,9 +1,9 @@
 //! What survives: one SQLite database (WAL, synchronous FULL, so that a commit is on the disk when
 //! it returns).
 //!
-//! The daemon applies a batch of inputs, writes what they changed in one transaction, commits, and
-//! only then sends, broadcasts or answers. Everything here is synchronous and runs on the daemon's
-//! one thread.
+//! The engine handles a batch of events; [`Store`] writes what they changed in one transaction, and only then
+//! is anything sent, broadcast or replied. What the engine asks for meanwhile is read in that transaction.
+//! Everything here is synchronous and runs on the daemon's one thread.
 
 mod channels;
 mod meta;
@@ -11,6 +11,7 @@ mod payments;
 mod restored;
 mod schema;
 mod transactions;
+mod writes;
 
 use std::cell::{Cell, RefCell};
 use std::path::Path;
@@ -19,9 +20,7 @@ use std::rc::Rc;
 use rusqlite::Connection;
 use thunder_protocol::codec::CodecError;
 
-pub use channels::StoredChannel;
-pub use meta::KnownPeer;
-pub use payments::{PaymentQuery, StoredPayment};
+pub use payments::PaymentQuery;
 pub(crate) use restored::{open_untrusted, require_table};
 pub use transactions::TransactionLog;
 
@@ -67,7 +66,8 @@ pub enum StoreError {
 #[derive(Clone)]
 pub struct Store {
     connection: Rc<RefCell<Connection>>,
-    is_collecting: Rc<Cell<bool>>,
+    /// Whether a transaction is open.
+    is_in_transaction: Rc<Cell<bool>>,
 }
 
 impl Store {
@@ -93,28 +93,16 @@ impl Store {
         connection.set_prepared_statement_cache_capacity(64);
         schema::migrate(&mut connection)?;
         check(&connection)?;
-        Ok(Self { connection: Rc::new(RefCell::new(connection)), is_collecting: Rc::default() })
+        Ok(Self { connection: Rc::new(RefCell::new(connection)), is_in_transaction: Rc::default() })
     }
 
-    /// Starts collecting writes, unless that was done already; nothing is on the disk before
-    /// [`Self::commit`].
-    pub fn begin(&self) -> Result<(), StoreError> {
-        if !self.is_collecting.get() {
+    /// Opens a transaction, unless one is open.
+    fn begin(&self) -> Result<(), StoreError> {
+        if !self.is_in_transaction.get() {
             self.connection.borrow().prepare_cached("BEGIN IMMEDIATE")?.execute([])?;
-            self.is_collecting.set(true);
+            self.is_in_transaction.set(true);
         }
         Ok(())
-    }
-
-    /// There will be writes in a moment: what is read before them is read in their transaction, and
-    /// does not take the file's locks each time. If that fails, so does the write, which says so.
-    pub fn expect_writes(&self) {
-        let _ = self.begin();
-    }
-
-    /// Whether writes were collected.
-    pub fn is_collecting(&self) -> bool {
-        self.is_collecting.get()
     }
 
     /// How large the database is, in bytes.
@@ -124,33 +112,31 @@ impl Store {
         Ok(read("page_count")?.saturating_mul(read("page_size")?))
     }
 
-    /// Puts everything that was collected on the disk, all of it or nothing. When it returns, it is
-    /// there; when it fails, nothing is.
-    pub fn commit(&self) -> Result<(), StoreError> {
-        if !self.is_collecting.get() {
+    /// Ends the transaction, if one is open. When it returns, what was written is on the disk; when it fails,
+    /// nothing is.
+    fn end(&self) -> Result<(), StoreError> {
+        if !self.is_in_transaction.get() {
             return Ok(());
         }
-        failpoint!("commit-before");
         let result =
             self.connection.borrow().prepare_cached("COMMIT").and_then(|mut commit| commit.execute([]));
         if let Err(error) = result {
             self.roll_back();
             return Err(error.into());
         }
-        self.is_collecting.set(false);
-        failpoint!("commit-after");
+        self.is_in_transaction.set(false);
         Ok(())
     }
 
-    /// Forgets what was collected.
-    pub fn roll_back(&self) {
-        if self.is_collecting.replace(false) {
+    /// Ends the transaction, and forgets what was written in it.
+    fn roll_back(&self) {
+        if self.is_in_transaction.replace(false) {
             // If even this fails, the connection is of no more use and every later call says so.
             let _ = self.connection.borrow().execute_batch("ROLLBACK");
         }
     }
 
-    /// Runs `write` and commits it, by itself.
+    /// Runs `write` in a transaction of its own.
     fn atomically<T>(
         &self,
         write: impl FnOnce(&Connection) -> Result<T, StoreError>,
@@ -158,7 +144,12 @@ impl Store {
         self.begin()?;
         let result = write(&self.connection.borrow());
         match result {
-            Ok(value) => self.commit().map(|()| value),
+            Ok(value) => {
+                failpoint!("commit-before");
+                self.end()?;
+                failpoint!("commit-after");
+                Ok(value)
+            }
             Err(error) => {
                 self.roll_back();
                 Err(error)

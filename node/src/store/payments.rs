@@ -1,25 +1,11 @@
 //! The history of payments.
 
 use rusqlite::{Connection, OptionalExtension, Row, params};
+use thunder_engine::StoredPayment;
 use thunder_protocol::channel::Direction;
 use thunder_protocol::{Amount, Memo, Nonce, Payment, PaymentId};
 
 use super::{Store, StoreError};
-
-/// A payment as it is on disk.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct StoredPayment {
-    /// The channel's row.
-    pub channel: i64,
-    /// Which way.
-    pub direction: Direction,
-    /// The payment.
-    pub payment: Payment,
-    /// The receipt it went into, or `None` if certainly none.
-    pub nonce: Option<Nonce>,
-    /// When, in milliseconds since 1970.
-    pub time: u64,
-}
 
 /// The columns of a payment, as [`read`] takes them.
 pub(super) const COLUMNS: &str = "channel, outgoing, payment_id, amount, memo, nonce, time";
@@ -38,47 +24,6 @@ pub(super) const OWN_PAYMENTS: &str =
      WHERE payment_id = ?1 AND outgoing = 1";
 
 impl Store {
-    pub(super) fn insert_payment(
-        &self,
-        connection: &Connection,
-        channel: i64,
-        outgoing: bool,
-        payment: &Payment,
-        nonce: Nonce,
-        time: u64,
-    ) -> Result<i64, StoreError> {
-        let mut statement = connection.prepare_cached(
-            "INSERT INTO payments (channel, outgoing, payment_id, amount, memo, nonce, time)
-             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)",
-        )?;
-        let amount = amount_to_bytes(payment.amount);
-        Ok(statement.insert(params![
-            channel,
-            outgoing,
-            payment.id.as_str(),
-            amount,
-            payment.memo.as_str(),
-            nonce.get(),
-            time
-        ])?)
-    }
-
-    pub(super) fn renumber_payments(
-        &self,
-        connection: &Connection,
-        channel: i64,
-        from: Nonce,
-        to: Option<Nonce>,
-    ) -> Result<(), StoreError> {
-        let mut statement = connection.prepare_cached(
-            "UPDATE payments SET nonce = ?3
-             WHERE id >= (SELECT pending_from FROM channels WHERE id = ?1)
-             AND channel = ?1 AND outgoing = 1 AND nonce = ?2",
-        )?;
-        statement.execute(params![channel, from.get(), to.map(Nonce::get)])?;
-        Ok(())
-    }
-
     /// The payments of the own unanswered proposal, in its order.
     pub(super) fn proposed_payments(
         &self,
@@ -153,7 +98,7 @@ pub(super) fn read(row: &Row<'_>) -> Result<StoredPayment, StoreError> {
 }
 
 /// Base units, big-endian, without leading zeros: SQLite's integers are too small.
-fn amount_to_bytes(amount: Amount) -> Vec<u8> {
+pub(super) fn amount_to_bytes(amount: Amount) -> Vec<u8> {
     let bytes = amount.base_units().to_be_bytes();
     bytes.into_iter().skip_while(|byte| *byte == 0).collect()
 }

@@ -6,9 +6,9 @@ use std::path::Path;
 use rusqlite::config::DbConfig;
 use rusqlite::types::{Value, ValueRef};
 use rusqlite::{Connection, OpenFlags, params, params_from_iter};
+use thunder_engine::StoredChannel;
 use thunder_protocol::codec::MAX_LEN;
 
-use super::channels::StoredChannel;
 use super::{Store, StoreError, check_whole, make_private, payments, schema};
 
 /// The tables whose rows are kept, and which of their rows. No transaction is: a closing that was signed then may be

@@ -1,6 +1,8 @@
 use thunder_protocol::channel::{CommandId, Direction, PaymentWrite, Terms};
 use thunder_protocol::{Address, Amount, B256, Balances, Channel, Memo, Nonce, Payment, PaymentId, Role};
 
+use thunder_engine::{ChannelState, NewChannel, PaymentWrites, Storage, StorageError, StoredChannel, Writes};
+
 use super::payments::OWN_PAYMENTS;
 use super::*;
 
@@ -39,11 +41,48 @@ fn awaited(number: u64) -> Channel {
 
 const GENESIS: B256 = B256::repeat_byte(9);
 
+fn state(row: i64, channel: &Channel, is_over: bool) -> ChannelState {
+    ChannelState { row, state: channel.encode().unwrap(), is_over }
+}
+
+/// Writes that add a channel in this row.
+fn opening(row: i64, channel: &Channel, is_over: bool) -> Writes {
+    let setup = channel.setup();
+    let opened = NewChannel {
+        row,
+        address: setup.terms().channel,
+        genesis: GENESIS,
+        wallet: setup.party(setup.role()),
+        partner: setup.partner(),
+        since: 3,
+        created: 4,
+    };
+    Writes { opened: vec![opened], states: vec![state(row, channel, is_over)], ..Writes::default() }
+}
+
+fn add(store: &Store, channel: &Channel, is_over: bool) -> i64 {
+    let row = store.next_channel_row().unwrap();
+    store.clone().commit(&opening(row, channel, is_over)).unwrap();
+    row
+}
+
 fn added(store: &Store, number: u8) -> i64 {
-    store.begin().unwrap();
-    let id = store.add_channel(&channel(number), GENESIS, 3, 4).unwrap();
-    store.commit().unwrap();
-    id
+    add(store, &channel(number), false)
+}
+
+/// What changes with one input.
+fn change(row: i64, channel: &Channel, is_over: bool, payments: Vec<PaymentWrite>) -> Writes {
+    let payments = vec![PaymentWrites { row, writes: payments }];
+    Writes { payments, states: vec![state(row, channel, is_over)], ..Writes::default() }
+}
+
+fn write(
+    store: &Store,
+    row: i64,
+    channel: &Channel,
+    payments: Vec<PaymentWrite>,
+) -> Result<(), StorageError> {
+    store.clone().commit(&change(row, channel, false, payments))
 }
 
 #[test]
@@ -62,9 +101,10 @@ fn a_channel_comes_back_as_it_was() {
 fn rule_4_a_batch_is_on_disk_whole_or_not_at_all() {
     let store = Store::in_memory();
     let id = added(&store, 1);
-    store.begin().unwrap();
-    store.write_channel(id, &channel(1), false, &[insert("a", 1)]).unwrap();
-    store.roll_back();
+    let (first, again) = (vec![insert("a", 1)], vec![insert("a", 3)]);
+    let mut writes = change(id, &channel(1), false, first);
+    writes.payments.push(PaymentWrites { row: id, writes: again });
+    assert!(store.clone().commit(&writes).is_err(), "a payment twice");
     assert!(store.payments(&PaymentQuery { limit: 10, channel: None }).unwrap().is_empty());
 }
 
@@ -72,23 +112,19 @@ fn rule_4_a_batch_is_on_disk_whole_or_not_at_all() {
 fn rule_6_a_payment_is_applied_once() {
     let store = Store::in_memory();
     let id = added(&store, 1);
-    store.begin().unwrap();
-    store.write_channel(id, &channel(1), false, &[insert("a", 1)]).unwrap();
-    assert!(store.write_channel(id, &channel(1), false, &[insert("a", 3)]).is_err());
-    store.roll_back();
+    write(&store, id, &channel(1), vec![insert("a", 1)]).unwrap();
+    assert!(write(&store, id, &channel(1), vec![insert("a", 3)]).is_err());
 }
 
 #[test]
 fn payments_move_with_their_proposal_and_come_back_newest_first() {
     let store = Store::in_memory();
     let (id, other) = (added(&store, 1), added(&store, 2));
-    store.begin().unwrap();
-    store.write_channel(id, &channel(1), false, &[insert("old", 1)]).unwrap();
-    store.write_channel(id, &channel(1), false, &[insert("a", 3), insert("b", 3)]).unwrap();
-    store.write_channel(other, &channel(2), false, &[insert("elsewhere", 3)]).unwrap();
+    write(&store, id, &channel(1), vec![insert("old", 1)]).unwrap();
+    write(&store, id, &channel(1), vec![insert("a", 3), insert("b", 3)]).unwrap();
+    write(&store, other, &channel(2), vec![insert("elsewhere", 3)]).unwrap();
     let (from, to) = (Nonce::new(3).unwrap(), Nonce::new(5).unwrap());
-    store.write_channel(id, &channel(1), false, &[PaymentWrite::Move { from, to }, insert("c", 5)]).unwrap();
-    store.commit().unwrap();
+    write(&store, id, &channel(1), vec![PaymentWrite::Move { from, to }, insert("c", 5)]).unwrap();
     let connection = store.connection.borrow();
     let proposed = store.proposed_payments(&connection, id, to).unwrap();
     assert_eq!(proposed.iter().map(|payment| payment.id.as_str()).collect::<Vec<_>>(), ["a", "b", "c"]);
@@ -105,9 +141,7 @@ fn payments_move_with_their_proposal_and_come_back_newest_first() {
             .collect()
     };
     assert_eq!(nonces("a"), [Some(to)]);
-    store.begin().unwrap();
-    store.write_channel(id, &channel(1), false, &[PaymentWrite::Fail { nonce: to }]).unwrap();
-    store.commit().unwrap();
+    write(&store, id, &channel(1), vec![PaymentWrite::Fail { nonce: to }]).unwrap();
     assert_eq!(nonces("a"), [None]);
 }
 
@@ -121,10 +155,8 @@ fn rule_6_an_own_payment_is_found_by_its_id_over_whatever_channel_it_went() {
         }
         other => other,
     };
-    store.begin().unwrap();
-    store.write_channel(first, &channel(1), false, &[insert("rent", 1), received("tea")]).unwrap();
-    store.write_channel(second, &channel(2), false, &[insert("tea", 1), received("rent")]).unwrap();
-    store.commit().unwrap();
+    write(&store, first, &channel(1), vec![insert("rent", 1), received("tea")]).unwrap();
+    write(&store, second, &channel(2), vec![insert("tea", 1), received("rent")]).unwrap();
     let channels = |id: &str| -> Vec<_> {
         store
             .own_payments(&PaymentId::new(id).unwrap())
@@ -145,21 +177,17 @@ fn rule_6_an_own_payment_is_found_by_its_id_over_whatever_channel_it_went() {
 fn payments_of_the_first_format_are_kept() {
     let mut connection = Connection::open_in_memory().unwrap();
     schema::create(&mut connection, 1).unwrap();
-    let store = Store { connection: Rc::new(RefCell::new(connection)), is_collecting: Rc::default() };
+    let store = Store { connection: Rc::new(RefCell::new(connection)), is_in_transaction: Rc::default() };
     let (id, other) = (added(&store, 1), added(&store, 2));
-    store.begin().unwrap();
-    store.write_channel(id, &channel(1), false, &[insert("a", 1), insert("b", 1)]).unwrap();
-    store.write_channel(other, &channel(2), false, &[insert("a", 1)]).unwrap();
-    store.commit().unwrap();
+    write(&store, id, &channel(1), vec![insert("a", 1), insert("b", 1)]).unwrap();
+    write(&store, other, &channel(2), vec![insert("a", 1)]).unwrap();
     let all = |store: &Store| store.payments(&PaymentQuery { limit: 10, channel: None }).unwrap();
     let before = all(&store);
     let connection = Rc::into_inner(store.connection).unwrap().into_inner();
     let store = Store::prepare(connection).unwrap();
     assert_eq!((before.len(), all(&store)), (3, before));
     assert_eq!(store.own_payments(&PaymentId::new("a").unwrap()).unwrap().len(), 2);
-    store.begin().unwrap();
-    assert!(store.write_channel(id, &channel(1), false, &[insert("a", 3)]).is_err(), "it is applied once");
-    store.roll_back();
+    assert!(write(&store, id, &channel(1), vec![insert("a", 3)]).is_err(), "it is applied once");
     check_whole(&store.connection.borrow()).unwrap();
 }
 
@@ -167,10 +195,9 @@ fn payments_of_the_first_format_are_kept() {
 fn how_far_a_chain_was_read_is_kept_for_each_chain() {
     let store = Store::in_memory();
     assert_eq!(store.head(GENESIS).unwrap(), None);
-    store.begin().unwrap();
-    store.set_head(GENESIS, 7).unwrap();
-    store.set_head(GENESIS, 9).unwrap();
-    store.commit().unwrap();
+    for head in [7, 9] {
+        store.clone().commit(&Writes { head: Some((GENESIS, head)), ..Writes::default() }).unwrap();
+    }
     assert_eq!((store.head(GENESIS).unwrap(), store.head(B256::ZERO).unwrap()), (Some(9), None));
 }
 
@@ -191,7 +218,7 @@ fn rule_4_a_commit_waits_for_the_drive_on_macos_too() {
     }
 }
 
-/// Waves of as many as may wait at the same time (`MAX_AWAITED_IN_ALL`), each given up before the next.
+/// Waves of as many as may wait at the same time (`MAX_INBOUND_PENDING_IN_ALL`), each given up before the next.
 #[test]
 fn a_flood_of_openings_that_never_come_leaves_the_database_as_small_as_it_was() {
     const WAVE: u64 = 512;
@@ -199,15 +226,18 @@ fn a_flood_of_openings_that_never_come_leaves_the_database_as_small_as_it_was() 
     added(&store, 1);
     let mut sizes = Vec::new();
     for wave in 0..20 {
-        store.begin().unwrap();
-        let numbers = wave * WAVE..(wave + 1) * WAVE;
-        let add = |number| store.add_channel(&awaited(number), GENESIS, 3, 4).unwrap();
-        let ids: Vec<_> = numbers.map(add).collect();
-        store.commit().unwrap();
+        let first = store.next_channel_row().unwrap();
+        let mut writes = Writes::default();
+        for (row, number) in (first..).zip(wave * WAVE..(wave + 1) * WAVE) {
+            let Writes { opened, states, .. } = opening(row, &awaited(number), false);
+            writes.opened.extend(opened);
+            writes.states.extend(states);
+            writes.forgotten.push(row);
+        }
+        let forgotten = std::mem::take(&mut writes.forgotten);
+        store.clone().commit(&writes).unwrap();
         sizes.push(store.size().unwrap());
-        store.begin().unwrap();
-        ids.iter().for_each(|id| store.forget_channel(*id).unwrap());
-        store.commit().unwrap();
+        store.clone().commit(&Writes { forgotten, ..Writes::default() }).unwrap();
     }
     assert!(sizes.iter().all(|size| size == &sizes[0]), "{sizes:?}");
     let rows =
@@ -220,16 +250,13 @@ fn a_flood_of_openings_that_never_come_leaves_the_database_as_small_as_it_was() 
 fn openings_that_the_first_format_gave_up_are_deleted_and_restored_ones_are_kept() {
     let mut connection = Connection::open_in_memory().unwrap();
     schema::create(&mut connection, 1).unwrap();
-    let store = Store { connection: Rc::new(RefCell::new(connection)), is_collecting: Rc::default() };
-    store.begin().unwrap();
-    let add = |channel: &Channel, over: bool| {
-        let id = store.add_channel(channel, GENESIS, 3, 4).unwrap();
-        store.write_channel(id, channel, over, &[]).unwrap();
+    let store = Store { connection: Rc::new(RefCell::new(connection)), is_in_transaction: Rc::default() };
+    let add = |channel: &Channel, is_over: bool| {
+        add(&store, channel, is_over);
         channel.setup().terms().channel
     };
     let given_up = add(&awaited(1), true);
     let kept = [add(&awaited(2).mark_lost(), true), add(&awaited(3), false), add(&channel(1), false)];
-    store.commit().unwrap();
     let store = Store::prepare(Rc::into_inner(store.connection).unwrap().into_inner()).unwrap();
     assert!(!store.knows_address(&given_up).unwrap());
     assert!(kept.iter().all(|address| store.knows_address(address).unwrap()));
@@ -244,10 +271,8 @@ fn rule_9_a_rebuilt_database_has_the_rows_that_count_and_no_transaction() {
         let store = Store::open(&from).unwrap();
         store.set_identity(&identity).unwrap();
         let id = added(&store, 1);
-        store.begin().unwrap();
-        store.write_channel(id, &channel(1), true, &[insert("a", 1)]).unwrap();
-        store.set_head(GENESIS, 5).unwrap();
-        store.commit().unwrap();
+        let writes = change(id, &channel(1), true, vec![insert("a", 1)]);
+        store.clone().commit(&Writes { head: Some((GENESIS, 5)), ..writes }).unwrap();
         let connection = store.connection.borrow();
         connection.execute("INSERT INTO transactions VALUES (x'00', x'00', 'Close', '{}')", []).unwrap();
         connection.execute("CREATE INDEX more ON payments (memo)", []).unwrap();

@@ -5,11 +5,11 @@ use std::collections::BTreeMap;
 use thunder_protocol::B256;
 
 use super::{Ancestor, Desk, Guard, Purpose, Report};
-use crate::block::{ChainId, Continuity, Head};
+use crate::block::{Continuity, Head};
 use crate::endpoint::{Endpoint, Millis};
 use crate::error::AskError;
 use crate::question::Answer;
-use crate::watch::Stake;
+use thunder_protocol::{ChainId, Stake};
 
 /// How long other endpoints may take to say which chain they show, after the first.
 const CHOOSE_WITHIN: Millis = 2_000;

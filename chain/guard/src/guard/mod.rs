@@ -15,7 +15,7 @@ use std::sync::Arc;
 use thunder_protocol::{Address, B256, Role};
 use zeroize::Zeroizing;
 
-use crate::block::{ChainId, DEFAULT_BLOCK_TIME};
+use crate::block::DEFAULT_BLOCK_TIME;
 use crate::endpoint::{Endpoint, Millis, Slot};
 use crate::error::AskError;
 use crate::question::{Answer, Question};
@@ -26,6 +26,7 @@ use crate::transactions::{
 use crate::watch::Channel;
 use explain::Search;
 pub use report::{Action, EndpointStatus, Report, Settings, Ticket};
+use thunder_protocol::ChainId;
 
 /// Why a question was asked.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -11,7 +11,8 @@ use crate::error::AskError;
 use crate::question::Answer;
 use crate::settle::Reading;
 use crate::state::ChannelState;
-use crate::watch::{Channel, Stake, Watch};
+use crate::watch::Channel;
+use thunder_protocol::{Stake, Watch};
 
 use super::chain::MAX_LAG;
 
@@ -360,8 +361,8 @@ mod tests {
     use thunder_protocol::{Amount, B256, Balances};
 
     use super::*;
-    use crate::contracts::Contracts;
     use crate::guard::Settings;
+    use thunder_protocol::Contracts;
 
     #[test]
     fn g6_endpoints_that_answer_in_turn_confirm_a_step_back_each_for_itself() {

@@ -5,12 +5,11 @@ use std::sync::Arc;
 use thunder_protocol::onchain::{CallKind, ChainView, Closing};
 use thunder_protocol::{Address, B256};
 
-use crate::block::ChainId;
-use crate::contracts::Contracts;
 use crate::endpoint::Millis;
 use crate::question::Question;
 use crate::transactions::{GasFunds, Outcome, Sent};
 use crate::watch::NotTheChannel;
+use thunder_protocol::{ChainId, Contracts};
 
 /// What the guard needs to know from the start.
 #[derive(Debug, Clone)]

@@ -1,0 +1,269 @@
+//! Applying inputs to channels, and what becomes of a batch: on the disk, or refused by it.
+
+use thunder_protocol::channel::{Effects, Notice as CoreNotice, PeerInput};
+use thunder_protocol::onchain::Call;
+use thunder_protocol::{Address, ChainId, Input, Signer, Transition};
+
+use crate::channels::ChannelEntry;
+use crate::engine::Engine;
+use crate::errors::{disk_error, frozen, other_wallet};
+use crate::outbox::{Batch, BatchEffects, ChainCommand, Committed, Notice, Outbox, Refused};
+use crate::storage::{ChannelState, NewChannel, PaymentWrites, StorageError};
+
+/// How far below the newest block the events of a channel that is agreed on now can be: as far as a
+/// reorganisation could push them.
+const OPENING_MARGIN: u64 = 128;
+
+impl Engine {
+    /// Applies an input to a channel, and adds what it asks for to the batch.
+    pub(crate) fn apply(&mut self, address: Address, input: Input) {
+        let command = match &input {
+            Input::Command(command, _) => Some(*command),
+            _ => None,
+        };
+        let refusal = match (self.channels.get(&address), &self.wallet) {
+            (None, _) => Some(crate::errors::unknown_channel()),
+            (Some(_), None) => Some(self.require_wallet().err().unwrap_or_else(other_wallet)),
+            (Some(entry), Some(wallet)) => refusal(entry, wallet, &input),
+        };
+        if let Some(error) = refusal {
+            return command.into_iter().for_each(|command| self.fail(command, error.clone()));
+        }
+        let Some(wallet) = self.wallet.take() else { return };
+        self.apply_with(address, input, &wallet);
+        self.wallet = Some(wallet);
+        self.update_watch(address);
+    }
+
+    fn apply_with(&mut self, address: Address, input: Input, wallet: &Signer) {
+        let Some(entry) = self.channels.get(&address) else { return };
+        let (is_frozen, is_readable) = (entry.frozen.is_some(), entry.unreadable.is_none());
+        let context = context(&self.settings, &self.chain, self.now, wallet, is_readable);
+        let Some(mut effects) = self.channels.apply(address, input, &context) else { return };
+        let Some(entry) = self.channels.get_mut(&address) else { return };
+        if is_frozen {
+            effects = without_disk(effects);
+        } else {
+            let is_over = entry.channel.is_over(&context);
+            if is_over != entry.is_over {
+                effects.persist.get_or_insert_default();
+                entry.is_over = is_over;
+            }
+        }
+        self.collect(address, effects);
+    }
+
+    /// Adds the effects of an input to the batch.
+    fn collect(&mut self, address: Address, effects: Effects) {
+        let Effects { persist, submit, send, reply, notify, misbehaviour } = effects;
+        let Some(entry) = self.channels.get(&address) else { return };
+        let (row, partner) = (entry.row, entry.channel.setup().partner());
+        if let Some(writes) = persist {
+            self.batch.effects.written.push(address);
+            if !writes.is_empty() {
+                let writes = PaymentWrites { row, writes };
+                self.batch_payments.record(&writes);
+                self.batch.writes.payments.push(writes);
+            }
+        }
+        for message in send {
+            self.push_message(partner, address, message);
+        }
+        for (command, _) in &reply {
+            self.payment_ids.remove(*command);
+        }
+        let effects = &mut self.batch.effects;
+        effects.misbehaviours.extend(misbehaviour.map(|why| (partner, why.to_string())));
+        effects.calls.extend(submit.into_iter().map(|call| (address, call)));
+        effects.outcomes.extend(reply.into_iter().map(|(command, outcome)| (address, command, outcome)));
+        effects.notices.extend(notify.into_iter().map(|notice| (address, notice)));
+    }
+
+    /// Adds a new channel, on disk with the batch, and what opening it asks for.
+    pub(crate) fn add_channel(&mut self, identity: ChainId, transition: Transition) {
+        let Transition { channel, effects } = transition;
+        let setup = channel.setup();
+        let (address, row, created) = (setup.terms().channel, self.next_row, self.now);
+        let since = self.chain.head.unwrap_or(0).saturating_sub(OPENING_MARGIN);
+        self.next_row += 1;
+        self.batch.writes.opened.push(NewChannel {
+            row,
+            address,
+            genesis: identity.genesis,
+            wallet: setup.party(setup.role()),
+            partner: setup.partner(),
+            since,
+            created,
+        });
+        self.channels.insert(ChannelEntry::new(row, channel, since, created));
+        self.update_watch(address);
+        self.collect(address, Effects { persist: Some(Vec::new()), ..effects });
+    }
+
+    /// The disk did not answer a question about this channel: nothing of the batch may stand.
+    pub(crate) fn fail_batch(&mut self, channel: Address, error: StorageError) {
+        self.batch.effects.written.push(channel);
+        self.batch.failure.get_or_insert(error);
+    }
+
+    /// One proposal for all payments of a channel that came in this batch.
+    pub(crate) fn propose_payments(&mut self) {
+        for channel in std::mem::take(&mut self.dirty_channels) {
+            self.apply(channel, Input::Ordered);
+        }
+    }
+
+    /// Ends the batch: everything that was handled since the last one.
+    pub fn finish_batch(&mut self) -> Batch {
+        self.propose_payments();
+        let mut batch = std::mem::take(&mut self.batch);
+        self.batch_payments = Default::default();
+        batch.effects.written.sort_unstable();
+        batch.effects.written.dedup();
+        for address in &batch.effects.written {
+            let Some(entry) = self.channels.get(address) else { continue };
+            match entry.channel.encode() {
+                Ok(state) => {
+                    batch.writes.states.push(ChannelState { row: entry.row, state, is_over: entry.is_over });
+                }
+                Err(error) => drop(batch.failure.get_or_insert(StorageError(error.to_string()))),
+            }
+        }
+        batch
+    }
+
+    /// What a batch asks for, now that it is on disk.
+    pub fn committed(&mut self, batch: Committed) -> Outbox {
+        let Committed(effects) = batch;
+        let BatchEffects { independent: mut outbox, calls, messages, inbound, outcomes, notices, .. } =
+            effects;
+        outbox.chain.extend(self.submissions(calls));
+        self.pack(messages, inbound, &mut outbox);
+        for (channel, command, outcome) in outcomes {
+            self.reply_outcome(channel, command, outcome);
+        }
+        for (channel, notice) in notices {
+            outbox.notices.extend(self.announcement(channel, notice));
+        }
+        for (partner, why) in effects.misbehaviours {
+            outbox.disconnects.extend(self.ban_partner(&partner, &why));
+        }
+        for (peer, requests) in effects.connected {
+            self.reply_connected(&peer, requests);
+        }
+        if effects.is_block_read {
+            self.reply_block_waiters();
+        }
+        if effects.is_caught_up {
+            outbox.chain.push(ChainCommand::CaughtUp);
+        }
+        // What these have said themselves.
+        outbox.append(std::mem::take(&mut self.batch.effects.independent));
+        outbox
+    }
+
+    /// What a batch asks for that the disk has refused: nothing of it is sent or answered, and its channels
+    /// freeze. A challenge goes out all the same.
+    pub fn refused(&mut self, batch: Box<Refused>) -> Outbox {
+        let Refused { effects, error } = *batch;
+        let BatchEffects { independent: mut outbox, calls, outcomes, written, connected, .. } = effects;
+        let challenges = calls.into_iter().filter(|(_, call)| matches!(call, Call::Challenge(_))).collect();
+        outbox.chain.extend(self.submissions(challenges));
+        for channel in written {
+            self.freeze(channel, &error);
+        }
+        for (_, command, _) in outcomes {
+            self.fail(command, disk_error(&error));
+        }
+        for request in connected.into_iter().flat_map(|(_, requests)| requests) {
+            self.reply(request, Err(disk_error(&error)));
+        }
+        self.chain.noted_head = None;
+        outbox.append(std::mem::take(&mut self.batch.effects.independent));
+        outbox
+    }
+
+    /// The calls for the chain task. A challenge has to be in time; the rest can wait for it.
+    fn submissions(&self, mut calls: Vec<(Address, Call)>) -> Vec<ChainCommand> {
+        calls.sort_by_key(|(_, call)| !matches!(call, Call::Challenge(_)));
+        let submit = |(channel, call)| {
+            let terms = self.channels.get(&channel)?.terms().clone();
+            Some(ChainCommand::Submit(Box::new((terms, call))))
+        };
+        calls.into_iter().filter_map(submit).collect()
+    }
+
+    /// Nothing more is done with a channel whose state the disk does not have.
+    fn freeze(&mut self, channel: Address, error: &StorageError) {
+        tracing::error!(%channel, %error, "MONEY AT RISK: the channel is frozen, because the disk refused a write; make room or repair the disk, and restart thunderd");
+        self.channels.freeze(&channel, &error.to_string());
+        self.fail_waiting(channel, error);
+        let message = format!("the channel is frozen, because the disk refused a write: {error}");
+        self.notice(Notice::Warning { channel: Some(channel), message });
+    }
+
+    /// Users who wait for something that was not proposed learn that it will not be.
+    fn fail_waiting(&mut self, channel: Address, error: &StorageError) {
+        let Some(wallet) = self.wallet.take() else { return };
+        let context = context(&self.settings, &self.chain, self.now, &wallet, true);
+        let input = Input::Peer(PeerInput::Disconnected);
+        let effects = self.channels.apply(channel, input, &context).unwrap_or_default();
+        self.wallet = Some(wallet);
+        for (command, _) in effects.reply {
+            self.fail(command, frozen(&error.to_string()));
+        }
+    }
+
+    /// What watchers and the log should have of a channel's notice.
+    fn announcement(&self, channel: Address, notice: CoreNotice) -> Option<Notice> {
+        let warning = |message: &str| Notice::Warning { channel: Some(channel), message: message.to_owned() };
+        Some(match notice {
+            CoreNotice::Payment { direction, payment, nonce } => {
+                Notice::Payment { channel, direction, payment, nonce }
+            }
+            CoreNotice::State(state) => {
+                tracing::info!(%channel, state, "channel");
+                Notice::State { channel, state }
+            }
+            CoreNotice::Refused(reason) => {
+                tracing::warn!(%channel, ?reason, "the other side refuses for good; closechannel settles it alone");
+                warning("the other side refuses for good; closechannel settles it alone")
+            }
+            CoreNotice::AtRisk(what) => {
+                tracing::error!(%channel, "MONEY AT RISK: {what}");
+                warning(what)
+            }
+        })
+    }
+
+    /// Ends the connection with a partner that broke a rule.
+    fn ban_partner(&mut self, wallet: &Address, why: &str) -> Option<crate::PeerId> {
+        // One packet may break a rule many times.
+        let peer = self.peers.by_wallet(wallet).filter(|peer| !self.peers.is_banned(peer)).cloned()?;
+        if self.may_log(Some(wallet)) {
+            tracing::warn!(%peer, %wallet, "MISBEHAVIOUR of the other side, ending the connection: {why}");
+        }
+        self.peers.ban(&peer);
+        Some(peer)
+    }
+}
+
+/// Why an input is not applied: only the chain still moves a frozen channel, and only its own wallet any.
+fn refusal(entry: &ChannelEntry, wallet: &Signer, input: &Input) -> Option<thunder_api::ApiError> {
+    if let Some(reason) = entry.frozen.as_ref().filter(|_| !matches!(input, Input::Chain(_))) {
+        return Some(frozen(reason));
+    }
+    let setup = entry.channel.setup();
+    (setup.party(setup.role()) != wallet.address()).then(other_wallet)
+}
+
+/// What a channel still does that the disk knows nothing of: it warns, and it punishes a closing on an old
+/// receipt, which needs nothing but the receipt.
+fn without_disk(effects: Effects) -> Effects {
+    let Effects { mut submit, mut notify, .. } = effects;
+    submit.retain(|call| matches!(call, Call::Challenge(_)));
+    notify.retain(|notice| matches!(notice, CoreNotice::AtRisk(_)));
+    Effects { submit, notify, ..Effects::default() }
+}
+
+pub(crate) use crate::engine::context;

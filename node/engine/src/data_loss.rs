@@ -1,0 +1,145 @@
+//! Channels that have lost data (protocol rule 9): what their user decides and gives back.
+
+use thunder_api::{
+    Account, ApiError, ApiResult, Code, ExportedFile, ImportRequest, Receipts, Selector, Watchtower,
+};
+use thunder_protocol::channel::{Command, ImportedReceipt, Lost, LostStep};
+use thunder_protocol::{Address, Channel, Input, Receipt, Role, Signature};
+
+use crate::engine::Engine;
+use crate::event::RequestId;
+use crate::replies::PendingReply;
+use crate::selection::Purpose;
+use crate::settling::parse_receipt;
+
+/// The version of watchtower records that is read.
+const RECORD_VERSION: u32 = 1;
+
+/// A receipt, as a user has to see it before it is the end.
+pub fn shares(lost: &Lost, receipt: &Receipt) -> String {
+    let (own, Receipt { nonce, balances }) = (lost.setup.role(), receipt);
+    format!("receipt {nonce}: {} THD yours, {} THD theirs", balances.of(own), balances.of(own.other()))
+}
+
+impl Engine {
+    /// The channel, if it has lost data and is not closing.
+    pub(crate) fn lost(&self, channel: &Address) -> Option<&Lost> {
+        match &self.channels.get(channel)?.channel {
+            Channel::Lost(lost) => Some(lost),
+            Channel::Opening(_)
+            | Channel::Active(_)
+            | Channel::Finishing(_)
+            | Channel::Closing(_)
+            | Channel::Closed(_) => None,
+        }
+    }
+
+    /// Whether a channel has lost data; then its user has to have seen the shares (rule 9: a FINAL receipt can't
+    /// be challenged).
+    pub(crate) fn may_close(&self, channel: Address, confirmed: bool) -> ApiResult<bool> {
+        let Some(lost) = self.lost(&channel) else { return Ok(false) };
+        if confirmed {
+            return Ok(true);
+        }
+        let newest = shares(lost, &lost.newest());
+        let known =
+            format!("this node has lost data of the channel, and the newest that it knows is {newest}");
+        let (message, hint) = match lost.step() {
+            LostStep::User | LostStep::Sync | LostStep::Chain if !lost.is_synced() => (
+                format!("{known}; the other side is not connected, and may have a newer one"),
+                "connect with the other node first; `thunder-cli receipts --import <file>` takes a newer receipt that \
+                 you have",
+            ),
+            LostStep::User | LostStep::Sync | LostStep::Chain => (
+                format!("{known}; once signed, that is the end"),
+                "`thunder-cli receipts --import <file>` takes a newer receipt that you have; `thunder-cli closechannel \
+                 --yes` accepts these shares for good",
+            ),
+            LostStep::Partner => {
+                let signed = shares(lost, &lost.signed().unwrap_or_else(|| lost.newest()));
+                (
+                    format!("this node has lost data of the channel, and has signed the end on {signed}"),
+                    "connect with the other node, which has to agree; `thunder-cli closechannel --yes` asks it again",
+                )
+            }
+            LostStep::Answer => (
+                format!("{known}; a payment of yours was not answered, so that nothing can be signed"),
+                "connect with the other node, which can answer it, or close; `thunder-cli receipts --import <file>` takes \
+                 a newer receipt that you have",
+            ),
+        };
+        Err(ApiError::new(Code::DataLost, message, hint))
+    }
+
+    /// `receipts --import`. What is wrong with the receipt itself the core says.
+    pub(crate) fn import_receipt(&mut self, request: RequestId, order: &ImportRequest) {
+        match self.given_receipt(order) {
+            Ok((channel, given)) => {
+                let command = self.pending_reply(PendingReply::Imported(request));
+                self.apply(channel, Input::Command(command, Command::Import(given.into())));
+            }
+            Err(error) => self.reply(request, Err(error)),
+        }
+    }
+
+    /// The channel and the receipt of a file.
+    fn given_receipt(&self, order: &ImportRequest) -> ApiResult<(Address, ImportedReceipt)> {
+        self.require_wallet()?;
+        let (of, chain_id) = match &order.file {
+            ExportedFile::Receipts(file) => (file.channel, file.chain_id),
+            ExportedFile::Watchtower(file) => (file.channel, file.chain_id),
+        };
+        if let Some(here) = self.chain.identity.map(|identity| identity.chain_id)
+            && here != chain_id
+        {
+            let what = format!("the file is of chain {chain_id}, and this node is on chain {here}");
+            return Err(invalid(what));
+        }
+        let named = Selector { channel: Some(of.to_string()), peer: None };
+        let meant = if order.channel == Selector::default() { &named } else { &order.channel };
+        let address = self.find_channel(meant, Purpose::Import)?;
+        if Account(address) != of {
+            return Err(invalid(format!("the file is of channel {of}, not of {}", Account(address))));
+        }
+        let Some(entry) = self.channels.get(&address) else { return Err(invalid("the channel is gone")) };
+        let setup = entry.channel.setup();
+        let (own, partner) = (setup.party(setup.role()), setup.partner());
+        let given = match &order.file {
+            ExportedFile::Receipts(file) => from_export(file, setup.role())?,
+            ExportedFile::Watchtower(file) => from_record(file, own, partner)?,
+        };
+        Ok((address, given))
+    }
+}
+
+fn from_export(file: &Receipts, role: Role) -> ApiResult<ImportedReceipt> {
+    let agreed = &file.agreed;
+    let receipt = parse_receipt(agreed.nonce, &agreed.balance_a, &agreed.balance_b)?;
+    let of = |role: Role| -> Option<Signature> {
+        match role {
+            Role::A => agreed.signature_a,
+            Role::B => agreed.signature_b,
+        }
+    };
+    let theirs =
+        of(role.other()).ok_or_else(|| invalid("the file has no receipt that the other side has signed"))?;
+    Ok(ImportedReceipt { receipt, theirs, own: of(role) })
+}
+
+fn from_record(file: &Watchtower, own: Address, partner: Address) -> ApiResult<ImportedReceipt> {
+    if file.version != RECORD_VERSION {
+        let version = file.version;
+        return Err(invalid(format!("the record has version {version}, which this thunderd does not know")));
+    }
+    if file.closer != Account(partner) || file.beneficiary != Account(own) {
+        return Err(invalid(format!("the record is for {}, not for this node's wallet", file.beneficiary)));
+    }
+    let receipt = parse_receipt(file.nonce, &file.balance_a, &file.balance_b)?;
+    Ok(ImportedReceipt { receipt, theirs: file.signature, own: None })
+}
+
+fn invalid(what: impl Into<String>) -> ApiError {
+    let hint = "nothing was changed; give a file that `thunder-cli receipts --output <file>` wrote on this node, with or \
+                without --watchtower";
+    ApiError::new(Code::InvalidReceipt, what, hint)
+}

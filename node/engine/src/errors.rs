@@ -1,0 +1,118 @@
+//! Errors for users: what happened and what to do.
+
+use thunder_api::{ApiError, Code};
+use thunder_protocol::channel::Denied;
+use thunder_protocol::onchain::{CallFailure, CallKind};
+
+use crate::storage::StorageError;
+
+pub(crate) fn out_of_place() -> ApiError {
+    ApiError::new(
+        Code::Internal,
+        "the node gave an answer to another question",
+        "look at infos, and report this",
+    )
+}
+
+pub(crate) fn other_wallet() -> ApiError {
+    ApiError::new(
+        Code::WalletInUse,
+        "the channel belongs to another wallet",
+        "import that one again: thunder-cli importwallet",
+    )
+}
+
+pub(crate) fn frozen(reason: &str) -> ApiError {
+    ApiError::new(
+        Code::Internal,
+        format!("the channel is frozen, because the disk refused a write: {reason}"),
+        "make room on the disk or repair it, and restart thunderd",
+    )
+}
+
+/// The error for a command that the disk refused.
+pub fn disk_error(error: &StorageError) -> ApiError {
+    ApiError::new(
+        Code::Internal,
+        format!("nothing was done: {error}"),
+        "make room on the disk or repair it, and restart thunderd",
+    )
+}
+
+/// The error for a command that the core refuses.
+pub(crate) fn explain(denied: &Denied) -> ApiError {
+    let (code, hint) = match denied {
+        Denied::WrongState(_) => (Code::WrongState, "see infos for what can be done with it next"),
+        Denied::NotConfirmed => (Code::NotConfirmed, "wait for a few blocks; infos says how many"),
+        Denied::ChainStale => (Code::ChainUnreachable, "check the RPC endpoint; see infos"),
+        Denied::ZeroAmount => (Code::ZeroAmount, "give an amount above zero"),
+        Denied::InsufficientBalance { .. } => {
+            (Code::InsufficientBalance, "pay less, or open another channel")
+        }
+        Denied::TooMuch { .. } => (Code::AmountOutOfRange, "pay in at most what is missing"),
+        Denied::IdInUse { .. } => (Code::IdInUse, "give a new payment a new id"),
+        Denied::PaymentFailed => (Code::PaymentFailed, "pay again with a new id"),
+        Denied::PeerOffline => (
+            Code::PeerNotConnected,
+            "nothing was paid; connect with the other node, or wait until it is back",
+        ),
+        Denied::PeerStopped => (Code::PeerStopped, "closechannel gets your money out without the other side"),
+        Denied::QueueFull => (Code::Busy, "wait until some of them are through"),
+        Denied::Undecided => {
+            (Code::PaymentUndecided, "history shows whether the payment is in once the channel is CLOSED")
+        }
+        Denied::Unanswered => (
+            Code::PaymentUndecided,
+            "connect with the other node, or wait until it is back, and repeat it with the same --id; history shows it",
+        ),
+        Denied::Closing => (Code::ChannelClosing, "nothing was paid; see infos"),
+        Denied::Lost => (
+            Code::DataLost,
+            "connect with the other node: with its help the channel is closed on the newest receipt; see infos",
+        ),
+        Denied::NotLost => (Code::WrongState, "nothing was changed; see infos"),
+        Denied::NotNewer { .. } => {
+            (Code::InvalidReceipt, "nothing was changed; import the newest export that there is")
+        }
+        Denied::BadReceipt => {
+            (Code::InvalidReceipt, "nothing was changed; export one with `thunder-cli receipts`")
+        }
+        Denied::NothingToChallenge(_) => (Code::NothingToChallenge, "see infos"),
+        Denied::TooEarly { withdrawable_at, head } => {
+            let blocks = withdrawable_at.saturating_sub(*head);
+            let hint =
+                format!("try again in {blocks} blocks (on a local testnet: thunder-deploy mine {blocks})");
+            return ApiError::new(Code::TooEarly, format!("{denied}, and now is block {head}"), hint);
+        }
+        Denied::CallFailed { kind, reason } => return call_failed(*kind, reason),
+        Denied::UnderWay => (Code::UnderWay, "see infos for how far it is"),
+    };
+    ApiError::new(code, denied.to_string(), hint)
+}
+
+fn call_failed(kind: CallKind, reason: &CallFailure) -> ApiError {
+    let (code, hint) = match reason {
+        CallFailure::NoEther(_) => {
+            (Code::InsufficientEth, "send some ether to the wallet's address (see infos) and try again")
+        }
+        CallFailure::Unreachable(_) => {
+            (Code::ChainUnreachable, "nothing was sent; check the RPC endpoint and try again")
+        }
+        CallFailure::Refused(_) => match kind {
+            CallKind::Open => (Code::TransactionFailed, "nothing was opened; see infos and the log"),
+            CallKind::Close => (
+                Code::TransactionFailed,
+                "the other side may have closed it first: see infos; if not, closechannel again",
+            ),
+            CallKind::Fund | CallKind::Cancel | CallKind::Challenge | CallKind::Withdraw => {
+                (Code::TransactionFailed, "see infos and the log")
+            }
+        },
+    };
+    ApiError::new(code, reason.to_string(), hint)
+}
+
+/// The error for a command about a channel that is not kept.
+pub(crate) fn unknown_channel() -> ApiError {
+    ApiError::new(Code::NoChannel, "the channel is gone", "see infos")
+}

@@ -1,0 +1,61 @@
+//! The middle of a Thunder node, without I/O: channels, sessions with peers, openings, pending replies and timers.
+//!
+//! [`Engine::handle`] takes an [`Event`]; [`Engine::finish_batch`] ends a [`Batch`] of them. A batch is put on the
+//! disk as a whole ([`Batch::commit`]), and only what comes of that can be opened: [`Engine::committed`] gives the
+//! [`Outbox`] with what is to be sent. So nothing leaves the node before the disk has it.
+//!
+//! Nothing here waits, reads a clock, draws random numbers or touches a file or a socket. The daemon drives an engine
+//! with libp2p, SQLite and the guard; the tests drive the same engine with doubles of them.
+
+mod apply;
+mod chain;
+mod chain_state;
+mod channels;
+mod data_loss;
+mod engine;
+mod errors;
+mod event;
+mod openings;
+mod outbox;
+mod packets;
+mod payment_ids;
+mod payments;
+mod peer_id;
+mod peers;
+mod replies;
+mod selection;
+mod sessions;
+mod settling;
+mod storage;
+mod token_bucket;
+
+pub use chain_state::ChainState;
+pub use channels::{ChannelEntry, Channels, is_inbound_pending, is_live};
+pub use data_loss::shares;
+pub use engine::{Engine, Settings, Start, confirmations_on};
+pub use errors::disk_error;
+pub use event::{
+    ChainEvent, Command, ConnectionId, Event, InboundId, OutboundId, PeerEvent, RequestId, SettleCommand,
+};
+pub use openings::deposit_of;
+pub use outbox::{Batch, ChainCommand, Committed, Dial, Notice, Outbox, Refused, Reply};
+pub use peer_id::PeerId;
+pub use peers::Peers;
+pub use replies::contract_state;
+pub use selection::Purpose;
+pub use storage::{
+    ChannelState, KnownPeer, NewChannel, PaymentWrites, Storage, StorageError, StoredChannel, StoredPayment,
+    Writes,
+};
+
+/// What the engine bounds in its dealings with peers.
+pub mod limits {
+    pub use crate::openings::{
+        INBOUND_PENDING_FOR, MAX_INBOUND_PENDING, MAX_INBOUND_PENDING_IN_ALL, OFFER_LASTS,
+    };
+    pub use crate::payments::MAX_PAYMENTS_IN_CALL;
+    pub use crate::peers::{FIRST_RETRY, LAST_RETRY, MAX_STRANGERS, PROVE_WITHIN};
+    pub use crate::token_bucket::{
+        BUDGET, BUDGET_PER_SECOND, HANDSHAKE_COST, STRANGER_LINES, STRANGER_LINES_PER_SECOND,
+    };
+}

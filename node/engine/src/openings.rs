@@ -1,0 +1,287 @@
+//! Agreeing on a channel with another node, before there is one.
+//!
+//! A asks with its half of the salt; B answers with its own, having put the channel on disk; A puts it on disk and
+//! sends the transaction. B finds it on the chain by itself.
+
+use std::collections::HashMap;
+
+use thunder_api::{ApiError, ApiResult, Code, OpenRequest};
+use thunder_protocol::channel::{Millis, Terms};
+use thunder_protocol::wire::{
+    Envelope, OpenAccept, OpenAsk, OpenMessage, OpenRefuse, OpenRefuseReason, salt,
+};
+use thunder_protocol::{Address, Amount, B256, Balances, Channel, Role, channel_address};
+
+use crate::channels::is_inbound_pending;
+use crate::engine::Engine;
+use crate::event::RequestId;
+use crate::outbox::ChainCommand;
+use crate::replies::PendingReply;
+use crate::token_bucket::UNKNOWN_CHANNEL_COST;
+
+/// How many channels that a partner wants to open may wait for their transaction.
+pub const MAX_INBOUND_PENDING: usize = 16;
+/// How many such channels there may be with all partners together.
+pub const MAX_INBOUND_PENDING_IN_ALL: usize = 512;
+/// After this long, in milliseconds, a channel whose transaction never came no longer counts.
+pub const INBOUND_PENDING_FOR: Millis = 60 * 60 * 1000;
+/// How long the other side has to say yes or no, in milliseconds.
+pub const OFFER_LASTS: Millis = 20_000;
+
+/// Offers to open a channel that the other side has not answered, by the own half of the salt.
+#[derive(Debug, Default)]
+pub(crate) struct Openings {
+    offers: HashMap<B256, Offer>,
+}
+
+#[derive(Debug)]
+struct Offer {
+    until: Millis,
+    ask: OpenAsk,
+    partner: Address,
+    request: RequestId,
+}
+
+impl Openings {
+    pub(crate) fn next_deadline(&self) -> Option<Millis> {
+        self.offers.values().map(|offer| offer.until).min()
+    }
+
+    pub(crate) fn requests(&self) -> impl Iterator<Item = RequestId> {
+        self.offers.values().map(|offer| offer.request)
+    }
+
+    /// Forgets the offers whose users wait no more, so that nothing is opened behind their backs.
+    pub(crate) fn abandon(&mut self, is_abandoned: impl Fn(&RequestId) -> bool) {
+        self.offers.retain(|_, offer| !is_abandoned(&offer.request));
+    }
+
+    fn take(&mut self, partner: &Address, half: &B256) -> Option<Offer> {
+        self.offers.get(half).filter(|offer| offer.partner == *partner)?;
+        self.offers.remove(half)
+    }
+
+    fn take_if(&mut self, is_meant: impl Fn(&Offer) -> bool) -> Vec<Offer> {
+        self.offers.extract_if(|_, offer| is_meant(offer)).map(|(_, offer)| offer).collect()
+    }
+}
+
+impl Engine {
+    /// `openchannel`, once the balances are known to suffice: asks the other side.
+    pub(crate) fn offer_channel(&mut self, request: RequestId, terms: &OpenRequest, partner: Address) {
+        match self.make_ask(terms) {
+            Ok(ask) => {
+                let message = Envelope::Open(OpenMessage::Ask(ask.clone()));
+                let until = self.now.saturating_add(OFFER_LASTS);
+                self.openings.offers.insert(ask.half_a, Offer { until, ask, partner, request });
+                self.batch.effects.messages.push((partner, message));
+            }
+            Err(error) => self.reply(request, Err(error)),
+        }
+    }
+
+    fn make_ask(&mut self, request: &OpenRequest) -> ApiResult<OpenAsk> {
+        let (identity, part_a) = self.require_ready()?;
+        let deposit = deposit_of(request);
+        let share_b = request.amount.checked_sub(deposit).ok_or_else(|| {
+            let message = "the deposit is more than the channel is to hold";
+            ApiError::new(Code::AmountOutOfRange, message, "give a --deposit of at most the amount")
+        })?;
+        Ok(OpenAsk {
+            half_a: self.random_bytes(),
+            amount: request.amount,
+            share_a: deposit,
+            share_b,
+            chain_id: identity.chain_id,
+            token: self.chain.contracts.token,
+            factory: self.chain.contracts.factory,
+            part_a,
+        })
+    }
+
+    pub(crate) fn on_open_message(&mut self, partner: Address, message: OpenMessage) {
+        match message {
+            OpenMessage::Ask(ask) => {
+                let answer = self.answer_ask(partner, &ask);
+                self.batch.effects.messages.push((partner, Envelope::Open(answer)));
+            }
+            OpenMessage::Accept(accept) => self.on_accept(partner, &accept),
+            OpenMessage::Refuse(OpenRefuse { half_a, reason }) => {
+                if let Some(offer) = self.openings.take(&partner, &half_a) {
+                    let hint = "compare the infos of both nodes: chain, THD and factory";
+                    let error = ApiError::new(Code::PeerRefused, reason.to_string(), hint);
+                    self.reply(offer.request, Err(error));
+                }
+            }
+        }
+    }
+
+    fn answer_ask(&mut self, partner: Address, ask: &OpenAsk) -> OpenMessage {
+        match self.accept(partner, ask) {
+            Ok(accept) => OpenMessage::Accept(accept),
+            Err(reason) => {
+                if self.may_log(Some(&partner)) {
+                    tracing::info!(%partner, %reason, "refused to open a channel");
+                }
+                // An honest node asks once, and tells its user why not.
+                if let Some(peer) = self.peers.by_wallet(&partner).cloned() {
+                    self.take_budget(&peer, UNKNOWN_CHANNEL_COST);
+                }
+                OpenMessage::Refuse(OpenRefuse { half_a: ask.half_a, reason })
+            }
+        }
+    }
+
+    /// The other side wants to open a channel. It costs this side nothing; if the terms are in order it is on
+    /// disk before the answer goes out.
+    fn accept(&mut self, partner: Address, ask: &OpenAsk) -> Result<OpenAccept, OpenRefuseReason> {
+        let Ok((identity, part_b)) = self.require_ready() else {
+            return Err(OpenRefuseReason::ChainUnreachable);
+        };
+        if ask.chain_id != identity.chain_id {
+            return Err(OpenRefuseReason::OtherChain);
+        }
+        if ask.token != self.chain.contracts.token {
+            return Err(OpenRefuseReason::OtherToken);
+        }
+        if ask.factory != self.chain.contracts.factory {
+            return Err(OpenRefuseReason::OtherFactory);
+        }
+        let adds_up = ask.share_a.checked_add(ask.share_b) == Some(ask.amount);
+        if ask.part_a != partner || !adds_up || ask.amount.is_zero() {
+            return Err(OpenRefuseReason::BadTerms);
+        }
+        let is_too_much = self.inbound_pending_from(&partner) >= MAX_INBOUND_PENDING
+            || self.channels.inbound_pending_count() >= MAX_INBOUND_PENDING_IN_ALL;
+        if is_too_much {
+            return Err(OpenRefuseReason::TooMany);
+        }
+        let accept = OpenAccept { half_a: ask.half_a, half_b: self.random_bytes(), part_b };
+        let terms = self.terms_of(ask, &accept, Role::B);
+        if self.is_address_used(&terms.channel) {
+            return Err(OpenRefuseReason::AddressUsed);
+        }
+        tracing::info!(channel = %terms.channel, %partner, amount = %ask.amount, "the other side opens a channel");
+        self.add_channel(identity, Channel::accept(terms));
+        Ok(accept)
+    }
+
+    fn inbound_pending_from(&self, partner: &Address) -> usize {
+        let entries = self.channels.of_partner(partner).iter();
+        entries
+            .filter_map(|address| self.channels.get(address))
+            .filter(|entry| self.now.saturating_sub(entry.created) < INBOUND_PENDING_FOR)
+            .filter(|entry| is_inbound_pending(&entry.channel))
+            .count()
+    }
+
+    /// Whether a channel ever had this address; also if the disk does not say.
+    fn is_address_used(&self, address: &Address) -> bool {
+        self.channels.get(address).is_some() || self.disk.knows_address(address).unwrap_or(true)
+    }
+
+    /// Forgets channels that the other side wanted to open long ago, and whose transaction never came.
+    ///
+    /// Nothing was paid in and nothing was signed for such a channel, and half of its salt was made here, fresh:
+    /// no receipt can exist for its address, and no other channel can get it. So the row is deleted, or whoever
+    /// asks without end would fill the disk. If the transaction comes later, this node knows of no such
+    /// channel: what is in it is the opener's, who takes it back with `cancel` or closes on receipt 0. What
+    /// comes out of a backup may have been signed for since; its address stays known.
+    pub(crate) fn give_up_inbound_pending(&mut self) {
+        if !self.is_chain_fresh() {
+            return; // the transaction may be there, and not read yet
+        }
+        let late = self
+            .channels
+            .inbound_pending()
+            .filter(|(_, entry)| self.now.saturating_sub(entry.created) >= INBOUND_PENDING_FOR);
+        let late: Vec<_> =
+            late.map(|(address, entry)| (*address, entry.row, is_restored(&entry.channel))).collect();
+        for (address, row, is_restored) in late {
+            match is_restored {
+                true => self.batch.writes.given_up.push(row),
+                false => self.batch.writes.forgotten.push(row),
+            }
+            self.channels.remove(&address);
+            self.batch.effects.independent.chain.push(ChainCommand::Unwatch(address));
+        }
+    }
+
+    /// The channel that both halves come to. Its address is computed from the own factory's, and never asked
+    /// for.
+    fn terms_of(&self, ask: &OpenAsk, accept: &OpenAccept, role: Role) -> Terms {
+        let salt = salt(ask.half_a, accept.half_b);
+        let (part_a, part_b) = (ask.part_a, accept.part_b);
+        let contracts = self.chain.contracts;
+        Terms {
+            channel: channel_address(&contracts, part_a, part_b, salt),
+            chain_id: ask.chain_id,
+            token: contracts.token,
+            factory: contracts.factory,
+            salt,
+            part_a,
+            part_b,
+            role,
+            amount: ask.amount,
+            shares: Balances { a: ask.share_a, b: ask.share_b },
+        }
+    }
+
+    /// The other side agrees: the channel is on disk before its transaction is sent.
+    fn on_accept(&mut self, partner: Address, accept: &OpenAccept) {
+        let Some(Offer { ask, request, .. }) = self.openings.take(&partner, &accept.half_a) else { return };
+        let refused =
+            |message: &str| ApiError::new(Code::PeerRefused, message, "see the log of the other node");
+        if accept.part_b != partner {
+            let error = refused("the other side answered for a wallet that it has not proved");
+            return self.reply(request, Err(error));
+        }
+        let terms = self.terms_of(&ask, accept, Role::A);
+        if self.is_address_used(&terms.channel) {
+            return self.reply(request, Err(refused("the channel's address was used before")));
+        }
+        let Some(identity) = self.chain.identity.filter(|_| self.wallet_address() == Some(ask.part_a)) else {
+            let message = "another wallet was imported meanwhile";
+            let error = ApiError::new(Code::Busy, message, "open the channel with that one");
+            return self.reply(request, Err(error));
+        };
+        tracing::info!(channel = %terms.channel, %partner, amount = %ask.amount, "opening a channel");
+        let command = self.pending_reply(PendingReply::PaidIn(request));
+        self.add_channel(identity, Channel::open(terms, ask.share_a, command));
+    }
+
+    /// Users who have waited too long for a yes or no learn that there is none.
+    pub(crate) fn expire_offers(&mut self) {
+        let now = self.now;
+        let error = ApiError::new(
+            Code::PeerNotConnected,
+            "the other side did not say whether it agrees; nothing was opened",
+            "see the log of the other node",
+        );
+        for offer in self.openings.take_if(|offer| offer.until <= now) {
+            self.reply(offer.request, Err(error.clone()));
+        }
+    }
+
+    /// The session with this partner is over; what was asked in it has no answer.
+    pub(crate) fn fail_openings(&mut self, partner: &Address) {
+        let error = ApiError::new(
+            Code::PeerNotConnected,
+            "the other side went away before it agreed; nothing was opened",
+            "connect again",
+        );
+        for offer in self.openings.take_if(|offer| offer.partner == *partner) {
+            self.reply(offer.request, Err(error.clone()));
+        }
+    }
+}
+
+/// Whether the channel comes out of a backup.
+fn is_restored(channel: &Channel) -> bool {
+    matches!(channel, Channel::Opening(state) if state.lost)
+}
+
+/// What the opener pays in at once.
+pub fn deposit_of(request: &OpenRequest) -> Amount {
+    request.deposit.unwrap_or(request.amount)
+}

@@ -1,0 +1,193 @@
+//! Pending replies: who waits for what a command brings about, and what the core's outcome is in the API.
+
+use thunder_api::{ApiError, ApiResult, ClosingStarted, Code, Ended, Paid, PaidIn, PaidOut, ReceiptImported};
+use thunder_protocol::channel::{ClosedBy, CommandId, Denied, Done};
+use thunder_protocol::onchain::{EndKind, OnChain};
+use thunder_protocol::{Address, Channel};
+
+use crate::engine::Engine;
+use crate::errors::{explain, out_of_place};
+use crate::event::RequestId;
+use crate::outbox::Reply;
+
+/// A user who waits for the outcome of a command that a channel was given.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum PendingReply {
+    /// `pay`.
+    Paid(RequestId),
+    /// One payment of many, and its place.
+    OneOf(RequestId, usize),
+    /// `openchannel`, `fund`.
+    PaidIn(RequestId),
+    /// `closechannel`.
+    Closing(RequestId),
+    /// `challenge`, `withdraw`, `cancel`.
+    PaidOut {
+        request: RequestId,
+        /// Whether it was done already when it was asked for.
+        was_over: bool,
+    },
+    /// `receipts --import`.
+    Imported(RequestId),
+}
+
+impl PendingReply {
+    pub(crate) const fn request(self) -> RequestId {
+        match self {
+            Self::Paid(request)
+            | Self::OneOf(request, _)
+            | Self::PaidIn(request)
+            | Self::Closing(request)
+            | Self::PaidOut { request, .. }
+            | Self::Imported(request) => request,
+        }
+    }
+}
+
+impl Engine {
+    /// Replies to a user, with the batch and whatever becomes of it: for what does not depend on the disk.
+    pub(crate) fn reply(&mut self, request: RequestId, reply: ApiResult<Reply>) {
+        self.batch.effects.independent.replies.push((request, reply));
+    }
+
+    /// A number for a command whose user waits.
+    pub(crate) fn pending_reply(&mut self, pending: PendingReply) -> CommandId {
+        self.next_command += 1;
+        let id = CommandId(self.next_command);
+        self.pending_replies.insert(id, pending);
+        id
+    }
+
+    /// Replies with the core's outcome of a command.
+    pub(crate) fn reply_outcome(&mut self, channel: Address, id: CommandId, outcome: Result<Done, Denied>) {
+        let Some(pending) = self.pending_replies.remove(&id) else { return };
+        let reply = match outcome {
+            Ok(done) => self.describe_outcome(channel, pending, done),
+            Err(denied) => Err(self.describe_refusal(channel, pending, &denied)),
+        };
+        self.send_reply(pending, reply);
+    }
+
+    /// Replies with an error that is not the core's.
+    pub(crate) fn fail(&mut self, id: CommandId, error: ApiError) {
+        self.payment_ids.remove(id);
+        if let Some(pending) = self.pending_replies.remove(&id) {
+            self.send_reply(pending, Err(error));
+        }
+    }
+
+    fn send_reply(&mut self, pending: PendingReply, reply: ApiResult<Reply>) {
+        match pending {
+            PendingReply::OneOf(request, index) => {
+                let paid = reply.and_then(|reply| match reply {
+                    Reply::Paid(paid) => Ok(paid),
+                    _ => Err(out_of_place()),
+                });
+                self.reply_one_of(request, index, paid);
+            }
+            other => self.reply(other.request(), reply),
+        }
+    }
+
+    fn describe_refusal(&self, channel: Address, pending: PendingReply, denied: &Denied) -> ApiError {
+        match (pending, denied) {
+            (PendingReply::Closing(_), Denied::PeerOffline | Denied::PeerStopped) => {
+                let hint = if self.lost(&channel).is_some() {
+                    "this node has lost data of the channel and can't close it without the other side: ask its owner"
+                } else {
+                    "without --cooperative, or with --fallback beside it, closechannel needs nobody"
+                };
+                ApiError { hint: hint.into(), ..explain(denied) }
+            }
+            _ => explain(denied),
+        }
+    }
+
+    fn describe_outcome(&self, address: Address, pending: PendingReply, done: Done) -> ApiResult<Reply> {
+        let Some(entry) = self.channels.get(&address) else { return Err(out_of_place()) };
+        let channel = &entry.channel;
+        match (pending, done) {
+            (PendingReply::Paid(_) | PendingReply::OneOf(..), done @ Done::Paid { .. }) => {
+                paid(channel, done).map(Reply::Paid)
+            }
+            (PendingReply::PaidIn(_), Done::PaidIn { tx }) => {
+                let mine = channel.balances().of(channel.setup().role());
+                let amount = channel.setup().terms().amount;
+                let state = contract_state(channel);
+                Ok(Reply::PaidIn(PaidIn { channel: address.into(), amount, mine, state, tx }))
+            }
+            (PendingReply::Closing(_), done @ Done::Closing { .. }) => {
+                closing(address, &done).map(Reply::Closing)
+            }
+            (PendingReply::PaidOut { was_over, .. }, done @ Done::PaidOut { .. }) => {
+                paid_out(channel, &done, was_over).map(Reply::PaidOut)
+            }
+            (PendingReply::Imported(_), Done::Imported { receipt, both_signed }) => {
+                let own = channel.setup().role();
+                let imported = ReceiptImported {
+                    channel: address.into(),
+                    nonce: receipt.nonce.get(),
+                    mine: receipt.balances.of(own),
+                    theirs: receipt.balances.of(own.other()),
+                    both_signed,
+                    next: String::new(),
+                };
+                Ok(Reply::ReceiptImported { imported, channel: address })
+            }
+            _ => Err(out_of_place()),
+        }
+    }
+}
+
+/// The contract's state, as far as the node knows it.
+pub fn contract_state(channel: &Channel) -> thunder_api::ChannelState {
+    use thunder_api::ChannelState;
+    match channel.view().status {
+        OnChain::Missing if matches!(channel, Channel::Closed(_)) => ChannelState::Closed,
+        OnChain::Missing | OnChain::Empty { .. } => ChannelState::Empty,
+        OnChain::Active { .. } => ChannelState::Active,
+        OnChain::Closing(_) => ChannelState::Closing,
+        OnChain::Closed { .. } => ChannelState::Closed,
+    }
+}
+
+fn paid(channel: &Channel, done: Done) -> ApiResult<Paid> {
+    let Done::Paid { id, amount, nonce } = done else { return Err(out_of_place()) };
+    let (balances, role) = (channel.balances(), channel.setup().role());
+    let (mine, theirs) = (balances.of(role), balances.of(role.other()));
+    let address = channel.setup().terms().channel;
+    Ok(Paid { id, channel: address.into(), amount, nonce: nonce.get(), mine, theirs })
+}
+
+fn paid_out(channel: &Channel, done: &Done, by_other: bool) -> ApiResult<PaidOut> {
+    let Done::PaidOut { tx, received } = done else { return Err(out_of_place()) };
+    let OnChain::Closed { end, .. } = channel.view().status else { return Err(out_of_place()) };
+    let end = match end.kind {
+        EndKind::Withdrawn => Ended::Withdrawn,
+        EndKind::Final => Ended::Cooperative,
+        EndKind::Challenged => Ended::Challenged,
+        EndKind::Cancelled => Ended::Cancelled,
+    };
+    let address = channel.setup().terms().channel;
+    Ok(PaidOut { channel: address.into(), tx: *tx, received: *received, end, by_other })
+}
+
+fn closing(channel: Address, done: &Done) -> ApiResult<ClosingStarted> {
+    let Done::Closing { tx, mode, nonce, withdrawable_at } = done else { return Err(out_of_place()) };
+    let mode = match mode {
+        ClosedBy::Receipt => thunder_api::ClosedBy::Unilateral,
+        ClosedBy::Proposal => thunder_api::ClosedBy::Proposal,
+        ClosedBy::Final => thunder_api::ClosedBy::Cooperative,
+    };
+    let (nonce, withdrawable_at) = (nonce.get(), *withdrawable_at);
+    Ok(ClosingStarted { channel: channel.into(), tx: *tx, mode, nonce, withdrawable_at })
+}
+
+/// The error for a command that was about a chain that is another one now.
+pub(crate) fn chain_is_gone() -> ApiError {
+    ApiError::new(
+        Code::ChainUnreachable,
+        "the chain is another one now",
+        "infos shows what became of it when the chain is back",
+    )
+}

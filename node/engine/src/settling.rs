@@ -1,0 +1,137 @@
+//! `closechannel`, `challenge`, `withdraw` and `cancel`.
+
+use thunder_api::{ApiError, ApiResult, CloseRequest, Code, ExportedReceipt, Selector};
+use thunder_protocol::channel::{CloseMode, Command};
+use thunder_protocol::onchain::Evidence;
+use thunder_protocol::{Address, Amount, Balances, Input, Nonce, Receipt, Role};
+
+use crate::channels::is_live;
+use crate::engine::Engine;
+use crate::event::{RequestId, SettleCommand};
+use crate::replies::PendingReply;
+use crate::selection::Purpose;
+
+impl Engine {
+    pub(crate) fn close(&mut self, request: RequestId, order: &CloseRequest, gas: ApiResult<()>) {
+        match self.close_command(order, gas) {
+            Ok((channel, command)) => {
+                let id = self.pending_reply(PendingReply::Closing(request));
+                self.apply(channel, Input::Command(id, command));
+            }
+            Err(error) => self.reply(request, Err(error)),
+        }
+    }
+
+    fn close_command(&mut self, order: &CloseRequest, gas: ApiResult<()>) -> ApiResult<(Address, Command)> {
+        self.require_wallet()?;
+        let channel = self.find_channel(&order.channel, Purpose::Close)?;
+        let has_lost_data = self.may_close(channel, order.confirmed)?;
+        // The flag that stops the channel is set only if the chain can be told.
+        self.require_chain()?;
+        // What was ordered before is not to be failed by it.
+        self.propose_payments();
+        let is_closed = self.channels.get(&channel).is_some_and(|entry| !Purpose::Close.fits(&entry.channel));
+        if !is_closed {
+            gas?;
+        }
+        let command = match &order.mode {
+            thunder_api::CloseMode::Alone | thunder_api::CloseMode::Cooperative if has_lost_data => {
+                Command::SignFinal
+            }
+            thunder_api::CloseMode::Alone => Command::Close(CloseMode::Alone),
+            thunder_api::CloseMode::Cooperative => Command::Close(CloseMode::Cooperative),
+            thunder_api::CloseMode::Receipt { receipt, even_if_old } => {
+                Command::Close(CloseMode::On(self.chosen_receipt(channel, receipt, *even_if_old)?))
+            }
+        };
+        Ok((channel, command))
+    }
+
+    fn chosen_receipt(
+        &self,
+        channel: Address,
+        chosen: &ExportedReceipt,
+        even_if_old: bool,
+    ) -> ApiResult<Evidence> {
+        let receipt = parse_receipt(chosen.nonce, &chosen.balance_a, &chosen.balance_b)?;
+        let Some(entry) = self.channels.get(&channel) else {
+            return Err(invalid_receipt("the channel is gone"));
+        };
+        let newest = entry.channel.books().map(|books| (books.agreed.nonce(), books.proposal.is_some()));
+        let is_newest = newest == Some((receipt.nonce, false));
+        if !is_newest && !even_if_old {
+            let message = "this is not the newest receipt: the other side can answer with a newer one and take everything";
+            return Err(ApiError::new(Code::InvalidReceipt, message, "to do it nevertheless, add --yes"));
+        }
+        let signature = match entry.channel.setup().role() {
+            Role::A => chosen.signature_b,
+            Role::B => chosen.signature_a,
+        };
+        Ok(Evidence { receipt, signature })
+    }
+
+    pub(crate) fn settle(
+        &mut self,
+        request: RequestId,
+        order: SettleCommand,
+        selector: &Selector,
+        gas: ApiResult<()>,
+    ) {
+        let (purpose, command) = match order {
+            SettleCommand::Challenge => (Purpose::Challenge, Command::Challenge),
+            SettleCommand::Withdraw => (Purpose::Withdraw, Command::Withdraw),
+            SettleCommand::Cancel => (Purpose::Cancel, Command::Cancel),
+        };
+        match self.channel_to_settle(selector, purpose, gas) {
+            Ok((channel, was_over)) => {
+                let id = self.pending_reply(PendingReply::PaidOut { request, was_over });
+                self.apply(channel, Input::Command(id, command));
+            }
+            Err(error) => self.reply(request, Err(error)),
+        }
+    }
+
+    /// The channel, and whether it is paid out already.
+    fn channel_to_settle(
+        &self,
+        selector: &Selector,
+        purpose: Purpose,
+        gas: ApiResult<()>,
+    ) -> ApiResult<(Address, bool)> {
+        self.require_wallet()?;
+        let channel = match (self.find_channel(selector, purpose), purpose) {
+            // What is paid out already is worth a reply: by the other side, perhaps.
+            (Err(error), Purpose::Withdraw) => self.newest_paid_out(selector).ok_or(error)?,
+            (found, _) => found?,
+        };
+        let entry = self.channels.get(&channel);
+        if entry.is_some_and(|entry| purpose.fits(&entry.channel)) {
+            self.require_chain()?;
+            gas?;
+        }
+        Ok((channel, entry.is_some_and(|entry| !is_live(&entry.channel))))
+    }
+
+    /// The channel that was closed last, if a user who says `withdraw` can only mean it.
+    fn newest_paid_out(&self, selector: &Selector) -> Option<Address> {
+        let all = self.find_all(selector);
+        let is_any_live = all.iter().any(|(_, entry)| is_live(&entry.channel));
+        all.first().filter(|_| !is_any_live).map(|(address, _)| **address)
+    }
+}
+
+fn invalid_receipt(what: impl Into<String>) -> ApiError {
+    let hint = "export one with `thunder-cli receipts`; amounts are in base units";
+    ApiError::new(Code::InvalidReceipt, what, hint)
+}
+
+/// A receipt of a file: the shares are decimal base units.
+pub(crate) fn parse_receipt(nonce: u64, a: &str, b: &str) -> ApiResult<Receipt> {
+    let units = |text: &str| {
+        let units = text.parse().ok().and_then(Amount::from_base_units);
+        units.ok_or_else(|| invalid_receipt("the receipt's balances are no amounts"))
+    };
+    let balances = Balances { a: units(a)?, b: units(b)? };
+    let nonce = Nonce::new(nonce).ok_or_else(|| invalid_receipt("the receipt's nonce is out of range"))?;
+    Ok(Receipt { nonce, balances })
+}

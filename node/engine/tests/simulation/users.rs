@@ -1,0 +1,129 @@
+//! What the users of a simulation do, and how they get their money out in the end.
+
+use thunder_api::{CloseMode, CloseRequest, OpenRequest, PayRequest, PaymentRequest, Selector};
+use thunder_engine::{Command, Event, RequestId, SettleCommand};
+use thunder_protocol::onchain::{Call, ClosePlan, OnChain};
+use thunder_protocol::{Address, Amount, Channel, Memo, PaymentId};
+
+use crate::node::Waiting;
+use crate::world::{Order, World};
+
+/// So many of the last ids of a user may be ordered again.
+const REPEATED: u64 = 6;
+
+fn thd(whole: u64) -> Amount {
+    Amount::from_base_units(u128::from(whole) * Amount::ONE_THD.base_units()).unwrap()
+}
+
+fn named(channel: &Address) -> Selector {
+    Selector { channel: Some(channel.to_string()), peer: None }
+}
+
+impl World {
+    fn command(&mut self, node: usize, waiting: Waiting, command: Command) {
+        if !self.nodes[node].is_alive() {
+            return;
+        }
+        let request = RequestId(self.nodes[node].next_number());
+        self.nodes[node].waiting.insert(request, waiting);
+        let now = self.now;
+        self.nodes[node].handle(Event::Command(request, command), now);
+    }
+
+    pub(crate) fn open_channel(&mut self, node: usize) {
+        let partners: Vec<_> = self.nodes[node].partners().into_iter().collect();
+        if partners.is_empty() || self.nodes[node].channels().len() > 8 {
+            return;
+        }
+        let partner = partners[self.random.index(partners.len())];
+        let amount = 5 + self.random.below(20);
+        let deposit = if self.random.one_in(3) { Some(thd(self.random.below(amount))) } else { None };
+        let request = OpenRequest { amount: thd(amount), deposit, peer: None, accept_short_period: false };
+        self.command(node, Waiting::Other("openchannel"), Command::Open { request, partner });
+    }
+
+    /// Orders a payment over any of the node's channels: a new one, or again one of the last.
+    pub(crate) fn pay(&mut self, node: usize) {
+        let channels = self.nodes[node].channels();
+        if channels.is_empty() {
+            return;
+        }
+        let (channel, ..) = channels[self.random.index(channels.len())];
+        let made = self.orders.keys().filter(|(payer, _)| *payer == node).count() as u64;
+        let is_repeated = made > 0 && self.random.one_in(4);
+        let number = if is_repeated { made - self.random.below(made.min(REPEATED)) } else { made + 1 };
+        let id = PaymentId::new(format!("{node}-{number}")).unwrap();
+        // With 18 decimals, so that no two orders are the same.
+        let amount = Amount::from_base_units(u128::from(number) * 10_000_000_000_000_000).unwrap();
+        let order = Order { amount, paid_over: None, is_refused: false };
+        self.orders.entry((node, id.clone())).or_insert(order);
+        let payment = PaymentRequest { amount, memo: Memo::default(), id: Some(id.clone()) };
+        let selector = if is_repeated { Selector::default() } else { named(&channel) };
+        self.command(node, Waiting::Pay(id), Command::Pay(PayRequest { channel: selector, payment }));
+    }
+
+    pub(crate) fn close_channel(&mut self, node: usize, channel: &Address, mode: CloseMode) {
+        let request = CloseRequest { channel: named(channel), mode, confirmed: true };
+        self.command(node, Waiting::Other("closechannel"), Command::Close { request, gas: Ok(()) });
+    }
+
+    fn settle(&mut self, node: usize, channel: &Address, command: SettleCommand) {
+        let command = Command::Settle { command, selector: named(channel), gas: Ok(()) };
+        self.command(node, Waiting::Other("settle"), command);
+    }
+
+    /// A cheat closes on a receipt that the other side has signed, whatever is newer.
+    pub(crate) fn cheat(&mut self, node: usize) {
+        let channels = self.nodes[node].channels();
+        if channels.is_empty() {
+            return;
+        }
+        let (channel, _, terms) = channels[self.random.index(channels.len())].clone();
+        let known = self.nodes[node].evidence.get(&channel).cloned().unwrap_or_default();
+        if known.is_empty() {
+            return;
+        }
+        let old = known[self.random.index(known.len())];
+        let (from, call) = (self.nodes[node].wallet, Call::Close(ClosePlan::Receipt(old)));
+        self.chain.submit(from, terms, call, &mut self.random);
+    }
+
+    /// What a user does who wants the money out: closes, waits, withdraws.
+    pub(crate) fn wind_up(&mut self, node: usize) {
+        for (address, channel, _) in self.nodes[node].channels() {
+            match (&channel, channel.view().status) {
+                (_, OnChain::Missing | OnChain::Closed { .. }) => {}
+                (_, OnChain::Empty { .. }) => self.settle(node, &address, SettleCommand::Cancel),
+                (Channel::Lost(_), _) => self.close_channel(node, &address, CloseMode::Cooperative),
+                (_, OnChain::Active { .. }) => self.close_channel(node, &address, CloseMode::Alone),
+                (_, OnChain::Closing(_)) => self.settle(node, &address, SettleCommand::Withdraw),
+            }
+        }
+    }
+
+    /// One of the many things that users do.
+    pub(crate) fn user(&mut self, node: usize) {
+        let channels = self.nodes[node].channels();
+        match self.random.below(40) {
+            0..=2 => self.open_channel(node),
+            3 => {
+                for (address, channel, _) in channels {
+                    if let Channel::Opening(opening) = &channel {
+                        let (channel, value) = (address, opening.own_missing());
+                        self.command(node, Waiting::Other("fund"), Command::Fund { channel, value });
+                    }
+                }
+            }
+            4 if !channels.is_empty() && self.random.one_in(4) => {
+                let (address, ..) = channels[self.random.index(channels.len())];
+                let mode = if self.random.one_in(2) { CloseMode::Alone } else { CloseMode::Cooperative };
+                self.close_channel(node, &address, mode);
+            }
+            5 if !channels.is_empty() => {
+                let (address, ..) = channels[self.random.index(channels.len())];
+                self.settle(node, &address, SettleCommand::Withdraw);
+            }
+            _ => self.pay(node),
+        }
+    }
+}

@@ -1,0 +1,30 @@
+//! What a node has read of the chain for a channel.
+
+use crate::channel::Terms;
+use crate::onchain::ChainView;
+
+/// How much depends on reading a channel in time.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Stake {
+    /// Something is under way: it is read with every block.
+    Urgent,
+    /// A closing on an old receipt could cost something: it is read before the rest.
+    AtRisk,
+    /// Nothing can be lost by a closing.
+    Nothing,
+}
+
+/// A channel to be watched.
+#[derive(Debug, Clone)]
+pub struct Watch {
+    /// Which.
+    pub terms: Terms,
+    /// What is known of it.
+    pub view: ChainView,
+    /// How much depends on it.
+    pub stake: Stake,
+    /// Whether to make sure, once it is there, that it is what was agreed on.
+    pub verify: bool,
+    /// Its events are not older than this block.
+    pub since: u64,
+}
