@@ -148,7 +148,7 @@ fn a_node_that_moves_keeps_its_channel_whoever_dials() {
 #[test]
 fn a_node_that_was_asked_for_while_it_was_starting_is_dialed_again_too() {
     let world = World::new();
-    let alice = world.user_with(1, &["--log", "info,thunder_node=debug"]);
+    let alice = world.user_with(1, &["--log", "info,thunder_engine=debug"]);
     let mut bob = world.user(2);
     let entry = Endpoint::of(&world);
     bob.kill();

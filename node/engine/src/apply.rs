@@ -7,7 +7,9 @@ use thunder_protocol::{Address, ChainId, Input, Signer, Transition};
 use crate::channels::ChannelEntry;
 use crate::engine::Engine;
 use crate::errors::{disk_error, frozen, other_wallet};
-use crate::outbox::{Batch, BatchEffects, ChainCommand, Committed, Notice, Outbox, Refused};
+use crate::outbox::{
+    Batch, BatchEffects, ChainCommand, Committed, DisconnectReason, Notice, Outbox, Refused,
+};
 use crate::storage::{ChannelState, NewChannel, PaymentWrites, StorageError};
 
 /// How far below the newest block the events of a channel that is agreed on now can be: as far as a
@@ -146,7 +148,8 @@ impl Engine {
             outbox.notices.extend(self.announcement(channel, notice));
         }
         for (partner, why) in effects.misbehaviours {
-            outbox.disconnects.extend(self.ban_partner(&partner, &why));
+            let banned = self.ban_partner(&partner, &why);
+            outbox.disconnects.extend(banned.map(|peer| (peer, DisconnectReason::Misbehaviour)));
         }
         for (peer, requests) in effects.connected {
             self.reply_connected(&peer, requests);

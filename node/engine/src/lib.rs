@@ -38,7 +38,7 @@ pub use event::{
     ChainEvent, Command, ConnectionId, Event, InboundId, OutboundId, PeerEvent, RequestId, SettleCommand,
 };
 pub use openings::deposit_of;
-pub use outbox::{Batch, ChainCommand, Committed, Dial, Notice, Outbox, Refused, Reply};
+pub use outbox::{Batch, ChainCommand, Committed, Dial, DisconnectReason, Notice, Outbox, Refused, Reply};
 pub use peer_id::PeerId;
 pub use peers::Peers;
 pub use replies::contract_state;

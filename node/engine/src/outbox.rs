@@ -97,8 +97,8 @@ pub struct Outbox {
     pub replies: Vec<(RequestId, ApiResult<Reply>)>,
     /// What watchers and the log should have.
     pub notices: Vec<Notice>,
-    /// Peers whose connections are to be ended.
-    pub disconnects: Vec<PeerId>,
+    /// Peers whose connections are to be ended, and why.
+    pub disconnects: Vec<(PeerId, DisconnectReason)>,
     /// Peers to be dialed.
     pub dials: Vec<Dial>,
 }
@@ -114,6 +114,21 @@ impl Outbox {
         self.disconnects.extend(disconnects);
         self.dials.extend(dials);
     }
+}
+
+/// Why a peer's connections are ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum DisconnectReason {
+    /// It broke a rule that no honest node breaks.
+    Misbehaviour,
+    /// It asks too much in vain.
+    BudgetSpent,
+    /// It comes back while its earlier connections are still being ended.
+    Banned,
+    /// It has not proved in time for whom it speaks.
+    Unproved,
+    /// Too many peers have not proved yet for whom they speak.
+    TooManyStrangers,
 }
 
 /// An order to the chain task.

@@ -9,7 +9,7 @@ use thunder_protocol::channel::Millis;
 use crate::PeerId;
 use crate::engine::Engine;
 use crate::event::{ConnectionId, RequestId};
-use crate::outbox::{Dial, Notice, Reply};
+use crate::outbox::{Dial, DisconnectReason, Notice, Reply};
 use crate::selection::begins_like;
 use crate::sessions::{AwaitedProof, Session};
 use crate::storage::KnownPeer;
@@ -269,7 +269,7 @@ impl Engine {
         connected.connections.insert(id, address);
         if connected.is_banned {
             // It comes back while its earlier connections are still being ended.
-            self.batch.effects.independent.disconnects.push(peer.clone());
+            self.batch.effects.independent.disconnects.push((peer.clone(), DisconnectReason::Banned));
         }
         connected.is_requested |= request.is_some();
         if !is_dialer {
@@ -290,7 +290,11 @@ impl Engine {
         if !is_dialer {
             for stranger in self.peers.evict_strangers() {
                 tracing::debug!(peer = %stranger, "too many nodes have not proved who they are");
-                self.batch.effects.independent.disconnects.push(stranger);
+                self.batch
+                    .effects
+                    .independent
+                    .disconnects
+                    .push((stranger, DisconnectReason::TooManyStrangers));
             }
         }
         if is_dialer && is_silent {
@@ -373,7 +377,7 @@ impl Engine {
         let late: Vec<_> = late.map(|(peer, _)| peer.clone()).collect();
         for peer in late {
             tracing::debug!(%peer, "it has not proved who it is");
-            self.batch.effects.independent.disconnects.push(peer);
+            self.batch.effects.independent.disconnects.push((peer, DisconnectReason::Unproved));
         }
     }
 
@@ -385,7 +389,7 @@ impl Engine {
         }
         tracing::debug!(%peer, "it asks too much in vain, ending the connection");
         self.peers.ban(peer);
-        self.batch.effects.independent.disconnects.push(peer.clone());
+        self.batch.effects.independent.disconnects.push((peer.clone(), DisconnectReason::BudgetSpent));
     }
 
     /// Dials and greets every peer for which it is time.

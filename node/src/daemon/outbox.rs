@@ -53,7 +53,7 @@ impl Daemon {
         for notice in notices {
             self.announce(notice);
         }
-        for peer in disconnects {
+        for (peer, _) in disconnects {
             self.network.disconnect(&peer);
         }
         for dial in dials {

@@ -116,9 +116,8 @@ fn execute(
     let Pooled { from, terms, call, .. } = transaction;
     let parties = [terms.part_a, terms.part_b];
     let domain = Domain::new(terms.chain_id, terms.channel);
-    let contract = contracts
-        .entry(terms.channel)
-        .or_insert_with(|| Contract::missing(domain, parties, height, None));
+    let contract =
+        contracts.entry(terms.channel).or_insert_with(|| Contract::missing(domain, parties, height, None));
     let Some(function) = Function::of(call) else {
         let Call::Open { deposit, .. } = call else { return false };
         if contract.phase != Phase::Missing {

@@ -201,7 +201,8 @@ impl Storage for Disk {
             Ok(StoredChannel { id: *id, genesis, channel, since, created, over })
         };
         let stored: Vec<_> = rows.map(read).collect::<Result<_, _>>()?;
-        let is_kept = |stored: &StoredChannel| !(stored.over && matches!(stored.channel, Channel::Opening(_)));
+        let is_kept =
+            |stored: &StoredChannel| !(stored.over && matches!(stored.channel, Channel::Opening(_)));
         Ok(stored.into_iter().filter(is_kept).collect())
     }
 

@@ -147,13 +147,13 @@ fn run(seed: u64, plan: Plan) -> World {
         }
     }
     heal(&mut world);
-    check_replies(&world);
     for _ in 0..ROUNDS {
         for node in world.honest() {
             world.wind_up(node);
         }
         quiet(&mut world, 3);
     }
+    check_replies(&world);
     world
 }
 
@@ -180,9 +180,7 @@ fn history(world: &World, node: usize, channel: &Address) -> History {
     let mut history = History::default();
     let Some(entry) = entry else { return history };
     for stored in content.payments(entry.row) {
-        let counts = stored.nonce.is_some_and(|nonce| {
-            entry.channel.status_of(nonce) == PaymentStatus::Done
-        });
+        let counts = stored.nonce.is_some_and(|nonce| entry.channel.status_of(nonce) == PaymentStatus::Done);
         match stored.direction {
             Direction::Out if counts => history.paid += stored.payment.amount.base_units(),
             Direction::In if counts => history.received += stored.payment.amount.base_units(),
@@ -194,10 +192,8 @@ fn history(world: &World, node: usize, channel: &Address) -> History {
 
 /// What users were told was paid to this node over a channel.
 fn confirmed_to(world: &World, payer: usize, channel: &Address) -> u128 {
-    let confirmed = world
-        .orders
-        .iter()
-        .filter(|((by, _), order)| *by == payer && order.paid_over == Some(*channel));
+    let confirmed =
+        world.orders.iter().filter(|((by, _), order)| *by == payer && order.paid_over == Some(*channel));
     confirmed.map(|(_, order)| order.amount.base_units()).sum()
 }
 
@@ -218,8 +214,7 @@ fn check(world: &World) -> u128 {
         assert_eq!(paid_a + paid_b, deposit_a + deposit_b, "no minting");
         let [a, b] = parties(world, address);
         for (role, own, other) in [(Role::A, a, b), (Role::B, b, a)] {
-            let (paid_out, deposit) =
-                if role == Role::A { (paid_a, deposit_a) } else { (paid_b, deposit_b) };
+            let (paid_out, deposit) = if role == Role::A { (paid_a, deposit_a) } else { (paid_b, deposit_b) };
             volume += check_party(world, address, contract, (own, other), (paid_out, deposit));
         }
     }
@@ -327,7 +322,7 @@ fn seeded_faults_are_found() {
         Fault::SessionsMixedUp,
         Fault::RefusedBatchSent,
     ] {
-        let plan = Plan { nodes: 2, has_cheat: false, has_backups: false, fault: Some(fault) };
+        let plan = Plan { nodes: 3, has_cheat: false, has_backups: false, fault: Some(fault) };
         let is_found = |seed: u64| std::panic::catch_unwind(|| check(&run(seed, plan))).is_err();
         let found = (1..=300).find(|seed| is_found(*seed));
         println!("{fault:?}: seed {found:?}");

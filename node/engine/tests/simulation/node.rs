@@ -4,8 +4,8 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use thunder_api::EndpointInfo;
 use thunder_engine::{
-    ChainCommand, ChainEvent, ConnectionId, Engine, Event, InboundId, OutboundId, PeerId, RequestId, Settings,
-    Start,
+    ChainCommand, ChainEvent, ConnectionId, Engine, Event, InboundId, OutboundId, PeerId, RequestId,
+    Settings, Start,
 };
 use thunder_protocol::channel::Terms;
 use thunder_protocol::onchain::{ChainView, Evidence};
@@ -22,7 +22,7 @@ pub(crate) const CONTRACTS: Contracts =
 #[derive(Debug, Clone)]
 pub(crate) enum Waiting {
     Pay(PaymentId),
-    Other(&'static str),
+    Other,
 }
 
 /// A node.
@@ -98,8 +98,7 @@ impl Node {
         engine.set_wallet(signer(self.number), now);
         engine.handle(Event::Chain(ChainEvent::Chain(CHAIN)), now);
         engine.handle(Event::Chain(ChainEvent::Contracts(Ok(()))), now);
-        let endpoint =
-            EndpointInfo { rpc: "the chain".into(), connected: true, block: None, trouble: None };
+        let endpoint = EndpointInfo { rpc: "the chain".into(), connected: true, block: None, trouble: None };
         engine.handle(Event::Chain(ChainEvent::Endpoints(vec![endpoint])), now);
         self.engine = Some(engine);
         self.has_batch = true;
@@ -156,8 +155,7 @@ impl Node {
         let mut views = Vec::new();
         for (channel, shown) in &mut self.watched {
             let view = chain.view(channel);
-            let is_new =
-                shown.is_none_or(|shown| (shown.newest, shown.status) != (view.newest, view.status));
+            let is_new = shown.is_none_or(|shown| (shown.newest, shown.status) != (view.newest, view.status));
             if is_new {
                 *shown = Some(view);
                 views.push((*channel, view));

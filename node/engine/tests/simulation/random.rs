@@ -42,7 +42,9 @@ pub(crate) fn for_each_seed(test: &str, runs: u64, run: impl Fn(u64) + RefUnwind
     };
     for seed in seeds {
         if let Err(panic) = std::panic::catch_unwind(|| run(seed)) {
-            eprintln!("repeat with: THUNDER_SEED={seed} cargo test -p thunder-engine --test simulation {test}");
+            eprintln!(
+                "repeat with: THUNDER_SEED={seed} cargo test -p thunder-engine --test simulation {test}"
+            );
             std::panic::resume_unwind(panic);
         }
     }

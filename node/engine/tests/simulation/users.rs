@@ -39,7 +39,7 @@ impl World {
         let amount = 5 + self.random.below(20);
         let deposit = if self.random.one_in(3) { Some(thd(self.random.below(amount))) } else { None };
         let request = OpenRequest { amount: thd(amount), deposit, peer: None, accept_short_period: false };
-        self.command(node, Waiting::Other("openchannel"), Command::Open { request, partner });
+        self.command(node, Waiting::Other, Command::Open { request, partner });
     }
 
     /// Orders a payment over any of the node's channels: a new one, or again one of the last.
@@ -64,12 +64,12 @@ impl World {
 
     pub(crate) fn close_channel(&mut self, node: usize, channel: &Address, mode: CloseMode) {
         let request = CloseRequest { channel: named(channel), mode, confirmed: true };
-        self.command(node, Waiting::Other("closechannel"), Command::Close { request, gas: Ok(()) });
+        self.command(node, Waiting::Other, Command::Close { request, gas: Ok(()) });
     }
 
     fn settle(&mut self, node: usize, channel: &Address, command: SettleCommand) {
         let command = Command::Settle { command, selector: named(channel), gas: Ok(()) };
-        self.command(node, Waiting::Other("settle"), command);
+        self.command(node, Waiting::Other, command);
     }
 
     /// A cheat closes on a receipt that the other side has signed, whatever is newer.
@@ -110,7 +110,7 @@ impl World {
                 for (address, channel, _) in channels {
                     if let Channel::Opening(opening) = &channel {
                         let (channel, value) = (address, opening.own_missing());
-                        self.command(node, Waiting::Other("fund"), Command::Fund { channel, value });
+                        self.command(node, Waiting::Other, Command::Fund { channel, value });
                     }
                 }
             }

@@ -5,8 +5,8 @@ use std::collections::{BTreeMap, HashSet};
 
 use thunder_api::ApiResult;
 use thunder_engine::{
-    ChainCommand, ChainEvent, ConnectionId, Dial, Event, InboundId, OutboundId, Outbox, PeerEvent, PeerId, Reply,
-    RequestId,
+    ChainCommand, ChainEvent, ConnectionId, Dial, DisconnectReason, Event, InboundId, OutboundId, Outbox,
+    PeerEvent, PeerId, Reply, RequestId,
 };
 use thunder_protocol::onchain::{CallFailure, CallKind, OnChain};
 use thunder_protocol::wire::{Request, Response};
@@ -26,7 +26,7 @@ pub(crate) enum Fault {
     BatchInTwoSteps,
     /// A reply is lost.
     ReplyLost,
-    /// Packets of an earlier session are taken for the present one's.
+    /// Packets of one peer's session are taken for another's.
     SessionsMixedUp,
     /// A node whose disk refuses a batch goes on as if it had taken it.
     RefusedBatchSent,
@@ -52,7 +52,7 @@ enum Item {
     Response(InboundId, Response),
     Request(OutboundId, PeerId, Request),
     Reply(RequestId, ApiResult<Reply>),
-    Disconnect(PeerId),
+    Disconnect(PeerId, DisconnectReason),
     Dial(Dial),
 }
 
@@ -62,7 +62,7 @@ fn items(outbox: Outbox) -> Vec<Item> {
     let responses = responses.into_iter().map(|(id, response)| Item::Response(id, response));
     let requests = requests.into_iter().map(|(id, peer, request)| Item::Request(id, peer, request));
     let replies = replies.into_iter().map(|(request, reply)| Item::Reply(request, reply));
-    let disconnects = disconnects.into_iter().map(Item::Disconnect);
+    let disconnects = disconnects.into_iter().map(|(peer, why)| Item::Disconnect(peer, why));
     let dials = dials.into_iter().map(Item::Dial);
     chain.chain(responses).chain(requests).chain(replies).chain(disconnects).chain(dials).collect()
 }
@@ -202,8 +202,13 @@ impl World {
                 }
             },
             Item::Reply(request, reply) => self.on_reply(node, request, reply),
-            Item::Disconnect(peer) => {
+            Item::Disconnect(peer, why) => {
                 if let Some(other) = self.number_of(&peer) {
+                    let is_honest = !self.nodes[other].is_cheat && !self.nodes[node].is_cheat;
+                    assert!(
+                        why != DisconnectReason::Misbehaviour || !is_honest,
+                        "node {node} takes honest node {other} for a cheat"
+                    );
                     self.disconnect(node, other);
                 }
             }
@@ -331,12 +336,13 @@ impl World {
         }
     }
 
-    /// What a node does that does not look at a packet's session: it takes an earlier one's for the present one's.
+    /// What a node does that mixes up its sessions: it takes a packet of one peer for another's.
     fn replay(&mut self) {
         if self.stale.is_empty() {
             return;
         }
-        let (from, to, mut request) = self.stale.remove(self.random.index(self.stale.len()));
+        let (_, to, mut request) = self.stale.remove(self.random.index(self.stale.len()));
+        let from = self.random.index(self.nodes.len());
         let present = self.flights.iter().rev().find_map(|flight| match flight {
             Flight::Request { from: f, to: t, request: Request::Packet(packet), .. }
                 if (*f, *t) == (from, to) =>
