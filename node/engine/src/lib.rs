@@ -7,6 +7,10 @@
 //! Nothing here waits, reads a clock, draws random numbers or touches a file or a socket. The daemon drives an engine
 //! with libp2p, SQLite and the guard; the tests drive the same engine with doubles of them.
 
+// The test doubles call the engine by its name, whether it is built for unit tests or for others.
+#[cfg(test)]
+extern crate self as thunder_engine;
+
 mod apply;
 mod chain;
 mod chain_state;

@@ -134,3 +134,6 @@ impl PaymentIds {
         Ok(failed.or_else(waiting))
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -9,7 +9,7 @@ use thunder_engine::{
     PeerEvent, PeerId, Reply, RequestId,
 };
 use thunder_protocol::onchain::{CallFailure, CallKind, OnChain};
-use thunder_protocol::wire::{Request, Response};
+use thunder_protocol::wire::{Packet, Request, Response, SessionId};
 use thunder_protocol::{Address, Amount, PaymentId, Signer};
 
 use crate::chain::{Chain, Mined};
@@ -86,8 +86,9 @@ pub(crate) struct World {
     /// The connection of two nodes, the lower number first, and its number at either.
     links: BTreeMap<(usize, usize), (ConnectionId, ConnectionId)>,
     flights: Vec<Flight>,
-    /// Packets of sessions that are over, for [`Fault::SessionsMixedUp`].
-    stale: Vec<(usize, usize, Request)>,
+    /// Packets that were delivered, for [`Fault::SessionsMixedUp`]: to whom, and the last session of each two.
+    delivered: Vec<(usize, Packet)>,
+    sessions: BTreeMap<(usize, usize), SessionId>,
     /// The payments that users have ordered, by payer.
     pub(crate) orders: BTreeMap<(usize, PaymentId), Order>,
     pub(crate) fault: Option<Fault>,
@@ -112,7 +113,8 @@ impl World {
             crypto: Signer::new(&[0x77; 32], &[1; 32]).unwrap(),
             links: BTreeMap::new(),
             flights: Vec::new(),
-            stale: Vec::new(),
+            delivered: Vec::new(),
+            sessions: BTreeMap::new(),
             orders: BTreeMap::new(),
             fault,
             is_well: false,
@@ -287,10 +289,9 @@ impl World {
         self.flights = left;
         for flight in lost {
             match flight {
-                Flight::Request { from, to, id, request } => {
+                Flight::Request { from, to, id, .. } => {
                     let peer = self.nodes[to].peer_id.clone();
                     self.peer_event(from, PeerEvent::RequestFailed { peer, id, is_unsupported: false });
-                    self.stale.push((from, to, request));
                 }
                 Flight::Response { from, to, id, .. } => {
                     let [responder, requester] = [from, to].map(|node| self.nodes[node].peer_id.clone());
@@ -314,6 +315,12 @@ impl World {
         let at = if self.is_well { 0 } else { self.random.index(self.flights.len().min(3)) };
         match self.flights.remove(at) {
             Flight::Request { from, to, id: theirs, request } => {
+                if let Request::Packet(packet) = &request {
+                    self.sessions.insert((from, to), packet.session);
+                    if self.fault == Some(Fault::SessionsMixedUp) && !packet.messages.is_empty() {
+                        self.delivered.push((to, packet.clone()));
+                    }
+                }
                 let id = InboundId(self.nodes[to].next_number());
                 self.nodes[to].inbound.insert(id, (from, theirs));
                 let peer = self.nodes[from].peer_id.clone();
@@ -332,29 +339,23 @@ impl World {
             }
         }
         if self.fault == Some(Fault::SessionsMixedUp) && self.random.one_in(4) {
-            self.replay();
+            self.mix_up();
         }
     }
 
     /// What a node does that mixes up its sessions: it takes a packet of one peer for another's.
-    fn replay(&mut self) {
-        if self.stale.is_empty() {
+    fn mix_up(&mut self) {
+        if self.delivered.is_empty() {
             return;
         }
-        let (_, to, mut request) = self.stale.remove(self.random.index(self.stale.len()));
+        let (to, mut packet) = self.delivered.swap_remove(self.random.index(self.delivered.len()));
         let from = self.random.index(self.nodes.len());
-        let present = self.flights.iter().rev().find_map(|flight| match flight {
-            Flight::Request { from: f, to: t, request: Request::Packet(packet), .. }
-                if (*f, *t) == (from, to) =>
-            {
-                Some(packet.session)
-            }
-            _ => None,
-        });
-        let (Some(present), Request::Packet(packet)) = (present, &mut request) else { return };
-        packet.session = present;
-        let id = OutboundId(u64::MAX);
-        self.flights.push(Flight::Request { from, to, id, request });
+        let Some(session) = self.sessions.get(&(from, to)).filter(|_| self.is_connected(from, to)) else {
+            return;
+        };
+        packet.session = *session;
+        let request = Request::Packet(packet);
+        self.flights.push(Flight::Request { from, to, id: OutboundId(u64::MAX), request });
     }
 
     pub(crate) fn deliver_all(&mut self) {
