@@ -140,7 +140,7 @@ mod tests {
         assert!(matches!(from_phrase(PHRASE, "not/a/path"), Err(KeyError::Path)));
     }
 
-    /// L9: secrets never reach a log.
+    /// Secrets never reach a log.
     #[test]
     fn a_key_is_read_from_hexadecimal_digits_and_not_shown() {
         let key = from_phrase(PHRASE, DEFAULT_PATH).unwrap();

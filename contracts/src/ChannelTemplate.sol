@@ -3,7 +3,7 @@ pragma solidity 0.8.37;
 
 import {IERC20} from "@openzeppelin/contracts/token/ERC20/IERC20.sol";
 
-import {ChannelCore} from "./ChannelCore.sol";
+import {ChannelCore} from "./PaymentChannel.sol";
 import {IChannelTemplate} from "./interfaces/IChannelTemplate.sol";
 
 /// @title The code behind the channels of one {ChannelFactory}

@@ -266,7 +266,7 @@ mod tests {
         assert_eq!((mine.blocks, mine.endpoint.rpc.to_string().as_str()), (24, "http://10.0.0.1:1"));
     }
 
-    /// L9: secrets never reach a log.
+    /// Secrets never reach a log.
     #[test]
     fn a_key_is_not_in_the_debug_output_of_the_command_line() {
         let key = "1".repeat(64);

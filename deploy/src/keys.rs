@@ -159,7 +159,7 @@ mod tests {
         assert!(matches!(from_keyfile(folder.path(), "x"), Err(KeyError::Unreadable { .. })));
     }
 
-    /// M7: another cipher than AES-128-CTR would give another key.
+    /// Another cipher than AES-128-CTR would give another key.
     #[test]
     fn a_keyfile_with_another_cipher_is_refused() {
         let folder = tempfile::tempdir().unwrap();

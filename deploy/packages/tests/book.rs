@@ -1,8 +1,13 @@
 //! The documentation hangs together: each page is in the book, and each link leads somewhere.
 #![expect(clippy::unwrap_used, reason = "a panic is how a test fails")]
 
+mod support;
+
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
+use regex::Regex;
+use support::sources;
 use thunder_packages::root;
 
 /// All Markdown files of the project's own.
@@ -40,6 +45,12 @@ fn anchor(heading: &str) -> String {
         .collect()
 }
 
+/// Whether there is a file, and in it the heading, if one is meant.
+fn leads_somewhere(file: &Path, heading: &str) -> bool {
+    let is_it = |line: &str| line.starts_with('#') && anchor(line.trim_start_matches('#')) == heading;
+    file.exists() && (heading.is_empty() || prose(file).lines().any(is_it))
+}
+
 #[test]
 fn each_link_leads_somewhere() {
     let mut broken = Vec::new();
@@ -47,13 +58,7 @@ fn each_link_leads_somewhere() {
         for link in links(&prose(&page)) {
             let (file, heading) = link.split_once('#').unwrap_or((&link, ""));
             let target = if file.is_empty() { page.clone() } else { page.parent().unwrap().join(file) };
-            let is_there = target.exists()
-                && (heading.is_empty()
-                    || prose(&target)
-                        .lines()
-                        .filter(|line| line.starts_with('#'))
-                        .any(|line| anchor(line.trim_start_matches('#')) == heading));
-            if !is_there {
+            if !leads_somewhere(&target, heading) {
                 broken.push(format!("{}: {link}", page.display()));
             }
         }
@@ -84,4 +89,40 @@ fn the_oldest_rust_is_the_same_everywhere() {
     ] {
         assert!(read(file).contains(&said), "{file} does not say {said:?}");
     }
+}
+
+#[test]
+fn each_page_that_is_named_by_its_path_is_there() {
+    let paths = Regex::new(r"\bdocs/[\w/.-]+\.md(?:#[\w-]+)?").unwrap();
+    let mut wrong = BTreeSet::new();
+    let mut found = 0;
+    for (path, text) in sources() {
+        for named in paths.find_iter(&text).map(|named| named.as_str()) {
+            found += 1;
+            let (file, heading) = named.split_once('#').unwrap_or((named, ""));
+            if !leads_somewhere(&root().join(file), heading) {
+                wrong.insert(format!("{}: {named}", path.display()));
+            }
+        }
+    }
+    assert!(found >= 30, "only {found} were found");
+    assert!(wrong.is_empty(), "{wrong:#?}");
+}
+
+#[test]
+fn what_the_glossary_names_in_the_code_is_there() {
+    let page = std::fs::read_to_string(root().join("docs/glossary.md")).unwrap();
+    let rows = page.lines().filter_map(|line| line.strip_prefix("| ")?.strip_suffix(" |"));
+    let last = rows.filter_map(|row| row.rsplit(" | ").next()).filter(|cell| cell.starts_with('`'));
+    let named: BTreeSet<_> =
+        last.flat_map(|cell| cell.split(", ")).map(|name| name.trim_matches('`').to_owned()).collect();
+    assert!(named.len() >= 20, "only {named:?}");
+    let defined = Regex::new(r"\b(?:struct|enum|trait|contract|constant|const) (\w+)").unwrap();
+    let sources = sources();
+    let code =
+        sources.iter().filter(|(path, _)| path.extension().is_some_and(|end| end == "rs" || end == "sol"));
+    let there: BTreeSet<_> =
+        code.flat_map(|(_, text)| defined.captures_iter(text)).map(|name| name[1].to_owned()).collect();
+    let missing: Vec<_> = named.difference(&there).collect();
+    assert!(missing.is_empty(), "the glossary names what is not defined: {missing:?}");
 }

@@ -109,7 +109,7 @@ impl Scene {
     }
 }
 
-/// M6: what a restored channel is, its state decides, whatever the columns say.
+/// What a restored channel is, its state decides, whatever the columns say.
 #[test]
 fn rule_9_a_channel_comes_back_lost_whatever_columns_triggers_and_views_say() {
     let mut scene = Scene::new();
@@ -144,7 +144,7 @@ fn rule_9_a_channel_comes_back_lost_whatever_columns_triggers_and_views_say() {
     }
 }
 
-/// M6: a backup is what the wallet has signed.
+/// A backup is what the wallet has signed.
 #[test]
 fn rule_9_a_backup_that_the_wallet_has_not_signed_is_refused_and_changes_nothing() {
     let mut scene = Scene::new();
@@ -174,7 +174,7 @@ fn rule_9_a_backup_that_the_wallet_has_not_signed_is_refused_and_changes_nothing
     scene.alice.kill();
 }
 
-/// M6: on the user's word a backup without a signature is restored, but nobody can invent what is in it.
+/// On the user's word a backup without a signature is restored, but nobody can invent what is in it.
 #[test]
 fn rule_9_an_unsigned_backup_has_receipts_that_both_have_signed_and_values_that_can_be() {
     let scene = Scene::new();

@@ -38,9 +38,45 @@ fn root() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap()
 }
 
+/// A channel between the nodes that [`TWO_NODES`] has, one of which is started already.
+const CHANNEL: &str = r#"
+```console
+$ thunderd --port 2002
+$ thunder-cli importwallet "test test test test test test test test test test test junk" --index 1
+$ thunder-cli --port 2002 importwallet "test test test test test test test test test test test junk" --index 2
+$ thunder-deploy thd --to 0x70997970C51812dc3A010C7d01b50e0d17dc79C8
+$ thunder-cli connect 127.0.0.1:2002
+$ thunder-cli openchannel
+```
+"#;
+
+/// The README's first screen shows what the programs print, before it says how one gets there; then the sections, in
+/// their order.
+fn screen_and_sections() -> (&'static str, &'static str) {
+    README.split_once("\n## ").unwrap()
+}
+
+#[test]
+fn the_first_screen_of_the_readme_shows_what_the_programs_print() {
+    let blocks = blocks(screen_and_sections().0);
+    let documents: Vec<_> = blocks.iter().map(|block| format!("```console\n{}```", block.text)).collect();
+    let [thunderd, pay, demo] = &documents[..] else { panic!("{} blocks", documents.len()) };
+    let mut desk = Desk::new();
+    desk.follow("```console\n$ thunder-deploy testnet\n```");
+    for document in [thunderd, CHANNEL, pay, demo] {
+        desk.follow(document);
+    }
+}
+
 #[test]
 fn every_command_of_the_readme_prints_what_it_says() {
-    Desk::new().follow(README);
+    Desk::new().follow(screen_and_sections().1);
+}
+
+#[test]
+fn the_readme_is_short_enough_to_be_read() {
+    let lines = README.lines().count();
+    assert!(lines <= 180, "{lines} lines: the tutorial, the guides and the reference have room");
 }
 
 #[test]

@@ -95,7 +95,7 @@ fn a_password_of_the_users_own_encrypts_the_wallet() {
     assert!(node.has_logged("--password-file"));
 }
 
-/// M7: a key file that another key would be read from, or that says something else than what is in it.
+/// A key file that another key would be read from, or that says something else than what is in it.
 #[test]
 fn a_keyfile_that_can_not_be_read_safely_is_refused_with_its_reason_and_changes_nothing() {
     let world = World::bare();
@@ -121,7 +121,7 @@ fn a_keyfile_that_can_not_be_read_safely_is_refused_with_its_reason_and_changes_
     refused(&changed("\"c\": 1000", "\"c\": 1000000000"), "1000000000");
 }
 
-/// M4: nothing that follows a first side effect hangs on the caller's patience.
+/// Nothing that follows a first side effect hangs on the caller's patience.
 #[cfg(unix)]
 #[test]
 fn an_import_is_carried_out_whatever_becomes_of_its_client() {
@@ -157,7 +157,7 @@ fn an_import_is_carried_out_whatever_becomes_of_its_client() {
     node.pay("1");
 }
 
-/// L11: the chain can take a closing back, and only the wallet of then can close again, or challenge.
+/// The chain can take a closing back, and only the wallet of then can close again, or challenge.
 #[test]
 fn a_wallet_is_not_replaced_before_its_closed_channels_are_deep_in_the_chain() {
     let world = World::new();
@@ -195,7 +195,7 @@ fn a_wallet_is_not_replaced_before_its_closed_channels_are_deep_in_the_chain() {
     alice.ok(&other);
 }
 
-/// M4: whenever the process dies, the wallet on disk is one that the node can use.
+/// Whenever the process dies, the wallet on disk is one that the node can use.
 #[cfg(unix)]
 #[test]
 fn an_import_that_dies_anywhere_has_not_happened_or_is_done() {

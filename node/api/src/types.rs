@@ -640,7 +640,7 @@ pub type ApiResult<T> = Result<T, ApiError>;
 mod tests {
     use super::*;
 
-    /// L9: requests are logged and shown while debugging.
+    /// Requests are logged and shown while debugging.
     #[test]
     fn no_secret_is_in_the_debug_output_of_a_request() {
         let secret = || Secret::new("legal winner".into());

@@ -231,7 +231,7 @@ mod tests {
         }
     }
 
-    /// L9: whatever is printed while debugging, the key is not in it.
+    /// Whatever is printed while debugging, the key is not in it.
     #[test]
     fn no_secret_is_in_any_debug_output() {
         let directory = tempfile::tempdir().unwrap();

@@ -98,7 +98,7 @@ fn a_uuid_is_of_version_4() {
     assert_eq!(uuid([0xff; 16]), "ffffffff-ffff-4fff-bfff-ffffffffffff");
 }
 
-/// M7: a file that another key would be read from, or that would take all memory, is refused before
+/// A file that another key would be read from, or that would take all memory, is refused before
 /// anything is derived.
 #[test]
 fn what_can_not_be_read_safely_is_refused_with_its_reason() {

@@ -15,26 +15,25 @@ pub(super) fn pages() -> Vec<(&'static str, String)> {
     ]
 }
 
-fn page(mut definition: Command, what: &str) -> String {
-    definition.build();
+fn page(definition: Command, what: &str) -> String {
+    // As wide as clap makes it where there is no terminal, whichever terminal this runs in.
+    let definition = definition.term_width(100);
     let name = definition.get_name().to_owned();
     let mut text = format!("# {name}: {what}\n\n");
-    block(&mut text, &format!("{name} --help"), &mut definition);
-    let commands: Vec<_> =
-        definition.get_subcommands().map(|command| command.get_name().to_owned()).collect();
-    for command in commands.iter().filter(|command| *command != "help") {
-        if let Some(command) = definition.find_subcommand_mut(command) {
-            let words = format!("{name} {}", command.get_name());
-            // Writing to a string can't fail.
-            let _ = write!(text, "\n## {words}\n\n");
-            block(&mut text, &format!("{words} --help"), command);
-        }
+    block(&mut text, &definition, &[&name]);
+    for command in definition.get_subcommands().map(Command::get_name).filter(|command| *command != "help") {
+        // Writing to a string can't fail.
+        let _ = write!(text, "\n## {name} {command}\n\n");
+        block(&mut text, &definition, &[&name, command]);
     }
     text
 }
 
-fn block(text: &mut String, line: &str, command: &mut Command) {
-    let help = command.render_long_help().to_string();
+/// A command with `--help` behind it, and what it prints.
+fn block(text: &mut String, definition: &Command, words: &[&str]) {
+    let words = [words, &["--help"]].concat();
+    let help = definition.clone().try_get_matches_from(&words).err().map(|help| help.to_string());
+    let help = help.unwrap_or_default();
     let lines: Vec<_> = help.trim_end().lines().map(str::trim_end).collect();
-    let _ = write!(text, "```text\n$ {line}\n{}\n```\n", lines.join("\n"));
+    let _ = write!(text, "```text\n$ {}\n{}\n```\n", words.join(" "), lines.join("\n"));
 }

@@ -7,7 +7,7 @@ use thunder_node::metrics::catalogue;
 pub(super) fn page() -> String {
     let mut text = String::from(
         "# Metrics\n\nWhat `thunderd --metrics <ip:port>` serves under `/metrics`. Amounts are whole THD or ETH, as \
-         floating-point numbers: for graphs, not for bookkeeping. How to use them: [metrics](../metrics.md).\n\n\
+         floating-point numbers: for graphs, not for bookkeeping. How to use them: [Watch a node](../how-to/monitoring.md).\n\n\
          | metric | type | labels | meaning |\n|---|---|---|---|\n",
     );
     for metric in catalogue() {
