@@ -119,7 +119,7 @@ fn rule_9_a_lost_channel_takes_newer_receipts_signs_one_final_and_never_closes_a
         party.submitted.iter().any(is_final)
     };
     assert!(posted(&pair.a) && posted(&pair.b));
-    assert!(matches!(pair.a.channel(), Channel::Closing(state) if state.lost), "it stays lost");
+    assert!(matches!(pair.a.channel(), Channel::Closing(state) if state.common.lost), "it stays lost");
 }
 
 #[test]
@@ -549,7 +549,7 @@ fn a_closing_on_a_receipt_that_was_forgotten_is_noticed() {
     let mut pair = pair();
     pair.b.chain(closing(Role::A, 4, balances(12, 8), 4, false, 12));
     assert!(pair.b.notices.iter().any(|notice| matches!(notice, Notice::AtRisk(_))));
-    assert!(matches!(pair.b.channel(), Channel::Closing(state) if state.lost));
+    assert!(matches!(pair.b.channel(), Channel::Closing(state) if state.common.lost));
 }
 
 #[test]
@@ -558,7 +558,7 @@ fn rule_9_a_closing_on_the_proposals_nonce_with_other_balances_proves_lost_data(
     pair.a.pay("x", 1); // receipt 1 (9, 11) is proposed
     pair.disconnect();
     pair.a.chain(closing(Role::B, 1, balances(5, 15), 1, false, 12));
-    assert!(matches!(pair.a.channel(), Channel::Closing(state) if state.lost));
+    assert!(matches!(pair.a.channel(), Channel::Closing(state) if state.common.lost));
 }
 
 #[test]

@@ -82,11 +82,11 @@ impl Closing {
         context: &Context<'_>,
         effects: &mut Effects,
     ) -> Result<Done, Denied> {
-        let proves_loss = given.proves_loss(&self.setup, &self.books, context.crypto);
-        if !self.lost && !proves_loss {
+        let proves_loss = given.proves_loss(&self.common.setup, &self.common.books, context.crypto);
+        if !self.common.lost && !proves_loss {
             return Err(Denied::NotLost);
         }
-        let both_signed = self.books.import(given, &self.setup, context.crypto)?;
+        let both_signed = self.common.books.import(given, &self.common.setup, context.crypto)?;
         effects.persist();
         // What this side is closing on is older, and is not sent again.
         self.plan.take_if(|plan| plan.nonce() < given.receipt.nonce);
