@@ -298,7 +298,7 @@ impl Daemon {
         tracing::warn!(first, "the chain took blocks back");
         let since = first.saturating_sub(REORGANISATION_MARGIN);
         let ended = |slot: &Slot| match &slot.channel {
-            Channel::Closed(closed) => closed.view.newest.is_some_and(|newest| newest.block >= since),
+            Channel::Closed(closed) => closed.common.view.newest.is_some_and(|newest| newest.block >= since),
             _ => false,
         };
         let unwatched = self.channels.newest_first().filter(|(_, slot)| slot.stake.is_none() && ended(slot));
@@ -332,7 +332,7 @@ impl Daemon {
             Channel::Lost(_) => Some(Stake::AtRisk),
             Channel::Active(active) => {
                 // Only then is there an older receipt, or something to lose.
-                let was_used = active.books.agreed.nonce() > thunder_protocol::Nonce::ZERO;
+                let was_used = active.common.books.agreed.nonce() > thunder_protocol::Nonce::ZERO;
                 let has_share = !channel.balances().of(setup.role()).is_zero();
                 Some(if was_used && has_share { Stake::AtRisk } else { Stake::Nothing })
             }

@@ -77,9 +77,9 @@ impl Daemon {
     /// What can be done with a channel next.
     fn next_step(&self, channel: &Channel, is_connected: bool) -> String {
         match channel {
-            Channel::Opening(opening) => match opening.view.status {
+            Channel::Opening(opening) => match opening.common.view.status {
                 OnChain::Missing => "waiting for the opening transaction".into(),
-                OnChain::Active { .. } => match opening.view.newest {
+                OnChain::Active { .. } => match opening.common.view.newest {
                     Some(event) => {
                         let confirmations = self.confirmations();
                         let deep = event.block.saturating_add(confirmations).saturating_sub(1);
@@ -96,7 +96,7 @@ impl Daemon {
             {
                 "the chain took back what was paid in: cancel takes back what is still there".into()
             }
-            Channel::Active(active) if !matches!(active.view.status, OnChain::Active { .. }) => {
+            Channel::Active(active) if !matches!(active.common.view.status, OnChain::Active { .. }) => {
                 "the chain took the opening back; waiting until it is there again".into()
             }
             Channel::Active(active) if active.is_peer_stopped() => {
@@ -120,7 +120,7 @@ impl Daemon {
             }
             Channel::Lost(lost) => super::lost::next_step(lost),
             Channel::Closing(closing) => match closing.seen() {
-                None if closing.lost && closing.plan.is_none() => {
+                None if closing.common.lost && closing.plan.is_none() => {
                     "this node has lost data and can't close alone: the other side has to".into()
                 }
                 None => "waiting for the closing transaction; closechannel sends it again".into(),
@@ -147,7 +147,7 @@ impl Daemon {
             Channel::Closed(closed) => match closed.outcome() {
                 Outcome::Abandoned => "never opened; nothing was paid in".into(),
                 Outcome::Ended { end, .. } => {
-                    let received = end.received(closed.setup.role());
+                    let received = end.received(closed.common.setup.role());
                     let how = match end.kind {
                         EndKind::Cancelled => "cancelled",
                         EndKind::Final => "closed together",

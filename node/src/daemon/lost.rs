@@ -17,7 +17,7 @@ const RECORD_VERSION: u32 = 1;
 
 /// A receipt, as a user has to see it before it is the end.
 fn shares(lost: &Lost, receipt: &Receipt) -> String {
-    let (own, Receipt { nonce, balances }) = (lost.setup.role(), receipt);
+    let (own, Receipt { nonce, balances }) = (lost.common.setup.role(), receipt);
     format!("receipt {nonce}: {} THD yours, {} THD theirs", balances.of(own), balances.of(own.other()))
 }
 
@@ -51,8 +51,8 @@ pub(super) fn next_step(lost: &Lost) -> String {
 
 /// Whether the partner closes on what this side, having lost data, can't know to be the newest.
 pub(super) fn may_be_outdated(closing: &Closing) -> bool {
-    let by_partner = closing.seen().is_some_and(|seen| seen.closer != closing.setup.role());
-    closing.lost && by_partner && closing.challenge_evidence().is_none()
+    let by_partner = closing.seen().is_some_and(|seen| seen.closer != closing.common.setup.role());
+    closing.common.lost && by_partner && closing.challenge_evidence().is_none()
 }
 
 /// What `infos` warns of.

@@ -299,12 +299,12 @@ impl Daemon {
 /// anybody would call a channel yet.
 pub(crate) fn is_awaited(channel: &Channel) -> bool {
     matches!(channel, Channel::Opening(state)
-        if state.view.status == OnChain::Missing && state.setup.role() == Role::B)
+        if state.common.view.status == OnChain::Missing && state.common.setup.role() == Role::B)
 }
 
 /// Whether the channel comes out of a backup.
 fn is_restored(channel: &Channel) -> bool {
-    matches!(channel, Channel::Opening(state) if state.lost)
+    matches!(channel, Channel::Opening(state) if state.common.lost)
 }
 
 /// What the opener pays in at once.

@@ -92,7 +92,7 @@ impl Daemon {
     /// known; 0 for one that is not closed.
     fn blocks_until_deep(&self, stored: &StoredChannel) -> u64 {
         let Channel::Closed(closed) = &stored.channel else { return 0 };
-        let terms = closed.setup.terms();
+        let terms = closed.common.setup.terms();
         let head = self.chain.head.filter(|_| self.channels.get(&terms.channel).is_some());
         closed.blocks_until_deep(head, self.config.confirmations_on(terms.chain_id))
     }
