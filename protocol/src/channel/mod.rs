@@ -132,6 +132,9 @@ impl Channel {
         if let Some(proposal) = &mut channel.common_mut().books.proposal {
             proposal.payments = payments_of(proposal.nonce)?.into_iter().map(Pending::from).collect();
         }
+        if let Self::Active(state) = &mut channel {
+            state.proposal_read();
+        }
         Ok(channel)
     }
 

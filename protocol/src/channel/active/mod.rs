@@ -74,6 +74,11 @@ impl Active {
         Self { common, deposit, link: Link::default(), queue: Queue::default(), finish: None }
     }
 
+    /// The payments of the own proposal were read from disk.
+    pub(super) fn proposal_read(&mut self) {
+        self.queue = Queue::behind(self.common.books.proposal.as_ref());
+    }
+
     /// A session is open; its initiator syncs first.
     pub(super) fn connected(&mut self, initiator: bool, context: &Context<'_>, effects: &mut Effects) {
         self.link = Link { online: true, ..Link::default() };

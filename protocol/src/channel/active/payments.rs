@@ -1,7 +1,7 @@
 //! Paying: what waits, what is proposed, what is agreed.
 
 use crate::wire::{MAX_PAYMENTS, Message};
-use crate::{Amount, Payment, PaymentId, Receipt};
+use crate::{Amount, Payment, Receipt};
 
 use super::super::books::{Pending, Proposal};
 use super::super::io::{
@@ -22,7 +22,7 @@ impl Active {
         effects: &mut Effects,
     ) -> Result<(), Denied> {
         let Link { online, peer_stopped, peer_lost, .. } = self.link;
-        if let Some(pending) = self.find_pending(&payment.id) {
+        if let Some(pending) = self.queue.find(&payment.id, self.common.books.proposal.as_mut()) {
             pending.payment.require_same(&payment)?;
             // It is proposed, and in this session nothing will answer it (rule 8: at once).
             if peer_stopped || peer_lost {
@@ -47,12 +47,6 @@ impl Active {
             gathering.until = context.now.saturating_add(gathering.pause).min(gathering.end);
         }
         Ok(())
-    }
-
-    pub(super) fn find_pending(&mut self, id: &PaymentId) -> Option<&mut Pending> {
-        let proposed =
-            self.common.books.proposal.iter_mut().flat_map(|proposal| proposal.payments.iter_mut());
-        proposed.chain(self.queue.iter_mut()).find(|pending| pending.payment.id == *id)
     }
 
     pub(super) fn may_pay(&self, amount: Amount, context: &Context<'_>) -> Result<(), Denied> {
@@ -150,6 +144,7 @@ impl Active {
     /// The own proposal is agreed: everybody who waits for it is told.
     pub(super) fn settle(&mut self, proposal: Proposal, effects: &mut Effects) {
         self.link.repeat_at = None;
+        self.queue.forget_proposed(&proposal.payments);
         let nonce = proposal.nonce;
         for Pending { payment, callers } in proposal.payments {
             let done = Done::Paid { id: payment.id.clone(), amount: payment.amount, nonce };
