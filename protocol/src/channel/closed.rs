@@ -8,6 +8,7 @@ use super::closing::{Closing, closed_by};
 use super::common::Common;
 use super::io::{ChainInput, ClosedBy, Command, CommandId, Context, Denied, Done, Effects, Input, PeerInput};
 use super::opening::Opening;
+use super::reason::{NoChallenge, StateConflict};
 use super::{Channel, record};
 
 /// A channel at its end. Until the end is deep in the chain a reorganisation can take it back.
@@ -55,7 +56,7 @@ impl Closed {
             let done = self.done(kind);
             self.common.waiting.answer(kind, &done, effects);
         }
-        self.common.waiting.answer_all(&Err(Denied::WrongState("CLOSED")), effects);
+        self.common.waiting.answer_all(&Err(Denied::WrongState(StateConflict::Closed)), effects);
         self.ask_for_record(effects);
         Box::new(self)
     }
@@ -100,7 +101,7 @@ impl Closed {
     /// What somebody who asked for `kind` learns: the end counts, whoever brought it about.
     fn done(&self, kind: CallKind) -> Result<Done, Denied> {
         let (Outcome::Ended { end, closing }, Some(event)) = (self.outcome(), self.common.view.newest) else {
-            return Err(Denied::WrongState("CLOSED: it was never opened, and nothing was paid in"));
+            return Err(Denied::WrongState(StateConflict::NeverOpened));
         };
         let tx = event.tx;
         let own_closing = closing.filter(|closing| closing.closer == self.common.role());
@@ -114,17 +115,17 @@ impl Closed {
                 Ok(Done::Closing { tx, mode: ClosedBy::Final, nonce: Nonce::FINAL, withdrawable_at: None })
             }
             (CallKind::Close, EndKind::Cancelled | EndKind::Withdrawn | EndKind::Challenged)
-            | (CallKind::Open | CallKind::Fund, _) => Err(Denied::WrongState("CLOSED")),
+            | (CallKind::Open | CallKind::Fund, _) => Err(Denied::WrongState(StateConflict::Closed)),
             (CallKind::Cancel, EndKind::Final | EndKind::Withdrawn | EndKind::Challenged) => {
-                Err(Denied::WrongState("CLOSED, and was not cancelled"))
+                Err(Denied::WrongState(StateConflict::NotCancelled))
             }
             (CallKind::Challenge, EndKind::Cancelled | EndKind::Final | EndKind::Withdrawn) => {
-                Err(Denied::NothingToChallenge("the channel is CLOSED and paid out"))
+                Err(Denied::NothingToChallenge(NoChallenge::PaidOut))
             }
             (CallKind::Challenge, EndKind::Challenged)
                 if closing.is_none_or(|closing| closing.closer == self.common.role()) =>
             {
-                Err(Denied::NothingToChallenge("the channel is CLOSED: the other side has challenged"))
+                Err(Denied::NothingToChallenge(NoChallenge::PartnerChallenged))
             }
             (CallKind::Challenge, EndKind::Challenged)
             | (CallKind::Withdraw, _)
@@ -191,11 +192,11 @@ impl Closed {
     fn command(&self, caller: CommandId, command: Command, effects: &mut Effects) {
         let outcome = match command {
             Command::Pay { payment, known, .. } => {
-                known.map_or(Err(Denied::WrongState("CLOSED")), |known| known.outcome(&payment))
+                known.map_or(Err(Denied::WrongState(StateConflict::Closed)), |known| known.outcome(&payment))
             }
-            Command::Fund { .. } => Err(Denied::WrongState("CLOSED")),
-            Command::Close(_) | Command::SignFinal => Err(Denied::WrongState("CLOSED already")),
-            Command::Import(_) => Err(Denied::WrongState("CLOSED; a receipt changes nothing any more")),
+            Command::Fund { .. } => Err(Denied::WrongState(StateConflict::Closed)),
+            Command::Close(_) | Command::SignFinal => Err(Denied::WrongState(StateConflict::ClosedAlready)),
+            Command::Import(_) => Err(Denied::WrongState(StateConflict::ImportTooLate)),
             Command::Cancel => self.done(CallKind::Cancel),
             Command::Challenge => self.done(CallKind::Challenge),
             Command::Withdraw => self.done(CallKind::Withdraw),

@@ -11,6 +11,7 @@ use super::io::{
     ChainInput, CloseMode, ClosedBy, Command, CommandId, Context, Denied, Done, Effects, Input, Notice,
     PeerInput,
 };
+use super::reason::{NoChallenge, Risk, StateConflict};
 use super::update::{Claim, judge_claim};
 use super::{Channel, record};
 
@@ -112,9 +113,7 @@ impl Closing {
             Input::Chain(ChainInput::View(view)) => return self.chain_view(view, context, effects),
             Input::Chain(ChainInput::CallFailed { kind, reason }) => {
                 if kind == CallKind::Challenge && self.challenges(context) {
-                    effects.notify.push(Notice::AtRisk(
-                        "the challenge of the other side's closing failed; it is tried again with the next block",
-                    ));
+                    effects.notify.push(Notice::AtRisk(Risk::ChallengeFailed));
                 }
                 self.common.waiting.answer(kind, &Err(Denied::CallFailed { kind, reason }), effects);
             }
@@ -142,20 +141,18 @@ impl Closing {
         if self.challenges(context) {
             effects.submit.extend(self.challenge_evidence().map(Call::Challenge));
         } else if self.seen().is_some() && !self.in_challenge_period(context) {
-            effects.notify.push(Notice::State("withdrawable"));
+            effects.notify.push(Notice::Withdrawable);
         }
     }
 
     pub(super) fn challenge_if_due(&self, context: &Context<'_>, effects: &mut Effects) {
         let Some(evidence) = self.challenge_evidence() else { return };
         if !self.in_challenge_period(context) {
-            effects.notify.push(Notice::AtRisk(
-                "the other side closed on an old receipt and the time to challenge is over",
-            ));
+            effects.notify.push(Notice::AtRisk(Risk::ChallengePeriodMissed));
         } else if context.auto_challenge {
             effects.submit.push(Call::Challenge(evidence));
         } else {
-            effects.notify.push(Notice::AtRisk("the other side closed on an old receipt: run challenge"));
+            effects.notify.push(Notice::AtRisk(Risk::OldReceiptClosedOn));
         }
     }
 
@@ -177,7 +174,9 @@ impl Closing {
                 effects.reply.push((caller, outcome));
                 return;
             }
-            Command::Fund { .. } | Command::Cancel | Command::SignFinal => Err(Denied::WrongState("closing")),
+            Command::Fund { .. } | Command::Cancel | Command::SignFinal => {
+                Err(Denied::WrongState(StateConflict::Closing))
+            }
         };
         match result {
             Ok(call) => {
@@ -192,7 +191,7 @@ impl Closing {
     /// the first transaction may be anywhere.
     fn close(&mut self, mode: &CloseMode, effects: &mut Effects) -> Result<Call, Denied> {
         if self.seen().is_some() {
-            return Err(Denied::WrongState("CLOSING already"));
+            return Err(Denied::WrongState(StateConflict::ClosingMined));
         }
         match (mode, self.plan) {
             (CloseMode::On(_), _) => Err(Denied::UnderWay),
@@ -209,16 +208,16 @@ impl Closing {
 
     fn challenge(&mut self, context: &Context<'_>) -> Result<Call, Denied> {
         let Some(closing) = self.seen() else {
-            return Err(Denied::NothingToChallenge("no closing of the other side is on the chain"));
+            return Err(Denied::NothingToChallenge(NoChallenge::NoClosingMined));
         };
         if closing.closer == self.common.role() {
-            return Err(Denied::NothingToChallenge("this side closed the channel itself"));
+            return Err(Denied::NothingToChallenge(NoChallenge::OwnClosing));
         }
         let Some(evidence) = self.challenge_evidence() else {
-            return Err(Denied::NothingToChallenge("the other side closed on the newest receipt"));
+            return Err(Denied::NothingToChallenge(NoChallenge::NewestReceipt));
         };
         if !self.in_challenge_period(context) {
-            return Err(Denied::NothingToChallenge("the challenge period is over"));
+            return Err(Denied::NothingToChallenge(NoChallenge::PeriodOver));
         }
         self.told_to_challenge = true;
         Ok(Call::Challenge(evidence))
@@ -226,7 +225,7 @@ impl Closing {
 
     fn withdraw(&self, context: &Context<'_>) -> Result<Call, Denied> {
         let Some(closing) = self.seen() else {
-            return Err(Denied::WrongState("closing, and the closing is not on the chain yet"));
+            return Err(Denied::WrongState(StateConflict::ClosingNotMined));
         };
         let (head, withdrawable_at) = (self.common.head(context), closing.withdrawable_at());
         if head.saturating_add(1) < withdrawable_at {
@@ -298,7 +297,7 @@ impl Closing {
             }
             Ok(Claim::LostData) => {
                 self.common.books.take_over(*claim);
-                self.lose("data was lost: the other side has a newer receipt with our signature", effects);
+                self.lose(Risk::PartnerHasNewerReceipt, effects);
                 self.challenge_if_due(context, effects);
             }
             Ok(Claim::Known | Claim::OtherPaidIn) => {}
@@ -307,7 +306,7 @@ impl Closing {
     }
 
     /// Data was lost, which proves that the plan is on an old receipt. A FINAL one can't be.
-    pub(super) fn lose(&mut self, why: &'static str, effects: &mut Effects) {
+    pub(super) fn lose(&mut self, why: Risk, effects: &mut Effects) {
         if !self.common.lost {
             effects.notify.push(Notice::AtRisk(why));
         }
@@ -396,7 +395,7 @@ impl Closing {
         }
         self.common.waiting.answer(
             CallKind::Close,
-            &Err(Denied::WrongState("CLOSING: the other side closed first")),
+            &Err(Denied::WrongState(StateConflict::PartnerClosedFirst)),
             effects,
         );
         let own = self.common.books.proposal.as_ref().map(Proposal::receipt);
@@ -408,7 +407,7 @@ impl Closing {
         let other = own.is_some_and(|own| own.nonce == closing.nonce && own.balances != closing.balances);
         let unknown = newer || other && is_plain;
         if unknown {
-            self.lose("data was lost: the channel closes on a receipt that this node does not know", effects);
+            self.lose(Risk::UnknownReceiptClosedOn, effects);
         }
         if record::is_wanted(&self.common.setup, closing) && !self.recorded {
             // The proposal may have come before the chain showed the closing.
@@ -421,10 +420,7 @@ impl Closing {
         let by_partner = self.seen().is_some_and(|closing| closing.closer != self.common.role());
         let is_open = self.challenge_evidence().is_none() && self.in_challenge_period(context);
         if self.common.lost && by_partner && is_open {
-            effects.notify.push(Notice::AtRisk(
-                "data was lost, and the other side closes on a receipt that this node has nothing newer than; \
-                 if its user has, it has to be imported within the challenge period",
-            ));
+            effects.notify.push(Notice::AtRisk(Risk::NothingNewerToChallengeWith));
         }
     }
 

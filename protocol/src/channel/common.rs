@@ -9,6 +9,7 @@ use super::books::{Books, Proposal};
 use super::closed::Closed;
 use super::closing::Closing;
 use super::io::{CommandId, Context, Denied, Done, Effects, Notice};
+use super::reason::{Risk, StateConflict};
 use super::setup::Setup;
 
 /// The terms, the receipts, what the chain last said, and who waits for the chain.
@@ -99,7 +100,7 @@ impl Common {
         if matches!(self.view.status, OnChain::Closed { .. }) {
             return Channel::Closed(Closed::new(self).seen(effects));
         }
-        let denied = Denied::WrongState("CLOSING: the other side closed alone");
+        let denied = Denied::WrongState(StateConflict::PartnerClosedAlone);
         self.waiting.answer_all(&Err(denied), effects);
         Closing::seen_from(self, context, effects)
     }
@@ -116,7 +117,7 @@ impl Common {
         if context.auto_challenge {
             effects.submit.push(Call::Challenge(evidence));
         } else {
-            effects.notify.push(Notice::AtRisk("the other side closed on an old receipt: run challenge"));
+            effects.notify.push(Notice::AtRisk(Risk::OldReceiptClosedOn));
         }
     }
 

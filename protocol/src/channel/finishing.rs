@@ -14,6 +14,7 @@ use super::io::{
     ChainInput, CloseMode, Command, CommandId, Context, Denied, Effects, Input, Millis, Notice, PeerInput,
 };
 use super::lost::Lost;
+use super::reason::{NoChallenge, StateConflict};
 use super::setup::Setup;
 use super::update::{Claim, FinalBase, judge_claim, judge_final};
 
@@ -201,9 +202,9 @@ impl Finishing {
             }
             Command::Close(CloseMode::On(_)) => Denied::BadReceipt,
             Command::Import(_) | Command::SignFinal => Denied::NotLost,
-            Command::Challenge => Denied::NothingToChallenge("the channel is not closing"),
+            Command::Challenge => Denied::NothingToChallenge(NoChallenge::NotClosing),
             Command::Fund { .. } | Command::Cancel | Command::Withdraw => {
-                Denied::WrongState("ACTIVE; closechannel comes first")
+                Denied::WrongState(StateConflict::Active)
             }
         };
         effects.reply.push((caller, Err(denied)));

@@ -6,6 +6,7 @@ use crate::{Agreed, Crypto, Nonce, Receipt, Signature, Signatures};
 use super::books::Books;
 use super::closing::Closing;
 use super::io::{Context, Denied, Done, Effects};
+use super::reason::Risk;
 use super::setup::Setup;
 use super::update::{Claim, judge_claim};
 
@@ -91,7 +92,7 @@ impl Closing {
         // What this side is closing on is older, and is not sent again.
         self.plan.take_if(|plan| plan.nonce() < given.receipt.nonce);
         if proves_loss {
-            self.lose("data was lost: a newer receipt with our signature was imported", effects);
+            self.lose(Risk::NewerReceiptImported, effects);
         }
         self.challenge_if_due(context, effects);
         Ok(Done::Imported { receipt: given.receipt, both_signed })

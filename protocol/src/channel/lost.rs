@@ -15,6 +15,7 @@ use super::io::{
     ChainInput, Command, CommandId, Context, Denied, Done, Effects, Input, Millis, Misbehaviour, Notice,
     PeerInput,
 };
+use super::reason::{NoChallenge, Risk, StateConflict};
 use super::settle::by_agreed;
 use super::update::{FinalBase, judge_final};
 
@@ -158,7 +159,7 @@ impl Lost {
             Command::Pay { payment, known: Some(known), .. } => {
                 known.outcome_if(payment, |nonce| by_agreed(self.common.books.agreed.nonce(), nonce))
             }
-            Command::Challenge => Err(Denied::NothingToChallenge("the channel is not closing")),
+            Command::Challenge => Err(Denied::NothingToChallenge(NoChallenge::NotClosing)),
             Command::Pay { known: None, .. }
             | Command::Close(_)
             | Command::Fund { .. }
@@ -199,7 +200,7 @@ impl Lost {
     fn order_final(&mut self, caller: CommandId, context: &Context<'_>, effects: &mut Effects) {
         let refused = match self.step() {
             _ if !self.session.synced => Denied::PeerOffline,
-            LostStep::Answer => Denied::WrongState("waiting for the other side to answer an own payment"),
+            LostStep::Answer => Denied::WrongState(StateConflict::ProposalUnanswered),
             LostStep::Partner => {
                 self.common.waiting.push(caller, CallKind::Close);
                 return self.send_final(context, effects);
@@ -333,14 +334,8 @@ impl Lost {
     /// Says loudly why nothing is signed.
     fn warn(&mut self, effects: &mut Effects) {
         match self.step() {
-            LostStep::User => effects.notify.push(Notice::AtRisk(
-                "data was lost, and the other side shows nothing newer than what this node has: nothing is \
-                 signed until its user decides; see infos",
-            )),
-            LostStep::Answer => effects.notify.push(Notice::AtRisk(
-                "data was lost, and the other side has not answered an own payment: only it can close the \
-                 channel",
-            )),
+            LostStep::User => effects.notify.push(Notice::AtRisk(Risk::NothingNewerShown)),
+            LostStep::Answer => effects.notify.push(Notice::AtRisk(Risk::ProposalUnanswered)),
             LostStep::Sync | LostStep::Chain | LostStep::Partner => {}
         }
     }

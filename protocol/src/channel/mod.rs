@@ -20,8 +20,10 @@ mod finishing;
 mod import;
 mod io;
 mod lost;
+mod next_step;
 mod opening;
 mod queue;
+mod reason;
 mod record;
 mod settle;
 mod setup;
@@ -41,7 +43,9 @@ pub use io::{
     KnownPayment, Millis, Misbehaviour, Notice, PaymentWrite, PeerInput, Transition,
 };
 pub use lost::{Lost, LostStep};
+pub use next_step::NextStep;
 pub use opening::Opening;
+pub use reason::{NoChallenge, Risk, StateConflict};
 pub use settle::PaymentStatus;
 pub use setup::{Setup, Terms};
 
@@ -50,6 +54,37 @@ use crate::onchain::ChainView;
 use crate::{Amount, Balances, Nonce, Payment};
 
 use stored::Stored;
+
+/// The states of a channel, by name.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum StateName {
+    /// [`Opening`].
+    Opening,
+    /// [`Active`].
+    Active,
+    /// [`Finishing`].
+    Finishing,
+    /// [`Lost`].
+    Lost,
+    /// [`Closing`].
+    Closing,
+    /// [`Closed`].
+    Closed,
+}
+
+impl StateName {
+    /// The name, as logs have it.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Opening => "opening",
+            Self::Active => "active",
+            Self::Finishing => "finishing",
+            Self::Lost => "lost",
+            Self::Closing => "closing",
+            Self::Closed => "closed",
+        }
+    }
+}
 
 /// A channel's state.
 #[derive(Debug, Clone)]
@@ -91,7 +126,7 @@ impl Channel {
     #[must_use]
     pub fn apply(self, input: Input, context: &Context<'_>) -> Transition {
         let mut effects = Effects::default();
-        let before = self.name();
+        let before = self.state();
         let channel = match self {
             Self::Opening(state) => state.apply(input, context, &mut effects),
             Self::Active(state) => state.apply(input, context, &mut effects),
@@ -100,9 +135,9 @@ impl Channel {
             Self::Closing(state) => state.apply(input, context, &mut effects),
             Self::Closed(state) => state.apply(input, context, &mut effects),
         };
-        if channel.name() != before {
+        if channel.state() != before {
             effects.persist();
-            effects.notify.push(Notice::State(channel.name()));
+            effects.notify.push(Notice::State(channel.state()));
         }
         Transition { channel, effects }
     }
@@ -187,16 +222,21 @@ impl Channel {
         &self.common().view
     }
 
-    /// The state's name here, which is finer than the contract's.
-    pub const fn name(&self) -> &'static str {
+    /// Which state it is, which is finer than the contract's.
+    pub const fn state(&self) -> StateName {
         match self {
-            Self::Opening(_) => "opening",
-            Self::Active(_) => "active",
-            Self::Finishing(_) => "finishing",
-            Self::Lost(_) => "lost",
-            Self::Closing(_) => "closing",
-            Self::Closed(_) => "closed",
+            Self::Opening(_) => StateName::Opening,
+            Self::Active(_) => StateName::Active,
+            Self::Finishing(_) => StateName::Finishing,
+            Self::Lost(_) => StateName::Lost,
+            Self::Closing(_) => StateName::Closing,
+            Self::Closed(_) => StateName::Closed,
         }
+    }
+
+    /// The name of [`Self::state`], as logs have it.
+    pub const fn name(&self) -> &'static str {
+        self.state().as_str()
     }
 
     /// When [`Input::Tick`] is wanted next.

@@ -11,6 +11,7 @@ use super::closed::Closed;
 use super::common::Common;
 use super::io::{ChainInput, Command, CommandId, Context, Denied, Done, Effects, Input, Notice, PeerInput};
 use super::lost::Lost;
+use super::reason::{NoChallenge, Risk, StateConflict};
 
 /// A channel that both sides have agreed on and that is not ACTIVE, or not deep enough in the
 /// chain. Money in it comes back with `cancel` as long as it is EMPTY.
@@ -116,11 +117,11 @@ impl Opening {
             Command::Fund { value } => self.fund(value),
             Command::Cancel => self.cancel(),
             Command::Pay { .. } | Command::SignFinal | Command::Import(_) => {
-                Err(self.not_usable("not open yet"))
+                Err(self.not_usable(StateConflict::NotOpen))
             }
-            Command::Close(_) => Err(self.not_usable("not open yet; cancel takes back what was paid in")),
-            Command::Challenge => Err(Denied::NothingToChallenge("the channel is not closing")),
-            Command::Withdraw => Err(Denied::WrongState("not open yet; cancel takes back what was paid in")),
+            Command::Close(_) => Err(self.not_usable(StateConflict::NotOpenButCancellable)),
+            Command::Challenge => Err(Denied::NothingToChallenge(NoChallenge::NotClosing)),
+            Command::Withdraw => Err(Denied::WrongState(StateConflict::NotOpenButCancellable)),
         };
         match result {
             Ok(call) => {
@@ -131,7 +132,7 @@ impl Opening {
         }
     }
 
-    fn not_usable(&self, otherwise: &'static str) -> Denied {
+    fn not_usable(&self, otherwise: StateConflict) -> Denied {
         match self.common.view.status {
             OnChain::Active { .. } => Denied::NotConfirmed,
             OnChain::Missing | OnChain::Empty { .. } | OnChain::Closing(_) | OnChain::Closed { .. } => {
@@ -142,7 +143,7 @@ impl Opening {
 
     fn fund(&self, value: Option<Amount>) -> Result<Call, Denied> {
         if !matches!(self.common.view.status, OnChain::Empty { .. }) {
-            return Err(Denied::WrongState("not waiting for money"));
+            return Err(Denied::WrongState(StateConflict::NotFundable));
         }
         if self.common.waiting.is_waiting_for(CallKind::Fund) {
             return Err(Denied::UnderWay);
@@ -161,9 +162,9 @@ impl Opening {
     fn cancel(&self) -> Result<Call, Denied> {
         match self.common.view.status {
             OnChain::Empty { .. } => Ok(Call::Cancel),
-            OnChain::Missing => Err(Denied::WrongState("not on the chain; nothing was paid in")),
+            OnChain::Missing => Err(Denied::WrongState(StateConflict::NothingPaidIn)),
             OnChain::Active { .. } | OnChain::Closing(_) | OnChain::Closed { .. } => {
-                Err(Denied::WrongState("past the point where cancel works; use closechannel"))
+                Err(Denied::WrongState(StateConflict::PastCancelling))
             }
         }
     }
@@ -202,7 +203,7 @@ impl Opening {
             OnChain::Missing | OnChain::Active { .. } => {}
             OnChain::Empty { paid_in } => {
                 if is_new {
-                    effects.notify.push(Notice::State("EMPTY"));
+                    effects.notify.push(Notice::Deployed);
                 }
                 if let Some(event) = view.newest {
                     let done = Ok(Done::PaidIn { tx: event.tx });
@@ -213,7 +214,9 @@ impl Opening {
                 }
             }
             OnChain::Closing(closing) => {
-                self.common.waiting.answer_all(&Err(Denied::WrongState("closing already")), effects);
+                self.common
+                    .waiting
+                    .answer_all(&Err(Denied::WrongState(StateConflict::ClosedBeforeUse)), effects);
                 let known = closing.paid_in.or((closing.nonce == Nonce::ZERO).then_some(closing.balances));
                 self.common.books = Books::new(known.unwrap_or(self.common.setup.terms().shares));
                 return self.common.leave(context, effects);
@@ -229,9 +232,9 @@ impl Opening {
         let done = Ok(Done::PaidIn { tx: common.view.newest.and_then(|event| event.tx) });
         common.waiting.answer(CallKind::Open, &done, effects);
         common.waiting.answer(CallKind::Fund, &done, effects);
-        common.waiting.answer_all(&Err(Denied::WrongState("ACTIVE; use closechannel")), effects);
+        common.waiting.answer_all(&Err(Denied::WrongState(StateConflict::BecameActive)), effects);
         if common.lost {
-            effects.notify.push(Notice::AtRisk("the channel comes out of a backup: it must not act alone"));
+            effects.notify.push(Notice::AtRisk(Risk::RestoredChannelOpened));
             let lost = Lost::new(common);
             if online {
                 lost.send_sync(effects);

@@ -9,6 +9,7 @@ use super::super::closing::Closing;
 use super::super::finishing::Finishing;
 use super::super::io::{CloseMode, CommandId, Context, Denied, Effects, Notice};
 use super::super::opening::Opening;
+use super::super::reason::{Risk, StateConflict};
 use super::super::update::{FinalBase, judge_final};
 use super::Active;
 
@@ -72,9 +73,9 @@ impl Active {
         effects: &mut Effects,
     ) -> Channel {
         let refused = match mode {
-            _ if !matches!(self.common.view.status, OnChain::Active { .. }) => Denied::WrongState(
-                "not on the chain: blocks were taken back; it can be closed once it is there again",
-            ),
+            _ if !matches!(self.common.view.status, OnChain::Active { .. }) => {
+                Denied::WrongState(StateConflict::OpeningTakenBack)
+            }
             CloseMode::Alone => {
                 let plan = self.common.books.close_plan(self.common.role());
                 return self.start_closing(plan, Some(caller), effects);
@@ -165,9 +166,7 @@ impl Active {
                 Channel::Opening(Box::new(Opening::new(common, deposit, link.online)))
             }
             OnChain::Missing | OnChain::Empty { .. } => {
-                effects
-                    .notify
-                    .push(Notice::AtRisk("the chain took back the opening of a channel with receipts"));
+                effects.notify.push(Notice::AtRisk(Risk::OpeningTakenBack));
                 Channel::Active(self)
             }
             OnChain::Closing(_) | OnChain::Closed { .. } => {

@@ -12,6 +12,7 @@ use super::books::Proposal;
 use super::common::Common;
 use super::io::{ChainInput, Command, CommandId, Context, Denied, Effects, Input, Millis, PeerInput};
 use super::queue::Queue;
+use super::reason::{NoChallenge, StateConflict};
 
 /// An unanswered message is repeated after this long.
 pub(super) const REPEAT_AFTER: Millis = 3_000;
@@ -92,6 +93,11 @@ impl Active {
         proposed.checked_add(self.queue.total()).unwrap_or(Amount::MAX)
     }
 
+    /// Whether the partner's node is there.
+    pub(super) const fn is_online(&self) -> bool {
+        self.link.online
+    }
+
     /// Whether the partner's node is there and has shown where it stands.
     pub const fn is_synced(&self) -> bool {
         self.link.synced
@@ -138,7 +144,7 @@ impl Active {
             }
             Input::Command(caller, Command::Close(mode)) => self.close(caller, mode, context, effects),
             Input::Command(caller, Command::Challenge) => {
-                effects.reply.push((caller, Err(Denied::NothingToChallenge("the channel is not closing"))));
+                effects.reply.push((caller, Err(Denied::NothingToChallenge(NoChallenge::NotClosing))));
                 Channel::Active(self)
             }
             Input::Command(caller, Command::Cancel)
@@ -152,7 +158,7 @@ impl Active {
                 Channel::Active(self)
             }
             Input::Command(caller, Command::Fund { .. } | Command::Cancel | Command::Withdraw) => {
-                effects.reply.push((caller, Err(Denied::WrongState("ACTIVE; closechannel comes first"))));
+                effects.reply.push((caller, Err(Denied::WrongState(StateConflict::Active))));
                 Channel::Active(self)
             }
             Input::Peer(PeerInput::Connected { initiator }) => {

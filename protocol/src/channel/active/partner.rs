@@ -8,6 +8,7 @@ use super::super::books::Proposal;
 use super::super::import::ImportedReceipt;
 use super::super::io::{CommandId, Context, Denied, Direction, Effects, Misbehaviour, Notice, PaymentWrite};
 use super::super::lost::Lost;
+use super::super::reason::Risk;
 use super::super::update::{Claim, check_proposal, judge_claim};
 use super::{Active, Link, NOT_NOW_DELAY, REPEAT_AFTER};
 
@@ -298,9 +299,7 @@ impl Active {
 
     /// The partner has shown an own signature that this side knows nothing of (rule 9).
     pub(super) fn lost(self: Box<Self>, sync: Sync, context: &Context<'_>, effects: &mut Effects) -> Channel {
-        effects
-            .notify
-            .push(Notice::AtRisk("data was lost: the other side has a newer receipt with our signature"));
+        effects.notify.push(Notice::AtRisk(Risk::PartnerHasNewerReceipt));
         self.into_lost(effects).on_sync(sync, context, effects)
     }
 
@@ -317,7 +316,7 @@ impl Active {
             effects.reply.push((caller, Err(Denied::NotLost)));
             return Channel::Active(self);
         }
-        effects.notify.push(Notice::AtRisk("data was lost: a newer receipt with our signature was imported"));
+        effects.notify.push(Notice::AtRisk(Risk::NewerReceiptImported));
         let mut lost = self.into_lost(effects);
         lost.import(caller, given, context.crypto, effects);
         Channel::Lost(lost)
