@@ -69,7 +69,7 @@ impl Side {
         let context = Context {
             crypto: &self.crypto,
             now: 1_000,
-            head: Some(10),
+            head: Some(11),
             chain_fresh: true,
             confirmations: 1,
             auto_challenge: true,

@@ -5,7 +5,7 @@ mod common;
 use common::chain::Chain;
 use common::*;
 use thunder_protocol::channel::{
-    CloseMode, ClosedBy, Command, CommandId, Denied, Done, ImportedReceipt, LostStep, Notice,
+    CloseMode, ClosedBy, Command, CommandId, Denied, Done, ImportedReceipt, LostStep, Notice, Risk,
 };
 use thunder_protocol::codec::CodecError;
 use thunder_protocol::onchain::{Call, ClosePlan, EndKind, OnChain};
@@ -80,9 +80,8 @@ fn step(party: &Party) -> LostStep {
     state.step()
 }
 
-fn warnings(party: &Party, what: &str) -> usize {
-    let says = |notice: &&Notice| matches!(notice, Notice::AtRisk(text) if text.contains(what));
-    party.notices.iter().filter(says).count()
+fn warnings(party: &Party, of: Risk) -> usize {
+    party.notices.iter().filter(|notice| **notice == Notice::AtRisk(of)).count()
 }
 
 // ---- FINAL ------------------------------------------------------------------------------------
@@ -93,10 +92,10 @@ fn rule_9_a_mere_sync_makes_no_final_of_a_restored_side() {
     lie(&mut pair);
     assert_eq!(signed_final(&pair.a), None, "B would get 8 THD for good");
     assert_eq!((pair.a.channel().name(), step(&pair.a)), ("lost", LostStep::User));
-    assert_eq!(warnings(&pair.a, "nothing newer"), 1, "it says so loudly: {:?}", pair.a.notices);
+    assert_eq!(warnings(&pair.a, Risk::NothingNewerShown), 1, "it says so loudly: {:?}", pair.a.notices);
     let backups = agreed(1, 9, 11);
     pair.a.receive(sync_of(backups));
-    assert_eq!(warnings(&pair.a, "nothing newer"), 1, "and once a session");
+    assert_eq!(warnings(&pair.a, Risk::NothingNewerShown), 1, "and once a session");
     for _ in 0..3 {
         pair.tick();
     }
@@ -119,7 +118,7 @@ fn rule_9_a_lost_channel_takes_newer_receipts_signs_one_final_and_never_closes_a
         party.submitted.iter().any(is_final)
     };
     assert!(posted(&pair.a) && posted(&pair.b));
-    assert!(matches!(pair.a.channel(), Channel::Closing(state) if state.lost), "it stays lost");
+    assert!(matches!(pair.a.channel(), Channel::Closing(state) if state.common.lost), "it stays lost");
 }
 
 #[test]
@@ -258,7 +257,7 @@ fn rule_9_an_answer_to_a_proposal_of_the_backup_is_nothing_newer() {
     let zero = Agreed::zero(balances(10, 10));
     show(&mut pair, zero);
     assert_eq!(step(&pair.a), LostStep::Answer);
-    assert_eq!(warnings(&pair.a, "own payment"), 1);
+    assert_eq!(warnings(&pair.a, Risk::ProposalUnanswered), 1);
     let order = pair.a.command(Command::SignFinal);
     assert!(matches!(pair.a.reply(order), Err(Denied::WrongState(_))), "rule 11: a proposal is out");
     let signature = pair.b.sign(nonce(1), balances(9, 11));
@@ -506,7 +505,7 @@ fn no_loss_a_closing_on_the_backups_receipt_is_challenged_with_what_the_user_giv
             chain.show(&mut pair);
             if !before {
                 assert!(pair.a.submitted.is_empty());
-                assert_eq!(warnings(&pair.a, "has to be imported"), 1, "{:?}", pair.a.notices);
+                assert_eq!(warnings(&pair.a, Risk::NothingNewerToChallengeWith), 1, "{:?}", pair.a.notices);
                 import(&mut pair.a, given).unwrap();
             }
             let challenge = [Call::Challenge(evidence(&pair.b, 2, balances(17, 3)))];
@@ -549,7 +548,7 @@ fn a_closing_on_a_receipt_that_was_forgotten_is_noticed() {
     let mut pair = pair();
     pair.b.chain(closing(Role::A, 4, balances(12, 8), 4, false, 12));
     assert!(pair.b.notices.iter().any(|notice| matches!(notice, Notice::AtRisk(_))));
-    assert!(matches!(pair.b.channel(), Channel::Closing(state) if state.lost));
+    assert!(matches!(pair.b.channel(), Channel::Closing(state) if state.common.lost));
 }
 
 #[test]
@@ -558,7 +557,7 @@ fn rule_9_a_closing_on_the_proposals_nonce_with_other_balances_proves_lost_data(
     pair.a.pay("x", 1); // receipt 1 (9, 11) is proposed
     pair.disconnect();
     pair.a.chain(closing(Role::B, 1, balances(5, 15), 1, false, 12));
-    assert!(matches!(pair.a.channel(), Channel::Closing(state) if state.lost));
+    assert!(matches!(pair.a.channel(), Channel::Closing(state) if state.common.lost));
 }
 
 #[test]

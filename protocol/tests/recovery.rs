@@ -88,7 +88,7 @@ fn rule_9_with_proof_of_lost_data_a_closing_that_was_begun_is_dropped() {
     pair.a.fail(CallKind::Close, "unreachable");
     pair.connect();
     pair.run(); // B shows receipt 3 with A's own signature
-    assert!(matches!(pair.a.channel(), Channel::Closing(state) if state.lost));
+    assert!(matches!(pair.a.channel(), Channel::Closing(state) if state.common.lost));
     pair.a.submitted.clear();
     pair.a.restart();
     let on_restart = pair.a.submitted.len();
@@ -373,7 +373,7 @@ fn rule_9_a_record_with_a_receipt_that_one_side_has_not_signed_is_not_valid() {
     let forged = |change: &dyn Fn(&mut Agreed)| {
         let mut channel = original.clone();
         let Channel::Active(active) = &mut channel else { panic!("not active") };
-        change(&mut active.books.agreed);
+        change(&mut active.common.books.agreed);
         channel
     };
     assert!(forged(&|_| {}).has_valid_receipts());

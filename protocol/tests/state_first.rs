@@ -104,14 +104,14 @@ fn g1_a_closing_proves_lost_data_only_if_it_can_be_no_proposal() {
     let lost = |number, shares| {
         let mut pair = paid();
         pair.b.chain(without_event(closing(Role::A, number, shares, number, false, 12)));
-        matches!(pair.b.channel(), Channel::Closing(state) if state.lost)
+        matches!(pair.b.channel(), Channel::Closing(state) if state.common.lost)
     };
     assert!(!lost(3, balances(7, 13)), "A may have proposed 3 on 1");
     assert!(lost(2, balances(7, 13)), "A proposes odd nonces");
     assert!(lost(5, balances(7, 13)), "too far above");
     let mut pair = paid();
     pair.b.chain(closing(Role::A, 3, balances(7, 13), 3, false, 12));
-    assert!(matches!(pair.b.channel(), Channel::Closing(state) if state.lost), "its event says so");
+    assert!(matches!(pair.b.channel(), Channel::Closing(state) if state.common.lost), "its event says so");
 }
 
 #[test]

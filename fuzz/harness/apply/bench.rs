@@ -452,7 +452,7 @@ impl Bench {
 fn is_lost(channel: &Channel) -> bool {
     match channel {
         Channel::Lost(_) => true,
-        Channel::Closing(state) => state.lost,
+        Channel::Closing(state) => state.common.lost,
         Channel::Opening(_) | Channel::Active(_) | Channel::Finishing(_) | Channel::Closed(_) => false,
     }
 }
@@ -462,14 +462,7 @@ type Written = (Vec<u8>, Vec<Payment>);
 /// The state as it is written, bar the newest block, which alone is no reason to write.
 fn written(channel: &Channel) -> Written {
     let mut channel = channel.clone();
-    match &mut channel {
-        Channel::Opening(state) => state.view.head = 0,
-        Channel::Active(state) => state.view.head = 0,
-        Channel::Finishing(state) => state.view.head = 0,
-        Channel::Lost(state) => state.view.head = 0,
-        Channel::Closing(state) => state.view.head = 0,
-        Channel::Closed(state) => state.view.head = 0,
-    }
+    channel.common_mut().view.head = 0;
     let proposal = channel.books().and_then(|books| books.proposal.as_ref());
     let payments = proposal.map(|own| own.message().payments).unwrap_or_default();
     (channel.encode().expect("every state can be written"), payments)

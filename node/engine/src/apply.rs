@@ -11,6 +11,7 @@ use crate::outbox::{
     Batch, BatchEffects, ChainCommand, Committed, DisconnectReason, Notice, Outbox, Refused,
 };
 use crate::storage::{ChannelState, NewChannel, PaymentWrites, StorageError};
+use crate::texts;
 
 /// How far below the newest block the events of a channel that is agreed on now can be: as far as a
 /// reorganisation could push them.
@@ -224,15 +225,16 @@ impl Engine {
             CoreNotice::Payment { direction, payment, nonce } => {
                 Notice::Payment { channel, direction, payment, nonce }
             }
-            CoreNotice::State(state) => {
-                tracing::info!(%channel, state, "channel");
-                Notice::State { channel, state }
+            CoreNotice::State(_) | CoreNotice::Deployed | CoreNotice::Withdrawable => {
+                tracing::info!(%channel, state = texts::state(&notice), "channel");
+                Notice::State { channel }
             }
             CoreNotice::Refused(reason) => {
                 tracing::warn!(%channel, ?reason, "the other side refuses for good; closechannel settles it alone");
                 warning("the other side refuses for good; closechannel settles it alone")
             }
-            CoreNotice::AtRisk(what) => {
+            CoreNotice::AtRisk(risk) => {
+                let what = texts::risk(risk);
                 tracing::error!(%channel, "MONEY AT RISK: {what}");
                 warning(what)
             }

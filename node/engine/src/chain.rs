@@ -217,7 +217,7 @@ impl Engine {
         tracing::warn!(first, "the chain took blocks back");
         let since = first.saturating_sub(REORGANISATION_MARGIN);
         let ended = |entry: &ChannelEntry| match &entry.channel {
-            Channel::Closed(closed) => closed.view.newest.is_some_and(|newest| newest.block >= since),
+            Channel::Closed(closed) => closed.common.view.newest.is_some_and(|newest| newest.block >= since),
             _ => false,
         };
         let unwatched =
@@ -254,7 +254,7 @@ impl Engine {
             Channel::Lost(_) => Some(Stake::AtRisk),
             Channel::Active(active) => {
                 // Only then is there an older receipt, or something to lose.
-                let was_used = active.books.agreed.nonce() > Nonce::ZERO;
+                let was_used = active.common.books.agreed.nonce() > Nonce::ZERO;
                 let has_share = !channel.balances().of(setup.role()).is_zero();
                 Some(if was_used && has_share { Stake::AtRisk } else { Stake::Nothing })
             }

@@ -259,7 +259,7 @@ pub const fn is_live(channel: &Channel) -> bool {
 /// call a channel yet.
 pub fn is_inbound_pending(channel: &Channel) -> bool {
     matches!(channel, Channel::Opening(state)
-        if state.view.status == OnChain::Missing && state.setup.role() == Role::B)
+        if state.common.view.status == OnChain::Missing && state.common.setup.role() == Role::B)
 }
 
 /// Whether the channel counts as open.

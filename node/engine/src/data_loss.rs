@@ -4,22 +4,17 @@ use thunder_api::{
     Account, ApiError, ApiResult, Code, ExportedFile, ImportRequest, Receipts, Selector, Watchtower,
 };
 use thunder_protocol::channel::{Command, ImportedReceipt, Lost, LostStep};
-use thunder_protocol::{Address, Channel, Input, Receipt, Role, Signature};
+use thunder_protocol::{Address, Channel, Input, Role, Signature};
 
 use crate::engine::Engine;
 use crate::event::RequestId;
 use crate::replies::PendingReply;
 use crate::selection::Purpose;
 use crate::settling::parse_receipt;
+use crate::texts::shares;
 
 /// The version of watchtower records that is read.
 const RECORD_VERSION: u32 = 1;
-
-/// A receipt, as a user has to see it before it is the end.
-pub fn shares(lost: &Lost, receipt: &Receipt) -> String {
-    let (own, Receipt { nonce, balances }) = (lost.setup.role(), receipt);
-    format!("receipt {nonce}: {} THD yours, {} THD theirs", balances.of(own), balances.of(own.other()))
-}
 
 impl Engine {
     /// The channel, if it has lost data and is not closing.
@@ -41,7 +36,7 @@ impl Engine {
         if confirmed {
             return Ok(true);
         }
-        let newest = shares(lost, &lost.newest());
+        let newest = shares(lost.common.setup.role(), &lost.newest());
         let known =
             format!("this node has lost data of the channel, and the newest that it knows is {newest}");
         let (message, hint) = match lost.step() {
@@ -56,7 +51,8 @@ impl Engine {
                  --yes` accepts these shares for good",
             ),
             LostStep::Partner => {
-                let signed = shares(lost, &lost.signed().unwrap_or_else(|| lost.newest()));
+                let signed =
+                    shares(lost.common.setup.role(), &lost.signed().unwrap_or_else(|| lost.newest()));
                 (
                     format!("this node has lost data of the channel, and has signed the end on {signed}"),
                     "connect with the other node, which has to agree; `thunder-cli closechannel --yes` asks it again",

@@ -5,13 +5,13 @@ use std::collections::{BTreeSet, HashMap};
 use rand_chacha::ChaCha20Rng;
 use rand_chacha::rand_core::{RngCore, SeedableRng};
 use thunder_api::{ApiError, ApiResult, Code};
-use thunder_protocol::channel::{CommandId, Context, Millis};
+use thunder_protocol::channel::{CommandId, Context, Millis, NextStep};
 use thunder_protocol::wire::Request;
 use thunder_protocol::{Address, B256, ChainId, Contracts, Input, LOCAL_CHAIN_IDS, Signer};
 
 use crate::PeerId;
 use crate::chain_state::ChainState;
-use crate::channels::Channels;
+use crate::channels::{ChannelEntry, Channels};
 use crate::event::{Command, Event, OutboundId, PeerEvent, RequestId};
 use crate::openings::Openings;
 use crate::outbox::{Batch, Notice};
@@ -320,9 +320,9 @@ impl Engine {
         self.chain.is_fresh(self.now)
     }
 
-    /// How deep an opening must be on the chain in use.
-    pub fn confirmations(&self) -> u64 {
-        confirmations(&self.settings, &self.chain)
+    /// What can be done with a channel next; nothing without its wallet.
+    pub fn next_step(&self, entry: &ChannelEntry) -> Option<NextStep> {
+        self.wallet.as_ref().map(|wallet| entry.channel.next_step(&self.context(wallet, true)))
     }
 
     /// The commands that nothing was signed for yet: they are not carried out once their users have given up.

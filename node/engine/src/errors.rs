@@ -5,6 +5,7 @@ use thunder_protocol::channel::Denied;
 use thunder_protocol::onchain::{CallFailure, CallKind};
 
 use crate::storage::StorageError;
+use crate::texts;
 
 pub(crate) fn out_of_place() -> ApiError {
     ApiError::new(
@@ -82,12 +83,16 @@ pub(crate) fn explain(denied: &Denied) -> ApiError {
             let blocks = withdrawable_at.saturating_sub(*head);
             let hint =
                 format!("try again in {blocks} blocks (on a local testnet: thunder-deploy mine {blocks})");
-            return ApiError::new(Code::TooEarly, format!("{denied}, and now is block {head}"), hint);
+            return ApiError::new(
+                Code::TooEarly,
+                format!("{}, and now is block {head}", texts::denied(denied)),
+                hint,
+            );
         }
         Denied::CallFailed { kind, reason } => return call_failed(*kind, reason),
         Denied::UnderWay => (Code::UnderWay, "see infos for how far it is"),
     };
-    ApiError::new(code, denied.to_string(), hint)
+    ApiError::new(code, texts::denied(denied), hint)
 }
 
 fn call_failed(kind: CallKind, reason: &CallFailure) -> ApiError {

@@ -31,11 +31,11 @@ mod selection;
 mod sessions;
 mod settling;
 mod storage;
+mod texts;
 mod token_bucket;
 
 pub use chain_state::ChainState;
 pub use channels::{ChannelEntry, Channels, is_inbound_pending, is_live};
-pub use data_loss::shares;
 pub use engine::{Engine, Settings, Start, confirmations_on};
 pub use errors::disk_error;
 pub use event::{
@@ -51,6 +51,7 @@ pub use storage::{
     ChannelState, KnownPeer, NewChannel, PaymentWrites, Storage, StorageError, StoredChannel, StoredPayment,
     Writes,
 };
+pub use texts::next_step;
 
 /// What the engine bounds in its dealings with peers.
 pub mod limits {

@@ -213,8 +213,6 @@ pub enum Notice {
     State {
         /// The channel.
         channel: Address,
-        /// The state's name.
-        state: &'static str,
     },
     /// Something about a channel that a person should look at.
     Warning {

@@ -48,7 +48,7 @@ impl Purpose {
             (Self::Close, Channel::Closing(closing)) => closing.seen().is_none(),
             (Self::Challenge | Self::Withdraw, Channel::Closing(_)) => true,
             (Self::Import, Channel::Lost(_)) => true,
-            (Self::Import, Channel::Closing(closing)) => closing.lost,
+            (Self::Import, Channel::Closing(closing)) => closing.common.lost,
             (Self::Export, other) => is_live(other) && other.books().is_some(),
             _ => false,
         }

@@ -20,7 +20,7 @@ impl Daemon {
                     self.events.push(Event::Payment(info));
                 }
             }
-            Notice::State { channel, .. } => {
+            Notice::State { channel } => {
                 if let Some(entry) = self.engine.channels().get(&channel) {
                     self.events.push(Event::Channel(self.channel_info(entry)));
                 }

@@ -119,7 +119,7 @@ impl Daemon {
     /// known; 0 for one that is not closed.
     fn blocks_until_deep(&self, stored: &StoredChannel) -> u64 {
         let Channel::Closed(closed) = &stored.channel else { return 0 };
-        let terms = closed.setup.terms();
+        let terms = closed.common.setup.terms();
         let head = self.engine.chain().head.filter(|_| self.engine.channels().get(&terms.channel).is_some());
         closed.blocks_until_deep(head, confirmations_on(self.config.confirmations, terms.chain_id))
     }

@@ -190,7 +190,7 @@ fn afterwards(
         (Fault::PostStaleFinal, Message::Final(finish)) => post_anyway(side, finish, &mut transition),
         (Fault::CarryOnAfterTakingOver, _) => {
             let Channel::Lost(lost) = &transition.channel else { return transition };
-            let newer = before.is_some_and(|books| lost.books.agreed.nonce() > books.agreed.nonce());
+            let newer = before.is_some_and(|books| lost.common.books.agreed.nonce() > books.agreed.nonce());
             if newer && let Some(active) = carry_on(side, lost) {
                 transition.channel = active;
                 transition.effects.send.retain(|message| matches!(message, Message::Sync(_)));
@@ -211,7 +211,7 @@ fn merge(effects: &mut Effects, more: Effects) {
 
 fn carry_on(side: &Side, lost: &Lost) -> Option<Channel> {
     let Channel::Active(mut active) = *side.young.clone()? else { return None };
-    (active.books, active.view) = (lost.books.clone(), lost.view);
+    (active.common.books, active.common.view) = (lost.common.books.clone(), lost.common.view);
     Some(Channel::Active(active))
 }
 
@@ -259,14 +259,8 @@ fn sign_anyway(side: &Side, propose: &Propose) -> Option<Transition> {
 }
 
 fn books_mut(channel: &mut Channel) -> Option<&mut Books> {
-    match channel {
-        Channel::Opening(_) => None,
-        Channel::Active(state) => Some(&mut state.books),
-        Channel::Finishing(state) => Some(&mut state.books),
-        Channel::Lost(state) => Some(&mut state.books),
-        Channel::Closing(state) => Some(&mut state.books),
-        Channel::Closed(state) => state.books.as_mut(),
-    }
+    channel.books()?;
+    Some(&mut channel.common_mut().books)
 }
 
 /// The steps in which effects are carried out: disk, chain, wire.

@@ -69,7 +69,7 @@ fn locally(side: &Side, deposits: (u128, u128), scenario: &Scenario) -> Option<B
     }
     let lost = match &side.channel {
         Channel::Lost(_) => true,
-        Channel::Closing(state) => state.lost,
+        Channel::Closing(state) => state.common.lost,
         Channel::Opening(_) | Channel::Active(_) | Channel::Finishing(_) | Channel::Closed(_) => false,
     };
     if lost {
@@ -203,7 +203,7 @@ fn among_honest(world: &World) -> Result<(), Broken> {
 fn agreement(healed: &Play) -> Result<(), Broken> {
     let [a, b] = [Role::A, Role::B].map(|role| healed.side(role));
     let (Channel::Active(left), Channel::Active(right)) = (&a.channel, &b.channel) else { return Ok(()) };
-    let same = left.books.agreed.receipt == right.books.agreed.receipt;
+    let same = left.common.books.agreed.receipt == right.common.books.agreed.receipt;
     let quiet = a.channel.pending().is_zero() && b.channel.pending().is_zero();
     let history = applied(a, Direction::Out) == applied(b, Direction::In)
         && applied(b, Direction::Out) == applied(a, Direction::In);
@@ -233,7 +233,8 @@ fn way_out(healed: &Play, restored: Role) -> Result<(), Broken> {
         LostStep::Answer => return Ok(()),
         // There is only one, and its user has ordered it, or given what is newer, at the wrong time.
         LostStep::Partner if backup.decided() && lost.signed() != Some(lost.newest()) => return Ok(()),
-        LostStep::User if lost.books.agreed.nonce() <= backup.known || lost.books.imported.is_some() => {}
+        LostStep::User
+            if lost.common.books.agreed.nonce() <= backup.known || lost.common.books.imported.is_some() => {}
         LostStep::User | LostStep::Sync | LostStep::Chain | LostStep::Partner => {
             return Err(Broken::NoWayOut);
         }

@@ -62,7 +62,7 @@ fn a_backup_is_restored_and_the_other_side_is_honest() {
     let small = Left { pays: [1, 1], backups: 1, connects: 1, ..Left::default() };
     let full = Left { pays: [2, 1], backups: 1, connects: 1, crashes: 1, ..Left::default() };
     let left = bound(small, full);
-    Scenario::honest("backup, honest peer", left).holds(60_000);
+    Scenario::honest("backup, honest peer", left).holds(54_000);
 }
 
 #[test]
@@ -71,5 +71,5 @@ fn a_backup_is_restored_and_its_user_orders_and_imports() {
     let full =
         Left { pays: [1, 1], backups: 1, orders: 1, imports: 1, connects: 1, crashes: 1, ..Left::default() };
     let left = bound(small, full);
-    Scenario::honest("backup, honest peer, orders", left).holds(145_000);
+    Scenario::honest("backup, honest peer, orders", left).holds(124_000);
 }

@@ -2,11 +2,11 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::onchain::{Call, ClosePlan, Closing, Evidence};
+use crate::onchain::{ClosePlan, Closing, Evidence};
 use crate::wire::{Message, Propose, Refuse, RefuseReason};
 use crate::{Agreed, Amount, Balances, Nonce, Payment, Receipt, Role, Signature, Signatures};
 
-use super::io::{CommandId, Context, Effects, Notice};
+use super::io::CommandId;
 
 /// The newest receipt that both have signed, and at most one own proposal on top of it.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -88,6 +88,11 @@ impl Books {
         Self { agreed: Agreed::zero(paid_in), proposal: None, imported: None }
     }
 
+    /// Before anything can be signed.
+    pub(super) const fn unused() -> Self {
+        Self::new(Balances { a: Amount::ZERO, b: Amount::ZERO })
+    }
+
     /// As long as nothing is signed, receipt 0 is what the chain says was paid in. Reports whether
     /// it has changed.
     pub(super) fn take_paid_in(&mut self, paid_in: Balances) -> bool {
@@ -141,23 +146,6 @@ impl Books {
         let newer = nonce > closing.nonce;
         let contradicts = nonce == closing.nonce && balances != closing.balances;
         (newer || contradicts).then_some(evidence)
-    }
-
-    /// Challenges a closing that one endpoint shows and another contradicts (guard rule G6), if it is on
-    /// an old receipt. Nothing is taken for true.
-    pub(super) fn challenge_claimed(
-        &self,
-        role: Role,
-        closing: &Closing,
-        context: &Context<'_>,
-        effects: &mut Effects,
-    ) {
-        let Some(evidence) = self.challenge_evidence(role, closing) else { return };
-        if context.auto_challenge {
-            effects.submit.push(Call::Challenge(evidence));
-        } else {
-            effects.notify.push(Notice::AtRisk("the other side closed on an old receipt: run challenge"));
-        }
     }
 
     /// The one safe way to close alone: on the agreed receipt; or, with a proposal out, on that

@@ -1,31 +1,25 @@
 //! Paid out, or never opened.
 
-use serde::{Deserialize, Serialize};
-
 use crate::onchain::{self, CallKind, ChainView, ClosePlan, End, EndKind, OnChain};
-use crate::wire::{Message, Refuse, RefuseReason, Sync};
+use crate::wire::{Message, Propose, RefuseReason};
 use crate::{Amount, Balances, Nonce, PaymentId};
 
-use super::books::{Books, Proposal};
 use super::closing::{Closing, closed_by};
+use super::common::Common;
 use super::io::{ChainInput, ClosedBy, Command, CommandId, Context, Denied, Done, Effects, Input, PeerInput};
 use super::opening::Opening;
-use super::setup::Setup;
-use super::{Channel, WaitList, record};
+use super::reason::{NoChallenge, StateConflict};
+use super::{Channel, record};
 
 /// A channel at its end. Until the end is deep in the chain a reorganisation can take it back.
-#[derive(Debug, Clone, Serialize, Deserialize)]
+#[derive(Debug, Clone)]
 pub struct Closed {
-    /// Who, where and how much.
-    pub setup: Setup,
-    /// The receipts, if there ever were any.
-    pub books: Option<Books>,
-    /// What the chain last said.
-    pub view: ChainView,
+    /// What all states have in common.
+    pub common: Common,
+    /// Whether there were ever any receipts, and they are still kept.
+    pub(super) has_receipts: bool,
     /// How this side was closing, if it was.
     pub plan: Option<ClosePlan>,
-    /// Whether this side has lost data.
-    pub lost: bool,
     /// Whether the closer's last proposal was taken into the history (rule 12).
     pub(super) recorded: bool,
 }
@@ -46,17 +40,23 @@ pub enum Outcome {
 }
 
 impl Closed {
-    pub(super) const fn new(setup: Setup, books: Option<Books>, view: ChainView) -> Self {
-        Self { setup, books, view, plan: None, lost: false, recorded: false }
+    pub(super) const fn new(common: Common) -> Self {
+        Self { common, has_receipts: true, plan: None, recorded: false }
+    }
+
+    /// A channel in which nothing was ever signed.
+    pub(super) fn unused(common: Common) -> Self {
+        Self { has_receipts: false, ..Self::new(common) }
     }
 
     /// The chain shows the end: whoever waited for it is told.
-    pub(super) fn seen(self, mut waiting: WaitList, effects: &mut Effects) -> Box<Self> {
+    pub(super) fn seen(mut self, effects: &mut Effects) -> Box<Self> {
         effects.persist();
         for kind in [CallKind::Close, CallKind::Challenge, CallKind::Withdraw, CallKind::Cancel] {
-            waiting.answer(kind, &self.done(kind), effects);
+            let done = self.done(kind);
+            self.common.waiting.answer(kind, &done, effects);
         }
-        waiting.answer_all(&Err(Denied::WrongState("CLOSED")), effects);
+        self.common.waiting.answer_all(&Err(Denied::WrongState(StateConflict::Closed)), effects);
         self.ask_for_record(effects);
         Box::new(self)
     }
@@ -65,7 +65,7 @@ impl Closed {
     fn unrecorded(&self) -> Option<onchain::Closing> {
         match self.outcome() {
             Outcome::Ended { closing: Some(closing), end: End { kind: EndKind::Withdrawn, .. } }
-                if !self.recorded && record::is_wanted(&self.setup, &closing) =>
+                if !self.recorded && record::is_wanted(&self.common.setup, &closing) =>
             {
                 Some(closing)
             }
@@ -75,29 +75,22 @@ impl Closed {
 
     /// Whether the partner still has to show what it closed on (rule 12).
     pub(super) fn wants_record(&self) -> bool {
-        self.books.is_some() && self.unrecorded().is_some()
+        self.has_receipts && self.unrecorded().is_some()
     }
 
     fn ask_for_record(&self, effects: &mut Effects) {
-        if let Some(books) = self.books.as_ref().filter(|_| self.wants_record()) {
-            effects.send.push(Message::Sync(self.sync(books, true).into()));
+        if self.wants_record() {
+            effects.send.push(self.sync(true));
         }
     }
 
-    fn sync(&self, books: &Books, wants_reply: bool) -> Sync {
-        Sync {
-            agreed: books.agreed,
-            proposal: books.proposal.as_ref().map(Proposal::message),
-            finish: None,
-            closing: true,
-            lost: self.lost,
-            wants_reply,
-        }
+    fn sync(&self, wants_reply: bool) -> Message {
+        self.common.sync(None, true, wants_reply)
     }
 
     /// How it ended.
     pub const fn outcome(&self) -> Outcome {
-        match self.view.status {
+        match self.common.view.status {
             OnChain::Closed { closing, end } => Outcome::Ended { closing, end },
             OnChain::Missing | OnChain::Empty { .. } | OnChain::Active { .. } | OnChain::Closing(_) => {
                 Outcome::Abandoned
@@ -107,11 +100,11 @@ impl Closed {
 
     /// What somebody who asked for `kind` learns: the end counts, whoever brought it about.
     fn done(&self, kind: CallKind) -> Result<Done, Denied> {
-        let (Outcome::Ended { end, closing }, Some(event)) = (self.outcome(), self.view.newest) else {
-            return Err(Denied::WrongState("CLOSED: it was never opened, and nothing was paid in"));
+        let (Outcome::Ended { end, closing }, Some(event)) = (self.outcome(), self.common.view.newest) else {
+            return Err(Denied::WrongState(StateConflict::NeverOpened));
         };
         let tx = event.tx;
-        let own_closing = closing.filter(|closing| closing.closer == self.setup.role());
+        let own_closing = closing.filter(|closing| closing.closer == self.common.role());
         match (kind, end.kind) {
             (CallKind::Close, EndKind::Withdrawn | EndKind::Challenged)
                 if let Some(closing) = own_closing =>
@@ -122,22 +115,22 @@ impl Closed {
                 Ok(Done::Closing { tx, mode: ClosedBy::Final, nonce: Nonce::FINAL, withdrawable_at: None })
             }
             (CallKind::Close, EndKind::Cancelled | EndKind::Withdrawn | EndKind::Challenged)
-            | (CallKind::Open | CallKind::Fund, _) => Err(Denied::WrongState("CLOSED")),
+            | (CallKind::Open | CallKind::Fund, _) => Err(Denied::WrongState(StateConflict::Closed)),
             (CallKind::Cancel, EndKind::Final | EndKind::Withdrawn | EndKind::Challenged) => {
-                Err(Denied::WrongState("CLOSED, and was not cancelled"))
+                Err(Denied::WrongState(StateConflict::NotCancelled))
             }
             (CallKind::Challenge, EndKind::Cancelled | EndKind::Final | EndKind::Withdrawn) => {
-                Err(Denied::NothingToChallenge("the channel is CLOSED and paid out"))
+                Err(Denied::NothingToChallenge(NoChallenge::PaidOut))
             }
             (CallKind::Challenge, EndKind::Challenged)
-                if closing.is_none_or(|closing| closing.closer == self.setup.role()) =>
+                if closing.is_none_or(|closing| closing.closer == self.common.role()) =>
             {
-                Err(Denied::NothingToChallenge("the channel is CLOSED: the other side has challenged"))
+                Err(Denied::NothingToChallenge(NoChallenge::PartnerChallenged))
             }
             (CallKind::Challenge, EndKind::Challenged)
             | (CallKind::Withdraw, _)
             | (CallKind::Cancel, EndKind::Cancelled) => {
-                Ok(Done::PaidOut { tx, received: end.received(self.setup.role()) })
+                Ok(Done::PaidOut { tx, received: end.received(self.common.role()) })
             }
         }
     }
@@ -150,29 +143,23 @@ impl Closed {
     }
 
     pub(super) fn is_buried(&self, context: &Context<'_>) -> bool {
-        let head = context.head.unwrap_or(0).max(self.view.head);
-        match self.outcome() {
-            Outcome::Abandoned => true,
-            Outcome::Ended { .. } => ChainView { head, ..self.view }.is_confirmed(context.confirmations),
-        }
+        self.outcome() == Outcome::Abandoned || self.common.is_confirmed(context)
     }
 
-    /// Returns how many blocks have to be mined above `head` (above the one of the view, if that is unknown
-    /// or lower) until the end is `confirmations` deep. A channel that never came onto the chain has no end.
+    /// Returns how many blocks have to be mined above `head` (above the one of the view, if that is unknown)
+    /// until the end is `confirmations` deep. A channel that never came onto the chain has no end.
     pub fn blocks_until_deep(&self, head: Option<u64>, confirmations: u64) -> u64 {
-        let head = head.unwrap_or(0).max(self.view.head);
-        match (self.outcome(), self.view.newest) {
-            (Outcome::Ended { .. }, Some(event)) => {
-                event.block.saturating_add(confirmations).saturating_sub(1).saturating_sub(head)
+        let head = head.unwrap_or(self.common.view.head);
+        match self.outcome() {
+            Outcome::Ended { .. } => {
+                self.common.confirmed_at(confirmations).map_or(0, |deep| deep.saturating_sub(head))
             }
-            (Outcome::Ended { .. } | Outcome::Abandoned, _) => 0,
+            Outcome::Abandoned => 0,
         }
     }
 
     pub(super) fn next_block(&self, context: &Context<'_>) -> Option<u64> {
-        let event = self.view.newest?;
-        let deep = event.block.saturating_add(context.confirmations).saturating_sub(1);
-        (!self.is_buried(context)).then_some(deep)
+        self.common.confirmed_at(context.confirmations).filter(|_| !self.is_buried(context))
     }
 
     pub(super) fn apply(
@@ -205,11 +192,11 @@ impl Closed {
     fn command(&self, caller: CommandId, command: Command, effects: &mut Effects) {
         let outcome = match command {
             Command::Pay { payment, known, .. } => {
-                known.map_or(Err(Denied::WrongState("CLOSED")), |known| known.outcome(&payment))
+                known.map_or(Err(Denied::WrongState(StateConflict::Closed)), |known| known.outcome(&payment))
             }
-            Command::Fund { .. } => Err(Denied::WrongState("CLOSED")),
-            Command::Close(_) | Command::SignFinal => Err(Denied::WrongState("CLOSED already")),
-            Command::Import(_) => Err(Denied::WrongState("CLOSED; a receipt changes nothing any more")),
+            Command::Fund { .. } => Err(Denied::WrongState(StateConflict::Closed)),
+            Command::Close(_) | Command::SignFinal => Err(Denied::WrongState(StateConflict::ClosedAlready)),
+            Command::Import(_) => Err(Denied::WrongState(StateConflict::ImportTooLate)),
             Command::Cancel => self.done(CallKind::Cancel),
             Command::Challenge => self.done(CallKind::Challenge),
             Command::Withdraw => self.done(CallKind::Withdraw),
@@ -224,23 +211,33 @@ impl Closed {
         context: &Context<'_>,
         effects: &mut Effects,
     ) {
-        let agreed_nonce = self.books.as_ref().map_or(Nonce::ZERO, |books| books.agreed.nonce());
-        let refuse = |nonce| Message::Refuse(Refuse { nonce, reason: RefuseReason::Stopped, agreed_nonce });
-        match message {
+        let refused = match message {
             Message::Sync(sync) => {
-                if let (Some(books), Some(closing), Some(propose)) =
-                    (&self.books, self.unrecorded(), &sync.proposal)
-                {
-                    self.recorded =
-                        record::record(&self.setup, books, &closing, propose, repeated, context, effects);
+                if let Some(propose) = &sync.proposal {
+                    self.record(propose, repeated, context, effects);
                 }
-                if let Some(books) = self.books.as_ref().filter(|_| sync.wants_reply) {
-                    effects.send.push(Message::Sync(self.sync(books, false).into()));
+                if self.has_receipts && sync.wants_reply {
+                    effects.send.push(self.sync(false));
                 }
+                return;
             }
-            Message::Propose(propose) => effects.send.push(refuse(propose.nonce)),
-            Message::Final(_) => effects.send.push(refuse(Nonce::FINAL)),
-            Message::Answer(_) | Message::Refuse(_) => {}
+            Message::Propose(propose) => propose.nonce,
+            Message::Final(_) => Nonce::FINAL,
+            Message::Answer(_) | Message::Refuse(_) => return,
+        };
+        effects.send.push(self.common.books.refuse(refused, RefuseReason::Stopped));
+    }
+
+    /// Rule 12: the closer's last proposal is accepted for the record.
+    fn record(
+        &mut self,
+        propose: &Propose,
+        repeated: &[PaymentId],
+        context: &Context<'_>,
+        effects: &mut Effects,
+    ) {
+        if let Some(closing) = self.unrecorded().filter(|_| self.has_receipts) {
+            self.recorded = record::record(&self.common, &closing, propose, repeated, context, effects);
         }
     }
 
@@ -250,29 +247,25 @@ impl Closed {
         context: &Context<'_>,
         effects: &mut Effects,
     ) -> Channel {
-        if view.newest != self.view.newest || view.status != self.view.status {
-            effects.persist();
-        }
-        let was_closed = matches!(self.view.status, OnChain::Closed { .. });
-        match (view.status, self.books.take()) {
-            (OnChain::Missing, Some(books)) if was_closed => {
-                self.view = view;
-                Channel::Closing(Closing::reopened(*self, books))
-            }
-            (OnChain::Closed { .. } | OnChain::Missing, books) => {
-                let is_new = view.status != self.view.status;
-                (self.books, self.view) = (books, view);
-                if is_new {
+        let before = self.common.view.status;
+        let was_closed = matches!(before, OnChain::Closed { .. });
+        self.common.take_view(view, effects);
+        match view.status {
+            OnChain::Missing if was_closed && self.has_receipts => Channel::Closing(Closing::reopened(*self)),
+            OnChain::Closed { .. } | OnChain::Missing => {
+                if view.status != before {
                     self.ask_for_record(effects);
                 }
                 Channel::Closed(self)
             }
             // The chain took the end back, or an opening that had failed is there after all.
-            (_, Some(books)) => Closing::reopened(*self, books).chain_view(view, context, effects),
-            (_, None) => {
-                let mut opening = Opening::as_partner(self.setup.into());
-                opening.lost = self.lost;
-                Box::new(opening).apply(Input::Chain(ChainInput::View(view)), context, effects)
+            OnChain::Empty { .. } | OnChain::Active { .. } | OnChain::Closing(_) if self.has_receipts => {
+                Closing::reopened(*self).on_chain(None, context, effects)
+            }
+            OnChain::Empty { .. } | OnChain::Active { .. } | OnChain::Closing(_) => {
+                let common = Common { lost: self.common.lost, ..Common::new(self.common.setup) };
+                let opening = Box::new(Opening::new(common, None, true));
+                opening.apply(Input::Chain(ChainInput::View(view)), context, effects)
             }
         }
     }

@@ -1,122 +1,65 @@
 //! A closing was begun here or seen on the chain (rule 10): nothing is signed any more.
 
-use serde::{Deserialize, Serialize};
-
 use crate::onchain::{self, Call, CallKind, ChainView, ClosePlan, Evidence, OnChain};
 use crate::wire::{Message, Propose, RefuseReason, Sync};
 use crate::{Agreed, Balances, Nonce};
 
-use super::books::{Books, Proposal};
+use super::books::Proposal;
 use super::closed::Closed;
+use super::common::Common;
 use super::io::{
     ChainInput, CloseMode, ClosedBy, Command, CommandId, Context, Denied, Done, Effects, Input, Notice,
     PeerInput,
 };
-use super::setup::Setup;
+use super::reason::{NoChallenge, Risk, StateConflict};
 use super::update::{Claim, judge_claim};
-use super::{Channel, WaitList, record, replace_view};
+use super::{Channel, record};
 
 /// A channel on its way to CLOSED.
-#[derive(Debug, Clone, Serialize, Deserialize)]
+#[derive(Debug, Clone)]
 pub struct Closing {
-    /// Who, where and how much.
-    pub setup: Setup,
-    /// The receipts: what a challenge is made of.
-    pub books: Books,
-    /// What the chain last said.
-    pub view: ChainView,
+    /// What all states have in common.
+    pub common: Common,
     /// How this side closes, if it does.
     pub plan: Option<ClosePlan>,
-    /// Whether this side has lost data.
-    pub lost: bool,
     /// Whether the closer's last proposal was taken into the history (rule 12).
     pub(super) recorded: bool,
-    #[serde(skip)]
-    waiting: WaitList,
     /// Whether the user asked for the challenge, which this side does not make by itself then.
-    #[serde(skip)]
     told_to_challenge: bool,
 }
 
 impl Closing {
     /// This side closes. The flag is on disk before the transaction goes out.
-    pub(super) fn begin(
-        setup: Setup,
-        books: Books,
-        view: ChainView,
-        plan: ClosePlan,
-        caller: Option<CommandId>,
-        effects: &mut Effects,
-    ) -> Channel {
-        let mut waiting = WaitList::default();
-        caller.into_iter().for_each(|caller| waiting.push(caller, CallKind::Close));
-        Self::begin_waited(setup, books, view, plan, waiting, effects)
-    }
-
-    pub(super) fn begin_waited(
-        setup: Setup,
-        books: Books,
-        view: ChainView,
-        plan: ClosePlan,
-        waiting: WaitList,
-        effects: &mut Effects,
-    ) -> Channel {
-        effects.persist();
-        effects.submit.push(Call::Close(plan));
-        let mut state = Self::new(setup, books, view, Some(plan));
-        state.waiting = waiting;
-        effects.send.push(Message::Sync(state.sync(false).into()));
-        Channel::Closing(Box::new(state))
+    pub(super) fn begin(common: Common, plan: ClosePlan, effects: &mut Effects) -> Channel {
+        Self::new(common, Some(plan)).announce(Call::Close(plan), effects)
     }
 
     /// The chain took back what somebody had paid in: what is still there comes back.
-    pub(super) fn cancel(
-        setup: Setup,
-        books: Books,
-        view: ChainView,
-        lost: bool,
-        caller: CommandId,
-        effects: &mut Effects,
-    ) -> Channel {
-        effects.persist();
-        effects.submit.push(Call::Cancel);
-        let mut state = Self::new(setup, books, view, None);
-        state.lost = lost;
-        state.waiting.push(caller, CallKind::Cancel);
-        effects.send.push(Message::Sync(state.sync(false).into()));
-        Channel::Closing(Box::new(state))
+    pub(super) fn cancel(mut common: Common, caller: CommandId, effects: &mut Effects) -> Channel {
+        common.waiting.push(caller, CallKind::Cancel);
+        Self::new(common, None).announce(Call::Cancel, effects)
     }
 
-    fn new(setup: Setup, books: Books, view: ChainView, plan: Option<ClosePlan>) -> Self {
-        Self {
-            setup,
-            books,
-            view,
-            plan,
-            lost: false,
-            recorded: false,
-            waiting: WaitList::default(),
-            told_to_challenge: false,
-        }
+    fn announce(self, call: Call, effects: &mut Effects) -> Channel {
+        effects.persist();
+        effects.submit.push(call);
+        effects.send.push(self.sync(false));
+        Channel::Closing(Box::new(self))
+    }
+
+    pub(super) const fn new(common: Common, plan: Option<ClosePlan>) -> Self {
+        Self { common, plan, recorded: false, told_to_challenge: false }
     }
 
     /// The chain shows a closing, of a channel that may have lost data.
-    pub(super) fn seen_from(
-        setup: Setup,
-        books: Books,
-        lost: bool,
-        view: ChainView,
-        context: &Context<'_>,
-        effects: &mut Effects,
-    ) -> Channel {
+    pub(super) fn seen_from(common: Common, context: &Context<'_>, effects: &mut Effects) -> Channel {
         effects.persist();
-        let before = ChainView::missing(view.head);
-        Box::new(Self { lost, ..Self::new(setup, books, before, None) }).chain_view(view, context, effects)
+        Box::new(Self::new(common, None)).on_chain(None, context, effects)
     }
 
     /// The closing on the chain.
     pub const fn seen(&self) -> Option<&onchain::Closing> {
-        match &self.view.status {
+        match &self.common.view.status {
             OnChain::Closing(closing) => Some(closing),
             OnChain::Missing | OnChain::Empty { .. } | OnChain::Active { .. } | OnChain::Closed { .. } => {
                 None
@@ -126,21 +69,17 @@ impl Closing {
 
     /// The receipt that punishes the closing on the chain, if the partner closed on an old one.
     pub fn challenge_evidence(&self) -> Option<Evidence> {
-        self.books.challenge_evidence(self.setup.role(), self.seen()?)
+        self.common.books.challenge_evidence(self.common.role(), self.seen()?)
     }
 
     /// Whether a transaction sent now can still be in time for a challenge.
     fn in_challenge_period(&self, context: &Context<'_>) -> bool {
-        let next = self.head(context).saturating_add(1);
+        let next = self.common.head(context).saturating_add(1);
         self.seen().is_some_and(|closing| next < closing.withdrawable_at())
     }
 
-    fn head(&self, context: &Context<'_>) -> u64 {
-        context.head.unwrap_or(self.view.head)
-    }
-
     pub(super) fn next_block(&self, context: &Context<'_>) -> Option<u64> {
-        let (head, last) = (self.head(context), self.seen()?.withdrawable_at().saturating_sub(1));
+        let (head, last) = (self.common.head(context), self.seen()?.withdrawable_at().saturating_sub(1));
         // Also when the time seems to be over: an endpoint may have shown a block that there is none of.
         if self.challenge_evidence().is_some() {
             return Some(head.saturating_add(1));
@@ -165,7 +104,7 @@ impl Closing {
             Input::Command(caller, command) => self.command(caller, command, context, effects),
             Input::Peer(PeerInput::Connected { initiator }) => {
                 if initiator {
-                    effects.send.push(Message::Sync(self.sync(true).into()));
+                    effects.send.push(self.sync(true));
                 }
             }
             Input::Peer(PeerInput::Message { message, repeated }) => {
@@ -174,15 +113,13 @@ impl Closing {
             Input::Chain(ChainInput::View(view)) => return self.chain_view(view, context, effects),
             Input::Chain(ChainInput::CallFailed { kind, reason }) => {
                 if kind == CallKind::Challenge && self.challenges(context) {
-                    effects.notify.push(Notice::AtRisk(
-                        "the challenge of the other side's closing failed; it is tried again with the next block",
-                    ));
+                    effects.notify.push(Notice::AtRisk(Risk::ChallengeFailed));
                 }
-                self.waiting.answer(kind, &Err(Denied::CallFailed { kind, reason }), effects);
+                self.common.waiting.answer(kind, &Err(Denied::CallFailed { kind, reason }), effects);
             }
             Input::Chain(ChainInput::Block) => self.block(context, effects),
             Input::Chain(ChainInput::Claimed(closing)) => {
-                self.books.challenge_claimed(self.setup.role(), &closing, context, effects);
+                self.common.challenge_claimed(&closing, context, effects);
             }
             Input::Ordered => {}
             Input::Resume => self.resume(context, effects),
@@ -204,20 +141,18 @@ impl Closing {
         if self.challenges(context) {
             effects.submit.extend(self.challenge_evidence().map(Call::Challenge));
         } else if self.seen().is_some() && !self.in_challenge_period(context) {
-            effects.notify.push(Notice::State("withdrawable"));
+            effects.notify.push(Notice::Withdrawable);
         }
     }
 
     pub(super) fn challenge_if_due(&self, context: &Context<'_>, effects: &mut Effects) {
         let Some(evidence) = self.challenge_evidence() else { return };
         if !self.in_challenge_period(context) {
-            effects.notify.push(Notice::AtRisk(
-                "the other side closed on an old receipt and the time to challenge is over",
-            ));
+            effects.notify.push(Notice::AtRisk(Risk::ChallengePeriodMissed));
         } else if context.auto_challenge {
             effects.submit.push(Call::Challenge(evidence));
         } else {
-            effects.notify.push(Notice::AtRisk("the other side closed on an old receipt: run challenge"));
+            effects.notify.push(Notice::AtRisk(Risk::OldReceiptClosedOn));
         }
     }
 
@@ -233,17 +168,19 @@ impl Closing {
             Command::Close(mode) => self.close(&mode, effects),
             Command::Challenge => self.challenge(context),
             Command::Withdraw => self.withdraw(context),
-            Command::Cancel if matches!(self.view.status, OnChain::Empty { .. }) => Ok(Call::Cancel),
+            Command::Cancel if matches!(self.common.view.status, OnChain::Empty { .. }) => Ok(Call::Cancel),
             Command::Import(given) => {
                 let outcome = self.import(&given, context, effects);
                 effects.reply.push((caller, outcome));
                 return;
             }
-            Command::Fund { .. } | Command::Cancel | Command::SignFinal => Err(Denied::WrongState("closing")),
+            Command::Fund { .. } | Command::Cancel | Command::SignFinal => {
+                Err(Denied::WrongState(StateConflict::Closing))
+            }
         };
         match result {
             Ok(call) => {
-                self.waiting.push(caller, call.kind());
+                self.common.waiting.push(caller, call.kind());
                 effects.submit.push(call);
             }
             Err(why) => effects.reply.push((caller, Err(why))),
@@ -254,14 +191,14 @@ impl Closing {
     /// the first transaction may be anywhere.
     fn close(&mut self, mode: &CloseMode, effects: &mut Effects) -> Result<Call, Denied> {
         if self.seen().is_some() {
-            return Err(Denied::WrongState("CLOSING already"));
+            return Err(Denied::WrongState(StateConflict::ClosingMined));
         }
         match (mode, self.plan) {
             (CloseMode::On(_), _) => Err(Denied::UnderWay),
             (CloseMode::Alone | CloseMode::Cooperative, Some(plan)) => Ok(Call::Close(plan)),
-            (CloseMode::Alone | CloseMode::Cooperative, None) if self.lost => Err(Denied::Lost),
+            (CloseMode::Alone | CloseMode::Cooperative, None) if self.common.lost => Err(Denied::Lost),
             (CloseMode::Alone | CloseMode::Cooperative, None) => {
-                let plan = self.books.close_plan(self.setup.role());
+                let plan = self.common.books.close_plan(self.common.role());
                 self.plan = Some(plan);
                 effects.persist();
                 Ok(Call::Close(plan))
@@ -271,16 +208,16 @@ impl Closing {
 
     fn challenge(&mut self, context: &Context<'_>) -> Result<Call, Denied> {
         let Some(closing) = self.seen() else {
-            return Err(Denied::NothingToChallenge("no closing of the other side is on the chain"));
+            return Err(Denied::NothingToChallenge(NoChallenge::NoClosingMined));
         };
-        if closing.closer == self.setup.role() {
-            return Err(Denied::NothingToChallenge("this side closed the channel itself"));
+        if closing.closer == self.common.role() {
+            return Err(Denied::NothingToChallenge(NoChallenge::OwnClosing));
         }
         let Some(evidence) = self.challenge_evidence() else {
-            return Err(Denied::NothingToChallenge("the other side closed on the newest receipt"));
+            return Err(Denied::NothingToChallenge(NoChallenge::NewestReceipt));
         };
         if !self.in_challenge_period(context) {
-            return Err(Denied::NothingToChallenge("the challenge period is over"));
+            return Err(Denied::NothingToChallenge(NoChallenge::PeriodOver));
         }
         self.told_to_challenge = true;
         Ok(Call::Challenge(evidence))
@@ -288,9 +225,9 @@ impl Closing {
 
     fn withdraw(&self, context: &Context<'_>) -> Result<Call, Denied> {
         let Some(closing) = self.seen() else {
-            return Err(Denied::WrongState("closing, and the closing is not on the chain yet"));
+            return Err(Denied::WrongState(StateConflict::ClosingNotMined));
         };
-        let (head, withdrawable_at) = (self.head(context), closing.withdrawable_at());
+        let (head, withdrawable_at) = (self.common.head(context), closing.withdrawable_at());
         if head.saturating_add(1) < withdrawable_at {
             return Err(Denied::TooEarly { withdrawable_at, head });
         }
@@ -299,15 +236,8 @@ impl Closing {
 
     // ---- the partner --------------------------------------------------------------------------
 
-    fn sync(&self, wants_reply: bool) -> Sync {
-        Sync {
-            agreed: self.books.agreed,
-            proposal: self.books.proposal.as_ref().map(Proposal::message),
-            finish: None,
-            closing: true,
-            lost: self.lost,
-            wants_reply,
-        }
+    fn sync(&self, wants_reply: bool) -> Message {
+        self.common.sync(None, true, wants_reply)
     }
 
     fn message(
@@ -323,7 +253,7 @@ impl Closing {
                 return;
             }
             Message::Answer(answer) => {
-                let answered = self.books.answered_by(answer.signature, self.setup.role());
+                let answered = self.common.books.answered_by(answer.signature, self.common.role());
                 if let Some(claim) = answered.filter(|claim| claim.nonce() == answer.nonce) {
                     self.take_answer(&claim, context, effects);
                 }
@@ -334,7 +264,7 @@ impl Closing {
             Message::Final(_) => Nonce::FINAL,
             Message::Refuse(_) => return,
         };
-        effects.send.push(self.books.refuse(refused, RefuseReason::Stopped));
+        effects.send.push(self.common.books.refuse(refused, RefuseReason::Stopped));
     }
 
     fn on_sync(
@@ -349,25 +279,25 @@ impl Closing {
             self.record(propose, repeated, context, effects);
         }
         if sync.wants_reply {
-            effects.send.push(Message::Sync(self.sync(false).into()));
+            effects.send.push(self.sync(false));
         }
     }
 
     /// The own proposal turns out to be answered: nothing has to be signed to take that.
     fn take_answer(&mut self, claim: &Agreed, context: &Context<'_>, effects: &mut Effects) {
-        match judge_claim(&self.setup, &self.books, claim, context.crypto) {
+        match judge_claim(&self.common.setup, &self.common.books, claim, context.crypto) {
             // The chain closed on the partner's last proposal, and its payments are in the history. If
             // it crossed the own one, that can't be in as well, also if the closing is taken back.
             Ok(Claim::Answers(_)) if self.recorded => {}
             Ok(Claim::Answers(theirs)) => {
-                let Some(agreed) = self.books.answered_by(theirs, self.setup.role()) else { return };
-                self.books.take_over(agreed);
+                let Some(agreed) = self.common.books.answered_by(theirs, self.common.role()) else { return };
+                self.common.books.take_over(agreed);
                 effects.persist();
                 self.challenge_if_due(context, effects);
             }
             Ok(Claim::LostData) => {
-                self.books.take_over(*claim);
-                self.lose("data was lost: the other side has a newer receipt with our signature", effects);
+                self.common.books.take_over(*claim);
+                self.lose(Risk::PartnerHasNewerReceipt, effects);
                 self.challenge_if_due(context, effects);
             }
             Ok(Claim::Known | Claim::OtherPaidIn) => {}
@@ -376,11 +306,11 @@ impl Closing {
     }
 
     /// Data was lost, which proves that the plan is on an old receipt. A FINAL one can't be.
-    pub(super) fn lose(&mut self, why: &'static str, effects: &mut Effects) {
-        if !self.lost {
+    pub(super) fn lose(&mut self, why: Risk, effects: &mut Effects) {
+        if !self.common.lost {
             effects.notify.push(Notice::AtRisk(why));
         }
-        self.lost = true;
+        self.common.lost = true;
         self.plan.take_if(|plan| !matches!(plan, ClosePlan::Final { .. }));
         effects.persist();
     }
@@ -395,10 +325,10 @@ impl Closing {
         effects: &mut Effects,
     ) -> bool {
         let Some(closing) = self.seen() else { return false };
-        if self.recorded && record::is_wanted(&self.setup, closing) && propose.nonce == closing.nonce {
+        if self.recorded && record::is_wanted(&self.common.setup, closing) && propose.nonce == closing.nonce {
             return true;
         }
-        let recorded = record::record(&self.setup, &self.books, closing, propose, repeated, context, effects);
+        let recorded = record::record(&self.common, closing, propose, repeated, context, effects);
         self.recorded |= recorded;
         recorded
     }
@@ -412,14 +342,23 @@ impl Closing {
         effects: &mut Effects,
     ) -> Channel {
         let before = self.seen().copied();
-        replace_view(&mut self.view, view, effects);
-        match view.status {
-            OnChain::Missing | OnChain::Empty { .. } => Channel::Closing(self),
+        self.common.take_view(view, effects);
+        self.on_chain(before, context, effects)
+    }
+
+    /// Does what the view calls for; `before` is the closing that was on the chain before.
+    pub(super) fn on_chain(
+        mut self: Box<Self>,
+        before: Option<onchain::Closing>,
+        context: &Context<'_>,
+        effects: &mut Effects,
+    ) -> Channel {
+        match self.common.view.status {
+            OnChain::Missing | OnChain::Empty { .. } => {}
             // A reorganisation took the closing back, or brought the channel back.
             OnChain::Active { paid_in } => {
                 self.pay_in_again(paid_in, effects);
                 effects.submit.extend(self.plan.map(Call::Close));
-                Channel::Closing(self)
             }
             OnChain::Closing(closing) => {
                 self.closing_seen(&closing, effects);
@@ -431,39 +370,36 @@ impl Closing {
                 if is_new {
                     self.warn_of_lost_data(context, effects);
                 }
-                Channel::Closing(self)
             }
             OnChain::Closed { .. } => {
-                let Self { setup, books, plan, lost, recorded, waiting, .. } = *self;
-                let closed = Closed { setup, books: Some(books), view, plan, lost, recorded };
-                Channel::Closed(closed.seen(waiting, effects))
+                let Self { common, plan, recorded, .. } = *self;
+                let closed = Closed { plan, recorded, ..Closed::new(common) };
+                return Channel::Closed(closed.seen(effects));
             }
         }
+        Channel::Closing(self)
     }
 
     /// Receipt 0 is what the chain says: a reorganisation can have changed it.
     fn pay_in_again(&mut self, paid_in: Balances, effects: &mut Effects) {
-        if !self.books.take_paid_in(paid_in) {
-            return;
+        let is_changed = self.common.take_paid_in(paid_in, effects);
+        if is_changed && matches!(self.plan, Some(ClosePlan::Receipt(Evidence { signature: None, .. }))) {
+            self.plan = Some(self.common.books.close_plan(self.common.role()));
         }
-        if matches!(self.plan, Some(ClosePlan::Receipt(Evidence { signature: None, .. }))) {
-            self.plan = Some(self.books.close_plan(self.setup.role()));
-        }
-        effects.persist();
     }
 
     fn closing_seen(&mut self, closing: &onchain::Closing, effects: &mut Effects) {
-        if closing.closer == self.setup.role() {
-            self.waiting.answer(CallKind::Close, &Ok(closed_by(closing, self.plan.as_ref())), effects);
+        if closing.closer == self.common.role() {
+            self.common.waiting.answer(CallKind::Close, &Ok(closed_by(closing, self.plan.as_ref())), effects);
             return;
         }
-        self.waiting.answer(
+        self.common.waiting.answer(
             CallKind::Close,
-            &Err(Denied::WrongState("CLOSING: the other side closed first")),
+            &Err(Denied::WrongState(StateConflict::PartnerClosedFirst)),
             effects,
         );
-        let own = self.books.proposal.as_ref().map(Proposal::receipt);
-        let newest = own.map_or(Nonce::ZERO, |own| own.nonce).max(self.books.agreed.nonce());
+        let own = self.common.books.proposal.as_ref().map(Proposal::receipt);
+        let newest = own.map_or(Nonce::ZERO, |own| own.nonce).max(self.common.books.agreed.nonce());
         // Without the event, a nonce that a proposal on a known receipt can have proves nothing.
         let is_plain = closing.event.is_some_and(|event| !event.by_proposal);
         let newer = closing.nonce > newest && (is_plain || closing.least_base() > newest.get());
@@ -471,30 +407,27 @@ impl Closing {
         let other = own.is_some_and(|own| own.nonce == closing.nonce && own.balances != closing.balances);
         let unknown = newer || other && is_plain;
         if unknown {
-            self.lose("data was lost: the channel closes on a receipt that this node does not know", effects);
+            self.lose(Risk::UnknownReceiptClosedOn, effects);
         }
-        if record::is_wanted(&self.setup, closing) && !self.recorded {
+        if record::is_wanted(&self.common.setup, closing) && !self.recorded {
             // The proposal may have come before the chain showed the closing.
-            effects.send.push(Message::Sync(self.sync(true).into()));
+            effects.send.push(self.sync(true));
         }
     }
 
     /// The partner closes on what cannot be challenged with what a lost side has.
     fn warn_of_lost_data(&self, context: &Context<'_>, effects: &mut Effects) {
-        let by_partner = self.seen().is_some_and(|closing| closing.closer != self.setup.role());
+        let by_partner = self.seen().is_some_and(|closing| closing.closer != self.common.role());
         let is_open = self.challenge_evidence().is_none() && self.in_challenge_period(context);
-        if self.lost && by_partner && is_open {
-            effects.notify.push(Notice::AtRisk(
-                "data was lost, and the other side closes on a receipt that this node has nothing newer than; \
-                 if its user has, it has to be imported within the challenge period",
-            ));
+        if self.common.lost && by_partner && is_open {
+            effects.notify.push(Notice::AtRisk(Risk::NothingNewerToChallengeWith));
         }
     }
 
     /// Starts from CLOSED again, because the chain took that back.
-    pub(super) fn reopened(closed: Closed, books: Books) -> Box<Self> {
-        let Closed { setup, books: _, view, plan, lost, recorded } = closed;
-        Box::new(Self { lost, recorded, ..Self::new(setup, books, view, plan) })
+    pub(super) fn reopened(closed: Closed) -> Box<Self> {
+        let Closed { common, plan, recorded, .. } = closed;
+        Box::new(Self { recorded, ..Self::new(common, plan) })
     }
 }
 

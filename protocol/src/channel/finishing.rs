@@ -1,50 +1,40 @@
 //! The own FINAL receipt is signed (rule 11): nothing more is, and one of the sides posts the
 //! other's.
 
-use serde::{Deserialize, Serialize};
-
 use crate::onchain::{CallKind, ChainView, ClosePlan, OnChain};
 use crate::wire::{Final, Message, RefuseReason, Sync};
 use crate::{Nonce, Receipt, Role};
 
-use super::active::{Active, REPEAT_AFTER};
-use super::books::Books;
-use super::closed::Closed;
+use super::Channel;
+use super::active::REPEAT_AFTER;
 use super::closing::Closing;
+use super::common::Common;
 use super::import::ImportedReceipt;
 use super::io::{
     ChainInput, CloseMode, Command, CommandId, Context, Denied, Effects, Input, Millis, Notice, PeerInput,
 };
 use super::lost::Lost;
+use super::reason::{NoChallenge, StateConflict};
 use super::setup::Setup;
 use super::update::{Claim, FinalBase, judge_claim, judge_final};
-use super::{Channel, WaitList, replace_view};
 
 /// How many blocks the side that posts first has for it, before the other does.
 const POST_WITHIN: u64 = 8;
 
 /// A channel on its way to a cooperative close.
-#[derive(Debug, Clone, Serialize, Deserialize)]
+#[derive(Debug, Clone)]
 pub struct Finishing {
-    /// Who, where and how much.
-    pub setup: Setup,
-    /// The receipts; no own proposal is out.
-    pub books: Books,
-    /// What the chain last said.
-    pub view: ChainView,
+    /// What all states have in common; no own proposal is out.
+    pub common: Common,
     /// The own FINAL.
     pub(super) own: Final,
     /// The partner's, once it is here.
-    theirs: Option<Final>,
+    pub(super) theirs: Option<Final>,
     /// From which block on this side posts the partner's FINAL.
-    post_at: Option<u64>,
-    #[serde(skip)]
-    online: bool,
+    pub(super) post_at: Option<u64>,
+    pub(super) online: bool,
     /// When the own FINAL is sent again.
-    #[serde(skip)]
-    repeat_at: Option<Millis>,
-    #[serde(skip)]
-    waiting: WaitList,
+    pub(super) repeat_at: Option<Millis>,
 }
 
 /// Signs FINAL on a receipt.
@@ -64,59 +54,49 @@ impl Final {
 impl Finishing {
     /// This side asks: it signs first and posts the partner's FINAL when that comes, if it has a share.
     pub(super) fn asking(
-        active: Active,
+        mut common: Common,
         caller: CommandId,
         context: &Context<'_>,
         effects: &mut Effects,
     ) -> Channel {
-        let (setup, books, view, _) = active.into_parts();
-        let own = sign_final(&setup, &books.agreed.receipt, context);
-        let mut waiting = WaitList::default();
-        waiting.push(caller, CallKind::Close);
-        effects.persist();
-        effects.send.push(Message::Final(own.clone()));
-        Channel::Finishing(Box::new(Self {
-            setup,
-            books,
-            view,
-            own,
-            theirs: None,
-            post_at: None,
-            online: true,
-            repeat_at: Some(context.now.saturating_add(REPEAT_AFTER)),
-            waiting,
-        }))
+        common.waiting.push(caller, CallKind::Close);
+        let mut state = Self::sign(common, None, context, effects);
+        state.repeat_at = Some(context.now.saturating_add(REPEAT_AFTER));
+        Channel::Finishing(Box::new(state))
     }
 
     /// The partner asks, and its FINAL rests on what is agreed. It gets the own FINAL and posts first, if it has a share;
     /// if both asked, A does. Without a share, this side posts only if its own user asked: the transaction's gas would be
     /// paid for the partner alone.
     pub(super) fn answering(
-        active: Active,
+        mut common: Common,
         theirs: Final,
+        caller: Option<CommandId>,
+        lost_partner: bool,
         context: &Context<'_>,
         effects: &mut Effects,
     ) -> Channel {
-        let lost_partner = active.is_peer_lost();
-        let (setup, books, view, caller) = active.into_parts();
-        let own = sign_final(&setup, &books.agreed.receipt, context);
+        let (role, both_asked) = (common.role(), caller.is_some());
+        caller.into_iter().for_each(|caller| common.waiting.push(caller, CallKind::Close));
+        let mut state = Self::sign(common, Some(theirs), context, effects);
+        let has_share = state.own.has_share(role);
+        let is_alone = lost_partner || !state.own.has_share(role.other());
+        let posts_first = has_share && (is_alone || (both_asked && role == Role::A));
+        let head = state.common.head(context);
+        state.post_at = (has_share || both_asked)
+            .then(|| if posts_first { head } else { head.saturating_add(POST_WITHIN) });
+        Box::new(state).post_if_due(context, effects)
+    }
+
+    fn sign(common: Common, theirs: Option<Final>, context: &Context<'_>, effects: &mut Effects) -> Self {
+        let own = sign_final(&common.setup, &common.books.agreed.receipt, context);
         effects.persist();
         effects.send.push(Message::Final(own.clone()));
-        let (has_share, both_asked) = (own.has_share(setup.role()), caller.is_some());
-        let is_alone = lost_partner || !own.has_share(setup.role().other());
-        let posts_first = has_share && (is_alone || (both_asked && setup.role() == Role::A));
-        let head = context.head.unwrap_or(view.head);
-        let post_at = (has_share || both_asked)
-            .then(|| if posts_first { head } else { head.saturating_add(POST_WITHIN) });
-        let mut waiting = WaitList::default();
-        caller.into_iter().for_each(|caller| waiting.push(caller, CallKind::Close));
-        let (theirs, online, repeat_at) = (Some(theirs), true, None);
-        let state = Box::new(Self { setup, books, view, own, theirs, post_at, online, repeat_at, waiting });
-        state.post_if_due(context, effects)
+        Self { common, own, theirs, post_at: None, online: true, repeat_at: None }
     }
 
     pub(super) fn into_lost(self) -> Lost {
-        Lost::from_books(self.setup, self.books, self.view).with_final(self.own)
+        Lost::new(self.common).with_final(self.own)
     }
 
     pub(super) const fn next_tick(&self) -> Option<Millis> {
@@ -140,7 +120,7 @@ impl Finishing {
     }
 
     fn post_if_due(self: Box<Self>, context: &Context<'_>, effects: &mut Effects) -> Channel {
-        let due = self.post_at.is_some_and(|at| context.head.unwrap_or(self.view.head) >= at);
+        let due = self.post_at.is_some_and(|at| self.common.head(context) >= at);
         if due { self.post(effects) } else { Channel::Finishing(self) }
     }
 
@@ -150,8 +130,7 @@ impl Finishing {
             return Channel::Finishing(self);
         };
         let plan = ClosePlan::Final { base_nonce, balances, signature };
-        let Self { setup, books, view, waiting, .. } = *self;
-        Closing::begin_waited(setup, books, view, plan, waiting, effects)
+        Closing::begin(self.common, plan, effects)
     }
 
     pub(super) fn apply(
@@ -167,14 +146,14 @@ impl Finishing {
                 self.online = true;
                 self.repeat_at = Some(context.now.saturating_add(REPEAT_AFTER));
                 if initiator {
-                    effects.send.push(Message::Sync(self.sync(true).into()));
+                    effects.send.push(self.sync(true));
                 }
                 Channel::Finishing(self)
             }
             Input::Peer(PeerInput::Disconnected) => {
                 self.online = false;
                 self.repeat_at = None;
-                self.waiting.answer_all(&Err(Denied::PeerOffline), effects);
+                self.common.waiting.answer_all(&Err(Denied::PeerOffline), effects);
                 Channel::Finishing(self)
             }
             Input::Peer(PeerInput::Message { message, .. }) => self.message(message, context, effects),
@@ -182,7 +161,7 @@ impl Finishing {
             Input::Ordered => Channel::Finishing(self),
             Input::Chain(ChainInput::Block) | Input::Resume => self.post_if_due(context, effects),
             Input::Chain(ChainInput::CallFailed { kind, reason }) => {
-                self.waiting.answer(kind, &Err(Denied::CallFailed { kind, reason }), effects);
+                self.common.waiting.answer(kind, &Err(Denied::CallFailed { kind, reason }), effects);
                 Channel::Finishing(self)
             }
             Input::Tick => {
@@ -190,7 +169,7 @@ impl Finishing {
                 Channel::Finishing(self)
             }
             Input::Chain(ChainInput::Claimed(closing)) => {
-                self.books.challenge_claimed(self.setup.role(), &closing, context, effects);
+                self.common.challenge_claimed(&closing, context, effects);
                 Channel::Finishing(self)
             }
             Input::Chain(ChainInput::Invalid(_)) => Channel::Finishing(self),
@@ -204,29 +183,28 @@ impl Finishing {
             }
             Command::Close(CloseMode::Cooperative) => {
                 effects.send.push(Message::Final(self.own.clone()));
-                self.waiting.push(caller, CallKind::Close);
+                self.common.waiting.push(caller, CallKind::Close);
                 return self.post(effects);
             }
             Command::Close(CloseMode::Alone) => {
-                self.waiting.push(caller, CallKind::Close);
-                let plan = self.books.close_plan(self.setup.role());
-                let Self { setup, books, view, waiting, .. } = *self;
-                return Closing::begin_waited(setup, books, view, plan, waiting, effects);
+                self.common.waiting.push(caller, CallKind::Close);
+                let plan = self.common.books.close_plan(self.common.role());
+                return Closing::begin(self.common, plan, effects);
             }
             Command::Pay { payment, known, .. } => {
                 let outcome = known.map_or(Err(Denied::Closing), |known| known.outcome(&payment));
                 effects.reply.push((caller, outcome));
                 return Channel::Finishing(self);
             }
-            Command::Cancel if matches!(self.view.status, OnChain::Empty { .. }) => {
-                let Self { setup, books, view, .. } = *self;
-                return Closing::cancel(setup, books, view, false, caller, effects);
+            Command::Cancel if matches!(self.common.view.status, OnChain::Empty { .. }) => {
+                self.common.waiting.answer_all(&Err(Denied::Closing), effects);
+                return Closing::cancel(self.common, caller, effects);
             }
             Command::Close(CloseMode::On(_)) => Denied::BadReceipt,
             Command::Import(_) | Command::SignFinal => Denied::NotLost,
-            Command::Challenge => Denied::NothingToChallenge("the channel is not closing"),
+            Command::Challenge => Denied::NothingToChallenge(NoChallenge::NotClosing),
             Command::Fund { .. } | Command::Cancel | Command::Withdraw => {
-                Denied::WrongState("ACTIVE; closechannel comes first")
+                Denied::WrongState(StateConflict::Active)
             }
         };
         effects.reply.push((caller, Err(denied)));
@@ -241,24 +219,17 @@ impl Finishing {
         context: &Context<'_>,
         effects: &mut Effects,
     ) -> Channel {
-        if !given.proves_loss(&self.setup, &self.books, context.crypto) {
+        if !given.proves_loss(&self.common.setup, &self.common.books, context.crypto) {
             return self.command(caller, Command::Import(Box::new(*given)), effects);
         }
-        self.waiting.answer_all(&Err(Denied::Lost), effects);
+        self.common.waiting.answer_all(&Err(Denied::Lost), effects);
         let mut lost = Box::new(self.into_lost());
         lost.import(caller, given, context.crypto, effects);
         Channel::Lost(lost)
     }
 
-    fn sync(&self, wants_reply: bool) -> Sync {
-        Sync {
-            agreed: self.books.agreed,
-            proposal: None,
-            finish: Some(self.own.clone()),
-            closing: false,
-            lost: false,
-            wants_reply,
-        }
+    fn sync(&self, wants_reply: bool) -> Message {
+        self.common.sync(Some(&self.own), false, wants_reply)
     }
 
     fn message(
@@ -271,13 +242,13 @@ impl Finishing {
             Message::Sync(sync) => return self.on_sync(*sync, context, effects),
             Message::Final(finish) => return self.on_final(finish, context, effects),
             Message::Propose(propose) => {
-                effects.send.push(self.books.refuse(propose.nonce, RefuseReason::Stopped))
+                effects.send.push(self.common.books.refuse(propose.nonce, RefuseReason::Stopped))
             }
             // Not now: it is repeated after a while.
             Message::Refuse(refuse)
                 if refuse.nonce == Nonce::FINAL && refuse.reason != RefuseReason::NotNow =>
             {
-                self.waiting.answer(CallKind::Close, &Err(Denied::PeerStopped), effects);
+                self.common.waiting.answer(CallKind::Close, &Err(Denied::PeerStopped), effects);
                 effects.notify.push(Notice::Refused(refuse.reason));
             }
             Message::Refuse(_) | Message::Answer(_) => {}
@@ -286,19 +257,19 @@ impl Finishing {
     }
 
     fn on_sync(mut self: Box<Self>, sync: Sync, context: &Context<'_>, effects: &mut Effects) -> Channel {
-        match judge_claim(&self.setup, &self.books, &sync.agreed, context.crypto) {
+        match judge_claim(&self.common.setup, &self.common.books, &sync.agreed, context.crypto) {
             Err(why) => {
                 effects.misbehaviour = Some(why);
                 return Channel::Finishing(self);
             }
             Ok(Claim::LostData) => {
-                self.waiting.answer_all(&Err(Denied::Lost), effects);
+                self.common.waiting.answer_all(&Err(Denied::Lost), effects);
                 return Box::new(self.into_lost()).on_sync(sync, context, effects);
             }
             Ok(Claim::Known | Claim::Answers(_) | Claim::OtherPaidIn) => {}
         }
         if sync.wants_reply {
-            effects.send.push(Message::Sync(self.sync(false).into()));
+            effects.send.push(self.sync(false));
         }
         match sync.finish {
             Some(finish) => self.on_final(finish, context, effects),
@@ -307,19 +278,19 @@ impl Finishing {
     }
 
     fn on_final(mut self: Box<Self>, finish: Final, context: &Context<'_>, effects: &mut Effects) -> Channel {
-        match judge_final(&self.setup, &self.books, &finish, context.crypto) {
+        match judge_final(&self.common.setup, &self.common.books, &finish, context.crypto) {
             Err(why) => effects.misbehaviour = Some(why),
             Ok(FinalBase::Agreed) if self.theirs.is_none() => {
                 self.theirs = Some(finish);
                 // Without a share, the partner posts first, who has all of it.
-                let wait = if self.own.has_share(self.setup.role()) { 0 } else { POST_WITHIN };
-                self.post_at = Some(context.head.unwrap_or(self.view.head).saturating_add(wait));
+                let wait = if self.own.has_share(self.common.role()) { 0 } else { POST_WITHIN };
+                self.post_at = Some(self.common.head(context).saturating_add(wait));
                 effects.persist();
                 return self.post_if_due(context, effects);
             }
             Ok(FinalBase::Agreed) => {}
             Ok(FinalBase::Proposal | FinalBase::Neither) => {
-                effects.send.push(self.books.refuse(Nonce::FINAL, RefuseReason::Stale))
+                effects.send.push(self.common.books.refuse(Nonce::FINAL, RefuseReason::Stale))
             }
         }
         Channel::Finishing(self)
@@ -331,24 +302,14 @@ impl Finishing {
         context: &Context<'_>,
         effects: &mut Effects,
     ) -> Channel {
-        replace_view(&mut self.view, view, effects);
+        self.common.take_view(view, effects);
         match view.status {
+            OnChain::Missing | OnChain::Empty { .. } => {}
             OnChain::Active { paid_in } => {
-                if self.books.take_paid_in(paid_in) {
-                    effects.persist();
-                }
-                Channel::Finishing(self)
+                self.common.take_paid_in(paid_in, effects);
             }
-            OnChain::Missing | OnChain::Empty { .. } => Channel::Finishing(self),
-            OnChain::Closing(_) => {
-                let denied = Err(Denied::WrongState("CLOSING: the other side closed alone"));
-                self.waiting.answer_all(&denied, effects);
-                Closing::seen_from(self.setup, self.books, false, view, context, effects)
-            }
-            OnChain::Closed { .. } => {
-                let closed = Closed::new(self.setup, Some(self.books), view);
-                Channel::Closed(closed.seen(self.waiting, effects))
-            }
+            OnChain::Closing(_) | OnChain::Closed { .. } => return self.common.leave(context, effects),
         }
+        Channel::Finishing(self)
     }
 }

@@ -6,6 +6,7 @@ use crate::{Agreed, Crypto, Nonce, Receipt, Signature, Signatures};
 use super::books::Books;
 use super::closing::Closing;
 use super::io::{Context, Denied, Done, Effects};
+use super::reason::Risk;
 use super::setup::Setup;
 use super::update::{Claim, judge_claim};
 
@@ -82,16 +83,16 @@ impl Closing {
         context: &Context<'_>,
         effects: &mut Effects,
     ) -> Result<Done, Denied> {
-        let proves_loss = given.proves_loss(&self.setup, &self.books, context.crypto);
-        if !self.lost && !proves_loss {
+        let proves_loss = given.proves_loss(&self.common.setup, &self.common.books, context.crypto);
+        if !self.common.lost && !proves_loss {
             return Err(Denied::NotLost);
         }
-        let both_signed = self.books.import(given, &self.setup, context.crypto)?;
+        let both_signed = self.common.books.import(given, &self.common.setup, context.crypto)?;
         effects.persist();
         // What this side is closing on is older, and is not sent again.
         self.plan.take_if(|plan| plan.nonce() < given.receipt.nonce);
         if proves_loss {
-            self.lose("data was lost: a newer receipt with our signature was imported", effects);
+            self.lose(Risk::NewerReceiptImported, effects);
         }
         self.challenge_if_due(context, effects);
         Ok(Done::Imported { receipt: given.receipt, both_signed })

@@ -6,9 +6,10 @@ use crate::onchain::{Call, CallFailure, CallKind, ChainView, ClosePlan, Closing,
 use crate::wire::{Message, RefuseReason};
 use crate::{Amount, Crypto, Memo, Nonce, Payment, PaymentId, Receipt};
 
-use super::Channel;
 use super::import::ImportedReceipt;
+use super::reason::{NoChallenge, Risk, StateConflict};
 use super::settle::PaymentStatus;
+use super::{Channel, StateName};
 
 /// Milliseconds since the Unix epoch, as the shell's clock has them.
 pub type Millis = u64;
@@ -335,34 +336,27 @@ impl ClosePlan {
 }
 
 /// Why a command is refused, or what became of it.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Denied {
     /// The channel is not (or not yet, or no longer) ACTIVE.
-    #[error("the channel is {0}")]
-    WrongState(&'static str),
+    WrongState(StateConflict),
     /// The opening is not deep enough in the chain yet.
-    #[error("the channel's opening is not confirmed yet")]
     NotConfirmed,
     /// The channel was not read from the chain for too long.
-    #[error("the channel was not read from the chain for too long to pay safely")]
     ChainStale,
     /// The amount is zero.
-    #[error("the amount is zero")]
     ZeroAmount,
     /// The own share does not cover it.
-    #[error("the channel has only {available} THD left to pay with")]
     InsufficientBalance {
         /// What could be paid.
         available: Amount,
     },
     /// The channel already holds what it should, or would hold more.
-    #[error("only {missing} THD are missing in the channel")]
     TooMuch {
         /// What is missing.
         missing: Amount,
     },
     /// Another payment of one's own has this id.
-    #[error("another payment already has this id: {amount} THD, {}", shown(memo))]
     IdInUse {
         /// The other payment's amount.
         amount: Amount,
@@ -370,48 +364,33 @@ pub enum Denied {
         memo: Memo,
     },
     /// The payment with this id went into no receipt, for good.
-    #[error("the payment with this id has failed; nothing was paid")]
     PaymentFailed,
     /// The partner's node is not connected; nothing was signed.
-    #[error("the other side is not connected")]
     PeerOffline,
     /// The partner signs nothing more.
-    #[error("the other side signs nothing more in this channel")]
     PeerStopped,
     /// Too many payments are waiting.
-    #[error("too many payments are waiting")]
     QueueFull,
     /// The payment is proposed, and the chain will decide whether it is in.
-    #[error(
-        "the channel is closing, and the payment had not been answered; the chain decides whether it is in"
-    )]
     Undecided,
     /// The payment is proposed, and the partner, who would answer it, is not connected.
-    #[error("the payment was sent and the other side, which has not answered it, is not connected")]
     Unanswered,
     /// The channel is closing; the payment was not proposed and is out.
-    #[error("the channel is closing; nothing was paid")]
     Closing,
     /// This side has lost data.
-    #[error("this node has lost data of the channel and must not act alone")]
     Lost,
     /// This side has lost no data, so that nothing is to be given back.
-    #[error("this node has lost no data of the channel")]
     NotLost,
     /// The receipt that the user gives is known, or older than what is known.
-    #[error("the receipt is not newer than receipt {newest}, which this node has already")]
     NotNewer {
         /// The newest receipt known.
         newest: Nonce,
     },
     /// The receipt to close on is not one that the contract would take.
-    #[error("this receipt is not valid for the channel")]
     BadReceipt,
     /// Nothing on the chain can be challenged.
-    #[error("{0}")]
-    NothingToChallenge(&'static str),
+    NothingToChallenge(NoChallenge),
     /// The challenge period is not over.
-    #[error("the challenge period ends with block {withdrawable_at}")]
     TooEarly {
         /// The first block for `withdraw`.
         withdrawable_at: u64,
@@ -419,7 +398,6 @@ pub enum Denied {
         head: u64,
     },
     /// The contract call was not made, or refused.
-    #[error("{reason}")]
     CallFailed {
         /// Which.
         kind: CallKind,
@@ -427,16 +405,7 @@ pub enum Denied {
         reason: CallFailure,
     },
     /// The same is already under way.
-    #[error("this is already under way")]
     UnderWay,
-}
-
-fn shown(memo: &Memo) -> String {
-    if memo.as_str().is_empty() {
-        "without a memo".into()
-    } else {
-        format!("with the memo {:?}", memo.as_str())
-    }
 }
 
 /// What a person watching would want to know.
@@ -452,11 +421,15 @@ pub enum Notice {
         nonce: Nonce,
     },
     /// The channel's state changed.
-    State(&'static str),
+    State(StateName),
+    /// The contract is on the chain, and is not fully paid in.
+    Deployed,
+    /// The challenge period is over.
+    Withdrawable,
     /// The partner refuses a proposal for good.
     Refused(RefuseReason),
     /// Money is at risk unless somebody acts.
-    AtRisk(&'static str),
+    AtRisk(Risk),
 }
 
 /// What no honest node does.

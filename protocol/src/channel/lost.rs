@@ -1,47 +1,36 @@
 //! Data was lost (rule 9): what this side has may be older than what it has signed.
 
-use serde::{Deserialize, Serialize};
-
 use crate::onchain::{CallKind, ChainView, ClosePlan, OnChain};
 use crate::wire::{Final, Message, RefuseReason, Sync};
 use crate::{Agreed, Crypto, Nonce, Receipt, Role};
 
+use super::Channel;
 use super::active::REPEAT_AFTER;
-use super::books::{Books, Proposal};
-use super::closed::Closed;
+use super::books::Proposal;
 use super::closing::Closing;
+use super::common::Common;
 use super::finishing::sign_final;
 use super::import::ImportedReceipt;
 use super::io::{
     ChainInput, Command, CommandId, Context, Denied, Done, Effects, Input, Millis, Misbehaviour, Notice,
     PeerInput,
 };
+use super::reason::{NoChallenge, Risk, StateConflict};
 use super::settle::by_agreed;
-use super::setup::Setup;
 use super::update::{FinalBase, judge_final};
-use super::{Channel, WaitList, is_chain_sound, next_sound_block, replace_view};
 
 /// A channel that must not act alone: closing on what it has could be closing on an old receipt.
 /// It takes over newer receipts, challenges with what it has, and signs one FINAL: on a receipt that
 /// is newer than the backup's, or by order of its user.
-#[derive(Debug, Clone, Serialize, Deserialize)]
+#[derive(Debug, Clone)]
 pub struct Lost {
-    /// Who, where and how much.
-    pub setup: Setup,
-    /// The newest receipts known.
-    pub books: Books,
-    /// What the chain last said.
-    pub view: ChainView,
+    /// What all states have in common.
+    pub common: Common,
     /// The own FINAL, once signed; there is only one.
-    own: Option<Final>,
-    /// Whether the agreed receipt was taken over and is newer than all that the backup had. Records of
-    /// earlier releases don't say; their receipt counts as the backup's, so that the user decides.
-    #[serde(default)]
-    is_newer: bool,
-    #[serde(skip)]
+    pub(super) own: Option<Final>,
+    /// Whether the agreed receipt was taken over and is newer than all that the backup had.
+    pub(super) is_newer: bool,
     session: Session,
-    #[serde(skip)]
-    waiting: WaitList,
 }
 
 /// The session with the partner's node.
@@ -69,9 +58,9 @@ pub enum LostStep {
 }
 
 impl Lost {
-    pub(super) fn from_books(setup: Setup, books: Books, view: ChainView) -> Self {
-        let (session, waiting) = (Session::default(), WaitList::default());
-        Self { setup, books, view, own: None, is_newer: false, session, waiting }
+    pub(super) fn new(common: Common) -> Self {
+        let common = Common { lost: true, ..common };
+        Self { common, own: None, is_newer: false, session: Session::default() }
     }
 
     pub(super) fn with_final(mut self, own: Final) -> Self {
@@ -86,7 +75,7 @@ impl Lost {
 
     /// The newest receipt known: what a FINAL of this side is signed on.
     pub fn newest(&self) -> Receipt {
-        self.books.newest_evidence(self.setup.role()).receipt
+        self.common.books.newest_evidence(self.common.role()).receipt
     }
 
     /// The receipt that the own FINAL was signed on, once it is.
@@ -97,8 +86,8 @@ impl Lost {
     /// What the channel waits for.
     pub fn step(&self) -> LostStep {
         let newest = self.newest().nonce;
-        let is_new = self.is_newer && self.books.imported.is_none();
-        match (&self.own, &self.books.proposal) {
+        let is_new = self.is_newer && self.common.books.imported.is_none();
+        match (&self.own, &self.common.books.proposal) {
             (Some(_), _) => LostStep::Partner,
             (None, Some(own)) if own.nonce > newest => LostStep::Answer,
             (None, _) if !is_new => LostStep::User,
@@ -117,7 +106,7 @@ impl Lost {
     }
 
     pub(super) fn next_block(&self, context: &Context<'_>) -> Option<u64> {
-        if self.step() == LostStep::Chain { next_sound_block(&self.view, context) } else { None }
+        if self.step() == LostStep::Chain { self.common.next_sound_block(context) } else { None }
     }
 
     pub(super) fn apply(
@@ -127,10 +116,11 @@ impl Lost {
         effects: &mut Effects,
     ) -> Channel {
         match input {
-            Input::Command(caller, Command::Cancel) if matches!(self.view.status, OnChain::Empty { .. }) => {
-                self.waiting.answer_all(&Err(Denied::Closing), effects);
-                let Self { setup, books, view, .. } = *self;
-                return Closing::cancel(setup, books, view, true, caller, effects);
+            Input::Command(caller, Command::Cancel)
+                if matches!(self.common.view.status, OnChain::Empty { .. }) =>
+            {
+                self.common.waiting.answer_all(&Err(Denied::Closing), effects);
+                return Closing::cancel(self.common, caller, effects);
             }
             Input::Command(caller, Command::SignFinal) => self.order_final(caller, context, effects),
             Input::Command(caller, Command::Import(given)) => {
@@ -145,17 +135,17 @@ impl Lost {
             }
             Input::Peer(PeerInput::Disconnected) => {
                 self.session = Session::default();
-                self.waiting.answer_all(&Err(Denied::PeerOffline), effects);
+                self.common.waiting.answer_all(&Err(Denied::PeerOffline), effects);
             }
             Input::Peer(PeerInput::Message { message, .. }) => {
                 return self.message(message, context, effects);
             }
             Input::Chain(ChainInput::View(view)) => return self.chain_view(view, context, effects),
             Input::Chain(ChainInput::Claimed(closing)) => {
-                self.books.challenge_claimed(self.setup.role(), &closing, context, effects);
+                self.common.challenge_claimed(&closing, context, effects);
             }
             Input::Chain(ChainInput::CallFailed { kind, reason }) => {
-                self.waiting.answer(kind, &Err(Denied::CallFailed { kind, reason }), effects);
+                self.common.waiting.answer(kind, &Err(Denied::CallFailed { kind, reason }), effects);
             }
             Input::Chain(ChainInput::Block) => self.finish_if_ready(context, effects),
             Input::Tick => self.tick(context, effects),
@@ -167,9 +157,9 @@ impl Lost {
     fn command(&mut self, caller: CommandId, command: &Command, effects: &mut Effects) {
         let outcome = match command {
             Command::Pay { payment, known: Some(known), .. } => {
-                known.outcome_if(payment, |nonce| by_agreed(self.books.agreed.nonce(), nonce))
+                known.outcome_if(payment, |nonce| by_agreed(self.common.books.agreed.nonce(), nonce))
             }
-            Command::Challenge => Err(Denied::NothingToChallenge("the channel is not closing")),
+            Command::Challenge => Err(Denied::NothingToChallenge(NoChallenge::NotClosing)),
             Command::Pay { known: None, .. }
             | Command::Close(_)
             | Command::Fund { .. }
@@ -191,7 +181,7 @@ impl Lost {
         crypto: &dyn Crypto,
         effects: &mut Effects,
     ) {
-        let taken = self.books.import(given, &self.setup, crypto);
+        let taken = self.common.books.import(given, &self.common.setup, crypto);
         if let Ok(both_signed) = taken {
             effects.persist();
             if both_signed {
@@ -210,13 +200,13 @@ impl Lost {
     fn order_final(&mut self, caller: CommandId, context: &Context<'_>, effects: &mut Effects) {
         let refused = match self.step() {
             _ if !self.session.synced => Denied::PeerOffline,
-            LostStep::Answer => Denied::WrongState("waiting for the other side to answer an own payment"),
+            LostStep::Answer => Denied::WrongState(StateConflict::ProposalUnanswered),
             LostStep::Partner => {
-                self.waiting.push(caller, CallKind::Close);
+                self.common.waiting.push(caller, CallKind::Close);
                 return self.send_final(context, effects);
             }
-            LostStep::Sync | LostStep::User | LostStep::Chain if is_chain_sound(&self.view, context) => {
-                self.waiting.push(caller, CallKind::Close);
+            LostStep::Sync | LostStep::User | LostStep::Chain if self.common.is_chain_sound(context) => {
+                self.common.waiting.push(caller, CallKind::Close);
                 return self.sign(context, effects);
             }
             _ if !context.chain_fresh => Denied::ChainStale,
@@ -228,14 +218,14 @@ impl Lost {
     /// Signs FINAL on a receipt that is newer than the backup's, once the partner has shown in this
     /// session that it has no newer one, and the chain is sound (rule 7).
     fn finish_if_ready(&mut self, context: &Context<'_>, effects: &mut Effects) {
-        let ready = self.session.synced && is_chain_sound(&self.view, context);
+        let ready = self.session.synced && self.common.is_chain_sound(context);
         if ready && self.step() == LostStep::Chain {
             self.sign(context, effects);
         }
     }
 
     fn sign(&mut self, context: &Context<'_>, effects: &mut Effects) {
-        self.own = Some(sign_final(&self.setup, &self.newest(), context));
+        self.own = Some(sign_final(&self.common.setup, &self.newest(), context));
         effects.persist();
         self.send_final(context, effects);
     }
@@ -255,7 +245,7 @@ impl Lost {
     fn on_final(self: Box<Self>, finish: Final, context: &Context<'_>, effects: &mut Effects) -> Channel {
         let rests_on = Receipt { nonce: finish.base_nonce, balances: finish.balances };
         let same = |own: &Final| (own.base_nonce, own.balances) == (finish.base_nonce, finish.balances);
-        match judge_final(&self.setup, &self.books, &finish, context.crypto) {
+        match judge_final(&self.common.setup, &self.common.books, &finish, context.crypto) {
             Err(why) => effects.misbehaviour = Some(why),
             // Both have signed the same end: posting it is not acting alone.
             Ok(FinalBase::Agreed | FinalBase::Proposal | FinalBase::Neither)
@@ -263,11 +253,10 @@ impl Lost {
             {
                 let Final { base_nonce, balances, signature } = finish;
                 let plan = ClosePlan::Final { base_nonce, balances, signature };
-                let Self { setup, books, view, waiting, .. } = *self;
-                return Closing::begin_waited(setup, books, view, plan, waiting, effects).mark_lost();
+                return Closing::begin(self.common, plan, effects);
             }
             Ok(FinalBase::Agreed | FinalBase::Proposal | FinalBase::Neither) => {
-                effects.send.push(self.books.refuse(Nonce::FINAL, RefuseReason::Lost));
+                effects.send.push(self.common.books.refuse(Nonce::FINAL, RefuseReason::Lost));
             }
         }
         Channel::Lost(self)
@@ -277,18 +266,11 @@ impl Lost {
 
     /// Shows the partner where this side stands, and asks where it stands.
     pub(super) fn send_sync(&self, effects: &mut Effects) {
-        effects.send.push(Message::Sync(self.sync(true).into()));
+        effects.send.push(self.sync(true));
     }
 
-    fn sync(&self, wants_reply: bool) -> Sync {
-        Sync {
-            agreed: self.books.agreed,
-            proposal: self.books.proposal.as_ref().map(Proposal::message),
-            finish: self.own.clone(),
-            closing: false,
-            lost: true,
-            wants_reply,
-        }
+    fn sync(&self, wants_reply: bool) -> Message {
+        self.common.sync(self.own.as_ref(), false, wants_reply)
     }
 
     fn message(
@@ -302,10 +284,10 @@ impl Lost {
             _ if !self.session.synced => {}
             Message::Final(finish) => return self.on_final(finish, context, effects),
             Message::Propose(propose) => {
-                effects.send.push(self.books.refuse(propose.nonce, RefuseReason::Lost))
+                effects.send.push(self.common.books.refuse(propose.nonce, RefuseReason::Lost))
             }
             Message::Answer(answer) => {
-                let answered = self.books.answered_by(answer.signature, self.setup.role());
+                let answered = self.common.books.answered_by(answer.signature, self.common.role());
                 if let Some(claim) = answered.filter(|claim| claim.nonce() == answer.nonce) {
                     effects.misbehaviour = self.take_over(&claim, context, effects).err();
                 }
@@ -315,7 +297,7 @@ impl Lost {
                 if refuse.nonce == Nonce::FINAL && refuse.reason != RefuseReason::NotNow =>
             {
                 self.session.repeat_at = None;
-                self.waiting.answer(CallKind::Close, &Err(Denied::PeerStopped), effects);
+                self.common.waiting.answer(CallKind::Close, &Err(Denied::PeerStopped), effects);
             }
             Message::Refuse(_) => {}
         }
@@ -333,7 +315,7 @@ impl Lost {
             return Channel::Lost(self);
         }
         if sync.wants_reply {
-            effects.send.push(Message::Sync(self.sync(false).into()));
+            effects.send.push(self.sync(false));
         }
         let is_first = !std::mem::replace(&mut self.session.synced, true);
         if self.own.is_some() {
@@ -352,14 +334,8 @@ impl Lost {
     /// Says loudly why nothing is signed.
     fn warn(&mut self, effects: &mut Effects) {
         match self.step() {
-            LostStep::User => effects.notify.push(Notice::AtRisk(
-                "data was lost, and the other side shows nothing newer than what this node has: nothing is \
-                 signed until its user decides; see infos",
-            )),
-            LostStep::Answer => effects.notify.push(Notice::AtRisk(
-                "data was lost, and the other side has not answered an own payment: only it can close the \
-                 channel",
-            )),
+            LostStep::User => effects.notify.push(Notice::AtRisk(Risk::NothingNewerShown)),
+            LostStep::Answer => effects.notify.push(Notice::AtRisk(Risk::ProposalUnanswered)),
             LostStep::Sync | LostStep::Chain | LostStep::Partner => {}
         }
     }
@@ -375,20 +351,21 @@ impl Lost {
         if !claim.is_well_formed() {
             return Err(Misbehaviour::Malformed);
         }
-        let Some(signatures) = claim.signatures.filter(|_| claim.nonce() > self.books.agreed.nonce()) else {
+        let Some(signatures) = claim.signatures.filter(|_| claim.nonce() > self.common.books.agreed.nonce())
+        else {
             return Ok(());
         };
-        if !self.setup.adds_up(claim.balances()) {
+        if !self.common.setup.adds_up(claim.balances()) {
             return Err(Misbehaviour::BadSum);
         }
         let signed =
-            |role: Role| self.setup.verify(&claim.receipt, signatures.of(role), role, context.crypto);
+            |role: Role| self.common.setup.verify(&claim.receipt, signatures.of(role), role, context.crypto);
         if !signed(Role::A) || !signed(Role::B) {
             return Err(Misbehaviour::BadSignature);
         }
-        let proposed = self.books.proposal.as_ref().map(Proposal::receipt);
+        let proposed = self.common.books.proposal.as_ref().map(Proposal::receipt);
         self.is_newer |= proposed != Some(claim.receipt);
-        self.books.take_over(*claim);
+        self.common.books.take_over(*claim);
         effects.persist();
         Ok(())
     }
@@ -401,25 +378,15 @@ impl Lost {
         context: &Context<'_>,
         effects: &mut Effects,
     ) -> Channel {
-        replace_view(&mut self.view, view, effects);
+        self.common.take_view(view, effects);
         match view.status {
+            OnChain::Missing | OnChain::Empty { .. } => {}
             OnChain::Active { paid_in } => {
-                if self.books.take_paid_in(paid_in) {
-                    effects.persist();
-                }
+                self.common.take_paid_in(paid_in, effects);
                 self.finish_if_ready(context, effects);
-                Channel::Lost(self)
             }
-            OnChain::Missing | OnChain::Empty { .. } => Channel::Lost(self),
-            OnChain::Closing(_) => {
-                let denied = Err(Denied::WrongState("CLOSING: the other side closed alone"));
-                self.waiting.answer_all(&denied, effects);
-                Closing::seen_from(self.setup, self.books, true, view, context, effects)
-            }
-            OnChain::Closed { .. } => {
-                let closed = Closed { lost: true, ..Closed::new(self.setup, Some(self.books), view) };
-                Channel::Closed(closed.seen(self.waiting, effects))
-            }
+            OnChain::Closing(_) | OnChain::Closed { .. } => return self.common.leave(context, effects),
         }
+        Channel::Lost(self)
     }
 }

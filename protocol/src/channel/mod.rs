@@ -15,15 +15,19 @@ mod active;
 mod books;
 mod closed;
 mod closing;
+mod common;
 mod finishing;
 mod import;
 mod io;
 mod lost;
+mod next_step;
 mod opening;
 mod queue;
+mod reason;
 mod record;
 mod settle;
 mod setup;
+mod stored;
 mod untrusted;
 mod update;
 
@@ -31,6 +35,7 @@ pub use active::Active;
 pub use books::{Books, Pending, Proposal};
 pub use closed::{Closed, Outcome};
 pub use closing::Closing;
+pub use common::Common;
 pub use finishing::Finishing;
 pub use import::ImportedReceipt;
 pub use io::{
@@ -38,19 +43,51 @@ pub use io::{
     KnownPayment, Millis, Misbehaviour, Notice, PaymentWrite, PeerInput, Transition,
 };
 pub use lost::{Lost, LostStep};
+pub use next_step::NextStep;
 pub use opening::Opening;
+pub use reason::{NoChallenge, Risk, StateConflict};
 pub use settle::PaymentStatus;
 pub use setup::{Setup, Terms};
 
-use serde::{Deserialize, Serialize};
-
 use crate::codec::{self, CodecError};
-use crate::onchain::{CallKind, ChainView, OnChain};
+use crate::onchain::ChainView;
 use crate::{Amount, Balances, Nonce, Payment};
 
-/// A channel's state. What serialises is what must survive a crash; sessions, queues and callers
-/// don't.
-#[derive(Debug, Clone, Serialize, Deserialize)]
+use stored::Stored;
+
+/// The states of a channel, by name.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum StateName {
+    /// [`Opening`].
+    Opening,
+    /// [`Active`].
+    Active,
+    /// [`Finishing`].
+    Finishing,
+    /// [`Lost`].
+    Lost,
+    /// [`Closing`].
+    Closing,
+    /// [`Closed`].
+    Closed,
+}
+
+impl StateName {
+    /// The name, as logs have it.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Opening => "opening",
+            Self::Active => "active",
+            Self::Finishing => "finishing",
+            Self::Lost => "lost",
+            Self::Closing => "closing",
+            Self::Closed => "closed",
+        }
+    }
+}
+
+/// A channel's state.
+#[derive(Debug, Clone)]
 pub enum Channel {
     /// Not usable yet.
     Opening(Box<Opening>),
@@ -71,7 +108,8 @@ impl Channel {
     /// has to be on disk before the transaction is sent.
     pub fn open(terms: Terms, deposit: Amount, caller: CommandId) -> Transition {
         let mut effects = Effects::default();
-        let opening = Opening::as_opener(terms, deposit, caller, &mut effects);
+        let mut opening = Opening::new(Common::new(terms.into()), Some(deposit), true);
+        opening.submit(caller, &mut effects);
         Transition { channel: Self::Opening(Box::new(opening)), effects }
     }
 
@@ -80,14 +118,15 @@ impl Channel {
     pub fn accept(terms: Terms) -> Transition {
         let mut effects = Effects::default();
         effects.persist();
-        Transition { channel: Self::Opening(Box::new(Opening::as_partner(terms))), effects }
+        let opening = Opening::new(Common::new(terms.into()), None, true);
+        Transition { channel: Self::Opening(Box::new(opening)), effects }
     }
 
     /// Applies one input. Total: every state takes every input.
     #[must_use]
     pub fn apply(self, input: Input, context: &Context<'_>) -> Transition {
         let mut effects = Effects::default();
-        let before = self.name();
+        let before = self.state();
         let channel = match self {
             Self::Opening(state) => state.apply(input, context, &mut effects),
             Self::Active(state) => state.apply(input, context, &mut effects),
@@ -96,9 +135,9 @@ impl Channel {
             Self::Closing(state) => state.apply(input, context, &mut effects),
             Self::Closed(state) => state.apply(input, context, &mut effects),
         };
-        if channel.name() != before {
+        if channel.state() != before {
             effects.persist();
-            effects.notify.push(Notice::State(channel.name()));
+            effects.notify.push(Notice::State(channel.state()));
         }
         Transition { channel, effects }
     }
@@ -106,27 +145,15 @@ impl Channel {
     /// Marks a channel that comes out of a backup (rule 9): it may be older than what was signed
     /// since.
     #[must_use]
-    pub fn mark_lost(self) -> Self {
+    pub fn mark_lost(mut self) -> Self {
+        self.common_mut().lost = true;
         match self {
-            Self::Active(state) => {
-                Self::Lost(Box::new(Lost::from_books(state.setup, state.books, state.view)))
-            }
+            Self::Active(state) => Self::Lost(Box::new(Lost::new(state.common))),
             Self::Finishing(state) => Self::Lost(Box::new(state.into_lost())),
-            // Once closing has begun nothing is signed, so what it closes on can't be outdated.
-            Self::Closing(mut state) => {
-                state.lost = true;
-                Self::Closing(state)
-            }
-            // It may have become ACTIVE since, or, after a reorganisation, may again.
-            Self::Opening(mut state) => {
-                state.lost = true;
-                Self::Opening(state)
-            }
-            Self::Closed(mut state) => {
-                state.lost = true;
-                Self::Closed(state)
-            }
             Self::Lost(state) => Self::Lost(Box::new(state.restored())),
+            // Once closing has begun nothing is signed, so what it closes on can't be outdated. What is opening
+            // or closed may have become ACTIVE since, or, after a reorganisation, may again.
+            closing_or_unused @ (Self::Closing(_) | Self::Opening(_) | Self::Closed(_)) => closing_or_unused,
         }
     }
 
@@ -136,75 +163,80 @@ impl Channel {
         record: &[u8],
         payments_of: impl FnOnce(Nonce) -> Result<Vec<Payment>, E>,
     ) -> Result<Self, E> {
-        let mut channel: Self = codec::decode(record)?;
-        if let Some(proposal) = channel.books_mut().and_then(|books| books.proposal.as_mut()) {
+        let mut channel = Self::from(codec::decode::<Stored<'_>>(record)?);
+        if let Some(proposal) = &mut channel.common_mut().books.proposal {
             proposal.payments = payments_of(proposal.nonce)?.into_iter().map(Pending::from).collect();
+        }
+        if let Self::Active(state) = &mut channel {
+            state.proposal_read();
         }
         Ok(channel)
     }
 
     /// The state for the disk.
     pub fn encode(&self) -> Result<Vec<u8>, CodecError> {
-        codec::encode_record(self)
+        codec::encode_record(&Stored::from(self))
+    }
+
+    /// What all states have in common.
+    pub fn common(&self) -> &Common {
+        match self {
+            Self::Opening(state) => &state.common,
+            Self::Active(state) => &state.common,
+            Self::Finishing(state) => &state.common,
+            Self::Lost(state) => &state.common,
+            Self::Closing(state) => &state.common,
+            Self::Closed(state) => &state.common,
+        }
+    }
+
+    /// The same, to be changed.
+    pub fn common_mut(&mut self) -> &mut Common {
+        match self {
+            Self::Opening(state) => &mut state.common,
+            Self::Active(state) => &mut state.common,
+            Self::Finishing(state) => &mut state.common,
+            Self::Lost(state) => &mut state.common,
+            Self::Closing(state) => &mut state.common,
+            Self::Closed(state) => &mut state.common,
+        }
     }
 
     /// Who, where and how much.
     pub fn setup(&self) -> &Setup {
-        match self {
-            Self::Opening(state) => &state.setup,
-            Self::Active(state) => &state.setup,
-            Self::Finishing(state) => &state.setup,
-            Self::Lost(state) => &state.setup,
-            Self::Closing(state) => &state.setup,
-            Self::Closed(state) => &state.setup,
-        }
+        &self.common().setup
     }
 
     /// The receipts, where there can be any.
     pub fn books(&self) -> Option<&Books> {
-        match self {
-            Self::Opening(_) => None,
-            Self::Active(state) => Some(&state.books),
-            Self::Finishing(state) => Some(&state.books),
-            Self::Lost(state) => Some(&state.books),
-            Self::Closing(state) => Some(&state.books),
-            Self::Closed(state) => state.books.as_ref(),
-        }
-    }
-
-    fn books_mut(&mut self) -> Option<&mut Books> {
-        match self {
-            Self::Opening(_) => None,
-            Self::Active(state) => Some(&mut state.books),
-            Self::Finishing(state) => Some(&mut state.books),
-            Self::Lost(state) => Some(&mut state.books),
-            Self::Closing(state) => Some(&mut state.books),
-            Self::Closed(state) => state.books.as_mut(),
-        }
+        let has_receipts = match self {
+            Self::Opening(_) => false,
+            Self::Active(_) | Self::Finishing(_) | Self::Lost(_) | Self::Closing(_) => true,
+            Self::Closed(state) => state.has_receipts,
+        };
+        has_receipts.then_some(&self.common().books)
     }
 
     /// What the chain last said.
     pub fn view(&self) -> &ChainView {
+        &self.common().view
+    }
+
+    /// Which state it is, which is finer than the contract's.
+    pub const fn state(&self) -> StateName {
         match self {
-            Self::Opening(state) => &state.view,
-            Self::Active(state) => &state.view,
-            Self::Finishing(state) => &state.view,
-            Self::Lost(state) => &state.view,
-            Self::Closing(state) => &state.view,
-            Self::Closed(state) => &state.view,
+            Self::Opening(_) => StateName::Opening,
+            Self::Active(_) => StateName::Active,
+            Self::Finishing(_) => StateName::Finishing,
+            Self::Lost(_) => StateName::Lost,
+            Self::Closing(_) => StateName::Closing,
+            Self::Closed(_) => StateName::Closed,
         }
     }
 
-    /// The state's name here, which is finer than the contract's.
+    /// The name of [`Self::state`], as logs have it.
     pub const fn name(&self) -> &'static str {
-        match self {
-            Self::Opening(_) => "opening",
-            Self::Active(_) => "active",
-            Self::Finishing(_) => "finishing",
-            Self::Lost(_) => "lost",
-            Self::Closing(_) => "closing",
-            Self::Closed(_) => "closed",
-        }
+        self.state().as_str()
     }
 
     /// When [`Input::Tick`] is wanted next.
@@ -259,70 +291,5 @@ impl Channel {
                 self.books().and_then(|books| books.proposal.as_ref()).map_or(Amount::ZERO, Proposal::total)
             }
         }
-    }
-}
-
-/// Whether the chain shows the channel ACTIVE, deep enough, and was heard of recently (rule 7).
-fn is_chain_sound(view: &ChainView, context: &Context<'_>) -> bool {
-    let head = context.head.unwrap_or(0).max(view.head);
-    let confirmed = ChainView { head, ..*view }.is_confirmed(context.confirmations);
-    confirmed && context.chain_fresh && matches!(view.status, OnChain::Active { .. })
-}
-
-/// The block with which an ACTIVE channel's chain may be sound; `None` if it is already.
-fn next_sound_block(view: &ChainView, context: &Context<'_>) -> Option<u64> {
-    let event = view.newest?;
-    if is_chain_sound(view, context) || !matches!(view.status, OnChain::Active { .. }) {
-        return None;
-    }
-    // Not deep enough, or the chain was silent for too long: then the next block says more.
-    let deep = event.block.saturating_add(context.confirmations).saturating_sub(1);
-    let next = context.head.unwrap_or(0).max(view.head).saturating_add(1);
-    Some(deep.max(next))
-}
-
-/// Takes what the chain says now; on disk if it is something new.
-fn replace_view(view: &mut ChainView, new: ChainView, effects: &mut Effects) {
-    if new.newest != view.newest || new.status != view.status {
-        effects.persist();
-    }
-    *view = new;
-}
-
-/// Somebody waits for what a contract call brings about.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct Waiting {
-    pub(crate) caller: CommandId,
-    pub(crate) kind: CallKind,
-}
-
-/// The callers of contract calls, answered when the chain shows the effect or the call fails.
-#[derive(Debug, Clone, Default)]
-pub(crate) struct WaitList(Vec<Waiting>);
-
-impl WaitList {
-    pub(crate) fn push(&mut self, caller: CommandId, kind: CallKind) {
-        self.0.push(Waiting { caller, kind });
-    }
-
-    pub(crate) fn is_waiting_for(&self, kind: CallKind) -> bool {
-        self.0.iter().any(|waiting| waiting.kind == kind)
-    }
-
-    /// Takes out those who wait for `kind`.
-    pub(crate) fn take(&mut self, kind: CallKind) -> Vec<CommandId> {
-        let (taken, left) = self.0.drain(..).partition::<Vec<_>, _>(|waiting| waiting.kind == kind);
-        self.0 = left;
-        taken.into_iter().map(|waiting| waiting.caller).collect()
-    }
-
-    /// Answers those who wait for `kind`.
-    pub(crate) fn answer(&mut self, kind: CallKind, answer: &Result<Done, Denied>, effects: &mut Effects) {
-        effects.reply.extend(self.take(kind).into_iter().map(|caller| (caller, answer.clone())));
-    }
-
-    /// Answers everybody.
-    pub(crate) fn answer_all(&mut self, answer: &Result<Done, Denied>, effects: &mut Effects) {
-        effects.reply.extend(self.0.drain(..).map(|waiting| (waiting.caller, answer.clone())));
     }
 }

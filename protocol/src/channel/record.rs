@@ -5,7 +5,8 @@ use crate::onchain::Closing;
 use crate::wire::Propose;
 use crate::{PaymentId, Receipt};
 
-use super::books::{Books, Proposal};
+use super::books::Proposal;
+use super::common::Common;
 use super::io::{Context, Direction, Effects, PaymentWrite};
 use super::setup::Setup;
 use super::update::check_proposal;
@@ -19,8 +20,7 @@ pub(super) fn is_wanted(setup: &Setup, closing: &Closing) -> bool {
 /// Takes the payments of the closer's last proposal into the history. Reports whether `propose` is
 /// that proposal.
 pub(super) fn record(
-    setup: &Setup,
-    books: &Books,
+    Common { setup, books, .. }: &Common,
     closing: &Closing,
     propose: &Propose,
     repeated: &[PaymentId],

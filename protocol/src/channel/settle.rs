@@ -48,8 +48,8 @@ impl Channel {
 
 impl Closing {
     pub(super) fn status_of(&self, nonce: Nonce) -> PaymentStatus {
-        let agreed = self.books.agreed.nonce();
-        match self.view.status {
+        let agreed = self.common.books.agreed.nonce();
+        match self.common.view.status {
             // What the closing decides is not final before CLOSED, but a payment that both have
             // signed and that is in needs no second thought.
             OnChain::Closing(closing) => match by_closing(&closing, nonce) {

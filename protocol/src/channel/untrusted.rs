@@ -4,7 +4,7 @@ use crate::crypto::recover;
 use crate::{Receipt, Role, Signature};
 
 use super::Channel;
-use super::books::Proposal;
+use super::books::{Books, Proposal};
 use super::lost::Lost;
 
 impl Channel {
@@ -35,16 +35,13 @@ impl Channel {
     #[must_use]
     pub fn mark_lost_untrusted(self) -> Self {
         match self {
-            Self::Closing(state) => {
-                Self::Lost(Box::new(Lost::from_books(state.setup, state.books, state.view)))
-            }
-            Self::Closed(mut state) => match state.books.take() {
-                Some(books) => Self::Lost(Box::new(Lost::from_books(state.setup, books, state.view))),
-                None => Self::Closed(state).mark_lost(),
-            },
-            other @ (Self::Opening(_) | Self::Active(_) | Self::Finishing(_) | Self::Lost(_)) => {
-                other.mark_lost()
-            }
+            Self::Closing(state) => Self::Lost(Box::new(Lost::new(state.common))),
+            Self::Closed(state) if state.has_receipts => Self::Lost(Box::new(Lost::new(state.common))),
+            other @ (Self::Opening(_)
+            | Self::Active(_)
+            | Self::Finishing(_)
+            | Self::Lost(_)
+            | Self::Closed(_)) => other.mark_lost(),
         }
     }
 
@@ -53,7 +50,8 @@ impl Channel {
     #[must_use]
     pub fn for_history_only(mut self) -> Self {
         if let Self::Closed(state) = &mut self {
-            (state.books, state.plan, state.lost) = (None, None, true);
+            (state.has_receipts, state.plan) = (false, None);
+            (state.common.books, state.common.lost) = (Books::unused(), true);
         }
         self
     }

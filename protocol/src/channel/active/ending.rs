@@ -1,18 +1,16 @@
 //! The ways out: a FINAL receipt (rule 11), closing alone (rule 10), and what the chain shows.
 
-use crate::onchain::{ChainView, ClosePlan, Evidence, OnChain};
+use crate::onchain::{CallKind, ChainView, ClosePlan, Evidence, OnChain};
 use crate::wire::{Final, RefuseReason};
 use crate::{Nonce, Receipt};
 
-use super::super::books::Books;
-use super::super::closed::Closed;
+use super::super::Channel;
 use super::super::closing::Closing;
 use super::super::finishing::Finishing;
 use super::super::io::{CloseMode, CommandId, Context, Denied, Effects, Notice};
 use super::super::opening::Opening;
-use super::super::setup::Setup;
+use super::super::reason::{Risk, StateConflict};
 use super::super::update::{FinalBase, judge_final};
-use super::super::{Channel, WaitList, replace_view};
 use super::Active;
 
 impl Active {
@@ -22,24 +20,27 @@ impl Active {
         context: &Context<'_>,
         effects: &mut Effects,
     ) -> Channel {
-        match judge_final(&self.setup, &self.books, &finish, context.crypto) {
+        match judge_final(&self.common.setup, &self.common.books, &finish, context.crypto) {
             Err(why) => {
                 effects.misbehaviour = Some(why);
                 Channel::Active(self)
             }
             Ok(FinalBase::Neither) => {
-                effects.send.push(self.books.refuse(Nonce::FINAL, RefuseReason::Stale));
+                effects.send.push(self.common.books.refuse(Nonce::FINAL, RefuseReason::Stale));
                 Channel::Active(self)
             }
             // Not deep enough, or nothing was heard of the chain: a reorganisation could change what
             // was paid in.
-            Ok(FinalBase::Agreed) if self.books.proposal.is_none() && !self.is_chain_sound(context) => {
-                effects.send.push(self.books.refuse(Nonce::FINAL, RefuseReason::NotNow));
+            Ok(FinalBase::Agreed)
+                if self.common.books.proposal.is_none() && !self.common.is_chain_sound(context) =>
+            {
+                effects.send.push(self.common.books.refuse(Nonce::FINAL, RefuseReason::NotNow));
                 Channel::Active(self)
             }
-            Ok(FinalBase::Agreed) if self.books.proposal.is_none() => {
+            Ok(FinalBase::Agreed) if self.common.books.proposal.is_none() => {
                 self.fail_queue(&Denied::Closing, effects);
-                Finishing::answering(*self, finish, context, effects)
+                let (caller, lost_partner) = (self.finish, self.link.peer_lost);
+                Finishing::answering(self.common, finish, caller, lost_partner, context, effects)
             }
             // With an own proposal out this side can't sign a FINAL, but the partner's is as good.
             Ok(FinalBase::Agreed | FinalBase::Proposal) => {
@@ -56,17 +57,12 @@ impl Active {
         context: &Context<'_>,
         effects: &mut Effects,
     ) -> Channel {
-        if self.books.proposal.is_some() || !self.link.synced || !self.is_chain_sound(context) {
+        if self.common.books.proposal.is_some() || !self.link.synced || !self.common.is_chain_sound(context) {
             return Channel::Active(self);
         }
         let Some(caller) = self.finish.take() else { return Channel::Active(self) };
         self.fail_queue(&Denied::Closing, effects);
-        Finishing::asking(*self, caller, context, effects)
-    }
-
-    /// Takes the state apart for [`Finishing`].
-    pub(in crate::channel) fn into_parts(self) -> (Setup, Books, ChainView, Option<CommandId>) {
-        (self.setup, self.books, self.view, self.finish)
+        Finishing::asking(self.common, caller, context, effects)
     }
 
     pub(super) fn close(
@@ -77,11 +73,11 @@ impl Active {
         effects: &mut Effects,
     ) -> Channel {
         let refused = match mode {
-            _ if !matches!(self.view.status, OnChain::Active { .. }) => Denied::WrongState(
-                "not on the chain: blocks were taken back; it can be closed once it is there again",
-            ),
+            _ if !matches!(self.common.view.status, OnChain::Active { .. }) => {
+                Denied::WrongState(StateConflict::OpeningTakenBack)
+            }
             CloseMode::Alone => {
-                let plan = self.books.close_plan(self.setup.role());
+                let plan = self.common.books.close_plan(self.common.role());
                 return self.start_closing(plan, Some(caller), effects);
             }
             CloseMode::On(evidence) => {
@@ -104,18 +100,18 @@ impl Active {
     }
 
     pub(super) fn chosen_plan(&self, evidence: Evidence, context: &Context<'_>) -> Option<ClosePlan> {
-        let partner = self.setup.role().other();
+        let partner = self.common.role().other();
         let Receipt { nonce, balances } = evidence.receipt;
         let valid = match evidence.signature {
             None => {
                 nonce == Nonce::ZERO
-                    && matches!(self.view.status, OnChain::Active { paid_in } if paid_in == balances)
+                    && matches!(self.common.view.status, OnChain::Active { paid_in } if paid_in == balances)
             }
             Some(signature) => {
                 nonce > Nonce::ZERO
                     && nonce < Nonce::FINAL
-                    && self.setup.adds_up(balances)
-                    && self.setup.verify(&evidence.receipt, &signature, partner, context.crypto)
+                    && self.common.setup.adds_up(balances)
+                    && self.common.setup.verify(&evidence.receipt, &signature, partner, context.crypto)
             }
         };
         valid.then_some(ClosePlan::Receipt(evidence))
@@ -129,22 +125,21 @@ impl Active {
         effects: &mut Effects,
     ) -> Channel {
         self.stop_paying(effects);
-        let Self { setup, books, view, .. } = *self;
-        Closing::begin(setup, books, view, plan, caller, effects)
+        caller.into_iter().for_each(|caller| self.common.waiting.push(caller, CallKind::Close));
+        Closing::begin(self.common, plan, effects)
     }
 
     /// The chain took back what somebody had paid in, so that receipts are worth nothing: what is
     /// still there comes back.
     pub(super) fn cancel(mut self: Box<Self>, caller: CommandId, effects: &mut Effects) -> Channel {
         self.stop_paying(effects);
-        let Self { setup, books, view, .. } = *self;
-        Closing::cancel(setup, books, view, false, caller, effects)
+        Closing::cancel(self.common, caller, effects)
     }
 
     pub(super) fn stop_paying(&mut self, effects: &mut Effects) {
         self.fail_queue(&Denied::Closing, effects);
         effects.deny(self.finish.take(), &Denied::Closing);
-        if let Some(own) = &mut self.books.proposal {
+        if let Some(own) = &mut self.common.books.proposal {
             effects.deny(own.take_callers(), &Denied::Undecided);
         }
     }
@@ -155,36 +150,28 @@ impl Active {
         context: &Context<'_>,
         effects: &mut Effects,
     ) -> Channel {
-        replace_view(&mut self.view, view, effects);
-        let untouched = self.books.agreed.nonce() == Nonce::ZERO && self.books.proposal.is_none();
+        self.common.take_view(view, effects);
+        let books = &self.common.books;
+        let untouched = books.agreed.nonce() == Nonce::ZERO && books.proposal.is_none();
         match view.status {
             OnChain::Active { paid_in } => {
-                if self.books.take_paid_in(paid_in) {
-                    effects.persist();
-                }
+                self.common.take_paid_in(paid_in, effects);
                 self.propose(context, effects);
                 self.finish_if_ready(context, effects)
             }
             OnChain::Missing | OnChain::Empty { .. } if untouched => {
                 self.fail_queue(&Denied::NotConfirmed, effects);
                 effects.deny(self.finish.take(), &Denied::NotConfirmed);
-                let Self { setup, view, deposit, link, .. } = *self;
-                Channel::Opening(Box::new(Opening::from_active(setup, view, deposit, link.online)))
+                let Self { common, deposit, link, .. } = *self;
+                Channel::Opening(Box::new(Opening::new(common, deposit, link.online)))
             }
             OnChain::Missing | OnChain::Empty { .. } => {
-                effects
-                    .notify
-                    .push(Notice::AtRisk("the chain took back the opening of a channel with receipts"));
+                effects.notify.push(Notice::AtRisk(Risk::OpeningTakenBack));
                 Channel::Active(self)
             }
-            OnChain::Closing(_) => {
+            OnChain::Closing(_) | OnChain::Closed { .. } => {
                 self.stop_paying(effects);
-                Closing::seen_from(self.setup, self.books, false, view, context, effects)
-            }
-            OnChain::Closed { .. } => {
-                self.stop_paying(effects);
-                let closed = Closed::new(self.setup, Some(self.books), view);
-                Channel::Closed(closed.seen(WaitList::default(), effects))
+                self.common.leave(context, effects)
             }
         }
     }

@@ -4,16 +4,15 @@ mod ending;
 mod partner;
 mod payments;
 
-use serde::{Deserialize, Serialize};
+use crate::Amount;
+use crate::onchain::OnChain;
 
-use crate::onchain::{ChainView, OnChain};
-use crate::{Amount, Balances};
-
-use super::books::{Books, Proposal};
+use super::Channel;
+use super::books::Proposal;
+use super::common::Common;
 use super::io::{ChainInput, Command, CommandId, Context, Denied, Effects, Input, Millis, PeerInput};
 use super::queue::Queue;
-use super::setup::Setup;
-use super::{Channel, next_sound_block};
+use super::reason::{NoChallenge, StateConflict};
 
 /// An unanswered message is repeated after this long.
 pub(super) const REPEAT_AFTER: Millis = 3_000;
@@ -29,22 +28,15 @@ const GATHER_AT_MOST: Millis = 50;
 const NOT_NOW_DELAY: Millis = 100;
 
 /// A channel in which payments are made.
-#[derive(Debug, Clone, Serialize, Deserialize)]
+#[derive(Debug, Clone)]
 pub struct Active {
-    /// Who, where and how much.
-    pub setup: Setup,
-    /// The receipts.
-    pub books: Books,
-    /// What the chain last said.
-    pub view: ChainView,
+    /// What all states have in common.
+    pub common: Common,
     /// What this side paid in when it opened; `None` if the partner opened.
-    deposit: Option<Amount>,
-    #[serde(skip)]
+    pub(super) deposit: Option<Amount>,
     link: Link,
-    #[serde(skip)]
     queue: Queue,
     /// Who waits for a cooperative close. No payment is taken any more.
-    #[serde(skip)]
     finish: Option<CommandId>,
 }
 
@@ -78,34 +70,32 @@ struct Gathering {
 }
 
 impl Active {
-    pub(super) fn start(
-        setup: Setup,
-        paid_in: Balances,
-        view: ChainView,
-        deposit: Option<Amount>,
-        online: bool,
-        context: &Context<'_>,
-        effects: &mut Effects,
-    ) -> Self {
-        let link = Link { online, ..Link::default() };
-        let mut active = Self {
-            setup,
-            books: Books::new(paid_in),
-            view,
-            deposit,
-            link,
-            queue: Queue::default(),
-            finish: None,
-        };
-        if online {
-            active.send_sync(context, effects);
+    /// Outside a session.
+    pub(super) fn new(common: Common, deposit: Option<Amount>) -> Self {
+        Self { common, deposit, link: Link::default(), queue: Queue::default(), finish: None }
+    }
+
+    /// The payments of the own proposal were read from disk.
+    pub(super) fn proposal_read(&mut self) {
+        self.queue = Queue::behind(self.common.books.proposal.as_ref());
+    }
+
+    /// A session is open; its initiator syncs first.
+    pub(super) fn connected(&mut self, initiator: bool, context: &Context<'_>, effects: &mut Effects) {
+        self.link = Link { online: true, ..Link::default() };
+        if initiator {
+            self.send_sync(context, effects);
         }
-        active
     }
 
     pub(super) fn pending(&self) -> Amount {
-        let proposed = self.books.proposal.as_ref().map_or(Amount::ZERO, Proposal::total);
+        let proposed = self.common.books.proposal.as_ref().map_or(Amount::ZERO, Proposal::total);
         proposed.checked_add(self.queue.total()).unwrap_or(Amount::MAX)
+    }
+
+    /// Whether the partner's node is there.
+    pub(super) const fn is_online(&self) -> bool {
+        self.link.online
     }
 
     /// Whether the partner's node is there and has shown where it stands.
@@ -129,7 +119,7 @@ impl Active {
     }
 
     pub(super) fn next_block(&self, context: &Context<'_>) -> Option<u64> {
-        next_sound_block(&self.view, context)
+        self.common.next_sound_block(context)
     }
 
     pub(super) fn apply(
@@ -154,10 +144,12 @@ impl Active {
             }
             Input::Command(caller, Command::Close(mode)) => self.close(caller, mode, context, effects),
             Input::Command(caller, Command::Challenge) => {
-                effects.reply.push((caller, Err(Denied::NothingToChallenge("the channel is not closing"))));
+                effects.reply.push((caller, Err(Denied::NothingToChallenge(NoChallenge::NotClosing))));
                 Channel::Active(self)
             }
-            Input::Command(caller, Command::Cancel) if matches!(self.view.status, OnChain::Empty { .. }) => {
+            Input::Command(caller, Command::Cancel)
+                if matches!(self.common.view.status, OnChain::Empty { .. }) =>
+            {
                 self.cancel(caller, effects)
             }
             Input::Command(caller, Command::Import(given)) => self.import(caller, &given, context, effects),
@@ -166,14 +158,11 @@ impl Active {
                 Channel::Active(self)
             }
             Input::Command(caller, Command::Fund { .. } | Command::Cancel | Command::Withdraw) => {
-                effects.reply.push((caller, Err(Denied::WrongState("ACTIVE; closechannel comes first"))));
+                effects.reply.push((caller, Err(Denied::WrongState(StateConflict::Active))));
                 Channel::Active(self)
             }
             Input::Peer(PeerInput::Connected { initiator }) => {
-                self.link = Link { online: true, ..Link::default() };
-                if initiator {
-                    self.send_sync(context, effects);
-                }
+                self.connected(initiator, context, effects);
                 Channel::Active(self)
             }
             Input::Peer(PeerInput::Disconnected) => {
@@ -185,7 +174,7 @@ impl Active {
             }
             Input::Chain(ChainInput::View(view)) => self.chain_view(view, context, effects),
             Input::Chain(ChainInput::Claimed(closing)) => {
-                self.books.challenge_claimed(self.setup.role(), &closing, context, effects);
+                self.common.challenge_claimed(&closing, context, effects);
                 Channel::Active(self)
             }
             Input::Chain(ChainInput::Block | ChainInput::CallFailed { .. } | ChainInput::Invalid(_))

@@ -8,6 +8,7 @@ use super::super::books::Proposal;
 use super::super::import::ImportedReceipt;
 use super::super::io::{CommandId, Context, Denied, Direction, Effects, Misbehaviour, Notice, PaymentWrite};
 use super::super::lost::Lost;
+use super::super::reason::Risk;
 use super::super::update::{Claim, check_proposal, judge_claim};
 use super::{Active, Link, NOT_NOW_DELAY, REPEAT_AFTER};
 
@@ -23,19 +24,12 @@ impl Active {
     /// Shows the partner where this side stands, and asks where it stands.
     pub(super) fn send_sync(&mut self, context: &Context<'_>, effects: &mut Effects) {
         self.link.asked = true;
-        effects.send.push(Message::Sync(self.sync(true).into()));
+        effects.send.push(self.sync(true));
         self.link.repeat_at = Some(context.now.saturating_add(REPEAT_AFTER));
     }
 
-    pub(super) fn sync(&self, wants_reply: bool) -> Sync {
-        Sync {
-            agreed: self.books.agreed,
-            proposal: self.books.proposal.as_ref().map(Proposal::message),
-            finish: None,
-            closing: false,
-            lost: false,
-            wants_reply,
-        }
+    fn sync(&self, wants_reply: bool) -> Message {
+        self.common.sync(None, false, wants_reply)
     }
 
     pub(super) fn tick(&mut self, context: &Context<'_>, effects: &mut Effects) {
@@ -53,7 +47,7 @@ impl Active {
         }
         if !self.link.synced {
             self.send_sync(context, effects);
-        } else if let Some(proposal) = &self.books.proposal {
+        } else if let Some(proposal) = &self.common.books.proposal {
             effects.send.push(Message::Propose(proposal.message()));
             self.link.repeat_at = Some(context.now.saturating_add(REPEAT_AFTER));
         } else {
@@ -92,33 +86,33 @@ impl Active {
         context: &Context<'_>,
         effects: &mut Effects,
     ) -> Result<(), Misbehaviour> {
-        let agreed = self.books.agreed;
+        let agreed = self.common.books.agreed;
         if propose.nonce == agreed.nonce() {
             return self.repeat_answer(&propose, context, effects);
         }
         if propose.nonce < agreed.nonce() {
-            effects.send.push(self.books.refuse(propose.nonce, RefuseReason::Stale));
+            effects.send.push(self.common.books.refuse(propose.nonce, RefuseReason::Stale));
             return Ok(());
         }
-        let own = self.books.proposal.as_ref().map(Proposal::receipt);
+        let own = self.common.books.proposal.as_ref().map(Proposal::receipt);
         let (base, crossing) = match own {
             // A proposal on the own unanswered one is its answer (rule 5).
             Some(own) if propose.base_nonce == own.nonce => (own, None),
             _ if propose.base_nonce == agreed.nonce() => (agreed.receipt, own),
             _ if propose.base_nonce > agreed.nonce() => return Err(Misbehaviour::UnknownBase),
             _ => {
-                effects.send.push(self.books.refuse(propose.nonce, RefuseReason::Stale));
+                effects.send.push(self.common.books.refuse(propose.nonce, RefuseReason::Stale));
                 return Ok(());
             }
         };
-        let partner = self.setup.role().other();
-        let receipt = check_proposal(&self.setup, &base, &propose, partner, repeated, context.crypto)?;
+        let partner = self.common.role().other();
+        let receipt = check_proposal(&self.common.setup, &base, &propose, partner, repeated, context.crypto)?;
         if crossing.is_some_and(|own| own.nonce > receipt.nonce) {
-            effects.send.push(self.books.refuse(propose.nonce, RefuseReason::Crossed));
+            effects.send.push(self.common.books.refuse(propose.nonce, RefuseReason::Crossed));
             return Ok(());
         }
-        if !self.is_chain_sound(context) {
-            effects.send.push(self.books.refuse(propose.nonce, RefuseReason::NotNow));
+        if !self.common.is_chain_sound(context) {
+            effects.send.push(self.common.books.refuse(propose.nonce, RefuseReason::NotNow));
             return Ok(());
         }
         self.adopt(receipt, propose, crossing.is_some(), context, effects);
@@ -134,10 +128,10 @@ impl Active {
         context: &Context<'_>,
         effects: &mut Effects,
     ) {
-        let own_signature = self.setup.sign(&receipt, context.crypto);
-        let signatures = Signatures::from_roles(self.setup.role(), own_signature, propose.signature);
-        self.books.agreed = Agreed::signed(receipt, signatures);
-        if let Some(own) = self.books.proposal.take() {
+        let own_signature = self.common.setup.sign(&receipt, context.crypto);
+        let signatures = Signatures::from_roles(self.common.role(), own_signature, propose.signature);
+        self.common.books.agreed = Agreed::signed(receipt, signatures);
+        if let Some(own) = self.common.books.proposal.take() {
             if crossed { self.queue.put_back(own) } else { self.settle(own, effects) }
         }
         self.link.repeat_at = None;
@@ -172,16 +166,16 @@ impl Active {
         context: &Context<'_>,
         effects: &mut Effects,
     ) -> Result<(), Misbehaviour> {
-        let (agreed, role) = (self.books.agreed, self.setup.role());
+        let (agreed, role) = (self.common.books.agreed, self.common.role());
         let receipt = Receipt { nonce: propose.nonce, balances: propose.balances };
         let Some(signatures) = agreed.signatures else { return Err(Misbehaviour::WrongParity) };
         if receipt != agreed.receipt {
-            let signed = self.setup.verify(&receipt, &propose.signature, role.other(), context.crypto);
+            let signed = self.common.setup.verify(&receipt, &propose.signature, role.other(), context.crypto);
             return Err(if signed { Misbehaviour::TwoReceiptsOneNonce } else { Misbehaviour::BadSignature });
         }
         // A proposal on it is its answer. A plain one beside it could overtake it, and let the partner
         // propose again, and again first, while payments wait here (rule 5).
-        effects.send.push(match &self.books.proposal {
+        effects.send.push(match &self.common.books.proposal {
             Some(own) if own.base_nonce == agreed.nonce() => Message::Propose(own.message()),
             Some(_) | None => {
                 Message::Answer(Answer { nonce: agreed.nonce(), signature: *signatures.of(role) })
@@ -196,14 +190,14 @@ impl Active {
         context: &Context<'_>,
         effects: &mut Effects,
     ) -> Result<(), Misbehaviour> {
-        if answer.nonce <= self.books.agreed.nonce() {
+        if answer.nonce <= self.common.books.agreed.nonce() {
             return Ok(());
         }
-        let Some(own) = self.books.proposal.as_ref().filter(|own| own.nonce == answer.nonce) else {
+        let Some(own) = self.common.books.proposal.as_ref().filter(|own| own.nonce == answer.nonce) else {
             return Err(Misbehaviour::UnknownBase);
         };
-        let (receipt, partner) = (own.receipt(), self.setup.role().other());
-        if !self.setup.verify(&receipt, &answer.signature, partner, context.crypto) {
+        let (receipt, partner) = (own.receipt(), self.common.role().other());
+        if !self.common.setup.verify(&receipt, &answer.signature, partner, context.crypto) {
             return Err(Misbehaviour::BadSignature);
         }
         self.gather(context);
@@ -214,16 +208,16 @@ impl Active {
 
     /// The own proposal has the partner's signature.
     pub(super) fn answered(&mut self, signature: Signature, effects: &mut Effects) {
-        let Some(agreed) = self.books.answered_by(signature, self.setup.role()) else { return };
-        self.books.agreed = agreed;
+        let Some(agreed) = self.common.books.answered_by(signature, self.common.role()) else { return };
+        self.common.books.agreed = agreed;
         effects.persist();
-        if let Some(own) = self.books.proposal.take() {
+        if let Some(own) = self.common.books.proposal.take() {
             self.settle(own, effects);
         }
     }
 
     pub(super) fn on_refuse(&mut self, refuse: &Refuse, context: &Context<'_>, effects: &mut Effects) {
-        if self.books.proposal.as_ref().is_none_or(|own| own.nonce != refuse.nonce) {
+        if self.common.books.proposal.as_ref().is_none_or(|own| own.nonce != refuse.nonce) {
             return;
         }
         match refuse.reason {
@@ -231,7 +225,7 @@ impl Active {
             // The partner is ahead, or its own proposal is on the way: both sides show where they
             // stand.
             RefuseReason::Stale | RefuseReason::Crossed => {
-                if refuse.agreed_nonce > self.books.agreed.nonce() && !self.link.asked {
+                if refuse.agreed_nonce > self.common.books.agreed.nonce() && !self.link.asked {
                     self.send_sync(context, effects);
                 }
             }
@@ -247,7 +241,7 @@ impl Active {
     /// not paid.
     pub(super) fn peer_stops(&mut self, effects: &mut Effects) {
         self.link.repeat_at = None;
-        if let Some(own) = &mut self.books.proposal {
+        if let Some(own) = &mut self.common.books.proposal {
             effects.deny(own.take_callers(), &Denied::Undecided);
         }
         self.fail_queue(&Denied::PeerStopped, effects);
@@ -261,7 +255,7 @@ impl Active {
         context: &Context<'_>,
         effects: &mut Effects,
     ) -> Channel {
-        let claim = judge_claim(&self.setup, &self.books, &sync.agreed, context.crypto);
+        let claim = judge_claim(&self.common.setup, &self.common.books, &sync.agreed, context.crypto);
         match claim {
             Err(why) => {
                 effects.misbehaviour = Some(why);
@@ -276,7 +270,8 @@ impl Active {
         self.link.asked = false;
         self.link.peer_lost = sync.lost;
         self.link.peer_stopped = sync.closing || sync.finish.is_some();
-        self.link.repeat_at = self.books.proposal.as_ref().map(|_| context.now.saturating_add(REPEAT_AFTER));
+        self.link.repeat_at =
+            self.common.books.proposal.as_ref().map(|_| context.now.saturating_add(REPEAT_AFTER));
         if let Ok(Claim::Answers(theirs)) = claim {
             self.answered(theirs, effects);
         }
@@ -294,7 +289,7 @@ impl Active {
         if sync.wants_reply {
             // It carries the agreed receipt and the own proposal, so it stands for both.
             effects.send.retain(|message| matches!(message, Message::Refuse(_)));
-            effects.send.insert(0, Message::Sync(self.sync(false).into()));
+            effects.send.insert(0, self.sync(false));
         }
         match sync.finish {
             Some(finish) => self.on_final(finish, context, effects),
@@ -304,9 +299,7 @@ impl Active {
 
     /// The partner has shown an own signature that this side knows nothing of (rule 9).
     pub(super) fn lost(self: Box<Self>, sync: Sync, context: &Context<'_>, effects: &mut Effects) -> Channel {
-        effects
-            .notify
-            .push(Notice::AtRisk("data was lost: the other side has a newer receipt with our signature"));
+        effects.notify.push(Notice::AtRisk(Risk::PartnerHasNewerReceipt));
         self.into_lost(effects).on_sync(sync, context, effects)
     }
 
@@ -319,11 +312,11 @@ impl Active {
         context: &Context<'_>,
         effects: &mut Effects,
     ) -> Channel {
-        if !given.proves_loss(&self.setup, &self.books, context.crypto) {
+        if !given.proves_loss(&self.common.setup, &self.common.books, context.crypto) {
             effects.reply.push((caller, Err(Denied::NotLost)));
             return Channel::Active(self);
         }
-        effects.notify.push(Notice::AtRisk("data was lost: a newer receipt with our signature was imported"));
+        effects.notify.push(Notice::AtRisk(Risk::NewerReceiptImported));
         let mut lost = self.into_lost(effects);
         lost.import(caller, given, context.crypto, effects);
         Channel::Lost(lost)
@@ -332,9 +325,9 @@ impl Active {
     fn into_lost(mut self: Box<Self>, effects: &mut Effects) -> Box<Lost> {
         self.fail_queue(&Denied::Lost, effects);
         effects.deny(self.finish.take(), &Denied::Lost);
-        if let Some(own) = &mut self.books.proposal {
+        if let Some(own) = &mut self.common.books.proposal {
             effects.deny(own.take_callers(), &Denied::Undecided);
         }
-        Box::new(Lost::from_books(self.setup, self.books, self.view))
+        Box::new(Lost::new(self.common))
     }
 }

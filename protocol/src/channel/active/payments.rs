@@ -1,13 +1,12 @@
 //! Paying: what waits, what is proposed, what is agreed.
 
 use crate::wire::{MAX_PAYMENTS, Message};
-use crate::{Amount, Payment, PaymentId, Receipt};
+use crate::{Amount, Payment, Receipt};
 
 use super::super::books::{Pending, Proposal};
 use super::super::io::{
     CommandId, Context, Denied, Direction, Done, Effects, KnownPayment, Notice, PaymentWrite,
 };
-use super::super::is_chain_sound;
 use super::{Active, GATHER_ALL_PART, GATHER_AT_MOST, GATHER_PART, Gathering, Link, REPEAT_AFTER};
 
 /// How many may wait for one payment.
@@ -23,7 +22,7 @@ impl Active {
         effects: &mut Effects,
     ) -> Result<(), Denied> {
         let Link { online, peer_stopped, peer_lost, .. } = self.link;
-        if let Some(pending) = self.find_pending(&payment.id) {
+        if let Some(pending) = self.queue.find(&payment.id, self.common.books.proposal.as_mut()) {
             pending.payment.require_same(&payment)?;
             // It is proposed, and in this session nothing will answer it (rule 8: at once).
             if peer_stopped || peer_lost {
@@ -50,11 +49,6 @@ impl Active {
         Ok(())
     }
 
-    pub(super) fn find_pending(&mut self, id: &PaymentId) -> Option<&mut Pending> {
-        let proposed = self.books.proposal.iter_mut().flat_map(|proposal| proposal.payments.iter_mut());
-        proposed.chain(self.queue.iter_mut()).find(|pending| pending.payment.id == *id)
-    }
-
     pub(super) fn may_pay(&self, amount: Amount, context: &Context<'_>) -> Result<(), Denied> {
         if amount.is_zero() {
             return Err(Denied::ZeroAmount);
@@ -74,27 +68,28 @@ impl Active {
         if self.queue.is_full() {
             return Err(Denied::QueueFull);
         }
-        let newest = self.books.proposal.as_ref().map_or(self.books.agreed.balances(), |own| own.balances);
-        let available = newest.of(self.setup.role()).checked_sub(self.queue.total()).unwrap_or(Amount::ZERO);
+        let newest = self
+            .common
+            .books
+            .proposal
+            .as_ref()
+            .map_or(self.common.books.agreed.balances(), |own| own.balances);
+        let available = newest.of(self.common.role()).checked_sub(self.queue.total()).unwrap_or(Amount::ZERO);
         if amount > available {
             return Err(Denied::InsufficientBalance { available });
         }
         Ok(())
     }
 
-    /// Whether the chain shows the channel ACTIVE, deep enough, and was heard of recently.
-    pub(super) fn is_chain_sound(&self, context: &Context<'_>) -> bool {
-        is_chain_sound(&self.view, context)
-    }
-
     /// Proposes what waits, if nothing is out (rule 3). Reports whether it did.
     pub(super) fn propose(&mut self, context: &Context<'_>, effects: &mut Effects) -> bool {
         let link = &self.link;
-        let ready = link.synced && !link.peer_stopped && !link.peer_lost && self.is_chain_sound(context);
-        if !ready || self.books.proposal.is_some() || self.queue.is_empty() || self.finish.is_some() {
+        let ready =
+            link.synced && !link.peer_stopped && !link.peer_lost && self.common.is_chain_sound(context);
+        if !ready || self.common.books.proposal.is_some() || self.queue.is_empty() || self.finish.is_some() {
             return false;
         }
-        let (role, base) = (self.setup.role(), self.books.agreed.receipt);
+        let (role, base) = (self.common.role(), self.common.books.agreed.receipt);
         let Some(nonce) = base.nonce.next_of(role) else { return false };
         let (count, total) = self.queue.next_batch();
         let Some(balances) = base.balances.pay(role, total) else { return false };
@@ -114,11 +109,11 @@ impl Active {
                 time: context.now,
             });
         }
-        let signature = self.setup.sign(&Receipt { nonce, balances }, context.crypto);
+        let signature = self.common.setup.sign(&Receipt { nonce, balances }, context.crypto);
         let proposal = Proposal { base_nonce: base.nonce, nonce, balances, signature, payments };
         effects.persist();
         effects.send.push(Message::Propose(proposal.message()));
-        self.books.proposal = Some(proposal);
+        self.common.books.proposal = Some(proposal);
         self.link.repeat_at = Some(context.now.saturating_add(REPEAT_AFTER));
         (self.link.proposed_at, self.link.gathering) = (Some(context.now), None);
         true
@@ -126,7 +121,7 @@ impl Active {
 
     /// The own proposal is being answered: whoever waited for it may pay again at once.
     pub(super) fn gather(&mut self, context: &Context<'_>) {
-        let (Some(sent), Some(own)) = (self.link.proposed_at, &self.books.proposal) else { return };
+        let (Some(sent), Some(own)) = (self.link.proposed_at, &self.common.books.proposal) else { return };
         let took = context.now.saturating_sub(sent).min(GATHER_AT_MOST * GATHER_ALL_PART);
         let (pause, all) = (took / GATHER_PART, took / GATHER_ALL_PART);
         if pause > 0 {
@@ -149,6 +144,7 @@ impl Active {
     /// The own proposal is agreed: everybody who waits for it is told.
     pub(super) fn settle(&mut self, proposal: Proposal, effects: &mut Effects) {
         self.link.repeat_at = None;
+        self.queue.forget_proposed(&proposal.payments);
         let nonce = proposal.nonce;
         for Pending { payment, callers } in proposal.payments {
             let done = Done::Paid { id: payment.id.clone(), amount: payment.amount, nonce };
