@@ -10,7 +10,7 @@ use thunder_protocol::onchain::{CallFailure, CallKind, EndKind, OnChain};
 use tokio::sync::oneshot;
 use tokio::time::Instant;
 
-use super::Daemon;
+use super::{Daemon, texts};
 
 /// Somebody waits for what a command brings about.
 pub(super) enum Caller {
@@ -236,12 +236,16 @@ fn explain(denied: &Denied) -> ApiError {
             let blocks = withdrawable_at.saturating_sub(*head);
             let hint =
                 format!("try again in {blocks} blocks (on a local testnet: thunder-deploy mine {blocks})");
-            return ApiError::new(Code::TooEarly, format!("{denied}, and now is block {head}"), hint);
+            return ApiError::new(
+                Code::TooEarly,
+                format!("{}, and now is block {head}", texts::denied(denied)),
+                hint,
+            );
         }
         Denied::CallFailed { kind, reason } => return call_failed(*kind, reason),
         Denied::UnderWay => (Code::UnderWay, "see infos for how far it is"),
     };
-    ApiError::new(code, denied.to_string(), hint)
+    ApiError::new(code, texts::denied(denied), hint)
 }
 
 fn call_failed(kind: CallKind, reason: &CallFailure) -> ApiError {

@@ -5,12 +5,12 @@ use thunder_api::{
     Watchtower,
 };
 use thunder_chain::challenge_calldata;
-use thunder_protocol::channel::{Direction, Outcome, PaymentStatus as CoreStatus, Setup};
-use thunder_protocol::onchain::{Closing, EndKind, OnChain};
+use thunder_protocol::channel::{Direction, PaymentStatus as CoreStatus, Setup};
+use thunder_protocol::onchain::{Closing, OnChain};
 use thunder_protocol::{Address, Amount, Channel, Nonce, Payment, Receipt, Signatures, hex};
 
-use super::Daemon;
 use super::channels::Slot;
+use super::{Daemon, texts};
 use crate::store::StoredPayment;
 
 /// The contract's state, as far as the node knows it.
@@ -48,7 +48,14 @@ impl Daemon {
         let (own, partner) = (setup.role(), setup.partner());
         let node = self.peers.node_of(&partner).map(|node| node.to_string());
         let closing = closing(channel);
-        let mut next = self.next_step(channel, node.is_some());
+        let mut next = match &self.wallet {
+            Some(wallet) => {
+                let context = super::context(&self.config, wallet, &self.chain, true);
+                texts::next_step(&channel.next_step(&context), own)
+            }
+            // Channels are loaded with their wallet.
+            None => String::new(),
+        };
         if let Some(why) = &slot.unreadable {
             next = format!("can't be read ({why}): nothing is signed; look after the RPC endpoint");
         }
@@ -72,108 +79,6 @@ impl Daemon {
             withdrawable_at: closing.map(|closing| closing.withdrawable_at()),
             next,
         }
-    }
-
-    /// What can be done with a channel next.
-    fn next_step(&self, channel: &Channel, is_connected: bool) -> String {
-        match channel {
-            Channel::Opening(opening) => match opening.common.view.status {
-                OnChain::Missing => "waiting for the opening transaction".into(),
-                OnChain::Active { .. } => match opening.common.view.newest {
-                    Some(event) => {
-                        let confirmations = self.confirmations();
-                        let deep = event.block.saturating_add(confirmations).saturating_sub(1);
-                        format!("waiting for {confirmations} confirmations, until block {deep}")
-                    }
-                    None => "waiting for confirmations".into(),
-                },
-                OnChain::Empty { .. } | OnChain::Closing(_) | OnChain::Closed { .. } => {
-                    format!("{} THD are missing: fund pays in, cancel takes back", opening.missing())
-                }
-            },
-            Channel::Active(_) | Channel::Finishing(_) | Channel::Lost(_) | Channel::Closing(_)
-                if matches!(channel.view().status, OnChain::Empty { .. }) =>
-            {
-                "the chain took back what was paid in: cancel takes back what is still there".into()
-            }
-            Channel::Active(active) if !matches!(active.common.view.status, OnChain::Active { .. }) => {
-                "the chain took the opening back; waiting until it is there again".into()
-            }
-            Channel::Active(active) if active.is_peer_stopped() => {
-                "the other side signs nothing more: closechannel gets your money out".into()
-            }
-            Channel::Active(active) if active.is_peer_lost() => {
-                "the other side has lost data and may ask to close; closechannel works too".into()
-            }
-            Channel::Active(_) if !self.is_chain_fresh() => {
-                "waiting for the chain; see its RPC endpoint".into()
-            }
-            Channel::Active(active) if active.is_synced() => "pay, closechannel".into(),
-            Channel::Active(_) if is_connected => {
-                "comparing with the other side; closechannel is possible".into()
-            }
-            Channel::Active(_) => {
-                "the other side is not connected; closechannel is possible without it".into()
-            }
-            Channel::Finishing(_) => {
-                "closing together: waiting for the other side; closechannel closes alone".into()
-            }
-            Channel::Lost(lost) => super::lost::next_step(lost),
-            Channel::Closing(closing) => match closing.seen() {
-                None if closing.common.lost && closing.plan.is_none() => {
-                    "this node has lost data and can't close alone: the other side has to".into()
-                }
-                None => "waiting for the closing transaction; closechannel sends it again".into(),
-                Some(seen)
-                    if closing.challenge_evidence().is_some()
-                        && self.blocks_until(seen.withdrawable_at()) > 1 =>
-                {
-                    let left = self.blocks_until(seen.withdrawable_at()).saturating_sub(1);
-                    format!("the other side closed on an old receipt: challenge within {left} blocks")
-                }
-                Some(seen)
-                    if super::lost::may_be_outdated(closing)
-                        && self.blocks_until(seen.withdrawable_at()) > 1 =>
-                {
-                    let left = self.blocks_until(seen.withdrawable_at()).saturating_sub(1);
-                    let nonce = seen.nonce;
-                    format!(
-                        "{}; if you have a receipt above {nonce}: receipts --import <file> within {left} blocks",
-                        self.withdraw_step(seen)
-                    )
-                }
-                Some(seen) => self.withdraw_step(seen),
-            },
-            Channel::Closed(closed) => match closed.outcome() {
-                Outcome::Abandoned => "never opened; nothing was paid in".into(),
-                Outcome::Ended { end, .. } => {
-                    let received = end.received(closed.common.setup.role());
-                    let how = match end.kind {
-                        EndKind::Cancelled => "cancelled",
-                        EndKind::Final => "closed together",
-                        EndKind::Withdrawn => "withdrawn",
-                        EndKind::Challenged => "challenged",
-                    };
-                    format!("nothing: {how}, {received} THD received")
-                }
-            },
-        }
-    }
-
-    fn withdraw_step(&self, seen: &Closing) -> String {
-        let (at, left) = (seen.withdrawable_at(), self.blocks_until(seen.withdrawable_at()));
-        match left {
-            0 | 1 => "withdraw possible now".into(),
-            left => format!("withdraw possible from block {at}, in {left} blocks"),
-        }
-    }
-
-    pub(super) fn blocks_until(&self, block: u64) -> u64 {
-        block.saturating_sub(self.chain.head.unwrap_or(0))
-    }
-
-    pub(super) fn confirmations(&self) -> u64 {
-        self.config.confirmations_on(self.chain.identity.map_or(0, |identity| identity.chain_id))
     }
 }
 

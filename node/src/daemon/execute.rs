@@ -10,7 +10,7 @@ use thunder_protocol::wire::{Envelope, MAX_PAYMENTS, Message};
 use thunder_protocol::{Address, Channel, Input, PaymentId, Transition};
 use tokio::time::Instant;
 
-use super::{Daemon, context};
+use super::{Daemon, context, texts};
 use crate::chain_task::ChainRequest;
 use crate::p2p::ResponseChannel;
 use crate::store::StoreError;
@@ -314,8 +314,8 @@ impl Daemon {
                     self.events.push(Event::Payment(info));
                 }
             }
-            Notice::State(state) => {
-                tracing::info!(%channel, state, "channel");
+            Notice::State(_) | Notice::Deployed | Notice::Withdrawable => {
+                tracing::info!(%channel, state = texts::state(&notice), "channel");
                 self.announce_channel(channel);
             }
             Notice::Refused(reason) => {
@@ -323,7 +323,8 @@ impl Daemon {
                 let message = "the other side refuses for good; closechannel settles it alone".to_owned();
                 self.events.push(Event::Warning { message, channel: Some(channel.into()) });
             }
-            Notice::AtRisk(what) => {
+            Notice::AtRisk(risk) => {
+                let what = texts::risk(risk);
                 tracing::error!(%channel, "MONEY AT RISK: {what}");
                 self.events.push(Event::Warning { message: what.into(), channel: Some(channel.into()) });
             }

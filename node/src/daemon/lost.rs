@@ -4,56 +4,17 @@ use thunder_api::{
     Account, Answer, ApiError, Code, ExportedFile, ImportRequest, ReceiptImported, Receipts, Selector,
     Watchtower,
 };
-use thunder_protocol::channel::{Closing, Command, Done, ImportedReceipt, Lost, LostStep};
-use thunder_protocol::{Address, Channel, Input, Receipt, Role, Signature};
+use thunder_protocol::channel::{Command, Done, ImportedReceipt, Lost, LostStep};
+use thunder_protocol::{Address, Channel, Input, Role, Signature};
 
 use super::Daemon;
 use super::answers::{Caller, out_of_place};
 use super::asks::{Reply, parse_receipt};
 use super::channels::Purpose;
+use super::texts::shares;
 
 /// The version of watchtower records that is read.
 const RECORD_VERSION: u32 = 1;
-
-/// A receipt, as a user has to see it before it is the end.
-fn shares(lost: &Lost, receipt: &Receipt) -> String {
-    let (own, Receipt { nonce, balances }) = (lost.common.setup.role(), receipt);
-    format!("receipt {nonce}: {} THD yours, {} THD theirs", balances.of(own), balances.of(own.other()))
-}
-
-/// What can be done next with a channel that has lost data.
-pub(super) fn next_step(lost: &Lost) -> String {
-    let newest = shares(lost, &lost.newest());
-    match lost.step() {
-        LostStep::User if lost.is_synced() => format!(
-            "data was lost, and the other side shows nothing newer than {newest}; receipts --import <file> takes \
-             a newer one, closechannel --yes accepts these shares for good"
-        ),
-        LostStep::User => format!(
-            "data was lost, and the newest known is {newest}: connect with the other side, which helps to close \
-             on the newest; receipts --import <file> takes one that you have"
-        ),
-        LostStep::Sync => {
-            format!("data was lost: connect with the other side, to close together on {newest}")
-        }
-        LostStep::Chain => format!("waiting for the chain, to close together on {newest}"),
-        LostStep::Partner => {
-            let signed = shares(lost, &lost.signed().unwrap_or_else(|| lost.newest()));
-            format!("closing together on {signed}; waiting for the other side")
-        }
-        LostStep::Answer => {
-            "data was lost, and a payment of yours was not answered: connect with the other side, \
-                             which can answer or close; receipts --import <file> takes a newer receipt"
-                .into()
-        }
-    }
-}
-
-/// Whether the partner closes on what this side, having lost data, can't know to be the newest.
-pub(super) fn may_be_outdated(closing: &Closing) -> bool {
-    let by_partner = closing.seen().is_some_and(|seen| seen.closer != closing.common.setup.role());
-    closing.common.lost && by_partner && closing.challenge_evidence().is_none()
-}
 
 /// What `infos` warns of.
 pub(super) fn warning(channel: &Channel) -> Option<&'static str> {
@@ -63,7 +24,7 @@ pub(super) fn warning(channel: &Channel) -> Option<&'static str> {
              do below",
         ),
         Channel::Lost(_) => Some("this node has lost data; see what to do below"),
-        Channel::Closing(closing) if may_be_outdated(closing) => Some(
+        Channel::Closing(closing) if closing.may_be_outdated() => Some(
             "the other side closes a channel of which this node has lost data; if you have a newer receipt, \
              import it in time",
         ),
@@ -95,7 +56,7 @@ impl Daemon {
         if confirmed {
             return Ok(true);
         }
-        let newest = shares(lost, &lost.newest());
+        let newest = shares(lost.common.setup.role(), &lost.newest());
         let known =
             format!("this node has lost data of the channel, and the newest that it knows is {newest}");
         let (message, hint) = match lost.step() {
@@ -110,7 +71,8 @@ impl Daemon {
                  --yes` accepts these shares for good",
             ),
             LostStep::Partner => {
-                let signed = shares(lost, &lost.signed().unwrap_or_else(|| lost.newest()));
+                let signed =
+                    shares(lost.common.setup.role(), &lost.signed().unwrap_or_else(|| lost.newest()));
                 (
                     format!("this node has lost data of the channel, and has signed the end on {signed}"),
                     "connect with the other node, which has to agree; `thunder-cli closechannel --yes` asks it again",

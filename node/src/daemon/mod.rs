@@ -28,6 +28,7 @@ mod payments;
 mod peers;
 mod restoring;
 mod sessions;
+mod texts;
 mod wallet;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
