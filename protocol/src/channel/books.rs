@@ -6,7 +6,7 @@ use crate::onchain::{ClosePlan, Closing, Evidence};
 use crate::wire::{Message, Propose, Refuse, RefuseReason};
 use crate::{Agreed, Amount, Balances, Nonce, Payment, Receipt, Role, Signature, Signatures};
 
-use super::io::CommandId;
+use super::input::CommandId;
 
 /// The newest receipt that both have signed, and at most one own proposal on top of it.
 #[derive(Debug, Clone, Serialize, Deserialize)]

@@ -6,10 +6,12 @@ use crate::{Amount, Balances, Nonce, PaymentId};
 
 use super::closing::{Closing, closed_by};
 use super::common::Common;
-use super::io::{ChainInput, ClosedBy, Command, CommandId, Context, Denied, Done, Effects, Input, PeerInput};
+use super::effects::Effects;
+use super::input::{ChainInput, Command, CommandId, Context, Input, PeerInput};
 use super::opening::Opening;
+use super::outcome::{ClosedBy, Denied, Done};
 use super::reason::{NoChallenge, StateConflict};
-use super::{Channel, record};
+use super::{Channel, late_proposal};
 
 /// A channel at its end. Until the end is deep in the chain a reorganisation can take it back.
 #[derive(Debug, Clone)]
@@ -65,7 +67,7 @@ impl Closed {
     fn unrecorded(&self) -> Option<onchain::Closing> {
         match self.outcome() {
             Outcome::Ended { closing: Some(closing), end: End { kind: EndKind::Withdrawn, .. } }
-                if !self.recorded && record::is_wanted(&self.common.setup, &closing) =>
+                if !self.recorded && late_proposal::is_wanted(&self.common.setup, &closing) =>
             {
                 Some(closing)
             }
@@ -237,7 +239,8 @@ impl Closed {
         effects: &mut Effects,
     ) {
         if let Some(closing) = self.unrecorded().filter(|_| self.has_receipts) {
-            self.recorded = record::record(&self.common, &closing, propose, repeated, context, effects);
+            self.recorded =
+                late_proposal::record(&self.common, &closing, propose, repeated, context, effects);
         }
     }
 

@@ -7,13 +7,12 @@ use crate::{Agreed, Balances, Nonce};
 use super::books::Proposal;
 use super::closed::Closed;
 use super::common::Common;
-use super::io::{
-    ChainInput, CloseMode, ClosedBy, Command, CommandId, Context, Denied, Done, Effects, Input, Notice,
-    PeerInput,
-};
+use super::effects::{Effects, Notice};
+use super::input::{ChainInput, CloseMode, Command, CommandId, Context, Input, PeerInput};
+use super::outcome::{ClosedBy, Denied, Done};
 use super::reason::{NoChallenge, Risk, StateConflict};
-use super::update::{Claim, judge_claim};
-use super::{Channel, record};
+use super::rules::{Claim, judge_claim};
+use super::{Channel, late_proposal};
 
 /// A channel on its way to CLOSED.
 #[derive(Debug, Clone)]
@@ -325,10 +324,13 @@ impl Closing {
         effects: &mut Effects,
     ) -> bool {
         let Some(closing) = self.seen() else { return false };
-        if self.recorded && record::is_wanted(&self.common.setup, closing) && propose.nonce == closing.nonce {
+        if self.recorded
+            && late_proposal::is_wanted(&self.common.setup, closing)
+            && propose.nonce == closing.nonce
+        {
             return true;
         }
-        let recorded = record::record(&self.common, closing, propose, repeated, context, effects);
+        let recorded = late_proposal::record(&self.common, closing, propose, repeated, context, effects);
         self.recorded |= recorded;
         recorded
     }
@@ -409,7 +411,7 @@ impl Closing {
         if unknown {
             self.lose(Risk::UnknownReceiptClosedOn, effects);
         }
-        if record::is_wanted(&self.common.setup, closing) && !self.recorded {
+        if late_proposal::is_wanted(&self.common.setup, closing) && !self.recorded {
             // The proposal may have come before the chain showed the closing.
             effects.send.push(self.sync(true));
         }

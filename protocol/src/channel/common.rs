@@ -8,7 +8,9 @@ use super::Channel;
 use super::books::{Books, Proposal};
 use super::closed::Closed;
 use super::closing::Closing;
-use super::io::{CommandId, Context, Denied, Done, Effects, Notice};
+use super::effects::{Effects, Notice};
+use super::input::{CommandId, Context};
+use super::outcome::{Denied, Done};
 use super::reason::{Risk, StateConflict};
 use super::setup::Setup;
 

@@ -9,14 +9,14 @@ use super::Channel;
 use super::active::REPEAT_AFTER;
 use super::closing::Closing;
 use super::common::Common;
+use super::effects::{Effects, Notice};
 use super::import::ImportedReceipt;
-use super::io::{
-    ChainInput, CloseMode, Command, CommandId, Context, Denied, Effects, Input, Millis, Notice, PeerInput,
-};
+use super::input::{ChainInput, CloseMode, Command, CommandId, Context, Input, Millis, PeerInput};
 use super::lost::Lost;
+use super::outcome::Denied;
 use super::reason::{NoChallenge, StateConflict};
+use super::rules::{Claim, FinalBase, judge_claim, judge_final};
 use super::setup::Setup;
-use super::update::{Claim, FinalBase, judge_claim, judge_final};
 
 /// How many blocks the side that posts first has for it, before the other does.
 const POST_WITHIN: u64 = 8;

@@ -5,10 +5,12 @@ use crate::{Agreed, Crypto, Nonce, Receipt, Signature, Signatures};
 
 use super::books::Books;
 use super::closing::Closing;
-use super::io::{Context, Denied, Done, Effects};
+use super::effects::Effects;
+use super::input::Context;
+use super::outcome::{Denied, Done};
 use super::reason::Risk;
+use super::rules::{Claim, judge_claim};
 use super::setup::Setup;
-use super::update::{Claim, judge_claim};
 
 /// A receipt from a file that this side's node has exported: with both signatures, or, from a
 /// watchtower record, with the partner's alone.

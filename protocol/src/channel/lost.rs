@@ -9,15 +9,14 @@ use super::active::REPEAT_AFTER;
 use super::books::Proposal;
 use super::closing::Closing;
 use super::common::Common;
+use super::effects::{Effects, Misbehaviour, Notice};
 use super::finishing::sign_final;
 use super::import::ImportedReceipt;
-use super::io::{
-    ChainInput, Command, CommandId, Context, Denied, Done, Effects, Input, Millis, Misbehaviour, Notice,
-    PeerInput,
-};
+use super::input::{ChainInput, Command, CommandId, Context, Input, Millis, PeerInput};
+use super::outcome::{Denied, Done};
+use super::payment_status::by_agreed;
 use super::reason::{NoChallenge, Risk, StateConflict};
-use super::settle::by_agreed;
-use super::update::{FinalBase, judge_final};
+use super::rules::{FinalBase, judge_final};
 
 /// A channel that must not act alone: closing on what it has could be closing on an old receipt.
 /// It takes over newer receipts, challenges with what it has, and signs one FINAL: on a receipt that

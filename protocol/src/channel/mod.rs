@@ -16,37 +16,38 @@ mod books;
 mod closed;
 mod closing;
 mod common;
+mod effects;
 mod finishing;
 mod import;
-mod io;
+mod input;
+mod late_proposal;
 mod lost;
 mod next_step;
 mod opening;
+mod outcome;
+mod payment_status;
 mod queue;
 mod reason;
-mod record;
-mod settle;
+mod rules;
 mod setup;
 mod stored;
 mod untrusted;
-mod update;
 
 pub use active::Active;
 pub use books::{Books, Pending, Proposal};
 pub use closed::{Closed, Outcome};
 pub use closing::Closing;
 pub use common::Common;
+pub use effects::{Direction, Effects, Misbehaviour, Notice, PaymentWrite, Transition};
 pub use finishing::Finishing;
 pub use import::ImportedReceipt;
-pub use io::{
-    ChainInput, CloseMode, ClosedBy, Command, CommandId, Context, Denied, Direction, Done, Effects, Input,
-    KnownPayment, Millis, Misbehaviour, Notice, PaymentWrite, PeerInput, Transition,
-};
+pub use input::{ChainInput, CloseMode, Command, CommandId, Context, Input, KnownPayment, Millis, PeerInput};
 pub use lost::{Lost, LostStep};
 pub use next_step::NextStep;
 pub use opening::Opening;
+pub use outcome::{ClosedBy, Denied, Done};
+pub use payment_status::PaymentStatus;
 pub use reason::{NoChallenge, Risk, StateConflict};
-pub use settle::PaymentStatus;
 pub use setup::{Setup, Terms};
 
 use crate::codec::{self, CodecError};

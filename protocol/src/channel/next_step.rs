@@ -7,7 +7,7 @@ use super::Channel;
 use super::active::Active;
 use super::closed::Outcome;
 use super::closing::Closing;
-use super::io::Context;
+use super::input::Context;
 use super::lost::{Lost, LostStep};
 use super::opening::Opening;
 

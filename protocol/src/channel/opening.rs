@@ -9,8 +9,10 @@ use super::active::Active;
 use super::books::Books;
 use super::closed::Closed;
 use super::common::Common;
-use super::io::{ChainInput, Command, CommandId, Context, Denied, Done, Effects, Input, Notice, PeerInput};
+use super::effects::{Effects, Notice};
+use super::input::{ChainInput, Command, CommandId, Context, Input, PeerInput};
 use super::lost::Lost;
+use super::outcome::{Denied, Done};
 use super::reason::{NoChallenge, Risk, StateConflict};
 
 /// A channel that both sides have agreed on and that is not ACTIVE, or not deep enough in the

@@ -160,7 +160,6 @@ impl Queue {
 }
 
 #[cfg(test)]
-#[expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 mod tests {
     use super::*;
     use crate::{Balances, Memo, Payment, Signature};

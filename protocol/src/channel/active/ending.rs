@@ -6,11 +6,13 @@ use crate::{Nonce, Receipt};
 
 use super::super::Channel;
 use super::super::closing::Closing;
+use super::super::effects::{Effects, Notice};
 use super::super::finishing::Finishing;
-use super::super::io::{CloseMode, CommandId, Context, Denied, Effects, Notice};
+use super::super::input::{CloseMode, CommandId, Context};
 use super::super::opening::Opening;
+use super::super::outcome::Denied;
 use super::super::reason::{Risk, StateConflict};
-use super::super::update::{FinalBase, judge_final};
+use super::super::rules::{FinalBase, judge_final};
 use super::Active;
 
 impl Active {

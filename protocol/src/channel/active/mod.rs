@@ -10,20 +10,22 @@ use crate::onchain::OnChain;
 use super::Channel;
 use super::books::Proposal;
 use super::common::Common;
-use super::io::{ChainInput, Command, CommandId, Context, Denied, Effects, Input, Millis, PeerInput};
+use super::effects::Effects;
+use super::input::{ChainInput, Command, CommandId, Context, Input, Millis, PeerInput};
+use super::outcome::Denied;
 use super::queue::Queue;
 use super::reason::{NoChallenge, StateConflict};
 
 /// An unanswered message is repeated after this long.
 pub(super) const REPEAT_AFTER: Millis = 3_000;
 /// After an answer the next proposal waits for those who were just answered and pay again: over a slow
-/// network one receipt then serves all of them, and not half of them each time. It waits as long as one
-/// comes within this part of the time that the answer took. Over a fast network that is no time at all.
-const GATHER_PART: Millis = 8;
-/// For this part of that time at most.
-const GATHER_ALL_PART: Millis = 2;
-/// And no longer than this.
-const GATHER_AT_MOST: Millis = 50;
+/// network one receipt then serves all of them, and not half of them each time. It goes out once no payment
+/// has come for the time that the answer took, divided by this. Over a fast network that is no time at all.
+const COALESCE_GAP_DIVISOR: u64 = 8;
+/// The next proposal waits no longer than the time that the answer took, divided by this.
+const COALESCE_TOTAL_DIVISOR: u64 = 2;
+/// The next proposal never waits longer than this.
+const COALESCE_AT_MOST: Millis = 50;
 /// A proposal that the partner was not ready for is repeated after this long.
 const NOT_NOW_DELAY: Millis = 100;
 
@@ -34,7 +36,7 @@ pub struct Active {
     pub common: Common,
     /// What this side paid in when it opened; `None` if the partner opened.
     pub(super) deposit: Option<Amount>,
-    link: Link,
+    link: PeerLink,
     queue: Queue,
     /// Who waits for a cooperative close. No payment is taken any more.
     finish: Option<CommandId>,
@@ -42,7 +44,7 @@ pub struct Active {
 
 /// The session with the partner's node.
 #[derive(Debug, Clone, Copy, Default)]
-struct Link {
+struct PeerLink {
     online: bool,
     /// Both sides have shown where they stand; before that nothing else is said (rule 9).
     synced: bool,
@@ -53,26 +55,26 @@ struct Link {
     asked: bool,
     /// When the own proposal that is out went out.
     proposed_at: Option<Millis>,
-    gathering: Option<Gathering>,
+    coalescing: Option<Coalescing>,
 }
 
 /// The next proposal waits for more payments.
 #[derive(Debug, Clone, Copy)]
-struct Gathering {
-    /// Until then, if none comes.
+struct Coalescing {
+    /// When the proposal goes out if no other payment comes.
     until: Millis,
-    /// So much longer after each that comes.
+    /// By how much each payment that comes moves `until`, at most to `end`.
     pause: Millis,
-    /// Until then at most.
+    /// When the proposal goes out at the latest.
     end: Millis,
-    /// Or until so many are there.
+    /// With how many payments the proposal goes out at once.
     payments: usize,
 }
 
 impl Active {
     /// Outside a session.
     pub(super) fn new(common: Common, deposit: Option<Amount>) -> Self {
-        Self { common, deposit, link: Link::default(), queue: Queue::default(), finish: None }
+        Self { common, deposit, link: PeerLink::default(), queue: Queue::default(), finish: None }
     }
 
     /// The payments of the own proposal were read from disk.
@@ -82,7 +84,7 @@ impl Active {
 
     /// A session is open; its initiator syncs first.
     pub(super) fn connected(&mut self, initiator: bool, context: &Context<'_>, effects: &mut Effects) {
-        self.link = Link { online: true, ..Link::default() };
+        self.link = PeerLink { online: true, ..PeerLink::default() };
         if initiator {
             self.send_sync(context, effects);
         }
@@ -114,8 +116,8 @@ impl Active {
     }
 
     pub(super) fn next_tick(&self) -> Option<Millis> {
-        let gathered = self.link.gathering.map(|gathering| gathering.until);
-        [self.link.repeat_at, gathered].into_iter().flatten().min()
+        let coalesced_at = self.link.coalescing.map(|coalescing| coalescing.until);
+        [self.link.repeat_at, coalesced_at].into_iter().flatten().min()
     }
 
     pub(super) fn next_block(&self, context: &Context<'_>) -> Option<u64> {
@@ -134,12 +136,12 @@ impl Active {
                     effects.reply.push((caller, Err(why)));
                 }
                 if !more {
-                    self.propose_when_gathered(context, effects);
+                    self.propose_when_coalesced(context, effects);
                 }
                 Channel::Active(self)
             }
             Input::Ordered => {
-                self.propose_when_gathered(context, effects);
+                self.propose_when_coalesced(context, effects);
                 Channel::Active(self)
             }
             Input::Command(caller, Command::Close(mode)) => self.close(caller, mode, context, effects),

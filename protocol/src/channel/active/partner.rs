@@ -5,16 +5,18 @@ use crate::{Agreed, PaymentId, Receipt, Signature, Signatures};
 
 use super::super::Channel;
 use super::super::books::Proposal;
+use super::super::effects::{Direction, Effects, Misbehaviour, Notice, PaymentWrite};
 use super::super::import::ImportedReceipt;
-use super::super::io::{CommandId, Context, Denied, Direction, Effects, Misbehaviour, Notice, PaymentWrite};
+use super::super::input::{CommandId, Context};
 use super::super::lost::Lost;
+use super::super::outcome::Denied;
 use super::super::reason::Risk;
-use super::super::update::{Claim, check_proposal, judge_claim};
-use super::{Active, Link, NOT_NOW_DELAY, REPEAT_AFTER};
+use super::super::rules::{Claim, check_proposal, judge_claim};
+use super::{Active, NOT_NOW_DELAY, PeerLink, REPEAT_AFTER};
 
 impl Active {
     pub(super) fn disconnected(&mut self, effects: &mut Effects) {
-        self.link = Link::default();
+        self.link = PeerLink::default();
         // Rule 8: what was not proposed is certainly not paid. What was proposed may be answered
         // when the partner is back.
         self.fail_queue(&Denied::PeerOffline, effects);
@@ -33,8 +35,8 @@ impl Active {
     }
 
     pub(super) fn tick(&mut self, context: &Context<'_>, effects: &mut Effects) {
-        if self.link.gathering.is_some_and(|gathering| gathering.until <= context.now) {
-            self.link.gathering = None;
+        if self.link.coalescing.is_some_and(|coalescing| coalescing.until <= context.now) {
+            self.link.coalescing = None;
             self.propose(context, effects);
         }
         if self.link.repeat_at.is_none_or(|due| due > context.now) {
@@ -200,9 +202,9 @@ impl Active {
         if !self.common.setup.verify(&receipt, &answer.signature, partner, context.crypto) {
             return Err(Misbehaviour::BadSignature);
         }
-        self.gather(context);
+        self.coalesce(context);
         self.answered(answer.signature, effects);
-        self.propose_when_gathered(context, effects);
+        self.propose_when_coalesced(context, effects);
         Ok(())
     }
 

@@ -4,10 +4,13 @@ use crate::wire::{MAX_PAYMENTS, Message};
 use crate::{Amount, Payment, Receipt};
 
 use super::super::books::{Pending, Proposal};
-use super::super::io::{
-    CommandId, Context, Denied, Direction, Done, Effects, KnownPayment, Notice, PaymentWrite,
+use super::super::effects::{Direction, Effects, Notice, PaymentWrite};
+use super::super::input::{CommandId, Context, KnownPayment};
+use super::super::outcome::{Denied, Done};
+use super::{
+    Active, COALESCE_AT_MOST, COALESCE_GAP_DIVISOR, COALESCE_TOTAL_DIVISOR, Coalescing, PeerLink,
+    REPEAT_AFTER,
 };
-use super::{Active, GATHER_ALL_PART, GATHER_AT_MOST, GATHER_PART, Gathering, Link, REPEAT_AFTER};
 
 /// How many may wait for one payment.
 const MAX_CALLERS: usize = 64;
@@ -21,7 +24,7 @@ impl Active {
         context: &Context<'_>,
         effects: &mut Effects,
     ) -> Result<(), Denied> {
-        let Link { online, peer_stopped, peer_lost, .. } = self.link;
+        let PeerLink { online, peer_stopped, peer_lost, .. } = self.link;
         if let Some(pending) = self.queue.find(&payment.id, self.common.books.proposal.as_mut()) {
             pending.payment.require_same(&payment)?;
             // It is proposed, and in this session nothing will answer it (rule 8: at once).
@@ -43,8 +46,8 @@ impl Active {
         }
         self.may_pay(payment.amount, context)?;
         self.queue.push(Pending { payment, callers: vec![caller] });
-        if let Some(gathering) = &mut self.link.gathering {
-            gathering.until = context.now.saturating_add(gathering.pause).min(gathering.end);
+        if let Some(coalescing) = &mut self.link.coalescing {
+            coalescing.until = context.now.saturating_add(coalescing.pause).min(coalescing.end);
         }
         Ok(())
     }
@@ -115,25 +118,25 @@ impl Active {
         effects.send.push(Message::Propose(proposal.message()));
         self.common.books.proposal = Some(proposal);
         self.link.repeat_at = Some(context.now.saturating_add(REPEAT_AFTER));
-        (self.link.proposed_at, self.link.gathering) = (Some(context.now), None);
+        (self.link.proposed_at, self.link.coalescing) = (Some(context.now), None);
         true
     }
 
     /// The own proposal is being answered: whoever waited for it may pay again at once.
-    pub(super) fn gather(&mut self, context: &Context<'_>) {
+    pub(super) fn coalesce(&mut self, context: &Context<'_>) {
         let (Some(sent), Some(own)) = (self.link.proposed_at, &self.common.books.proposal) else { return };
-        let took = context.now.saturating_sub(sent).min(GATHER_AT_MOST * GATHER_ALL_PART);
-        let (pause, all) = (took / GATHER_PART, took / GATHER_ALL_PART);
+        let took = context.now.saturating_sub(sent).min(COALESCE_AT_MOST * COALESCE_TOTAL_DIVISOR);
+        let (pause, all) = (took / COALESCE_GAP_DIVISOR, took / COALESCE_TOTAL_DIVISOR);
         if pause > 0 {
             let payments = own.payments.len().saturating_add(self.queue.len()).min(MAX_PAYMENTS);
             let (until, end) = (context.now.saturating_add(pause), context.now.saturating_add(all));
-            self.link.gathering = Some(Gathering { until, pause, end, payments });
+            self.link.coalescing = Some(Coalescing { until, pause, end, payments });
         }
     }
 
     /// [`Self::propose`], unless more payments are expected any moment.
-    pub(super) fn propose_when_gathered(&mut self, context: &Context<'_>, effects: &mut Effects) {
-        let waits = self.link.gathering.is_some_and(|Gathering { until, payments, .. }| {
+    pub(super) fn propose_when_coalesced(&mut self, context: &Context<'_>, effects: &mut Effects) {
+        let waits = self.link.coalescing.is_some_and(|Coalescing { until, payments, .. }| {
             until > context.now && self.queue.len() < payments
         });
         if !waits {

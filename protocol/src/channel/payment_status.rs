@@ -14,7 +14,7 @@ pub enum PaymentStatus {
     Done,
     /// Proposed, or waiting for the chain to decide.
     Pending,
-    /// In nothing.
+    /// In no receipt, for good.
     Failed,
 }
 

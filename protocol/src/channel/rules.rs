@@ -6,7 +6,7 @@ use crate::wire::{Final, MAX_PAYMENT_TEXT, MAX_PAYMENTS, Propose};
 use crate::{Agreed, Amount, Crypto, PaymentId, Receipt, Role, Signature};
 
 use super::books::Books;
-use super::io::Misbehaviour;
+use super::effects::Misbehaviour;
 use super::setup::Setup;
 
 /// Checks a proposal of `proposer` against the receipt that it builds on (rules 1, 2, 3, 6, 7).

@@ -7,9 +7,10 @@ use crate::{PaymentId, Receipt};
 
 use super::books::Proposal;
 use super::common::Common;
-use super::io::{Context, Direction, Effects, PaymentWrite};
+use super::effects::{Direction, Effects, PaymentWrite};
+use super::input::Context;
+use super::rules::check_proposal;
 use super::setup::Setup;
-use super::update::check_proposal;
 
 /// Whether the partner closed on a proposal of its own, so that its payments belong into the
 /// history.
