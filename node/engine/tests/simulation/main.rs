@@ -280,7 +280,7 @@ fn some(random: &mut Random) -> u8 {
 
 #[test]
 fn whatever_fails_everybody_is_paid_what_the_payments_say() {
-    runs("whatever_fails", 200, |random| Plan {
+    runs("whatever_fails", 500, |random| Plan {
         nodes: some(random),
         has_cheat: false,
         has_backups: false,
@@ -290,7 +290,7 @@ fn whatever_fails_everybody_is_paid_what_the_payments_say() {
 
 #[test]
 fn whatever_a_cheat_closes_on_everybody_honest_gets_their_due() {
-    runs("whatever_a_cheat", 200, |random| Plan {
+    runs("whatever_a_cheat", 500, |random| Plan {
         nodes: some(random),
         has_cheat: true,
         has_backups: false,
@@ -300,7 +300,7 @@ fn whatever_a_cheat_closes_on_everybody_honest_gets_their_due() {
 
 #[test]
 fn rule_9_a_restored_backup_costs_nobody_else_anything() {
-    runs("rule_9", 200, |random| Plan {
+    runs("rule_9", 500, |random| Plan {
         nodes: some(random),
         has_cheat: false,
         has_backups: true,
