@@ -173,6 +173,9 @@ impl Engine {
         let BatchEffects { independent: mut outbox, calls, outcomes, written, connected, .. } = effects;
         let challenges = calls.into_iter().filter(|(_, call)| matches!(call, Call::Challenge(_))).collect();
         outbox.chain.extend(self.submissions(challenges));
+        if written.is_empty() {
+            tracing::warn!(%error, "the disk refused a write that concerns no channel; make room or repair the disk");
+        }
         for channel in written {
             self.freeze(channel, &error);
         }
