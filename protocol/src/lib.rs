@@ -24,5 +24,5 @@ pub use channel::{Channel, Context, Effects, Input, Transition};
 pub use crypto::{Crypto, InvalidSecretKey, Signature, Signer, recover};
 pub use eip712::{Domain, backup_digest, message, node_binding_digest};
 pub use receipt::{
-    Agreed, Balances, InvalidText, Memo, Nonce, Payment, PaymentId, Receipt, Role, Signatures,
+    AgreedReceipt, Balances, InvalidText, Memo, Nonce, Payment, PaymentId, Receipt, Role, Signatures,
 };

@@ -5,7 +5,7 @@ use std::rc::Rc;
 
 use thunder_api::{Answer, ApiError, ClosingStarted, Code, Ended, Paid, PaidIn, PaidOut, ReceiptImported};
 use thunder_protocol::Address;
-use thunder_protocol::channel::{ClosedBy, CommandId, Denied, Done};
+use thunder_protocol::channel::{ClosedBy, CommandError, CommandId, CommandOutcome};
 use thunder_protocol::onchain::{CallFailure, CallKind, EndKind, OnChain};
 use tokio::sync::oneshot;
 use tokio::time::Instant;
@@ -75,10 +75,18 @@ impl Daemon {
     }
 
     /// Answers a caller with what the core says. Whoever has stopped waiting is passed over.
-    pub(super) fn answer(&mut self, channel: Address, id: CommandId, result: Result<Done, Denied>) {
+    pub(super) fn answer(
+        &mut self,
+        channel: Address,
+        id: CommandId,
+        result: Result<CommandOutcome, CommandError>,
+    ) {
         let Some(caller) = self.callers.remove(&id) else { return };
         match (caller, result) {
-            (caller @ Caller::Closing(_), Err(denied @ (Denied::PeerOffline | Denied::PeerStopped))) => {
+            (
+                caller @ Caller::Closing(_),
+                Err(denied @ (CommandError::PeerOffline | CommandError::PeerStopped)),
+            ) => {
                 let hint = if self.lost(&channel).is_some() {
                     "this node has lost data of the channel and can't close it without the other side: ask its owner"
                 } else {
@@ -125,8 +133,9 @@ impl Daemon {
         refuse(caller, error);
     }
 
-    fn paid(&self, channel: Address, done: Done) -> Answer<Paid> {
-        let (Done::Paid { id, amount, nonce }, Some(slot)) = (done, self.channels.get(&channel)) else {
+    fn paid(&self, channel: Address, done: CommandOutcome) -> Answer<Paid> {
+        let (CommandOutcome::Paid { id, amount, nonce }, Some(slot)) = (done, self.channels.get(&channel))
+        else {
             return Err(out_of_place());
         };
         let (balances, role) = (slot.channel.balances(), slot.channel.setup().role());
@@ -134,8 +143,8 @@ impl Daemon {
         Ok(Paid { id, channel: channel.into(), amount, nonce: nonce.get(), mine, theirs })
     }
 
-    fn paid_out(&self, channel: Address, done: &Done, by_other: bool) -> Answer<PaidOut> {
-        let Done::PaidOut { tx, received } = done else { return Err(out_of_place()) };
+    fn paid_out(&self, channel: Address, done: &CommandOutcome, by_other: bool) -> Answer<PaidOut> {
+        let CommandOutcome::PaidOut { tx, received } = done else { return Err(out_of_place()) };
         let status = self.channels.get(&channel).map(|slot| slot.channel.view().status);
         let Some(OnChain::Closed { end, .. }) = status else { return Err(out_of_place()) };
         let end = match end.kind {
@@ -147,8 +156,8 @@ impl Daemon {
         Ok(PaidOut { channel: channel.into(), tx: *tx, received: *received, end, by_other })
     }
 
-    fn paid_in(&self, channel: Address, done: &Done) -> Answer<PaidIn> {
-        let (Done::PaidIn { tx }, Some(slot)) = (done, self.channels.get(&channel)) else {
+    fn paid_in(&self, channel: Address, done: &CommandOutcome) -> Answer<PaidIn> {
+        let (CommandOutcome::PaidIn { tx }, Some(slot)) = (done, self.channels.get(&channel)) else {
             return Err(out_of_place());
         };
         let mine = slot.channel.balances().of(slot.channel.setup().role());
@@ -163,8 +172,10 @@ impl Daemon {
     }
 }
 
-fn closing(channel: Address, done: &Done) -> Answer<ClosingStarted> {
-    let Done::Closing { tx, mode, nonce, withdrawable_at } = done else { return Err(out_of_place()) };
+fn closing(channel: Address, done: &CommandOutcome) -> Answer<ClosingStarted> {
+    let CommandOutcome::Closing { tx, mode, nonce, withdrawable_at } = done else {
+        return Err(out_of_place());
+    };
     let mode = match mode {
         ClosedBy::Receipt => thunder_api::ClosedBy::Unilateral,
         ClosedBy::Proposal => thunder_api::ClosedBy::Proposal,
@@ -194,45 +205,47 @@ pub(super) fn out_of_place() -> ApiError {
 }
 
 /// What went wrong, for a person, and what to do.
-fn explain(denied: &Denied) -> ApiError {
+fn explain(denied: &CommandError) -> ApiError {
     let (code, hint) = match denied {
-        Denied::WrongState(_) => (Code::WrongState, "see infos for what can be done with it next"),
-        Denied::NotConfirmed => (Code::NotConfirmed, "wait for a few blocks; infos says how many"),
-        Denied::ChainStale => (Code::ChainUnreachable, "check the RPC endpoint; see infos"),
-        Denied::ZeroAmount => (Code::ZeroAmount, "give an amount above zero"),
-        Denied::InsufficientBalance { .. } => {
+        CommandError::WrongState(_) => (Code::WrongState, "see infos for what can be done with it next"),
+        CommandError::NotConfirmed => (Code::NotConfirmed, "wait for a few blocks; infos says how many"),
+        CommandError::ChainStale => (Code::ChainUnreachable, "check the RPC endpoint; see infos"),
+        CommandError::ZeroAmount => (Code::ZeroAmount, "give an amount above zero"),
+        CommandError::InsufficientBalance { .. } => {
             (Code::InsufficientBalance, "pay less, or open another channel")
         }
-        Denied::TooMuch { .. } => (Code::AmountOutOfRange, "pay in at most what is missing"),
-        Denied::IdInUse { .. } => (Code::IdInUse, "give a new payment a new id"),
-        Denied::PaymentFailed => (Code::PaymentFailed, "pay again with a new id"),
-        Denied::PeerOffline => (
+        CommandError::TooMuch { .. } => (Code::AmountOutOfRange, "pay in at most what is missing"),
+        CommandError::IdInUse { .. } => (Code::IdInUse, "give a new payment a new id"),
+        CommandError::PaymentFailed => (Code::PaymentFailed, "pay again with a new id"),
+        CommandError::PeerOffline => (
             Code::PeerNotConnected,
             "nothing was paid; connect with the other node, or wait until it is back",
         ),
-        Denied::PeerStopped => (Code::PeerStopped, "closechannel gets your money out without the other side"),
-        Denied::QueueFull => (Code::Busy, "wait until some of them are through"),
-        Denied::Undecided => {
+        CommandError::PeerStopped => {
+            (Code::PeerStopped, "closechannel gets your money out without the other side")
+        }
+        CommandError::QueueFull => (Code::Busy, "wait until some of them are through"),
+        CommandError::Undecided => {
             (Code::PaymentUndecided, "history shows whether the payment is in once the channel is CLOSED")
         }
-        Denied::Unanswered => (
+        CommandError::Unanswered => (
             Code::PaymentUndecided,
             "connect with the other node, or wait until it is back, and repeat it with the same --id; history shows it",
         ),
-        Denied::Closing => (Code::ChannelClosing, "nothing was paid; see infos"),
-        Denied::Lost => (
+        CommandError::Closing => (Code::ChannelClosing, "nothing was paid; see infos"),
+        CommandError::Lost => (
             Code::DataLost,
             "connect with the other node: with its help the channel is closed on the newest receipt; see infos",
         ),
-        Denied::NotLost => (Code::WrongState, "nothing was changed; see infos"),
-        Denied::NotNewer { .. } => {
+        CommandError::NotLost => (Code::WrongState, "nothing was changed; see infos"),
+        CommandError::NotNewer { .. } => {
             (Code::InvalidReceipt, "nothing was changed; import the newest export that there is")
         }
-        Denied::BadReceipt => {
+        CommandError::BadReceipt => {
             (Code::InvalidReceipt, "nothing was changed; export one with `thunder-cli receipts`")
         }
-        Denied::NothingToChallenge(_) => (Code::NothingToChallenge, "see infos"),
-        Denied::TooEarly { withdrawable_at, head } => {
+        CommandError::NothingToChallenge(_) => (Code::NothingToChallenge, "see infos"),
+        CommandError::TooEarly { withdrawable_at, head } => {
             let blocks = withdrawable_at.saturating_sub(*head);
             let hint =
                 format!("try again in {blocks} blocks (on a local testnet: thunder-deploy mine {blocks})");
@@ -242,8 +255,8 @@ fn explain(denied: &Denied) -> ApiError {
                 hint,
             );
         }
-        Denied::CallFailed { kind, reason } => return call_failed(*kind, reason),
-        Denied::UnderWay => (Code::UnderWay, "see infos for how far it is"),
+        CommandError::CallFailed { kind, reason } => return call_failed(*kind, reason),
+        CommandError::UnderWay => (Code::UnderWay, "see infos for how far it is"),
     };
     ApiError::new(code, texts::denied(denied), hint)
 }

@@ -317,7 +317,8 @@ impl Daemon {
         let Some(slot) = self.channels.get(&channel) else {
             return Err(invalid_receipt("the channel is gone"));
         };
-        let newest = slot.channel.books().map(|books| (books.agreed.nonce(), books.proposal.is_some()));
+        let newest =
+            slot.channel.receipts().map(|receipts| (receipts.agreed.nonce(), receipts.proposal.is_some()));
         let is_newest = newest == Some((receipt.nonce, false));
         if !is_newest && !even_if_old {
             let message = "this is not the newest receipt: the other side can answer with a newer one and take everything";

@@ -328,11 +328,11 @@ impl Daemon {
         let channel = &slot.channel;
         let setup = channel.setup();
         match channel {
-            Channel::Opening(_) | Channel::Closing(_) | Channel::Finishing(_) => Some(Stake::Urgent),
-            Channel::Lost(_) => Some(Stake::AtRisk),
+            Channel::Opening(_) | Channel::Closing(_) | Channel::CooperativeClosing(_) => Some(Stake::Urgent),
+            Channel::DataLoss(_) => Some(Stake::AtRisk),
             Channel::Active(active) => {
                 // Only then is there an older receipt, or something to lose.
-                let was_used = active.common.books.agreed.nonce() > thunder_protocol::Nonce::ZERO;
+                let was_used = active.common.receipts.agreed.nonce() > thunder_protocol::Nonce::ZERO;
                 let has_share = !channel.balances().of(setup.role()).is_zero();
                 Some(if was_used && has_share { Stake::AtRisk } else { Stake::Nothing })
             }
@@ -358,7 +358,7 @@ fn watch(slot: &Slot, stake: Stake) -> Watch {
         view: *slot.channel.view(),
         stake,
         // A channel that was never used is checked, also if it was given up once.
-        verify: slot.channel.books().is_none(),
+        verify: slot.channel.receipts().is_none(),
         since: slot.since,
     }
 }

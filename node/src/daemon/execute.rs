@@ -4,7 +4,9 @@
 use libp2p::PeerId;
 use thunder_api::{ApiError, Code, Event};
 use thunder_chain::Request as ChainCall;
-use thunder_protocol::channel::{CommandId, Denied, Direction, Done, Effects, Notice, PeerInput};
+use thunder_protocol::channel::{
+    CommandError, CommandId, CommandOutcome, Direction, Effects, Notice, PeerInput,
+};
 use thunder_protocol::onchain::Call;
 use thunder_protocol::wire::{Envelope, MAX_PAYMENTS, Message};
 use thunder_protocol::{Address, Channel, Input, PaymentId, Transition};
@@ -26,7 +28,7 @@ pub(super) struct After {
     pub(super) send: Vec<(Address, Envelope)>,
     /// Requests that wait for a response, which carries what there is to say.
     pub(super) respond: Vec<(PeerId, ResponseChannel)>,
-    pub(super) reply: Vec<(Address, CommandId, Result<Done, Denied>)>,
+    pub(super) reply: Vec<(Address, CommandId, Result<CommandOutcome, CommandError>)>,
     pub(super) notify: Vec<(Address, Notice)>,
     pub(super) disconnect: Vec<(Address, String)>,
     /// What to run that has nothing to do with a channel.

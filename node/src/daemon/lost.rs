@@ -4,7 +4,7 @@ use thunder_api::{
     Account, Answer, ApiError, Code, ExportedFile, ImportRequest, ReceiptImported, Receipts, Selector,
     Watchtower,
 };
-use thunder_protocol::channel::{Command, Done, ImportedReceipt, Lost, LostStep};
+use thunder_protocol::channel::{Command, CommandOutcome, DataLoss, DataLossStep, ImportedReceipt};
 use thunder_protocol::{Address, Channel, Input, Role, Signature};
 
 use super::Daemon;
@@ -19,18 +19,18 @@ const RECORD_VERSION: u32 = 1;
 /// What `infos` warns of.
 pub(super) fn warning(channel: &Channel) -> Option<&'static str> {
     match channel {
-        Channel::Lost(lost) if lost.step() == LostStep::User && lost.is_synced() => Some(
+        Channel::DataLoss(lost) if lost.step() == DataLossStep::User && lost.is_synced() => Some(
             "this node has lost data, and the other side shows nothing newer: you have to decide; see what to \
              do below",
         ),
-        Channel::Lost(_) => Some("this node has lost data; see what to do below"),
+        Channel::DataLoss(_) => Some("this node has lost data; see what to do below"),
         Channel::Closing(closing) if closing.may_be_outdated() => Some(
             "the other side closes a channel of which this node has lost data; if you have a newer receipt, \
              import it in time",
         ),
         Channel::Opening(_)
         | Channel::Active(_)
-        | Channel::Finishing(_)
+        | Channel::CooperativeClosing(_)
         | Channel::Closing(_)
         | Channel::Closed(_) => None,
     }
@@ -38,12 +38,12 @@ pub(super) fn warning(channel: &Channel) -> Option<&'static str> {
 
 impl Daemon {
     /// The channel, if it has lost data and is not closing.
-    pub(super) fn lost(&self, channel: &Address) -> Option<&Lost> {
+    pub(super) fn lost(&self, channel: &Address) -> Option<&DataLoss> {
         match &self.channels.get(channel)?.channel {
-            Channel::Lost(lost) => Some(lost),
+            Channel::DataLoss(lost) => Some(lost),
             Channel::Opening(_)
             | Channel::Active(_)
-            | Channel::Finishing(_)
+            | Channel::CooperativeClosing(_)
             | Channel::Closing(_)
             | Channel::Closed(_) => None,
         }
@@ -60,17 +60,17 @@ impl Daemon {
         let known =
             format!("this node has lost data of the channel, and the newest that it knows is {newest}");
         let (message, hint) = match lost.step() {
-            LostStep::User | LostStep::Sync | LostStep::Chain if !lost.is_synced() => (
+            DataLossStep::User | DataLossStep::Sync | DataLossStep::Chain if !lost.is_synced() => (
                 format!("{known}; the other side is not connected, and may have a newer one"),
                 "connect with the other node first; `thunder-cli receipts --import <file>` takes a newer receipt that \
                  you have",
             ),
-            LostStep::User | LostStep::Sync | LostStep::Chain => (
+            DataLossStep::User | DataLossStep::Sync | DataLossStep::Chain => (
                 format!("{known}; once signed, that is the end"),
                 "`thunder-cli receipts --import <file>` takes a newer receipt that you have; `thunder-cli closechannel \
                  --yes` accepts these shares for good",
             ),
-            LostStep::Partner => {
+            DataLossStep::Partner => {
                 let signed =
                     shares(lost.common.setup.role(), &lost.signed().unwrap_or_else(|| lost.newest()));
                 (
@@ -78,7 +78,7 @@ impl Daemon {
                     "connect with the other node, which has to agree; `thunder-cli closechannel --yes` asks it again",
                 )
             }
-            LostStep::Answer => (
+            DataLossStep::Answer => (
                 format!("{known}; a payment of yours was not answered, so that nothing can be signed"),
                 "connect with the other node, which can answer it, or close; `thunder-cli receipts --import <file>` takes \
                  a newer receipt that you have",
@@ -129,8 +129,13 @@ impl Daemon {
         Ok((address, given))
     }
 
-    pub(super) fn receipt_imported(&self, channel: Address, done: &Done) -> Answer<ReceiptImported> {
-        let (Done::Imported { receipt, both_signed }, Some(slot)) = (done, self.channels.get(&channel))
+    pub(super) fn receipt_imported(
+        &self,
+        channel: Address,
+        done: &CommandOutcome,
+    ) -> Answer<ReceiptImported> {
+        let (CommandOutcome::Imported { receipt, both_signed }, Some(slot)) =
+            (done, self.channels.get(&channel))
         else {
             return Err(out_of_place());
         };

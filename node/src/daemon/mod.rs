@@ -368,7 +368,7 @@ impl Daemon {
     /// One proposal for all payments that came in this batch.
     pub(super) fn propose_ordered(&mut self) {
         for channel in std::mem::take(&mut self.ordered) {
-            self.apply(channel, thunder_protocol::Input::Ordered);
+            self.apply(channel, thunder_protocol::Input::Flush);
         }
     }
 

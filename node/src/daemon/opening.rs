@@ -304,7 +304,7 @@ pub(crate) fn is_awaited(channel: &Channel) -> bool {
 
 /// Whether the channel comes out of a backup.
 fn is_restored(channel: &Channel) -> bool {
-    matches!(channel, Channel::Opening(state) if state.common.lost)
+    matches!(channel, Channel::Opening(state) if state.common.may_be_stale)
 }
 
 /// What the opener pays in at once.
