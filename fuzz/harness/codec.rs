@@ -8,7 +8,7 @@ use thunder_protocol::channel::{Channel, Terms};
 use thunder_protocol::codec::{self, CodecError, MAX_LEN};
 use thunder_protocol::onchain::{Call, ChainView};
 use thunder_protocol::wire::{Envelope, Message, OpenMessage, Request, Response};
-use thunder_protocol::{Agreed, Payment};
+use thunder_protocol::{AgreedReceipt, Payment};
 
 /// What decodes, encodes again, in both forms; and that decodes to the same.
 pub fn codec(bytes: &[u8]) {
@@ -17,7 +17,7 @@ pub fn codec(bytes: &[u8]) {
     round_trip::<Envelope>(bytes);
     round_trip::<Message>(bytes);
     round_trip::<OpenMessage>(bytes);
-    round_trip::<Agreed>(bytes);
+    round_trip::<AgreedReceipt>(bytes);
     round_trip::<Payment>(bytes);
     round_trip::<Terms>(bytes);
     round_trip::<ChainView>(bytes);

@@ -27,6 +27,6 @@ pub use crypto::{Crypto, InvalidSecretKey, Signature, Signer, recover};
 pub use deployment::{ChainId, Contracts, LOCAL_CHAIN_IDS, channel_address, clone_code, create2};
 pub use eip712::{Domain, backup_digest, message, node_binding_digest};
 pub use receipt::{
-    Agreed, Balances, InvalidText, Memo, Nonce, Payment, PaymentId, Receipt, Role, Signatures,
+    AgreedReceipt, Balances, InvalidText, Memo, Nonce, Payment, PaymentId, Receipt, Role, Signatures,
 };
 pub use watch::{Stake, Watch};

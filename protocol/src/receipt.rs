@@ -174,14 +174,14 @@ impl Signatures {
 /// A receipt that both parties have signed; or receipt 0, which the chain itself knows and which
 /// nobody signs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Agreed {
+pub struct AgreedReceipt {
     /// The receipt.
     pub receipt: Receipt,
     /// `None` for receipt 0 only.
     pub signatures: Option<Signatures>,
 }
 
-impl Agreed {
+impl AgreedReceipt {
     /// Receipt 0 of a channel into which `paid_in` was paid.
     pub const fn zero(paid_in: Balances) -> Self {
         Self { receipt: Receipt { nonce: Nonce::ZERO, balances: paid_in }, signatures: None }

@@ -7,7 +7,7 @@ use alloy_primitives::{Address, B256, keccak256};
 use serde::{Deserialize, Serialize};
 
 use crate::codec::at_most;
-use crate::{Agreed, Amount, Balances, Nonce, Payment, Signature};
+use crate::{AgreedReceipt, Amount, Balances, Nonce, Payment, Signature};
 
 /// The libp2p protocol name. A change that an older node can't read gets a new one.
 pub const PROTOCOL: &str = "/thunder/1.0.0";
@@ -189,7 +189,7 @@ pub enum Message {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Sync {
     /// Its newest agreed receipt.
-    pub agreed: Agreed,
+    pub agreed: AgreedReceipt,
     /// Its unanswered proposal.
     pub proposal: Option<Propose>,
     /// The FINAL receipt that it has signed.

@@ -4,11 +4,12 @@ mod common;
 
 use common::*;
 use thunder_protocol::channel::{
-    ChainInput, CloseMode, ClosedBy, Command, CommandId, Denied, Direction, Done, Notice, PaymentStatus,
+    ChainInput, CloseMode, ClosedBy, Command, CommandError, CommandId, CommandOutcome, Direction, Notice,
+    PaymentStatus,
 };
 use thunder_protocol::onchain::{Call, CallKind, ClosePlan, EndKind, OnChain};
 use thunder_protocol::wire::{Answer, Final, Message, RefuseReason};
-use thunder_protocol::{Agreed, Balances, Channel, Input, Nonce, Receipt, Role, Signatures};
+use thunder_protocol::{AgreedReceipt, Balances, Channel, Input, Nonce, Receipt, Role, Signatures};
 
 fn pair() -> Pair {
     Pair::active(balances(10, 10))
@@ -39,7 +40,7 @@ fn opening_is_on_disk_before_the_transaction_and_is_picked_up_after_a_crash() {
 fn opening_that_fails_is_abandoned_and_the_caller_told() {
     let mut pair = Pair::opening(balances(10, 0), 10);
     pair.a.fail(CallKind::Open, "no ETH");
-    assert!(matches!(pair.a.reply(CommandId(0)), Err(Denied::CallFailed { .. })));
+    assert!(matches!(pair.a.reply(CommandId(0)), Err(CommandError::CallFailed { .. })));
     assert_eq!(pair.a.channel().name(), "closed");
     // Should it be mined after all, it is there again.
     pair.a.chain(OnChain::Active { paid_in: balances(10, 0) });
@@ -52,19 +53,19 @@ fn dual_funding_and_cancel() {
     let paid = OnChain::Empty { paid_in: balances(6, 0) };
     pair.a.chain(paid);
     pair.b.chain(paid);
-    assert!(matches!(pair.a.reply(CommandId(0)), Ok(Done::PaidIn { .. })));
+    assert!(matches!(pair.a.reply(CommandId(0)), Ok(CommandOutcome::PaidIn { .. })));
     let too_much = pair.b.command(Command::Fund { value: Some(thd(5)) });
-    assert_eq!(pair.b.reply(too_much), &Err(Denied::TooMuch { missing: thd(4) }));
+    assert_eq!(pair.b.reply(too_much), &Err(CommandError::TooMuch { missing: thd(4) }));
     let fund = pair.b.command(Command::Fund { value: None });
     assert!(matches!(pair.b.submitted.last(), Some(Call::Fund { value }) if *value == thd(4)));
     let twice = pair.b.command(Command::Fund { value: None });
-    assert_eq!(pair.b.reply(twice), &Err(Denied::UnderWay));
+    assert_eq!(pair.b.reply(twice), &Err(CommandError::UnderWay));
     let early = pair.a.pay("x", 1);
-    assert!(matches!(pair.a.reply(early), Err(Denied::WrongState(_))));
+    assert!(matches!(pair.a.reply(early), Err(CommandError::WrongState(_))));
     for party in [&mut pair.a, &mut pair.b] {
         party.chain(OnChain::Active { paid_in: balances(6, 4) });
     }
-    assert!(matches!(pair.b.reply(fund), Ok(Done::PaidIn { .. })));
+    assert!(matches!(pair.b.reply(fund), Ok(CommandOutcome::PaidIn { .. })));
     pair.run();
     assert_eq!(pair.a.agreed(), (0, balances(6, 4)));
 
@@ -73,7 +74,9 @@ fn dual_funding_and_cancel() {
     let cancel = pair.a.command(Command::Cancel);
     assert_eq!(pair.a.submitted.last(), Some(&Call::Cancel));
     pair.a.chain(closed(EndKind::Cancelled, balances(6, 0), None));
-    assert!(matches!(pair.a.reply(cancel), Ok(Done::PaidOut { received, .. }) if *received == thd(6)));
+    assert!(
+        matches!(pair.a.reply(cancel), Ok(CommandOutcome::PaidOut { received, .. }) if *received == thd(6))
+    );
 }
 
 #[test]
@@ -114,9 +117,9 @@ fn rule_10_the_flag_is_on_disk_before_the_closing_goes_out_and_stays() {
     assert!(matches!(pair.a.submitted[..], [Call::Close(_)]), "asked for again after a crash");
     pair.reconnect();
     let refused = pair.a.pay("y", 1);
-    assert_eq!(pair.a.reply(refused), &Err(Denied::Closing));
+    assert_eq!(pair.a.reply(refused), &Err(CommandError::Closing));
     let theirs = pair.b.pay("z", 1);
-    assert_eq!(pair.b.reply(theirs), &Err(Denied::PeerStopped));
+    assert_eq!(pair.b.reply(theirs), &Err(CommandError::PeerStopped));
     let propose = pair.b.forge(1, 2, balances(10, 10), vec![payment("w", 1)]);
     pair.a.receive(Message::Propose(propose));
     assert_eq!(pair.a.agreed().0, 1, "nothing is signed any more");
@@ -129,7 +132,7 @@ fn closing_on_receipt_0_needs_no_signature() {
     let ClosePlan::Receipt(evidence) = plan_of(&pair.b) else { panic!() };
     assert_eq!((evidence.receipt.nonce, evidence.signature), (Nonce::ZERO, None));
     pair.b.chain(closing(Role::B, 0, balances(10, 10), 0, false, 12));
-    let done = Done::Closing {
+    let done = CommandOutcome::Closing {
         tx: pair.b.channel().view().newest.unwrap().tx,
         mode: ClosedBy::Receipt,
         nonce: Nonce::ZERO,
@@ -181,10 +184,10 @@ fn callers_of_payments_in_flight_are_told() {
     let proposed = pair.a.pay("proposed", 1);
     let waiting = pair.a.pay("waiting", 1);
     pair.a.close();
-    assert_eq!(pair.a.reply(proposed), &Err(Denied::Undecided));
-    assert_eq!(pair.a.reply(waiting), &Err(Denied::Closing));
+    assert_eq!(pair.a.reply(proposed), &Err(CommandError::Undecided));
+    assert_eq!(pair.a.reply(waiting), &Err(CommandError::Closing));
     let again = pair.a.pay("proposed", 1);
-    assert_eq!(pair.a.reply(again), &Err(Denied::Undecided));
+    assert_eq!(pair.a.reply(again), &Err(CommandError::Undecided));
 }
 
 #[test]
@@ -226,7 +229,7 @@ fn rule_12_out_is_everything_else() {
     assert_eq!(pair.a.channel().status_of(nonce(1)), PaymentStatus::Done);
     assert_eq!(pair.a.channel().status_of(nonce(3)), PaymentStatus::Failed);
     let again = pair.a.pay("in-flight", 2);
-    assert_eq!(pair.a.reply(again), &Err(Denied::PaymentFailed));
+    assert_eq!(pair.a.reply(again), &Err(CommandError::PaymentFailed));
 }
 
 #[test]
@@ -274,7 +277,7 @@ fn an_honest_closing_is_not_challenged() {
     pair.b.chain(closing(Role::A, 1, balances(7, 13), 1, false, 12));
     assert!(pair.b.submitted.is_empty());
     let caller = pair.b.command(Command::Challenge);
-    assert!(matches!(pair.b.reply(caller), Err(Denied::NothingToChallenge(_))));
+    assert!(matches!(pair.b.reply(caller), Err(CommandError::NothingToChallenge(_))));
     // Neither is one on the own proposal, which the other side has countersigned.
     let mut pair = self::pair();
     pair.a.pay("x", 3);
@@ -296,7 +299,10 @@ fn without_auto_challenge_the_command_does_it_inside_the_period_only() {
     let caller = pair.b.command(Command::Challenge);
     assert!(matches!(pair.b.submitted.last(), Some(Call::Challenge(_))));
     pair.b.chain(closed(EndKind::Challenged, balances(0, 20), None));
-    assert!(matches!(pair.b.reply(caller), Err(Denied::NothingToChallenge(_))), "the view lacks the closing");
+    assert!(
+        matches!(pair.b.reply(caller), Err(CommandError::NothingToChallenge(_))),
+        "the view lacks the closing"
+    );
 
     let mut pair = self::pair();
     pair.a.pay("x", 1);
@@ -304,7 +310,7 @@ fn without_auto_challenge_the_command_does_it_inside_the_period_only() {
     pair.b.chain(closing(Role::A, 0, balances(10, 10), 0, false, 12));
     pair.b.head = 12 + 23;
     let caller = pair.b.command(Command::Challenge);
-    assert!(matches!(pair.b.reply(caller), Err(Denied::NothingToChallenge(_))));
+    assert!(matches!(pair.b.reply(caller), Err(CommandError::NothingToChallenge(_))));
 }
 
 #[test]
@@ -315,15 +321,17 @@ fn withdraw_waits_for_the_period_and_takes_the_other_sides_for_its_own() {
     pair.a.chain(seen);
     pair.a.head = 12 + 22;
     let early = pair.a.command(Command::Withdraw);
-    assert_eq!(pair.a.reply(early), &Err(Denied::TooEarly { withdrawable_at: 36, head: 34 }));
+    assert_eq!(pair.a.reply(early), &Err(CommandError::TooEarly { withdrawable_at: 36, head: 34 }));
     pair.a.head = 12 + 23;
     let caller = pair.a.command(Command::Withdraw);
     assert_eq!(pair.a.submitted.last(), Some(&Call::Withdraw));
     let OnChain::Closing(seen) = seen else { unreachable!() };
     pair.a.chain(closed(EndKind::Withdrawn, balances(10, 10), Some(seen)));
-    assert!(matches!(pair.a.reply(caller), Ok(Done::PaidOut { received, .. }) if *received == thd(10)));
+    assert!(
+        matches!(pair.a.reply(caller), Ok(CommandOutcome::PaidOut { received, .. }) if *received == thd(10))
+    );
     let again = pair.a.command(Command::Withdraw);
-    assert!(matches!(pair.a.reply(again), Ok(Done::PaidOut { .. })));
+    assert!(matches!(pair.a.reply(again), Ok(CommandOutcome::PaidOut { .. })));
 }
 
 #[test]
@@ -354,7 +362,7 @@ fn closing_on_a_chosen_receipt_checks_it() {
     let mut forged = old;
     forged.signature = Some(pair.a.sign(nonce(1), balances(9, 11)));
     let refused = pair.a.command(Command::Close(CloseMode::On(forged)));
-    assert_eq!(pair.a.reply(refused), &Err(Denied::BadReceipt));
+    assert_eq!(pair.a.reply(refused), &Err(CommandError::BadReceipt));
     pair.a.command(Command::Close(CloseMode::On(old)));
     assert_eq!(plan_of(&pair.a), ClosePlan::Receipt(old));
 }
@@ -368,7 +376,7 @@ fn rule_11_a_cooperative_close() {
     pair.run();
     let caller = pair.a.command(Command::Close(CloseMode::Cooperative));
     let late = pair.a.pay("late", 1);
-    assert_eq!(pair.a.reply(late), &Err(Denied::Closing));
+    assert_eq!(pair.a.reply(late), &Err(CommandError::Closing));
     pair.run();
     assert!(
         matches!(plan_of(&pair.a), ClosePlan::Final { balances: shares, .. } if shares == balances(9, 11))
@@ -379,7 +387,7 @@ fn rule_11_a_cooperative_close() {
     pair.b.chain(end);
     assert!(matches!(
         pair.a.reply(caller),
-        Ok(Done::Closing { mode: ClosedBy::Final, withdrawable_at: None, .. })
+        Ok(CommandOutcome::Closing { mode: ClosedBy::Final, withdrawable_at: None, .. })
     ));
     assert_eq!(pair.a.applied(Direction::Out), pair.b.applied(Direction::In));
 }
@@ -458,7 +466,7 @@ fn rule_11_if_the_asking_side_has_no_share_the_other_posts_first() {
         let asking = pair.party(asks);
         assert!(asking.submitted.is_empty(), "{:?}", asking.submitted);
         asking.chain(closed(EndKind::Final, shares, None));
-        assert!(matches!(asking.reply(caller), Ok(Done::Closing { mode: ClosedBy::Final, .. })));
+        assert!(matches!(asking.reply(caller), Ok(CommandOutcome::Closing { mode: ClosedBy::Final, .. })));
 
         // If it does not, the asking side does, a restart in between or not.
         let mut pair = active_without_orders(shares);
@@ -502,7 +510,7 @@ fn rule_11_a_final_is_posted_only_on_the_agreed_balance_or_the_own_proposal() {
     let caller = pair.b.pay("crossing", 1);
     pair.b.receive(final_of(&pair.a, 0, balances(10, 10)));
     assert!(matches!(plan_of(&pair.b), ClosePlan::Final { .. }));
-    assert_eq!(pair.b.reply(caller), &Err(Denied::Undecided));
+    assert_eq!(pair.b.reply(caller), &Err(CommandError::Undecided));
     pair.b.chain(closed(EndKind::Final, balances(10, 10), None));
     assert_eq!(pair.b.channel().status_of(nonce(2)), PaymentStatus::Failed);
     // A's FINAL on B's unanswered proposal is as good as an answer.
@@ -528,7 +536,7 @@ fn cooperative_close_with_nobody_there_fails_at_once() {
     let mut pair = pair();
     pair.disconnect();
     let caller = pair.a.command(Command::Close(CloseMode::Cooperative));
-    assert_eq!(pair.a.reply(caller), &Err(Denied::PeerOffline));
+    assert_eq!(pair.a.reply(caller), &Err(CommandError::PeerOffline));
     assert_eq!(pair.a.channel().name(), "active", "nothing was signed");
 }
 
@@ -546,10 +554,10 @@ fn an_answer_with_a_false_copy_of_the_own_signature_is_kept_with_the_true_one() 
             Message::Answer(Answer { nonce: receipt, signature: theirs })
         } else {
             let signed = Receipt { nonce: receipt, balances: shares };
-            sync_of(Agreed::signed(signed, Signatures { a: theirs, b: theirs }))
+            sync_of(AgreedReceipt::signed(signed, Signatures { a: theirs, b: theirs }))
         };
         pair.a.receive(answer);
-        let agreed = pair.a.channel().books().unwrap().agreed;
+        let agreed = pair.a.channel().receipts().unwrap().agreed;
         assert_eq!(agreed.signatures, Some(Signatures { a: own, b: theirs }), "by message: {by_message}");
     }
 }

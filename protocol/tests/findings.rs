@@ -3,7 +3,7 @@
 mod common;
 
 use common::*;
-use thunder_protocol::channel::Denied;
+use thunder_protocol::channel::CommandError;
 use thunder_protocol::onchain::{Call, ClosePlan, EndKind, Evidence, OnChain};
 use thunder_protocol::{Nonce, Receipt, Role};
 
@@ -19,17 +19,17 @@ fn rule_12_a_repeated_pay_of_what_the_closing_leaves_out_is_undecided() {
     // B waives the payment that both have signed: it closes with a proposal on receipt 0.
     pair.a.chain(closing(Role::B, 2, balances(11, 9), 0, true, 12));
     let again = pair.a.pay("x", 1);
-    assert_eq!(pair.a.reply(again), &Err(Denied::Undecided));
+    assert_eq!(pair.a.reply(again), &Err(CommandError::Undecided));
 }
 
 #[test]
 fn rule_9_a_lost_channel_does_not_call_a_proposed_payment_paid() {
     let mut pair = pair();
     pair.a.pay("x", 1);
-    pair.a.disk.record = pair.a.disk.load().mark_lost().encode().unwrap();
+    pair.a.disk.record = pair.a.disk.load().mark_stale().encode().unwrap();
     pair.a.restart();
     let again = pair.a.pay("x", 1);
-    assert_eq!(pair.a.reply(again), &Err(Denied::Undecided));
+    assert_eq!(pair.a.reply(again), &Err(CommandError::Undecided));
 }
 
 #[test]
@@ -44,12 +44,12 @@ fn rule_9_a_backup_of_a_channel_that_was_still_opening_is_lost_too() {
     pair.run();
     pair.disconnect();
     pair.a.disk = backup;
-    pair.a.disk.record = pair.a.disk.load().mark_lost().encode().unwrap();
+    pair.a.disk.record = pair.a.disk.load().mark_stale().encode().unwrap();
     pair.a.restart();
     pair.a.chain(OnChain::Active { paid_in: shares });
     assert_eq!(pair.a.channel().name(), "lost", "receipt 0 may be old, and nonce 1 was signed");
     let close = pair.a.close();
-    assert_eq!(pair.a.reply(close), &Err(Denied::Lost));
+    assert_eq!(pair.a.reply(close), &Err(CommandError::Lost));
     pair.connect();
     pair.run();
     assert_eq!(pair.a.agreed(), (1, balances(9, 11)));
@@ -58,13 +58,13 @@ fn rule_9_a_backup_of_a_channel_that_was_still_opening_is_lost_too() {
 #[test]
 fn rule_9_a_lost_channel_stays_lost_when_the_chain_takes_its_end_back() {
     let mut pair = pair();
-    pair.a.disk.record = pair.a.disk.load().mark_lost().encode().unwrap();
+    pair.a.disk.record = pair.a.disk.load().mark_stale().encode().unwrap();
     pair.a.restart();
     pair.a.chain(closed(EndKind::Final, balances(10, 10), None));
     pair.a.restart();
     pair.a.chain(OnChain::Active { paid_in: balances(10, 10) });
     let close = pair.a.close();
-    assert_eq!(pair.a.reply(close), &Err(Denied::Lost));
+    assert_eq!(pair.a.reply(close), &Err(CommandError::Lost));
 }
 
 #[test]

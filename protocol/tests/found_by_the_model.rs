@@ -6,7 +6,7 @@ use common::*;
 use thunder_protocol::channel::{CloseMode, Command, PaymentStatus};
 use thunder_protocol::onchain::{Call, ClosePlan, OnChain};
 use thunder_protocol::wire::{Message, Sync};
-use thunder_protocol::{Agreed, Receipt, Role, Signatures};
+use thunder_protocol::{AgreedReceipt, Receipt, Role, Signatures};
 
 fn pair() -> Pair {
     Pair::active(balances(10, 10))
@@ -59,7 +59,7 @@ fn rule_12_what_was_recorded_of_a_closing_and_what_crossed_it_are_never_both_in(
     let receipt = Receipt { nonce: propose.nonce, balances: propose.balances };
     let answered = Signatures { a: pair.a.sign(receipt.nonce, receipt.balances), b: propose.signature };
     let sync = Sync {
-        agreed: Agreed::signed(receipt, answered),
+        agreed: AgreedReceipt::signed(receipt, answered),
         proposal: None,
         finish: None,
         closing: false,

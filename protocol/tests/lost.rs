@@ -5,12 +5,13 @@ mod common;
 use common::chain::Chain;
 use common::*;
 use thunder_protocol::channel::{
-    CloseMode, ClosedBy, Command, CommandId, Denied, Done, ImportedReceipt, LostStep, Notice, Risk,
+    CloseMode, ClosedBy, Command, CommandError, CommandId, CommandOutcome, DataLossStep, ImportedReceipt,
+    Notice, Risk,
 };
 use thunder_protocol::codec::CodecError;
 use thunder_protocol::onchain::{Call, ClosePlan, EndKind, OnChain};
 use thunder_protocol::wire::{Answer, Final, Message, Refuse, RefuseReason};
-use thunder_protocol::{Agreed, Channel, Crypto, Domain, Input, Nonce, Receipt, Role, Signatures};
+use thunder_protocol::{AgreedReceipt, Channel, Crypto, Domain, Input, Nonce, Receipt, Role, Signatures};
 
 fn pair() -> Pair {
     let mut pair = Pair::active(balances(10, 10));
@@ -19,21 +20,21 @@ fn pair() -> Pair {
 }
 
 /// The receipt as both have signed it.
-fn agreed(number: u64, a: u64, b: u64) -> Agreed {
+fn agreed(number: u64, a: u64, b: u64) -> AgreedReceipt {
     let receipt = Receipt { nonce: nonce(number), balances: balances(a, b) };
     let digest = Domain::new(CHAIN_ID, CHANNEL).digest(&receipt);
     let sign = |role| signer(role).sign(&digest);
-    Agreed::signed(receipt, Signatures { a: sign(Role::A), b: sign(Role::B) })
+    AgreedReceipt::signed(receipt, Signatures { a: sign(Role::A), b: sign(Role::B) })
 }
 
 /// What A's user has in a file that A's node exported: with both signatures, or with B's alone.
 fn exported(number: u64, a: u64, b: u64, own: bool) -> ImportedReceipt {
-    let Agreed { receipt, signatures } = agreed(number, a, b);
+    let AgreedReceipt { receipt, signatures } = agreed(number, a, b);
     let Signatures { a, b } = signatures.unwrap();
     ImportedReceipt { receipt, theirs: b, own: own.then_some(a) }
 }
 
-fn import(party: &mut Party, given: ImportedReceipt) -> Result<Done, Denied> {
+fn import(party: &mut Party, given: ImportedReceipt) -> Result<CommandOutcome, CommandError> {
     let caller = party.command(Command::Import(given.into()));
     party.reply(caller).clone()
 }
@@ -54,7 +55,7 @@ fn restored() -> Pair {
 }
 
 /// Opens a session in which B says only that receipt.
-fn show(pair: &mut Pair, agreed: Agreed) {
+fn show(pair: &mut Pair, agreed: AgreedReceipt) {
     pair.disconnect();
     pair.connect();
     pair.a.outbox.clear();
@@ -75,8 +76,8 @@ fn signed_final(party: &Party) -> Option<Final> {
     })
 }
 
-fn step(party: &Party) -> LostStep {
-    let Channel::Lost(state) = party.channel() else { panic!("{}", party.channel().name()) };
+fn step(party: &Party) -> DataLossStep {
+    let Channel::DataLoss(state) = party.channel() else { panic!("{}", party.channel().name()) };
     state.step()
 }
 
@@ -91,7 +92,7 @@ fn rule_9_a_mere_sync_makes_no_final_of_a_restored_side() {
     let mut pair = restored();
     lie(&mut pair);
     assert_eq!(signed_final(&pair.a), None, "B would get 8 THD for good");
-    assert_eq!((pair.a.channel().name(), step(&pair.a)), ("lost", LostStep::User));
+    assert_eq!((pair.a.channel().name(), step(&pair.a)), ("lost", DataLossStep::User));
     assert_eq!(warnings(&pair.a, Risk::NothingNewerShown), 1, "it says so loudly: {:?}", pair.a.notices);
     let backups = agreed(1, 9, 11);
     pair.a.receive(sync_of(backups));
@@ -107,9 +108,9 @@ fn rule_9_a_lost_channel_takes_newer_receipts_signs_one_final_and_never_closes_a
     let mut pair = restored();
     let newest = pair.b.agreed();
     let close = pair.a.close();
-    assert_eq!(pair.a.reply(close), &Err(Denied::Lost));
+    assert_eq!(pair.a.reply(close), &Err(CommandError::Lost));
     let pay = pair.a.pay("w", 1);
-    assert_eq!(pair.a.reply(pay), &Err(Denied::Lost));
+    assert_eq!(pair.a.reply(pay), &Err(CommandError::Lost));
     pair.connect();
     pair.run();
     assert_eq!(pair.a.agreed(), newest);
@@ -118,19 +119,22 @@ fn rule_9_a_lost_channel_takes_newer_receipts_signs_one_final_and_never_closes_a
         party.submitted.iter().any(is_final)
     };
     assert!(posted(&pair.a) && posted(&pair.b));
-    assert!(matches!(pair.a.channel(), Channel::Closing(state) if state.common.lost), "it stays lost");
+    assert!(
+        matches!(pair.a.channel(), Channel::Closing(state) if state.common.may_be_stale),
+        "it stays lost"
+    );
 }
 
 #[test]
 fn rule_9_the_users_order_signs_final_on_the_backups_receipt() {
     let mut pair = restored();
     let order = pair.a.command(Command::SignFinal);
-    assert_eq!(pair.a.reply(order), &Err(Denied::PeerOffline), "the other side may have a newer one");
+    assert_eq!(pair.a.reply(order), &Err(CommandError::PeerOffline), "the other side may have a newer one");
     lie(&mut pair);
     let order = pair.a.command(Command::SignFinal);
     let own = signed_final(&pair.a).expect("ordered");
     assert_eq!((own.base_nonce, own.balances), (nonce(1), balances(9, 11)));
-    assert_eq!(step(&pair.a), LostStep::Partner);
+    assert_eq!(step(&pair.a), DataLossStep::Partner);
     pair.a.restart();
     pair.a.chain(closed(EndKind::Final, own.balances, None));
     assert!(!pair.a.is_answered(order), "who waited is gone with the process");
@@ -144,7 +148,9 @@ fn rule_9_who_orders_final_is_told_of_the_end() {
     let order = pair.a.command(Command::SignFinal);
     assert!(!pair.a.is_answered(order));
     pair.a.chain(closed(EndKind::Final, balances(9, 11), None));
-    let Ok(Done::Closing { mode: ClosedBy::Final, withdrawable_at: None, .. }) = pair.a.reply(order) else {
+    let Ok(CommandOutcome::Closing { mode: ClosedBy::Final, withdrawable_at: None, .. }) =
+        pair.a.reply(order)
+    else {
         panic!("{:?}", pair.a.reply(order))
     };
 }
@@ -162,7 +168,7 @@ fn rule_9_an_ordered_final_is_repeated_until_the_other_side_is_ready_and_its_ref
     assert!(signed_final(&pair.a).is_some(), "said again");
     assert!(!pair.a.is_answered(order));
     pair.a.receive(refuse(RefuseReason::Stale));
-    assert_eq!(pair.a.reply(order), &Err(Denied::PeerStopped));
+    assert_eq!(pair.a.reply(order), &Err(CommandError::PeerStopped));
     assert_eq!(pair.a.channel().next_tick(), None);
     // The order is not lost with the session: it is signed, and the next one starts with it.
     pair.a.restart();
@@ -172,7 +178,7 @@ fn rule_9_an_ordered_final_is_repeated_until_the_other_side_is_ready_and_its_ref
     assert_eq!(signed_final(&pair.a).map(|own| own.base_nonce), Some(nonce(1)));
     let again = pair.a.command(Command::SignFinal);
     pair.a.apply(Input::Peer(thunder_protocol::channel::PeerInput::Disconnected));
-    assert_eq!(pair.a.reply(again), &Err(Denied::PeerOffline));
+    assert_eq!(pair.a.reply(again), &Err(CommandError::PeerOffline));
 }
 
 #[test]
@@ -189,7 +195,7 @@ fn rule_9_both_sides_have_lost_data_and_both_users_order_final() {
     pair.run();
     pair.a.command(Command::SignFinal);
     pair.run();
-    assert_eq!((step(&pair.a), step(&pair.b)), (LostStep::Partner, LostStep::User));
+    assert_eq!((step(&pair.a), step(&pair.b)), (DataLossStep::Partner, DataLossStep::User));
     pair.b.command(Command::SignFinal);
     pair.run();
     assert!(matches!(pair.a.submitted[..], [Call::Close(ClosePlan::Final { .. })]));
@@ -201,13 +207,13 @@ fn rule_7_a_lost_side_signs_final_only_while_the_chain_is_sound() {
     pair.a.fresh = false;
     let newest = agreed(2, 17, 3);
     show(&mut pair, newest);
-    assert_eq!((signed_final(&pair.a), step(&pair.a)), (None, LostStep::Chain));
+    assert_eq!((signed_final(&pair.a), step(&pair.a)), (None, DataLossStep::Chain));
     let order = pair.a.command(Command::SignFinal);
-    assert_eq!(pair.a.reply(order), &Err(Denied::ChainStale));
+    assert_eq!(pair.a.reply(order), &Err(CommandError::ChainStale));
     pair.a.fresh = true;
     pair.a.confirmations = 5;
     let order = pair.a.command(Command::SignFinal);
-    assert_eq!(pair.a.reply(order), &Err(Denied::NotConfirmed));
+    assert_eq!(pair.a.reply(order), &Err(CommandError::NotConfirmed));
     let due = pair.a.channel().next_block(&pair.a.context()).expect("it becomes deep enough");
     pair.a.head = due;
     pair.a.apply(Input::Chain(thunder_protocol::channel::ChainInput::Block));
@@ -254,15 +260,15 @@ fn rule_9_an_answer_to_a_proposal_of_the_backup_is_nothing_newer() {
     pair.run();
     pair.disconnect();
     pair.a.restore(backup);
-    let zero = Agreed::zero(balances(10, 10));
+    let zero = AgreedReceipt::zero(balances(10, 10));
     show(&mut pair, zero);
-    assert_eq!(step(&pair.a), LostStep::Answer);
+    assert_eq!(step(&pair.a), DataLossStep::Answer);
     assert_eq!(warnings(&pair.a, Risk::ProposalUnanswered), 1);
     let order = pair.a.command(Command::SignFinal);
-    assert!(matches!(pair.a.reply(order), Err(Denied::WrongState(_))), "rule 11: a proposal is out");
+    assert!(matches!(pair.a.reply(order), Err(CommandError::WrongState(_))), "rule 11: a proposal is out");
     let signature = pair.b.sign(nonce(1), balances(9, 11));
     pair.a.receive(Message::Answer(Answer { nonce: nonce(1), signature }));
-    assert_eq!((step(&pair.a), pair.a.agreed()), (LostStep::User, (1, balances(9, 11))));
+    assert_eq!((step(&pair.a), pair.a.agreed()), (DataLossStep::User, (1, balances(9, 11))));
     lie(&mut pair);
     assert_eq!(signed_final(&pair.a), None);
     pair.reconnect();
@@ -279,7 +285,7 @@ fn rule_9_what_a_lost_channel_had_taken_over_is_the_backups_after_another_restor
     let backup = pair.a.disk.clone();
     pair.a.restore(backup);
     show(&mut pair, newest);
-    assert_eq!((signed_final(&pair.a), step(&pair.a)), (None, LostStep::User));
+    assert_eq!((signed_final(&pair.a), step(&pair.a)), (None, DataLossStep::User));
 }
 
 #[test]
@@ -302,7 +308,7 @@ fn rule_9_a_channel_lost_under_an_earlier_release_waits_for_its_user() {
     pair.a.disk.record = channel.encode().unwrap();
     pair.a.restart();
     show(&mut pair, newest);
-    assert_eq!((signed_final(&pair.a), step(&pair.a)), (None, LostStep::User));
+    assert_eq!((signed_final(&pair.a), step(&pair.a)), (None, DataLossStep::User));
 }
 
 // ---- receipts that the user gives -------------------------------------------------------------
@@ -312,7 +318,7 @@ fn rule_9_an_exported_receipt_is_taken_over_and_final_waits_for_the_other_sides_
     let mut pair = restored();
     let taken = import(&mut pair.a, exported(2, 17, 3, true));
     let receipt = Receipt { nonce: nonce(2), balances: balances(17, 3) };
-    assert_eq!(taken, Ok(Done::Imported { receipt, both_signed: true }));
+    assert_eq!(taken, Ok(CommandOutcome::Imported { receipt, both_signed: true }));
     assert_eq!((signed_final(&pair.a), pair.a.agreed()), (None, (2, balances(17, 3))));
     pair.a.restart();
     lie(&mut pair);
@@ -366,7 +372,7 @@ fn rule_9_an_export_of_one_side_proves_to_the_other_that_it_has_lost_data_too() 
     pair.b.submitted.clear();
     pair.connect();
     pair.run();
-    assert_eq!((step(&pair.a), pair.b.channel().name()), (LostStep::User, "active"));
+    assert_eq!((step(&pair.a), pair.b.channel().name()), (DataLossStep::User, "active"));
     import(&mut pair.a, exported(2, 17, 3, true)).unwrap();
     pair.run();
     for party in [&pair.a, &pair.b] {
@@ -382,14 +388,14 @@ fn rule_9_a_watchtower_record_is_evidence_at_once_and_final_on_it_needs_the_user
     let mut pair = restored();
     let taken = import(&mut pair.a, exported(4, 17, 3, false));
     let receipt = Receipt { nonce: nonce(4), balances: balances(17, 3) };
-    assert_eq!(taken, Ok(Done::Imported { receipt, both_signed: false }));
+    assert_eq!(taken, Ok(CommandOutcome::Imported { receipt, both_signed: false }));
     pair.a.restart();
     lie(&mut pair);
-    assert_eq!((signed_final(&pair.a), step(&pair.a)), (None, LostStep::User));
+    assert_eq!((signed_final(&pair.a), step(&pair.a)), (None, DataLossStep::User));
     // B shows one that is newer than the backup's and older than the record.
     let between = agreed(2, 1, 19);
     show(&mut pair, between);
-    assert_eq!((signed_final(&pair.a), step(&pair.a)), (None, LostStep::User), "the record is newer");
+    assert_eq!((signed_final(&pair.a), step(&pair.a)), (None, DataLossStep::User), "the record is newer");
     assert_eq!(pair.a.agreed(), (2, balances(1, 19)), "no signature of A's is made up for the record");
     pair.a.command(Command::SignFinal);
     let own = signed_final(&pair.a).expect("ordered");
@@ -410,7 +416,7 @@ fn rule_9_a_record_that_answers_the_own_proposal_is_agreed() {
     import(&mut pair.a, exported(1, 9, 11, false)).unwrap();
     assert_eq!(pair.a.agreed(), (1, balances(9, 11)));
     let own = pair.a.sign(nonce(1), balances(9, 11));
-    assert_eq!(pair.a.channel().books().unwrap().agreed.signatures.unwrap().a, own);
+    assert_eq!(pair.a.channel().receipts().unwrap().agreed.signatures.unwrap().a, own);
 }
 
 #[test]
@@ -420,7 +426,7 @@ fn rule_9_only_a_valid_and_newer_receipt_is_imported() {
     let newest = nonce(1);
     for (number, own) in [(1, true), (1, false)] {
         let taken = import(&mut pair.a, exported(number, 9, 11, own));
-        assert_eq!(taken, Err(Denied::NotNewer { newest }), "{number}");
+        assert_eq!(taken, Err(CommandError::NotNewer { newest }), "{number}");
     }
     let good = exported(2, 17, 3, true);
     let zero = ImportedReceipt { receipt: Receipt { nonce: Nonce::ZERO, ..good.receipt }, ..good };
@@ -434,13 +440,16 @@ fn rule_9_only_a_valid_and_newer_receipt_is_imported() {
         exported(Nonce::FINAL.get(), 17, 3, true),
     ];
     for given in bad {
-        assert_eq!(import(&mut pair.a, given), Err(Denied::BadReceipt), "{given:?}");
+        assert_eq!(import(&mut pair.a, given), Err(CommandError::BadReceipt), "{given:?}");
     }
     assert_eq!(pair.a.disk.record, before, "nothing was changed");
     import(&mut pair.a, exported(4, 17, 3, false)).unwrap();
-    assert_eq!(import(&mut pair.a, exported(4, 18, 2, false)), Err(Denied::NotNewer { newest: nonce(4) }));
+    assert_eq!(
+        import(&mut pair.a, exported(4, 18, 2, false)),
+        Err(CommandError::NotNewer { newest: nonce(4) })
+    );
     import(&mut pair.a, exported(4, 17, 3, true)).unwrap();
-    assert_eq!(pair.a.channel().books().unwrap().imported, None, "now both have signed it");
+    assert_eq!(pair.a.channel().receipts().unwrap().imported, None, "now both have signed it");
 }
 
 #[test]
@@ -462,14 +471,14 @@ fn rule_9_an_export_proves_lost_data_and_a_record_does_not() {
         let name = pair.a.channel().name();
         assert_eq!(name, if finishing { "finishing" } else { "active" });
         let order = pair.a.command(Command::SignFinal);
-        assert_eq!(pair.a.reply(order), &Err(Denied::NotLost));
-        assert_eq!(import(&mut pair.a, exported(2, 17, 3, false)), Err(Denied::NotLost));
-        assert_eq!(import(&mut pair.a, exported(1, 9, 11, true)), Err(Denied::NotLost));
+        assert_eq!(pair.a.reply(order), &Err(CommandError::NotLost));
+        assert_eq!(import(&mut pair.a, exported(2, 17, 3, false)), Err(CommandError::NotLost));
+        assert_eq!(import(&mut pair.a, exported(1, 9, 11, true)), Err(CommandError::NotLost));
         assert_eq!(pair.a.channel().name(), name);
         assert!(import(&mut pair.a, exported(2, 17, 3, true)).is_ok());
         assert_eq!((pair.a.channel().name(), pair.a.agreed()), ("lost", (2, balances(17, 3))));
         let close = pair.a.close();
-        assert_eq!(pair.a.reply(close), &Err(Denied::Lost), "closing on 1 would be punished with 2");
+        assert_eq!(pair.a.reply(close), &Err(CommandError::Lost), "closing on 1 would be punished with 2");
     }
 }
 
@@ -539,7 +548,11 @@ fn rule_9_with_a_newer_receipt_a_closing_that_was_begun_is_not_sent_again() {
         pair.a.submitted.clear();
         pair.a.restart();
         let close = pair.a.close();
-        assert_eq!((pair.a.reply(close), pair.a.submitted.len()), (&Err(Denied::Lost), 0), "own: {own}");
+        assert_eq!(
+            (pair.a.reply(close), pair.a.submitted.len()),
+            (&Err(CommandError::Lost), 0),
+            "own: {own}"
+        );
     }
 }
 
@@ -548,7 +561,7 @@ fn a_closing_on_a_receipt_that_was_forgotten_is_noticed() {
     let mut pair = pair();
     pair.b.chain(closing(Role::A, 4, balances(12, 8), 4, false, 12));
     assert!(pair.b.notices.iter().any(|notice| matches!(notice, Notice::AtRisk(_))));
-    assert!(matches!(pair.b.channel(), Channel::Closing(state) if state.common.lost));
+    assert!(matches!(pair.b.channel(), Channel::Closing(state) if state.common.may_be_stale));
 }
 
 #[test]
@@ -557,7 +570,7 @@ fn rule_9_a_closing_on_the_proposals_nonce_with_other_balances_proves_lost_data(
     pair.a.pay("x", 1); // receipt 1 (9, 11) is proposed
     pair.disconnect();
     pair.a.chain(closing(Role::B, 1, balances(5, 15), 1, false, 12));
-    assert!(matches!(pair.a.channel(), Channel::Closing(state) if state.common.lost));
+    assert!(matches!(pair.a.channel(), Channel::Closing(state) if state.common.may_be_stale));
 }
 
 #[test]
@@ -566,5 +579,5 @@ fn rule_9_who_waits_for_final_is_told_that_the_other_side_closed_alone() {
     lie(&mut pair);
     let order: CommandId = pair.a.command(Command::SignFinal);
     pair.a.chain(closing(Role::B, 2, balances(17, 3), 2, false, 12));
-    assert!(matches!(pair.a.reply(order), Err(Denied::WrongState(_))));
+    assert!(matches!(pair.a.reply(order), Err(CommandError::WrongState(_))));
 }

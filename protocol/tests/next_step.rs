@@ -3,7 +3,7 @@
 mod common;
 
 use common::*;
-use thunder_protocol::channel::{CloseMode, Command, LostStep, NextStep, PeerInput};
+use thunder_protocol::channel::{CloseMode, Command, DataLossStep, NextStep, PeerInput};
 use thunder_protocol::onchain::{CallKind, Closing, EndKind, OnChain};
 use thunder_protocol::wire::{Message, Refuse, RefuseReason};
 use thunder_protocol::{Input, Nonce, Receipt, Role};
@@ -65,7 +65,7 @@ fn a_partner_with_lost_data_may_ask_to_close() {
     pair.run();
     assert_eq!(next(&pair.a), NextStep::AwaitPartnerWithLoss);
     let receipt = Receipt { nonce: nonce(1), balances: balances(9, 11) };
-    assert_eq!(next(&pair.b), NextStep::Recover { step: LostStep::User, is_synced: true, receipt });
+    assert_eq!(next(&pair.b), NextStep::Recover { step: DataLossStep::User, is_synced: true, receipt });
 }
 
 #[test]
@@ -118,7 +118,7 @@ fn with_lost_data_only_the_partner_closes_and_a_newer_receipt_can_be_given() {
     pair.disconnect();
     pair.a.restore(backup);
     let receipt = Receipt { nonce: Nonce::ZERO, balances: balances(10, 10) };
-    assert_eq!(next(&pair.a), NextStep::Recover { step: LostStep::User, is_synced: false, receipt });
+    assert_eq!(next(&pair.a), NextStep::Recover { step: DataLossStep::User, is_synced: false, receipt });
     pair.a.chain(on_zero(Role::B));
     let blocks = 36 - pair.a.head;
     let import_above = Some(Nonce::ZERO);

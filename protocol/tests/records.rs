@@ -30,7 +30,7 @@ fn opening() -> Vec<(&'static str, Channel)> {
     let mut pair = Pair::opening(balances(6, 4), 6);
     let missing = [("opening-a", pair.a.disk.load()), ("opening-b", pair.b.disk.load())];
     pair.b.chain(OnChain::Empty { paid_in: balances(6, 0) });
-    let empty = [("opening-empty", pair.b.disk.load()), ("opening-lost", pair.b.disk.load().mark_lost())];
+    let empty = [("opening-empty", pair.b.disk.load()), ("opening-lost", pair.b.disk.load().mark_stale())];
     [missing, empty].concat()
 }
 
@@ -71,7 +71,7 @@ fn lost() -> Vec<(&'static str, Channel)> {
     pair.a.command(Command::Import(Box::new(ImportedReceipt { receipt, theirs, own })));
     let newer = pair.a.disk.load();
     pair.a.apply(Input::Peer(PeerInput::Connected { initiator: true }));
-    let agreed = pair.a.channel().books().unwrap().agreed;
+    let agreed = pair.a.channel().receipts().unwrap().agreed;
     pair.a.receive(sync_of(agreed));
     let signed = pair.a.disk.load();
     vec![("lost", restored), ("lost-imported", imported), ("lost-newer", newer), ("lost-signed", signed)]
@@ -182,8 +182,9 @@ fn what_was_agreed_signed_and_planned_is_there_after_reading() {
         assert_eq!(read.view(), channel.view(), "{name}");
         assert_eq!(read.balances(), channel.balances(), "{name}");
         assert_eq!(read.has_valid_receipts(), channel.has_valid_receipts(), "{name}");
-        let books = |channel: &Channel| channel.books().map(|books| (books.agreed, books.imported));
-        assert_eq!(books(&read), books(&channel), "{name}");
+        let receipts =
+            |channel: &Channel| channel.receipts().map(|receipts| (receipts.agreed, receipts.imported));
+        assert_eq!(receipts(&read), receipts(&channel), "{name}");
         let domain = Domain::new(CHAIN_ID, CHANNEL);
         let zero = Receipt { nonce: nonce(0), balances: balances(1, 1) };
         assert_eq!(read.setup().domain().digest(&zero), domain.digest(&zero), "{name}");

@@ -5,10 +5,12 @@ mod common;
 
 use common::chain::Chain;
 use common::*;
-use thunder_protocol::channel::{ChainInput, CloseMode, Command, Denied, Direction, Done, Notice};
+use thunder_protocol::channel::{
+    ChainInput, CloseMode, Command, CommandError, CommandOutcome, Direction, Notice,
+};
 use thunder_protocol::onchain::{CHALLENGE_PERIOD, Call, CallFailure, CallKind, EndKind, OnChain};
 use thunder_protocol::wire::{Answer, Message, Refuse, RefuseReason};
-use thunder_protocol::{Agreed, Channel, Input, Nonce, Role};
+use thunder_protocol::{AgreedReceipt, Channel, Input, Nonce, Role};
 
 fn pair() -> Pair {
     Pair::active(balances(10, 10))
@@ -70,7 +72,7 @@ fn rule_9_a_lost_channel_stays_lost_when_its_end_is_taken_back() {
     pair.a.submitted.clear();
     let close = pair.a.close();
     assert!(pair.a.submitted.is_empty(), "receipt 3 exists");
-    assert_eq!(pair.a.reply(close), &Err(Denied::Lost));
+    assert_eq!(pair.a.reply(close), &Err(CommandError::Lost));
 }
 
 #[test]
@@ -88,7 +90,7 @@ fn rule_9_with_proof_of_lost_data_a_closing_that_was_begun_is_dropped() {
     pair.a.fail(CallKind::Close, "unreachable");
     pair.connect();
     pair.run(); // B shows receipt 3 with A's own signature
-    assert!(matches!(pair.a.channel(), Channel::Closing(state) if state.common.lost));
+    assert!(matches!(pair.a.channel(), Channel::Closing(state) if state.common.may_be_stale));
     pair.a.submitted.clear();
     pair.a.restart();
     let on_restart = pair.a.submitted.len();
@@ -273,7 +275,7 @@ fn rule_6_a_lost_channel_does_not_confirm_what_is_only_proposed() {
     pair.a.restore(backup);
     assert_eq!(pair.a.channel().name(), "lost");
     let again = pair.a.pay("x", 1);
-    assert!(!matches!(pair.a.reply(again), Ok(Done::Paid { .. })), "{:?}", pair.a.reply(again));
+    assert!(!matches!(pair.a.reply(again), Ok(CommandOutcome::Paid { .. })), "{:?}", pair.a.reply(again));
 }
 
 #[test]
@@ -351,7 +353,7 @@ fn rule_9_a_closing_that_only_an_untrusted_backup_tells_of_is_not_gone_on_with()
         pair.a.close();
         let channel = pair.a.disk.load();
         assert!(channel.has_valid_receipts());
-        let restored = if is_trusted { channel.mark_lost() } else { channel.mark_lost_untrusted() };
+        let restored = if is_trusted { channel.mark_stale() } else { channel.mark_stale_untrusted() };
         pair.a.disk.record = restored.encode().unwrap();
         pair.a.submitted.clear();
         pair.a.restart();
@@ -370,14 +372,14 @@ fn rule_9_a_record_with_a_receipt_that_one_side_has_not_signed_is_not_valid() {
     pair.run();
     pair.disconnect();
     let original = pair.a.disk.load();
-    let forged = |change: &dyn Fn(&mut Agreed)| {
+    let forged = |change: &dyn Fn(&mut AgreedReceipt)| {
         let mut channel = original.clone();
         let Channel::Active(active) = &mut channel else { panic!("not active") };
-        change(&mut active.common.books.agreed);
+        change(&mut active.common.receipts.agreed);
         channel
     };
     assert!(forged(&|_| {}).has_valid_receipts());
-    let changes: [fn(&mut Agreed); 6] = [
+    let changes: [fn(&mut AgreedReceipt); 6] = [
         |agreed| agreed.receipt.balances = balances(0, 20),
         |agreed| agreed.receipt.balances = balances(0, 0),
         |agreed| agreed.receipt.nonce = nonce(3),

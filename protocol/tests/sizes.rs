@@ -8,7 +8,8 @@ use thunder_protocol::wire::{
     Request, Response, SessionId, Sync, Welcome, WireError,
 };
 use thunder_protocol::{
-    Address, Agreed, Amount, B256, Balances, Memo, Nonce, Payment, PaymentId, Receipt, Signature, Signatures,
+    Address, AgreedReceipt, Amount, B256, Balances, Memo, Nonce, Payment, PaymentId, Receipt, Signature,
+    Signatures,
 };
 
 const WORD: B256 = B256::repeat_byte(0xff);
@@ -35,7 +36,7 @@ fn finish() -> Final {
 
 fn sync(proposal: Option<Propose>) -> Message {
     let receipt = Receipt { nonce: NONCE, balances: BALANCES };
-    let agreed = Agreed::signed(receipt, Signatures { a: SIGNATURE, b: SIGNATURE });
+    let agreed = AgreedReceipt::signed(receipt, Signatures { a: SIGNATURE, b: SIGNATURE });
     let finish = Some(finish());
     Message::Sync(Sync { agreed, proposal, finish, closing: true, lost: true, wants_reply: true }.into())
 }

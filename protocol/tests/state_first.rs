@@ -5,7 +5,7 @@ mod common;
 
 use common::*;
 use thunder_protocol::channel::{
-    ChainInput, CloseMode, ClosedBy, Command, Direction, Done, Notice, PaymentStatus,
+    ChainInput, CloseMode, ClosedBy, Command, CommandOutcome, Direction, Notice, PaymentStatus,
 };
 use thunder_protocol::onchain::{Call, Closing, EndKind, OnChain};
 use thunder_protocol::wire::Message;
@@ -79,7 +79,7 @@ fn g1_who_closed_on_a_proposal_is_told_so_without_the_event() {
     pair.a.pay("y", 2);
     let caller = pair.a.command(Command::Close(CloseMode::Alone));
     pair.a.chain(without_event(closing(Role::A, 3, balances(7, 13), 1, true, 12)));
-    let Ok(Done::Closing { tx, mode, .. }) = pair.a.reply(caller) else { panic!("no closing") };
+    let Ok(CommandOutcome::Closing { tx, mode, .. }) = pair.a.reply(caller) else { panic!("no closing") };
     assert_eq!((*tx, *mode), (None, ClosedBy::Proposal));
 }
 
@@ -104,14 +104,17 @@ fn g1_a_closing_proves_lost_data_only_if_it_can_be_no_proposal() {
     let lost = |number, shares| {
         let mut pair = paid();
         pair.b.chain(without_event(closing(Role::A, number, shares, number, false, 12)));
-        matches!(pair.b.channel(), Channel::Closing(state) if state.common.lost)
+        matches!(pair.b.channel(), Channel::Closing(state) if state.common.may_be_stale)
     };
     assert!(!lost(3, balances(7, 13)), "A may have proposed 3 on 1");
     assert!(lost(2, balances(7, 13)), "A proposes odd nonces");
     assert!(lost(5, balances(7, 13)), "too far above");
     let mut pair = paid();
     pair.b.chain(closing(Role::A, 3, balances(7, 13), 3, false, 12));
-    assert!(matches!(pair.b.channel(), Channel::Closing(state) if state.common.lost), "its event says so");
+    assert!(
+        matches!(pair.b.channel(), Channel::Closing(state) if state.common.may_be_stale),
+        "its event says so"
+    );
 }
 
 #[test]

@@ -3,10 +3,10 @@
 mod common;
 
 use common::*;
-use thunder_protocol::channel::{Command, Denied, Direction, Done, Misbehaviour, PeerInput};
+use thunder_protocol::channel::{Command, CommandError, CommandOutcome, Direction, Misbehaviour, PeerInput};
 use thunder_protocol::onchain::OnChain;
 use thunder_protocol::wire::{MAX_PAYMENTS, Message, RefuseReason};
-use thunder_protocol::{Agreed, Amount, Input, Memo, Nonce, Payment, Role, Signatures};
+use thunder_protocol::{AgreedReceipt, Amount, Input, Memo, Nonce, Payment, Role, Signatures};
 
 const PAID_IN: u64 = 10;
 
@@ -24,7 +24,7 @@ fn a_payment_is_proposed_answered_and_agreed() {
         "rule 4: pay returns only when the countersigned receipt is on disk"
     );
     pair.run();
-    let done = Done::Paid { id: payment("one", 3).id, amount: thd(3), nonce: nonce(1) };
+    let done = CommandOutcome::Paid { id: payment("one", 3).id, amount: thd(3), nonce: nonce(1) };
     assert_eq!(pair.a.reply(caller), &Ok(done));
     assert_eq!(pair.a.agreed(), (1, balances(7, 13)));
     pair.assert_agreement(balances(PAID_IN, PAID_IN));
@@ -103,13 +103,13 @@ fn rule_3_what_waits_counts_against_the_balance() {
     pair.a.pay("a", 6);
     pair.a.pay("b", 3);
     let refused = pair.a.pay("c", 2);
-    assert_eq!(pair.a.reply(refused), &Err(Denied::InsufficientBalance { available: thd(1) }));
+    assert_eq!(pair.a.reply(refused), &Err(CommandError::InsufficientBalance { available: thd(1) }));
     let zero = pair.a.command(Command::Pay {
         payment: thunder_protocol::Payment { amount: Amount::ZERO, ..payment("z", 1) },
         known: None,
         more: false,
     });
-    assert_eq!(pair.a.reply(zero), &Err(Denied::ZeroAmount));
+    assert_eq!(pair.a.reply(zero), &Err(CommandError::ZeroAmount));
     pair.run();
     assert_eq!(pair.a.agreed().1, balances(1, 19));
 }
@@ -152,7 +152,7 @@ fn rule_4_an_answer_with_an_own_proposal_on_it_is_one_write() {
     pair.b.pay("b2", 3);
     pair.b.outbox.clear(); // B's crossing proposal (2) is lost on the way
     let before = pair.a.disk.writes;
-    let propose = pair.b.channel().books().unwrap().proposal.as_ref().unwrap().message();
+    let propose = pair.b.channel().receipts().unwrap().proposal.as_ref().unwrap().message();
     pair.a.receive(Message::Propose(propose));
     assert_eq!(pair.a.disk.writes, before + 1, "receipt, payments put back, own new proposal: one write");
     pair.run();
@@ -174,7 +174,9 @@ fn rule_5_of_two_crossing_proposals_the_higher_stands_and_the_lower_goes_into_th
     pair.run();
     assert!(pair.a.reply(a).is_ok() && pair.b.reply(b).is_ok());
     assert_eq!(pair.a.agreed(), (3, balances(7, 13)), "B's 2, and A's payment again, on it, as 3");
-    assert!(matches!(pair.a.reply(a), Ok(Done::Paid { nonce: paid_in, .. }) if *paid_in == nonce(3)));
+    assert!(
+        matches!(pair.a.reply(a), Ok(CommandOutcome::Paid { nonce: paid_in, .. }) if *paid_in == nonce(3))
+    );
     pair.assert_agreement(balances(PAID_IN, PAID_IN));
 }
 
@@ -272,7 +274,7 @@ fn rule_6_a_repeated_pay_learns_the_outcome_of_the_first() {
     assert_eq!(pair.a.reply(first), pair.a.reply(third));
     assert_eq!(pair.a.agreed().1, balances(9, 11), "paid once");
     let other = pair.a.pay("once", 2);
-    assert_eq!(pair.a.reply(other), &Err(Denied::IdInUse { amount: thd(1), memo: Memo::default() }));
+    assert_eq!(pair.a.reply(other), &Err(CommandError::IdInUse { amount: thd(1), memo: Memo::default() }));
     // The same id of the other side is another payment.
     let theirs = pair.b.pay("once", 5);
     pair.run();
@@ -284,7 +286,7 @@ fn rule_6_a_repeated_pay_learns_the_outcome_of_the_first() {
 fn rule_6_an_id_with_another_memo_is_refused_wherever_the_payment_is() {
     let memo = |text: &str| Memo::new(text).unwrap();
     let with = |text: &str| Payment { memo: memo(text), ..payment("rent", 1) };
-    let refused = Err(Denied::IdInUse { amount: thd(1), memo: memo("june") });
+    let refused = Err(CommandError::IdInUse { amount: thd(1), memo: memo("june") });
     let mut pair = pair();
     let repeats = |pair: &mut Pair, place: &str| {
         let other = pair.a.make(with("july"));
@@ -332,7 +334,7 @@ fn rule_8_offline_pay_fails_at_once_and_signs_nothing() {
     pair.disconnect();
     let writes = pair.a.disk.writes;
     let caller = pair.a.pay("x", 1);
-    assert_eq!(pair.a.reply(caller), &Err(Denied::PeerOffline));
+    assert_eq!(pair.a.reply(caller), &Err(CommandError::PeerOffline));
     assert_eq!(pair.a.disk.writes, writes);
     pair.connect();
     pair.run();
@@ -345,7 +347,7 @@ fn rule_8_what_only_waits_when_the_peer_leaves_is_not_paid() {
     let proposed = pair.a.pay("proposed", 1);
     let waiting = pair.a.pay("waiting", 1);
     pair.disconnect();
-    assert_eq!(pair.a.reply(waiting), &Err(Denied::PeerOffline));
+    assert_eq!(pair.a.reply(waiting), &Err(CommandError::PeerOffline));
     assert!(!pair.a.is_answered(proposed), "its outcome is open");
     pair.connect();
     pair.run();
@@ -407,7 +409,7 @@ fn rule_9_a_bare_claim_is_misbehaviour_and_changes_nothing() {
     let Some(Message::Sync(mut sync)) = pair.a.outbox.pop_front() else { panic!("A syncs first") };
     let receipt = thunder_protocol::Receipt { nonce: nonce(8), balances: balances(20, 0) };
     let theirs = pair.a.sign(receipt.nonce, receipt.balances);
-    sync.agreed = Agreed::signed(receipt, Signatures { a: theirs, b: theirs });
+    sync.agreed = AgreedReceipt::signed(receipt, Signatures { a: theirs, b: theirs });
     pair.b.receive(Message::Sync(sync));
     assert_eq!(pair.b.misbehaviour, Some(Misbehaviour::BareClaim));
     assert_eq!(pair.b.channel().name(), "active");
@@ -428,7 +430,7 @@ fn rule_9_the_proposals_nonce_with_other_balances_and_the_own_signature_proves_l
     pair.connect();
     pair.a.outbox.clear();
     let sync = thunder_protocol::wire::Sync {
-        agreed: Agreed::signed(other, signatures),
+        agreed: AgreedReceipt::signed(other, signatures),
         proposal: None,
         finish: None,
         closing: false,
@@ -448,7 +450,7 @@ fn nothing_is_proposed_before_the_opening_is_confirmed() {
         party.chain(OnChain::Active { paid_in: balances(10, 0) });
     }
     let early = pair.a.pay("x", 1);
-    assert_eq!(pair.a.reply(early), &Err(Denied::NotConfirmed));
+    assert_eq!(pair.a.reply(early), &Err(CommandError::NotConfirmed));
     let propose = pair.a.forge(0, 1, balances(9, 1), vec![payment("x", 1)]);
     pair.b.receive(Message::Propose(propose));
     assert!(matches!(&pair.b.outbox[0], Message::Refuse(refuse) if refuse.reason == RefuseReason::NotNow));
@@ -494,7 +496,7 @@ fn rule_6_no_more_than_a_bounded_number_wait_for_one_payment() {
     let callers: Vec<_> = (0..100).map(|_| pair.a.pay("same", 1)).collect();
     let refused = callers.iter().filter(|caller| pair.a.is_answered(**caller)).count();
     assert!(refused > 0, "whoever repeats one id for ever is told that it is enough");
-    assert_eq!(pair.a.reply(callers[99]), &Err(Denied::QueueFull));
+    assert_eq!(pair.a.reply(callers[99]), &Err(CommandError::QueueFull));
     pair.run();
     let paid = callers.iter().filter(|caller| pair.a.reply(**caller).is_ok()).count();
     assert_eq!(paid + refused, 100);
@@ -513,7 +515,7 @@ fn answered_after(took: u64) -> Pair {
 }
 
 fn proposed(party: &Party) -> Vec<String> {
-    let proposal = party.channel().books().unwrap().proposal.as_ref();
+    let proposal = party.channel().receipts().unwrap().proposal.as_ref();
     let payments = proposal.iter().flat_map(|own| &own.payments);
     payments.map(|pending| pending.payment.id.as_str().to_owned()).collect()
 }
@@ -552,7 +554,7 @@ fn and_for_half_of_that_time_and_50_ms_at_most() {
         for id in ["a", "b", "c", "d", "e", "f"] {
             pair.a.command(order(id));
         }
-        pair.a.apply(Input::Ordered);
+        pair.a.apply(Input::Flush);
         assert!(pair.deliver(Role::B));
         pair.a.now += took;
         assert!(pair.deliver(Role::A));
@@ -599,7 +601,7 @@ fn rule_3_payments_that_are_ordered_together_go_into_one_proposal() {
     let callers = [("one", 1), ("two", 2), ("too-much", 90), ("three", 3)]
         .map(|(id, amount)| pair.a.command(order(id, amount)));
     assert!(proposed(&pair.a).is_empty() && pair.a.outbox.is_empty());
-    pair.a.apply(Input::Ordered);
+    pair.a.apply(Input::Flush);
     assert_eq!(proposed(&pair.a), ["one", "two", "three"]);
     pair.run();
     let paid = callers.map(|caller| pair.a.reply(caller).is_ok());

@@ -180,11 +180,11 @@ fn rule_9_an_unsigned_backup_has_receipts_that_both_have_signed_and_values_that_
     let scene = Scene::new();
     let forged = scene.with_state(|channel| {
         let Channel::Active(active) = channel else { panic!("not active") };
-        active.common.books.agreed.receipt.balances.a = Amount::ZERO;
+        active.common.receipts.agreed.receipt.balances.a = Amount::ZERO;
     });
     let swapped = scene.with_state(|channel| {
         let Channel::Active(active) = channel else { panic!("not active") };
-        let signatures = active.common.books.agreed.signatures.as_mut().unwrap();
+        let signatures = active.common.receipts.agreed.signatures.as_mut().unwrap();
         signatures.a = signatures.b;
     });
     for content in [forged, swapped] {

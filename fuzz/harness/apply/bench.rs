@@ -4,15 +4,15 @@
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use thunder_protocol::channel::{
-    Books, CloseMode, Command, CommandId, Direction, Done, KnownPayment, PaymentStatus, PaymentWrite,
-    PeerInput,
+    CloseMode, Command, CommandId, CommandOutcome, Direction, KnownPayment, PaymentStatus, PaymentWrite,
+    PeerInput, Receipts,
 };
 use thunder_protocol::codec::{self, CodecError};
 use thunder_protocol::onchain::{Call, ChainView, OnChain};
 use thunder_protocol::wire::{Message, Propose};
 use thunder_protocol::{
-    Agreed, Amount, B256, Balances, Channel, Context, Effects, Input, Nonce, Payment, PaymentId, Receipt,
-    Role, Transition,
+    AgreedReceipt, Amount, B256, Balances, Channel, Context, Effects, Input, Nonce, Payment, PaymentId,
+    Receipt, Role, Transition,
 };
 
 use super::contract::Contract;
@@ -85,7 +85,7 @@ pub struct Bench {
     pub backup: Option<Disk>,
     pub calls: VecDeque<Call>,
     /// Receipts with both signatures, as the partner has them too.
-    pub agreed: Vec<Agreed>,
+    pub agreed: Vec<AgreedReceipt>,
     /// What carries a signature of the node under test, by nonce. The partner has it all.
     pub signed: BTreeMap<Nonce, Balances>,
     pub now: u64,
@@ -224,9 +224,10 @@ impl Bench {
         let Some(backup) = self.backup.clone() else { return };
         self.restored = true;
         self.disk = backup;
-        let lost = self.disk.load().mark_lost();
-        let proposed = |books: &Books| books.proposal.as_ref().map_or(Nonce::ZERO, |own| own.nonce);
-        self.known = lost.books().map_or(Nonce::ZERO, |books| proposed(books).max(books.agreed.nonce()));
+        let lost = self.disk.load().mark_stale();
+        let proposed = |receipts: &Receipts| receipts.proposal.as_ref().map_or(Nonce::ZERO, |own| own.nonce);
+        self.known =
+            lost.receipts().map_or(Nonce::ZERO, |receipts| proposed(receipts).max(receipts.agreed.nonce()));
         self.ordered = false;
         self.disk.write(&lost, Vec::new());
         self.restart();
@@ -253,7 +254,7 @@ impl Bench {
         }
         for (caller, outcome) in &effects.reply {
             assert!(self.waiting.remove(caller), "answered twice");
-            if let Ok(Done::Paid { id, nonce, .. }) = outcome
+            if let Ok(CommandOutcome::Paid { id, nonce, .. }) = outcome
                 && !self.wild
             {
                 let status = channel.status_of(*nonce);
@@ -275,9 +276,9 @@ impl Bench {
     fn note_signatures(&mut self, fresh: &[B256], channel: &Channel, effects: &Effects) {
         let final_of = |balances| Receipt { nonce: Nonce::FINAL, balances };
         let mut shown: Vec<Receipt> = Vec::new();
-        if let Some(books) = channel.books() {
-            shown.push(books.agreed.receipt);
-            shown.extend(books.proposal.as_ref().map(|proposal| proposal.receipt()));
+        if let Some(receipts) = channel.receipts() {
+            shown.push(receipts.agreed.receipt);
+            shown.extend(receipts.proposal.as_ref().map(|proposal| proposal.receipt()));
         }
         shown.extend(effects.send.iter().filter_map(|message| match message {
             Message::Final(finish) => Some(final_of(finish.balances)),
@@ -288,7 +289,7 @@ impl Bench {
             let receipt = shown.iter().find(|receipt| self.keys.domain.digest(receipt) == *digest);
             let receipt = receipt.expect("a signature on something that is not kept");
             if receipt.nonce == Nonce::FINAL && self.restored {
-                let newest = channel.books().map(|books| books.agreed.receipt);
+                let newest = channel.receipts().map(|receipts| receipts.agreed.receipt);
                 let is_newer = newest
                     .is_some_and(|newest| newest.nonce > self.known && newest.balances == receipt.balances);
                 assert!(is_newer || self.ordered, "FINAL on what the backup knew (rule 9)");
@@ -304,19 +305,20 @@ impl Bench {
     fn check_sent(&self, message: &Message, on_disk: &Channel) {
         let bytes = codec::encode(message).expect("every message can be sent");
         assert_eq!(&codec::decode::<Message>(&bytes).expect("an own message"), message);
-        let books = on_disk.books();
+        let receipts = on_disk.receipts();
         let is_proposed = |propose: &Propose| {
-            let own = books.and_then(|books| books.proposal.as_ref()).expect("on disk before it is sent");
+            let own =
+                receipts.and_then(|receipts| receipts.proposal.as_ref()).expect("on disk before it is sent");
             assert_eq!(own.message(), *propose, "a proposal is repeated as it is");
         };
         match message {
             Message::Propose(propose) => is_proposed(propose),
             Message::Sync(sync) => {
-                assert_eq!(books.map(|books| books.agreed), Some(sync.agreed));
+                assert_eq!(receipts.map(|receipts| receipts.agreed), Some(sync.agreed));
                 sync.proposal.iter().for_each(is_proposed);
             }
             Message::Answer(answer) => {
-                let agreed = books.expect("on disk before it is sent").agreed;
+                let agreed = receipts.expect("on disk before it is sent").agreed;
                 let own = agreed.signatures.map(|signatures| *signatures.of(self.role));
                 assert_eq!((agreed.nonce(), own), (answer.nonce, Some(answer.signature)));
             }
@@ -326,7 +328,7 @@ impl Bench {
                 assert!(self.restored || self.signed.get(&Nonce::FINAL) == Some(&finish.balances));
             }
             Message::Refuse(refuse) => {
-                let agreed = books.map_or(Nonce::ZERO, |books| books.agreed.nonce());
+                let agreed = receipts.map_or(Nonce::ZERO, |receipts| receipts.agreed.nonce());
                 assert_eq!(refuse.agreed_nonce, agreed);
             }
         }
@@ -343,13 +345,13 @@ impl Bench {
             return;
         }
         assert_eq!(now.0, self::written(&self.disk.load()), "the disk has another state");
-        if let Some(books) = channel.books()
-            && let Some(own) = &books.proposal
+        if let Some(receipts) = channel.receipts()
+            && let Some(own) = &receipts.proposal
             && !self.restored
         {
-            assert_eq!(own.base_nonce, books.agreed.nonce());
-            assert_eq!(Some(own.nonce), books.agreed.nonce().next_of(self.role), "rule 1");
-            let conceded = books.agreed.balances().pay(self.role, own.total());
+            assert_eq!(own.base_nonce, receipts.agreed.nonce());
+            assert_eq!(Some(own.nonce), receipts.agreed.nonce().next_of(self.role), "rule 1");
+            let conceded = receipts.agreed.balances().pay(self.role, own.total());
             assert_eq!(conceded, Some(own.balances), "rule 2");
         }
         if !self.wild && !self.restored {
@@ -362,7 +364,7 @@ impl Bench {
 
     fn note_agreed(&mut self) {
         let Some(channel) = &self.channel else { return };
-        let Some(agreed) = channel.books().map(|books| books.agreed) else { return };
+        let Some(agreed) = channel.receipts().map(|receipts| receipts.agreed) else { return };
         let sum = agreed.balances().sum();
         assert!(self.wild || sum == Some(channel.setup().terms().amount), "money was made or lost");
         if agreed.nonce() == Nonce::ZERO {
@@ -378,8 +380,8 @@ impl Bench {
 
     /// No minting: the shares are what was paid in, moved by exactly the payments that stand.
     fn check_history(&self, channel: &Channel) {
-        let (Some(books), Some(paid_in)) = (channel.books(), self.paid_in) else { return };
-        let agreed = books.agreed.nonce();
+        let (Some(receipts), Some(paid_in)) = (channel.receipts(), self.paid_in) else { return };
+        let agreed = receipts.agreed.nonce();
         // Over a channel's life more may be paid to and fro than it holds.
         let sum = |direction| {
             let stands = |row: &&Row| row.direction == direction && row.nonce.is_some_and(|n| n <= agreed);
@@ -387,8 +389,12 @@ impl Bench {
             self.disk.rows.iter().filter(stands).map(units).sum::<u128>()
         };
         let expected = paid_in.of(self.role).base_units() + sum(Direction::In) - sum(Direction::Out);
-        assert_eq!(books.agreed.balances().of(self.role).base_units(), expected, "not what the payments say");
-        let proposed = books.proposal.as_ref().map(|own| own.nonce);
+        assert_eq!(
+            receipts.agreed.balances().of(self.role).base_units(),
+            expected,
+            "not what the payments say"
+        );
+        let proposed = receipts.proposal.as_ref().map(|own| own.nonce);
         for row in self.disk.rows.iter().filter(|row| row.direction == Direction::Out) {
             let is_known = row.nonce.is_none_or(|nonce| nonce <= agreed || Some(nonce) == proposed);
             assert!(is_known, "{} stands under a nonce that is nothing's", row.payment.id);
@@ -399,9 +405,9 @@ impl Bench {
     /// it, nothing that was ever signed punishes it, and it pays what is owed.
     fn check_exit(&self, channel: &Channel) {
         let is_current = *channel.view() == self.chain.view() && self.head == self.chain.head;
-        let Some(books) = channel.books().filter(|_| is_current && !self.reckless) else { return };
-        let agreed = books.agreed.balances().of(self.role);
-        let owed = books.proposal.as_ref().map_or(agreed, |own| own.balances.of(self.role).min(agreed));
+        let Some(receipts) = channel.receipts().filter(|_| is_current && !self.reckless) else { return };
+        let agreed = receipts.agreed.balances().of(self.role);
+        let owed = receipts.proposal.as_ref().map_or(agreed, |own| own.balances.of(self.role).min(agreed));
         match self.chain.status {
             OnChain::Active { .. } => {
                 let mut chain = self.chain.clone();
@@ -451,9 +457,11 @@ impl Bench {
 
 fn is_lost(channel: &Channel) -> bool {
     match channel {
-        Channel::Lost(_) => true,
-        Channel::Closing(state) => state.common.lost,
-        Channel::Opening(_) | Channel::Active(_) | Channel::Finishing(_) | Channel::Closed(_) => false,
+        Channel::DataLoss(_) => true,
+        Channel::Closing(state) => state.common.may_be_stale,
+        Channel::Opening(_) | Channel::Active(_) | Channel::CooperativeClosing(_) | Channel::Closed(_) => {
+            false
+        }
     }
 }
 
@@ -463,7 +471,7 @@ type Written = (Vec<u8>, Vec<Payment>);
 fn written(channel: &Channel) -> Written {
     let mut channel = channel.clone();
     channel.common_mut().view.head = 0;
-    let proposal = channel.books().and_then(|books| books.proposal.as_ref());
+    let proposal = channel.receipts().and_then(|receipts| receipts.proposal.as_ref());
     let payments = proposal.map(|own| own.message().payments).unwrap_or_default();
     (channel.encode().expect("every state can be written"), payments)
 }

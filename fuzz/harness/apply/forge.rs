@@ -2,7 +2,7 @@
 
 use thunder_protocol::channel::PeerInput;
 use thunder_protocol::wire::{Answer, Final, Message, Propose, Refuse, RefuseReason, Sync};
-use thunder_protocol::{Agreed, Balances, Input, Nonce, Receipt, Signature, Signatures, codec};
+use thunder_protocol::{AgreedReceipt, Balances, Input, Nonce, Receipt, Signature, Signatures, codec};
 
 use super::{Script, Step, units};
 
@@ -34,9 +34,9 @@ impl Script<'_, '_> {
     /// A receipt that the node has, or one like it.
     pub(super) fn receipt(&mut self) -> arbitrary::Result<Receipt> {
         let choice = self.bytes.arbitrary::<u8>()?;
-        let books = self.bench.channel.as_ref().and_then(|channel| channel.books());
-        let agreed = books.map(|books| books.agreed.receipt);
-        let own = books.and_then(|books| books.proposal.as_ref()).map(|own| own.receipt());
+        let receipts = self.bench.channel.as_ref().and_then(|channel| channel.receipts());
+        let agreed = receipts.map(|receipts| receipts.agreed.receipt);
+        let own = receipts.and_then(|receipts| receipts.proposal.as_ref()).map(|own| own.receipt());
         let terms = self.bench.keys.terms(self.bench.role, self.shares());
         let zero = Receipt { nonce: Nonce::ZERO, balances: terms.shares };
         let agreed = agreed.unwrap_or(zero);
@@ -126,8 +126,8 @@ impl Script<'_, '_> {
     }
 
     pub(super) fn answer(&mut self) -> Step {
-        let books = self.bench.channel.as_ref().and_then(|channel| channel.books());
-        let own = books.and_then(|books| books.proposal.as_ref()).map(|own| own.receipt());
+        let receipts = self.bench.channel.as_ref().and_then(|channel| channel.receipts());
+        let own = receipts.and_then(|receipts| receipts.proposal.as_ref()).map(|own| own.receipt());
         let receipt = match own {
             Some(own) if self.bytes.arbitrary::<u8>()? < 224 => own,
             _ => self.receipt()?,
@@ -174,20 +174,20 @@ impl Script<'_, '_> {
     }
 
     /// A receipt with signatures: the node's where the partner has it, else the partner's twice.
-    fn claim(&mut self) -> arbitrary::Result<Agreed> {
+    fn claim(&mut self) -> arbitrary::Result<AgreedReceipt> {
         let receipt = self.receipt()?;
         if receipt.nonce == Nonce::ZERO && self.bytes.arbitrary::<u8>()? < 240 {
-            return Ok(Agreed::zero(receipt.balances));
+            return Ok(AgreedReceipt::zero(receipt.balances));
         }
         let theirs = self.signature(receipt)?;
         let is_signed = self.bench.signed.get(&receipt.nonce) == Some(&receipt.balances);
         let own = if is_signed { self.bench.keys.sign(&receipt, self.bench.role) } else { theirs };
-        Ok(Agreed::signed(receipt, Signatures::from_roles(self.bench.role, own, theirs)))
+        Ok(AgreedReceipt::signed(receipt, Signatures::from_roles(self.bench.role, own, theirs)))
     }
 
     /// What an honest partner shows that has the same receipt.
     pub(super) fn honest_sync(&self) -> Option<Message> {
-        let agreed = self.bench.channel.as_ref()?.books()?.agreed;
+        let agreed = self.bench.channel.as_ref()?.receipts()?.agreed;
         let sync =
             Sync { agreed, proposal: None, finish: None, closing: false, lost: false, wants_reply: false };
         Some(Message::Sync(sync.into()))

@@ -112,7 +112,7 @@ impl Engine {
     /// One proposal for all payments of a channel that came in this batch.
     pub(crate) fn propose_payments(&mut self) {
         for channel in std::mem::take(&mut self.dirty_channels) {
-            self.apply(channel, Input::Ordered);
+            self.apply(channel, Input::Flush);
         }
     }
 

@@ -250,11 +250,11 @@ impl Engine {
         let channel = &entry.channel;
         let setup = channel.setup();
         match channel {
-            Channel::Opening(_) | Channel::Closing(_) | Channel::Finishing(_) => Some(Stake::Urgent),
-            Channel::Lost(_) => Some(Stake::AtRisk),
+            Channel::Opening(_) | Channel::Closing(_) | Channel::CooperativeClosing(_) => Some(Stake::Urgent),
+            Channel::DataLoss(_) => Some(Stake::AtRisk),
             Channel::Active(active) => {
                 // Only then is there an older receipt, or something to lose.
-                let was_used = active.common.books.agreed.nonce() > Nonce::ZERO;
+                let was_used = active.common.receipts.agreed.nonce() > Nonce::ZERO;
                 let has_share = !channel.balances().of(setup.role()).is_zero();
                 Some(if was_used && has_share { Stake::AtRisk } else { Stake::Nothing })
             }
@@ -279,7 +279,7 @@ fn watch(entry: &ChannelEntry, stake: Stake) -> Watch {
         view: *entry.channel.view(),
         stake,
         // A channel that was never used is checked, also if it was given up once.
-        verify: entry.channel.books().is_none(),
+        verify: entry.channel.receipts().is_none(),
         since: entry.since,
     }
 }

@@ -3,7 +3,7 @@
 use thunder_api::{
     Account, ApiError, ApiResult, Code, ExportedFile, ImportRequest, Receipts, Selector, Watchtower,
 };
-use thunder_protocol::channel::{Command, ImportedReceipt, Lost, LostStep};
+use thunder_protocol::channel::{Command, DataLoss, DataLossStep, ImportedReceipt};
 use thunder_protocol::{Address, Channel, Input, Role, Signature};
 
 use crate::engine::Engine;
@@ -18,12 +18,12 @@ const RECORD_VERSION: u32 = 1;
 
 impl Engine {
     /// The channel, if it has lost data and is not closing.
-    pub(crate) fn lost(&self, channel: &Address) -> Option<&Lost> {
+    pub(crate) fn lost(&self, channel: &Address) -> Option<&DataLoss> {
         match &self.channels.get(channel)?.channel {
-            Channel::Lost(lost) => Some(lost),
+            Channel::DataLoss(lost) => Some(lost),
             Channel::Opening(_)
             | Channel::Active(_)
-            | Channel::Finishing(_)
+            | Channel::CooperativeClosing(_)
             | Channel::Closing(_)
             | Channel::Closed(_) => None,
         }
@@ -40,17 +40,17 @@ impl Engine {
         let known =
             format!("this node has lost data of the channel, and the newest that it knows is {newest}");
         let (message, hint) = match lost.step() {
-            LostStep::User | LostStep::Sync | LostStep::Chain if !lost.is_synced() => (
+            DataLossStep::User | DataLossStep::Sync | DataLossStep::Chain if !lost.is_synced() => (
                 format!("{known}; the other side is not connected, and may have a newer one"),
                 "connect with the other node first; `thunder-cli receipts --import <file>` takes a newer receipt that \
                  you have",
             ),
-            LostStep::User | LostStep::Sync | LostStep::Chain => (
+            DataLossStep::User | DataLossStep::Sync | DataLossStep::Chain => (
                 format!("{known}; once signed, that is the end"),
                 "`thunder-cli receipts --import <file>` takes a newer receipt that you have; `thunder-cli closechannel \
                  --yes` accepts these shares for good",
             ),
-            LostStep::Partner => {
+            DataLossStep::Partner => {
                 let signed =
                     shares(lost.common.setup.role(), &lost.signed().unwrap_or_else(|| lost.newest()));
                 (
@@ -58,7 +58,7 @@ impl Engine {
                     "connect with the other node, which has to agree; `thunder-cli closechannel --yes` asks it again",
                 )
             }
-            LostStep::Answer => (
+            DataLossStep::Answer => (
                 format!("{known}; a payment of yours was not answered, so that nothing can be signed"),
                 "connect with the other node, which can answer it, or close; `thunder-cli receipts --import <file>` takes \
                  a newer receipt that you have",

@@ -1,7 +1,7 @@
 //! Errors for users: what happened and what to do.
 
 use thunder_api::{ApiError, Code};
-use thunder_protocol::channel::Denied;
+use thunder_protocol::channel::CommandError;
 use thunder_protocol::onchain::{CallFailure, CallKind};
 
 use crate::storage::StorageError;
@@ -41,45 +41,47 @@ pub fn disk_error(error: &StorageError) -> ApiError {
 }
 
 /// The error for a command that the core refuses.
-pub(crate) fn explain(denied: &Denied) -> ApiError {
+pub(crate) fn explain(denied: &CommandError) -> ApiError {
     let (code, hint) = match denied {
-        Denied::WrongState(_) => (Code::WrongState, "see infos for what can be done with it next"),
-        Denied::NotConfirmed => (Code::NotConfirmed, "wait for a few blocks; infos says how many"),
-        Denied::ChainStale => (Code::ChainUnreachable, "check the RPC endpoint; see infos"),
-        Denied::ZeroAmount => (Code::ZeroAmount, "give an amount above zero"),
-        Denied::InsufficientBalance { .. } => {
+        CommandError::WrongState(_) => (Code::WrongState, "see infos for what can be done with it next"),
+        CommandError::NotConfirmed => (Code::NotConfirmed, "wait for a few blocks; infos says how many"),
+        CommandError::ChainStale => (Code::ChainUnreachable, "check the RPC endpoint; see infos"),
+        CommandError::ZeroAmount => (Code::ZeroAmount, "give an amount above zero"),
+        CommandError::InsufficientBalance { .. } => {
             (Code::InsufficientBalance, "pay less, or open another channel")
         }
-        Denied::TooMuch { .. } => (Code::AmountOutOfRange, "pay in at most what is missing"),
-        Denied::IdInUse { .. } => (Code::IdInUse, "give a new payment a new id"),
-        Denied::PaymentFailed => (Code::PaymentFailed, "pay again with a new id"),
-        Denied::PeerOffline => (
+        CommandError::TooMuch { .. } => (Code::AmountOutOfRange, "pay in at most what is missing"),
+        CommandError::IdInUse { .. } => (Code::IdInUse, "give a new payment a new id"),
+        CommandError::PaymentFailed => (Code::PaymentFailed, "pay again with a new id"),
+        CommandError::PeerOffline => (
             Code::PeerNotConnected,
             "nothing was paid; connect with the other node, or wait until it is back",
         ),
-        Denied::PeerStopped => (Code::PeerStopped, "closechannel gets your money out without the other side"),
-        Denied::QueueFull => (Code::Busy, "wait until some of them are through"),
-        Denied::Undecided => {
+        CommandError::PeerStopped => {
+            (Code::PeerStopped, "closechannel gets your money out without the other side")
+        }
+        CommandError::QueueFull => (Code::Busy, "wait until some of them are through"),
+        CommandError::Undecided => {
             (Code::PaymentUndecided, "history shows whether the payment is in once the channel is CLOSED")
         }
-        Denied::Unanswered => (
+        CommandError::Unanswered => (
             Code::PaymentUndecided,
             "connect with the other node, or wait until it is back, and repeat it with the same --id; history shows it",
         ),
-        Denied::Closing => (Code::ChannelClosing, "nothing was paid; see infos"),
-        Denied::Lost => (
+        CommandError::Closing => (Code::ChannelClosing, "nothing was paid; see infos"),
+        CommandError::Lost => (
             Code::DataLost,
             "connect with the other node: with its help the channel is closed on the newest receipt; see infos",
         ),
-        Denied::NotLost => (Code::WrongState, "nothing was changed; see infos"),
-        Denied::NotNewer { .. } => {
+        CommandError::NotLost => (Code::WrongState, "nothing was changed; see infos"),
+        CommandError::NotNewer { .. } => {
             (Code::InvalidReceipt, "nothing was changed; import the newest export that there is")
         }
-        Denied::BadReceipt => {
+        CommandError::BadReceipt => {
             (Code::InvalidReceipt, "nothing was changed; export one with `thunder-cli receipts`")
         }
-        Denied::NothingToChallenge(_) => (Code::NothingToChallenge, "see infos"),
-        Denied::TooEarly { withdrawable_at, head } => {
+        CommandError::NothingToChallenge(_) => (Code::NothingToChallenge, "see infos"),
+        CommandError::TooEarly { withdrawable_at, head } => {
             let blocks = withdrawable_at.saturating_sub(*head);
             let hint =
                 format!("try again in {blocks} blocks (on a local testnet: thunder-deploy mine {blocks})");
@@ -89,8 +91,8 @@ pub(crate) fn explain(denied: &Denied) -> ApiError {
                 hint,
             );
         }
-        Denied::CallFailed { kind, reason } => return call_failed(*kind, reason),
-        Denied::UnderWay => (Code::UnderWay, "see infos for how far it is"),
+        CommandError::CallFailed { kind, reason } => return call_failed(*kind, reason),
+        CommandError::UnderWay => (Code::UnderWay, "see infos for how far it is"),
     };
     ApiError::new(code, texts::denied(denied), hint)
 }

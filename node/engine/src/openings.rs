@@ -278,7 +278,7 @@ impl Engine {
 
 /// Whether the channel comes out of a backup.
 fn is_restored(channel: &Channel) -> bool {
-    matches!(channel, Channel::Opening(state) if state.common.lost)
+    matches!(channel, Channel::Opening(state) if state.common.may_be_stale)
 }
 
 /// What the opener pays in at once.

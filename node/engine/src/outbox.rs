@@ -2,7 +2,7 @@
 
 use thunder_api::{ApiResult, ClosingStarted, Paid, PaidIn, PaidOut, Peer, ReceiptImported};
 use thunder_protocol::channel::Notice as CoreNotice;
-use thunder_protocol::channel::{CommandId, Denied, Direction, Done};
+use thunder_protocol::channel::{CommandError, CommandId, CommandOutcome, Direction};
 use thunder_protocol::onchain::Call;
 use thunder_protocol::wire::{self, Envelope};
 use thunder_protocol::{Address, Nonce, Payment, Stake, Watch, channel::Terms};
@@ -69,7 +69,7 @@ pub(crate) struct BatchEffects {
     pub(crate) messages: Vec<(Address, Envelope)>,
     /// Requests whose response carries the messages that are ready.
     pub(crate) inbound: Vec<(PeerId, InboundId)>,
-    pub(crate) outcomes: Vec<(Address, CommandId, Result<Done, Denied>)>,
+    pub(crate) outcomes: Vec<(Address, CommandId, Result<CommandOutcome, CommandError>)>,
     pub(crate) notices: Vec<(Address, CoreNotice)>,
     /// Partners that broke a rule, and which.
     pub(crate) misbehaviours: Vec<(Address, String)>,

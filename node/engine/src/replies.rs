@@ -1,7 +1,7 @@
 //! Pending replies: who waits for what a command brings about, and what the core's outcome is in the API.
 
 use thunder_api::{ApiError, ApiResult, ClosingStarted, Code, Ended, Paid, PaidIn, PaidOut, ReceiptImported};
-use thunder_protocol::channel::{ClosedBy, CommandId, Denied, Done};
+use thunder_protocol::channel::{ClosedBy, CommandError, CommandId, CommandOutcome};
 use thunder_protocol::onchain::{EndKind, OnChain};
 use thunder_protocol::{Address, Channel};
 
@@ -59,7 +59,12 @@ impl Engine {
     }
 
     /// Replies with the core's outcome of a command.
-    pub(crate) fn reply_outcome(&mut self, channel: Address, id: CommandId, outcome: Result<Done, Denied>) {
+    pub(crate) fn reply_outcome(
+        &mut self,
+        channel: Address,
+        id: CommandId,
+        outcome: Result<CommandOutcome, CommandError>,
+    ) {
         let Some(pending) = self.pending_replies.remove(&id) else { return };
         let reply = match outcome {
             Ok(done) => self.describe_outcome(channel, pending, done),
@@ -89,9 +94,9 @@ impl Engine {
         }
     }
 
-    fn describe_refusal(&self, channel: Address, pending: PendingReply, denied: &Denied) -> ApiError {
+    fn describe_refusal(&self, channel: Address, pending: PendingReply, denied: &CommandError) -> ApiError {
         match (pending, denied) {
-            (PendingReply::Closing(_), Denied::PeerOffline | Denied::PeerStopped) => {
+            (PendingReply::Closing(_), CommandError::PeerOffline | CommandError::PeerStopped) => {
                 let hint = if self.lost(&channel).is_some() {
                     "this node has lost data of the channel and can't close it without the other side: ask its owner"
                 } else {
@@ -103,26 +108,31 @@ impl Engine {
         }
     }
 
-    fn describe_outcome(&self, address: Address, pending: PendingReply, done: Done) -> ApiResult<Reply> {
+    fn describe_outcome(
+        &self,
+        address: Address,
+        pending: PendingReply,
+        done: CommandOutcome,
+    ) -> ApiResult<Reply> {
         let Some(entry) = self.channels.get(&address) else { return Err(out_of_place()) };
         let channel = &entry.channel;
         match (pending, done) {
-            (PendingReply::Paid(_) | PendingReply::OneOf(..), done @ Done::Paid { .. }) => {
+            (PendingReply::Paid(_) | PendingReply::OneOf(..), done @ CommandOutcome::Paid { .. }) => {
                 paid(channel, done).map(Reply::Paid)
             }
-            (PendingReply::PaidIn(_), Done::PaidIn { tx }) => {
+            (PendingReply::PaidIn(_), CommandOutcome::PaidIn { tx }) => {
                 let mine = channel.balances().of(channel.setup().role());
                 let amount = channel.setup().terms().amount;
                 let state = contract_state(channel);
                 Ok(Reply::PaidIn(PaidIn { channel: address.into(), amount, mine, state, tx }))
             }
-            (PendingReply::Closing(_), done @ Done::Closing { .. }) => {
+            (PendingReply::Closing(_), done @ CommandOutcome::Closing { .. }) => {
                 closing(address, &done).map(Reply::Closing)
             }
-            (PendingReply::PaidOut { was_over, .. }, done @ Done::PaidOut { .. }) => {
+            (PendingReply::PaidOut { was_over, .. }, done @ CommandOutcome::PaidOut { .. }) => {
                 paid_out(channel, &done, was_over).map(Reply::PaidOut)
             }
-            (PendingReply::Imported(_), Done::Imported { receipt, both_signed }) => {
+            (PendingReply::Imported(_), CommandOutcome::Imported { receipt, both_signed }) => {
                 let own = channel.setup().role();
                 let imported = ReceiptImported {
                     channel: address.into(),
@@ -151,16 +161,16 @@ pub fn contract_state(channel: &Channel) -> thunder_api::ChannelState {
     }
 }
 
-fn paid(channel: &Channel, done: Done) -> ApiResult<Paid> {
-    let Done::Paid { id, amount, nonce } = done else { return Err(out_of_place()) };
+fn paid(channel: &Channel, done: CommandOutcome) -> ApiResult<Paid> {
+    let CommandOutcome::Paid { id, amount, nonce } = done else { return Err(out_of_place()) };
     let (balances, role) = (channel.balances(), channel.setup().role());
     let (mine, theirs) = (balances.of(role), balances.of(role.other()));
     let address = channel.setup().terms().channel;
     Ok(Paid { id, channel: address.into(), amount, nonce: nonce.get(), mine, theirs })
 }
 
-fn paid_out(channel: &Channel, done: &Done, by_other: bool) -> ApiResult<PaidOut> {
-    let Done::PaidOut { tx, received } = done else { return Err(out_of_place()) };
+fn paid_out(channel: &Channel, done: &CommandOutcome, by_other: bool) -> ApiResult<PaidOut> {
+    let CommandOutcome::PaidOut { tx, received } = done else { return Err(out_of_place()) };
     let OnChain::Closed { end, .. } = channel.view().status else { return Err(out_of_place()) };
     let end = match end.kind {
         EndKind::Withdrawn => Ended::Withdrawn,
@@ -172,8 +182,10 @@ fn paid_out(channel: &Channel, done: &Done, by_other: bool) -> ApiResult<PaidOut
     Ok(PaidOut { channel: address.into(), tx: *tx, received: *received, end, by_other })
 }
 
-fn closing(channel: Address, done: &Done) -> ApiResult<ClosingStarted> {
-    let Done::Closing { tx, mode, nonce, withdrawable_at } = done else { return Err(out_of_place()) };
+fn closing(channel: Address, done: &CommandOutcome) -> ApiResult<ClosingStarted> {
+    let CommandOutcome::Closing { tx, mode, nonce, withdrawable_at } = done else {
+        return Err(out_of_place());
+    };
     let mode = match mode {
         ClosedBy::Receipt => thunder_api::ClosedBy::Unilateral,
         ClosedBy::Proposal => thunder_api::ClosedBy::Proposal,

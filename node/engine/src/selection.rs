@@ -44,12 +44,12 @@ impl Purpose {
             (Self::Fund | Self::Cancel, Channel::Opening(_)) => true,
             // The chain took back what somebody had paid in.
             (Self::Cancel, other) => matches!(other.view().status, OnChain::Empty { .. }),
-            (Self::Close, Channel::Active(_) | Channel::Finishing(_) | Channel::Lost(_)) => true,
+            (Self::Close, Channel::Active(_) | Channel::CooperativeClosing(_) | Channel::DataLoss(_)) => true,
             (Self::Close, Channel::Closing(closing)) => closing.seen().is_none(),
             (Self::Challenge | Self::Withdraw, Channel::Closing(_)) => true,
-            (Self::Import, Channel::Lost(_)) => true,
-            (Self::Import, Channel::Closing(closing)) => closing.common.lost,
-            (Self::Export, other) => is_live(other) && other.books().is_some(),
+            (Self::Import, Channel::DataLoss(_)) => true,
+            (Self::Import, Channel::Closing(closing)) => closing.common.may_be_stale,
+            (Self::Export, other) => is_live(other) && other.receipts().is_some(),
             _ => false,
         }
     }

@@ -57,7 +57,8 @@ impl Engine {
         let Some(entry) = self.channels.get(&channel) else {
             return Err(invalid_receipt("the channel is gone"));
         };
-        let newest = entry.channel.books().map(|books| (books.agreed.nonce(), books.proposal.is_some()));
+        let newest =
+            entry.channel.receipts().map(|receipts| (receipts.agreed.nonce(), receipts.proposal.is_some()));
         let is_newest = newest == Some((receipt.nonce, false));
         if !is_newest && !even_if_old {
             let message = "this is not the newest receipt: the other side can answer with a newer one and take everything";

@@ -1,36 +1,38 @@
 //! The core's types in words for people: each text is here and nowhere else.
 
-use thunder_protocol::channel::{Denied, LostStep, NextStep, NoChallenge, Notice, Risk, StateConflict};
+use thunder_protocol::channel::{
+    CommandError, DataLossStep, NextStep, NoChallenge, Notice, Risk, StateConflict,
+};
 use thunder_protocol::onchain::EndKind;
 use thunder_protocol::{Memo, Receipt, Role};
 
 /// Why a command is refused, or what became of it.
-pub(crate) fn denied(denied: &Denied) -> String {
+pub(crate) fn denied(denied: &CommandError) -> String {
     match denied {
-        Denied::WrongState(conflict) => format!("the channel is {}", state_conflict(*conflict)),
-        Denied::NotConfirmed => "the channel's opening is not confirmed yet".into(),
-        Denied::ChainStale => "the channel was not read from the chain for too long to pay safely".into(),
-        Denied::ZeroAmount => "the amount is zero".into(),
-        Denied::InsufficientBalance { available } => format!("the channel has only {available} THD left to pay with"),
-        Denied::TooMuch { missing } => format!("only {missing} THD are missing in the channel"),
-        Denied::IdInUse { amount, memo } => {
+        CommandError::WrongState(conflict) => format!("the channel is {}", state_conflict(*conflict)),
+        CommandError::NotConfirmed => "the channel's opening is not confirmed yet".into(),
+        CommandError::ChainStale => "the channel was not read from the chain for too long to pay safely".into(),
+        CommandError::ZeroAmount => "the amount is zero".into(),
+        CommandError::InsufficientBalance { available } => format!("the channel has only {available} THD left to pay with"),
+        CommandError::TooMuch { missing } => format!("only {missing} THD are missing in the channel"),
+        CommandError::IdInUse { amount, memo } => {
             format!("another payment already has this id: {amount} THD, {}", with_memo(memo))
         }
-        Denied::PaymentFailed => "the payment with this id has failed; nothing was paid".into(),
-        Denied::PeerOffline => "the other side is not connected".into(),
-        Denied::PeerStopped => "the other side signs nothing more in this channel".into(),
-        Denied::QueueFull => "too many payments are waiting".into(),
-        Denied::Undecided => "the channel is closing, and the payment had not been answered; the chain decides whether it is in".into(),
-        Denied::Unanswered => "the payment was sent and the other side, which has not answered it, is not connected".into(),
-        Denied::Closing => "the channel is closing; nothing was paid".into(),
-        Denied::Lost => "this node has lost data of the channel and must not act alone".into(),
-        Denied::NotLost => "this node has lost no data of the channel".into(),
-        Denied::NotNewer { newest } => format!("the receipt is not newer than receipt {newest}, which this node has already"),
-        Denied::BadReceipt => "this receipt is not valid for the channel".into(),
-        Denied::NothingToChallenge(why) => no_challenge(*why).into(),
-        Denied::TooEarly { withdrawable_at, .. } => format!("the challenge period ends with block {withdrawable_at}"),
-        Denied::CallFailed { reason, .. } => reason.to_string(),
-        Denied::UnderWay => "this is already under way".into(),
+        CommandError::PaymentFailed => "the payment with this id has failed; nothing was paid".into(),
+        CommandError::PeerOffline => "the other side is not connected".into(),
+        CommandError::PeerStopped => "the other side signs nothing more in this channel".into(),
+        CommandError::QueueFull => "too many payments are waiting".into(),
+        CommandError::Undecided => "the channel is closing, and the payment had not been answered; the chain decides whether it is in".into(),
+        CommandError::Unanswered => "the payment was sent and the other side, which has not answered it, is not connected".into(),
+        CommandError::Closing => "the channel is closing; nothing was paid".into(),
+        CommandError::Lost => "this node has lost data of the channel and must not act alone".into(),
+        CommandError::NotLost => "this node has lost no data of the channel".into(),
+        CommandError::NotNewer { newest } => format!("the receipt is not newer than receipt {newest}, which this node has already"),
+        CommandError::BadReceipt => "this receipt is not valid for the channel".into(),
+        CommandError::NothingToChallenge(why) => no_challenge(*why).into(),
+        CommandError::TooEarly { withdrawable_at, .. } => format!("the challenge period ends with block {withdrawable_at}"),
+        CommandError::CallFailed { reason, .. } => reason.to_string(),
+        CommandError::UnderWay => "this is already under way".into(),
     }
 }
 
@@ -198,22 +200,22 @@ fn withdraw(at: u64, blocks: u64) -> String {
 }
 
 /// What can be done next with a channel that has lost data; `receipt` is the one that FINAL is about.
-fn recover(step: LostStep, is_synced: bool, receipt: &str) -> String {
+fn recover(step: DataLossStep, is_synced: bool, receipt: &str) -> String {
     match step {
-        LostStep::User if is_synced => format!(
+        DataLossStep::User if is_synced => format!(
             "data was lost, and the other side shows nothing newer than {receipt}; receipts --import <file> takes \
              a newer one, closechannel --yes accepts these shares for good"
         ),
-        LostStep::User => format!(
+        DataLossStep::User => format!(
             "data was lost, and the newest known is {receipt}: connect with the other side, which helps to close \
              on the newest; receipts --import <file> takes one that you have"
         ),
-        LostStep::Sync => {
+        DataLossStep::Sync => {
             format!("data was lost: connect with the other side, to close together on {receipt}")
         }
-        LostStep::Chain => format!("waiting for the chain, to close together on {receipt}"),
-        LostStep::Partner => format!("closing together on {receipt}; waiting for the other side"),
-        LostStep::Answer => {
+        DataLossStep::Chain => format!("waiting for the chain, to close together on {receipt}"),
+        DataLossStep::Partner => format!("closing together on {receipt}; waiting for the other side"),
+        DataLossStep::Answer => {
             "data was lost, and a payment of yours was not answered: connect with the other side, \
              which can answer or close; receipts --import <file> takes a newer receipt"
                 .into()

@@ -154,19 +154,19 @@ fn signed_channel(
 ) -> Result<Channel, BackupError> {
     let wallet = own_wallet(&channel);
     if wallet == signer {
-        return Ok(channel.mark_lost());
+        return Ok(channel.mark_stale());
     }
     if !may_be_foreign {
         let channel = channel.setup().terms().channel;
         return Err(BackupError::Foreign { path: from.into(), signer, channel, wallet });
     }
-    Ok(channel.for_history_only().mark_lost_untrusted())
+    Ok(channel.for_history_only().mark_stale_untrusted())
 }
 
 /// What becomes of a channel in a backup that nobody has signed.
 fn untrusted_channel(channel: Channel, from: &Path) -> Result<Channel, BackupError> {
     if channel.has_valid_receipts() {
-        return Ok(channel.mark_lost_untrusted());
+        return Ok(channel.mark_stale_untrusted());
     }
     let address = channel.setup().terms().channel;
     let reason = format!("the receipts of channel {address} do not carry the signatures of both sides");

@@ -57,7 +57,7 @@ impl Daemon {
             amount: setup.terms().amount,
             mine: channel.balances().of(own),
             theirs: channel.balances().of(own.other()),
-            nonce: channel.books().map_or(0, |books| books.agreed.nonce().get()),
+            nonce: channel.receipts().map_or(0, |receipts| receipts.agreed.nonce().get()),
             pending: channel.pending(),
             closing_block: closing.map(|closing| closing.block),
             withdrawable_at: closing.map(|closing| closing.withdrawable_at()),
@@ -107,10 +107,10 @@ pub(super) fn stored_payment(channel: &Channel, stored: StoredPayment) -> Paymen
 
 /// The newest receipts, as the contract takes them.
 pub(super) fn receipts(channel: &Channel) -> Option<Receipts> {
-    let (setup, books) = (channel.setup(), channel.books()?);
+    let (setup, receipts) = (channel.setup(), channel.receipts()?);
     let terms = setup.terms();
-    let agreed = export(setup, books.agreed.receipt, books.agreed.signatures);
-    let proposal = books.proposal.as_ref().map(|proposal| {
+    let agreed = export(setup, receipts.agreed.receipt, receipts.agreed.signatures);
+    let proposal = receipts.proposal.as_ref().map(|proposal| {
         let mut exported = export(setup, proposal.receipt(), None);
         match setup.role() {
             thunder_protocol::Role::A => exported.signature_a = Some(proposal.signature),
@@ -133,9 +133,9 @@ pub(super) fn receipts(channel: &Channel) -> Option<Receipts> {
 /// What a third party needs to challenge. Derived: the newest receipt is on disk already, in the one
 /// write that each batch of payments has.
 fn watchtower(channel: &Channel) -> Option<Watchtower> {
-    let (setup, books) = (channel.setup(), channel.books()?);
+    let (setup, receipts) = (channel.setup(), channel.receipts()?);
     let (terms, role) = (setup.terms(), setup.role());
-    let evidence = books.newest_evidence(role);
+    let evidence = receipts.newest_evidence(role);
     let (nonce, balances) = (evidence.receipt.nonce, evidence.receipt.balances);
     // The contract takes no FINAL in a challenge, and nothing is older than it.
     let signature = evidence.signature.filter(|_| nonce != Nonce::FINAL)?;

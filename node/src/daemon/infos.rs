@@ -24,7 +24,7 @@ fn needs_somebody(entry: &ChannelEntry) -> bool {
         Channel::Opening(_) | Channel::Active(_) | Channel::Closed(_) => {
             entry.frozen.is_some() || entry.unreadable.is_some()
         }
-        Channel::Finishing(_) | Channel::Lost(_) | Channel::Closing(_) => true,
+        Channel::CooperativeClosing(_) | Channel::DataLoss(_) | Channel::Closing(_) => true,
     }
 }
 
@@ -42,7 +42,7 @@ fn at_most<T, K: Ord>(count: usize, all: Vec<T>, rank: impl Fn(&T) -> K) -> Vec<
 
 /// Whether anything was ever paid over it.
 fn was_used(channel: &Channel) -> bool {
-    channel.books().is_some_and(|books| books.agreed.nonce() > Nonce::ZERO)
+    channel.receipts().is_some_and(|receipts| receipts.agreed.nonce() > Nonce::ZERO)
 }
 
 impl Daemon {

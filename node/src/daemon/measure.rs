@@ -64,7 +64,7 @@ impl Daemon {
             };
             measured.channels[index] += 1;
             measured.frozen += u32::from(entry.frozen.is_some());
-            measured.lost += u32::from(matches!(channel, Channel::Lost(_)));
+            measured.lost += u32::from(matches!(channel, Channel::DataLoss(_)));
             let is_old = |channel: &Channel| matches!(channel, Channel::Closing(closing) if closing.challenge_evidence().is_some());
             measured.to_challenge += u32::from(is_old(channel));
             if state == ChannelState::Active {

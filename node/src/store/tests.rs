@@ -256,7 +256,7 @@ fn openings_that_the_first_format_gave_up_are_deleted_and_restored_ones_are_kept
         channel.setup().terms().channel
     };
     let given_up = add(&awaited(1), true);
-    let kept = [add(&awaited(2).mark_lost(), true), add(&awaited(3), false), add(&channel(1), false)];
+    let kept = [add(&awaited(2).mark_stale(), true), add(&awaited(3), false), add(&channel(1), false)];
     let store = Store::prepare(Rc::into_inner(store.connection).unwrap().into_inner()).unwrap();
     assert!(!store.knows_address(&given_up).unwrap());
     assert!(kept.iter().all(|address| store.knows_address(address).unwrap()));
@@ -290,13 +290,13 @@ fn rule_9_a_rebuilt_database_has_the_rows_that_count_and_no_transaction() {
         assert_eq!(count("SELECT count(*) FROM sqlite_schema WHERE name = 'more'"), 0);
         let mark = |stored: StoredChannel| {
             assert!(stored.over, "as the column says");
-            let channel = stored.channel.mark_lost();
+            let channel = stored.channel.mark_stale();
             Ok::<_, StoreError>(StoredChannel { channel, over: false, ..stored })
         };
         store.mark_all_lost(mark).unwrap();
         let stored = store.channels(GENESIS).unwrap();
         assert_eq!((stored.len(), stored[0].over, stored[0].since), (1, false, 3));
-        let lost = channel(1).mark_lost().encode().unwrap();
+        let lost = channel(1).mark_stale().encode().unwrap();
         assert_eq!(stored[0].channel.encode().unwrap(), lost);
     }
 }

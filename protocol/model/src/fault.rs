@@ -2,11 +2,11 @@
 //! the core from outside, in what goes into `apply`, what comes out of it, the order in which it is
 //! carried out, what a start reads from disk, or in the contract's model.
 
-use thunder_protocol::channel::{Books, Command, CommandId, Direction, Lost, PaymentWrite, PeerInput};
+use thunder_protocol::channel::{Command, CommandId, DataLoss, Direction, PaymentWrite, PeerInput, Receipts};
 use thunder_protocol::onchain::{Call, ClosePlan, Evidence};
 use thunder_protocol::wire::{Answer, Final, Message, Propose};
 use thunder_protocol::{
-    Agreed, Channel, Crypto, Effects, Input, Nonce, Receipt, Signature, Signatures, Transition,
+    AgreedReceipt, Channel, Crypto, Effects, Input, Nonce, Receipt, Signature, Signatures, Transition,
 };
 
 use crate::crypto::{Key, address};
@@ -93,7 +93,7 @@ pub(crate) fn apply(side: &mut Side, input: Input) -> Transition {
         if let Some(transition) = instead(side, fault, &message) {
             return transition;
         }
-        let before = side.channel.books().cloned();
+        let before = side.channel.receipts().cloned();
         let transition = honest(side, side.channel.clone(), input);
         return afterwards(side, fault, &message, before, transition);
     }
@@ -106,53 +106,53 @@ fn honest(side: &Side, channel: Channel, input: Input) -> Transition {
 
 /// What a faulty node does instead of what the core does.
 fn instead(side: &mut Side, fault: Fault, message: &Message) -> Option<Transition> {
-    let books = side.channel.books()?.clone();
+    let receipts = side.channel.receipts()?.clone();
     match (fault, message) {
         (Fault::AnswerLowerCrossing, Message::Propose(propose)) => {
-            let own = books
+            let own = receipts
                 .proposal
                 .filter(|own| own.nonce > propose.nonce && own.base_nonce == propose.base_nonce)?;
             let mut channel = side.channel.clone();
-            books_mut(&mut channel)?.proposal = None;
+            receipts_mut(&mut channel)?.proposal = None;
             let message = message.clone();
             let input = Input::Peer(PeerInput::Message { message, repeated: Vec::new() });
             let mut transition = honest(side, channel, input);
-            books_mut(&mut transition.channel)?.proposal = Some(own);
+            receipts_mut(&mut transition.channel)?.proposal = Some(own);
             Some(transition)
         }
         (Fault::ReplaceAfterRefusal, Message::Refuse(refuse)) => {
-            let own = books.proposal.filter(|own| own.nonce == refuse.nonce)?;
+            let own = receipts.proposal.filter(|own| own.nonce == refuse.nonce)?;
             let mut channel = side.channel.clone();
-            books_mut(&mut channel)?.proposal = None;
+            receipts_mut(&mut channel)?.proposal = None;
             let persist = Some(vec![PaymentWrite::Fail { nonce: own.nonce }]);
             Some(Transition { channel, effects: Effects { persist, ..Effects::default() } })
         }
         (Fault::ParityIgnored, Message::Propose(propose)) => {
-            let base = books.agreed.receipt;
+            let base = receipts.agreed.receipt;
             let wrong = propose.nonce.get() == base.nonce.get() + 1
                 && base.nonce.next_of(side.role.other()) != Some(propose.nonce);
             (wrong && concedes(side, &base, propose)).then(|| sign_anyway(side, propose))?
         }
         (Fault::ConcessionUnchecked, Message::Propose(propose)) => {
-            let base = books.agreed.receipt;
+            let base = receipts.agreed.receipt;
             let next = base.nonce.next_of(side.role.other()) == Some(propose.nonce);
             (next && !concedes(side, &base, propose)).then(|| sign_anyway(side, propose))?
         }
         (Fault::SignAfterFinal, Message::Propose(propose))
-            if matches!(side.channel, Channel::Finishing(_)) =>
+            if matches!(side.channel, Channel::CooperativeClosing(_)) =>
         {
-            let base = books.agreed.receipt;
+            let base = receipts.agreed.receipt;
             let next = base.nonce.next_of(side.role.other()) == Some(propose.nonce);
             (next && concedes(side, &base, propose)).then(|| sign_anyway(side, propose))?
         }
-        (Fault::BareClaimBelieved, Message::Sync(sync)) if sync.agreed.nonce() > books.agreed.nonce() => {
-            let channel = side.channel.clone().mark_lost();
+        (Fault::BareClaimBelieved, Message::Sync(sync)) if sync.agreed.nonce() > receipts.agreed.nonce() => {
+            let channel = side.channel.clone().mark_stale();
             Some(Transition { channel, effects: Effects { persist: Some(Vec::new()), ..Effects::default() } })
         }
         (Fault::CloseOnBait, Message::Propose(propose)) => {
             let receipt = Receipt { nonce: propose.nonce, balances: propose.balances };
             let better = |held: &Receipt| receipt.balances.of(side.role) > held.balances.of(side.role);
-            let same_nonce = receipt.nonce == books.agreed.nonce() && better(&books.agreed.receipt);
+            let same_nonce = receipt.nonce == receipts.agreed.nonce() && better(&receipts.agreed.receipt);
             if same_nonce && valid(side, &receipt, &propose.signature) {
                 side.bait = Some((receipt, propose.signature));
             }
@@ -167,13 +167,17 @@ fn afterwards(
     side: &Side,
     fault: Fault,
     message: &Message,
-    before: Option<Books>,
+    before: Option<Receipts>,
     mut transition: Transition,
 ) -> Transition {
     match (fault, message) {
         (Fault::BuiltOnMineIsCrossing, Message::Propose(propose)) => {
-            let own = before.and_then(|books| books.proposal).filter(|own| own.nonce == propose.base_nonce);
-            let taken = transition.channel.books().is_some_and(|books| books.agreed.nonce() == propose.nonce);
+            let own =
+                before.and_then(|receipts| receipts.proposal).filter(|own| own.nonce == propose.base_nonce);
+            let taken = transition
+                .channel
+                .receipts()
+                .is_some_and(|receipts| receipts.agreed.nonce() == propose.nonce);
             for pending in own.filter(|_| taken).into_iter().flat_map(|own| own.payments) {
                 let pay = Command::Pay { payment: pending.payment, known: None, more: false };
                 let again = honest(side, transition.channel, Input::Command(CommandId(9), pay));
@@ -181,7 +185,7 @@ fn afterwards(
                 merge(&mut transition.effects, again.effects);
             }
         }
-        (Fault::FinalOnMereSync, Message::Sync(_)) if matches!(transition.channel, Channel::Lost(_)) => {
+        (Fault::FinalOnMereSync, Message::Sync(_)) if matches!(transition.channel, Channel::DataLoss(_)) => {
             let order = Input::Command(CommandId(9), Command::SignFinal);
             let ordered = honest(side, transition.channel, order);
             transition.channel = ordered.channel;
@@ -189,8 +193,9 @@ fn afterwards(
         }
         (Fault::PostStaleFinal, Message::Final(finish)) => post_anyway(side, finish, &mut transition),
         (Fault::CarryOnAfterTakingOver, _) => {
-            let Channel::Lost(lost) = &transition.channel else { return transition };
-            let newer = before.is_some_and(|books| lost.common.books.agreed.nonce() > books.agreed.nonce());
+            let Channel::DataLoss(lost) = &transition.channel else { return transition };
+            let newer =
+                before.is_some_and(|receipts| lost.common.receipts.agreed.nonce() > receipts.agreed.nonce());
             if newer && let Some(active) = carry_on(side, lost) {
                 transition.channel = active;
                 transition.effects.send.retain(|message| matches!(message, Message::Sync(_)));
@@ -209,9 +214,9 @@ fn merge(effects: &mut Effects, more: Effects) {
     effects.reply.extend(more.reply);
 }
 
-fn carry_on(side: &Side, lost: &Lost) -> Option<Channel> {
+fn carry_on(side: &Side, lost: &DataLoss) -> Option<Channel> {
     let Channel::Active(mut active) = *side.young.clone()? else { return None };
-    (active.common.books, active.common.view) = (lost.common.books.clone(), lost.common.view);
+    (active.common.receipts, active.common.view) = (lost.common.receipts.clone(), lost.common.view);
     Some(Channel::Active(active))
 }
 
@@ -244,10 +249,10 @@ fn sign_anyway(side: &Side, propose: &Propose) -> Option<Transition> {
     let mut channel = side.channel.clone();
     let own_signature = Key(side.role).sign(&channel.setup().domain().digest(&receipt));
     let signatures = Signatures::from_roles(side.role, own_signature, propose.signature);
-    let books = books_mut(&mut channel)?;
-    books.agreed = Agreed::signed(receipt, signatures);
+    let receipts = receipts_mut(&mut channel)?;
+    receipts.agreed = AgreedReceipt::signed(receipt, signatures);
     let mut writes = Vec::new();
-    writes.extend(books.proposal.take().map(|own| PaymentWrite::Fail { nonce: own.nonce }));
+    writes.extend(receipts.proposal.take().map(|own| PaymentWrite::Fail { nonce: own.nonce }));
     writes.extend(propose.payments.iter().map(|payment| PaymentWrite::Insert {
         direction: Direction::In,
         payment: payment.clone(),
@@ -258,9 +263,9 @@ fn sign_anyway(side: &Side, propose: &Propose) -> Option<Transition> {
     Some(Transition { channel, effects: Effects { persist: Some(writes), send, ..Effects::default() } })
 }
 
-fn books_mut(channel: &mut Channel) -> Option<&mut Books> {
-    channel.books()?;
-    Some(&mut channel.common_mut().books)
+fn receipts_mut(channel: &mut Channel) -> Option<&mut Receipts> {
+    channel.receipts()?;
+    Some(&mut channel.common_mut().receipts)
 }
 
 /// The steps in which effects are carried out: disk, chain, wire.
@@ -307,9 +312,9 @@ fn altered(side: &Side, call: Call) -> Call {
 pub(crate) fn load(fault: Option<Fault>, disk: &Disk) -> Channel {
     let mut channel = disk.load();
     if fault == Some(Fault::ForgetProposal)
-        && let Some(books) = books_mut(&mut channel)
+        && let Some(receipts) = receipts_mut(&mut channel)
     {
-        books.proposal = None;
+        receipts.proposal = None;
     }
     channel
 }

@@ -1,10 +1,10 @@
 //! The adversary: what it learns, what it may say, what it may post. It signs with its own key
 //! whatever it likes, and has of the other side's signatures those that it was ever given.
 
-use thunder_protocol::channel::{Books, Proposal};
+use thunder_protocol::channel::{Proposal, Receipts};
 use thunder_protocol::wire::{Answer, Final, Message, Propose, Refuse, RefuseReason, Sync};
 use thunder_protocol::{
-    Agreed, Balances, Channel, Crypto, Memo, Nonce, Payment, Receipt, Role, Signature, Signatures,
+    AgreedReceipt, Balances, Channel, Crypto, Memo, Nonce, Payment, Receipt, Role, Signature, Signatures,
 };
 
 use crate::contract::{Function, Phase, Shown};
@@ -77,9 +77,9 @@ fn propose(side: &Side, base: Receipt, nonce: Nonce, balances: Balances, id: u8,
 }
 
 /// The receipts that a next one may build on.
-fn bases(books: &Books) -> Vec<Receipt> {
-    let mut bases = vec![books.agreed.receipt];
-    bases.extend(books.proposal.as_ref().map(Proposal::receipt));
+fn bases(receipts: &Receipts) -> Vec<Receipt> {
+    let mut bases = vec![receipts.agreed.receipt];
+    bases.extend(receipts.proposal.as_ref().map(Proposal::receipt));
     bases
 }
 
@@ -93,10 +93,10 @@ fn fair(side: &Side, base: Receipt, amount: u64, scenario: &Scenario) -> Option<
     Some(propose(side, base, nonce, balances, id, amount))
 }
 
-fn proposals(side: &Side, books: &Books, scenario: &Scenario) -> Vec<Propose> {
-    let (adversary, agreed) = (side.role.other(), books.agreed.receipt);
+fn proposals(side: &Side, receipts: &Receipts, scenario: &Scenario) -> Vec<Propose> {
+    let (adversary, agreed) = (side.role.other(), receipts.agreed.receipt);
     let mut all = Vec::new();
-    for base in bases(books) {
+    for base in bases(receipts) {
         all.extend((1..=2).filter_map(|amount| fair(side, base, amount, scenario)));
         // The nonce of what is agreed, with more for the other side: a bait.
         let more =
@@ -126,34 +126,36 @@ fn proposals(side: &Side, books: &Books, scenario: &Scenario) -> Vec<Propose> {
 
 /// Every message that it may send to `side` now, up to what makes no difference to the rules.
 pub(crate) fn messages(world: &World, side: &Side, scenario: &Scenario) -> Vec<Message> {
-    let Some(books) = side.channel.books() else { return Vec::new() };
+    let Some(receipts) = side.channel.receipts() else { return Vec::new() };
     if matches!(side.channel, Channel::Closed(_)) {
         return Vec::new();
     }
-    let mut all: Vec<Message> =
-        syncs(world, side, books, scenario).into_iter().map(|sync| Message::Sync(Box::new(sync))).collect();
+    let mut all: Vec<Message> = syncs(world, side, receipts, scenario)
+        .into_iter()
+        .map(|sync| Message::Sync(Box::new(sync)))
+        .collect();
     let waits_for_sync = matches!(&side.channel, Channel::Active(active) if !active.is_synced());
     if waits_for_sync {
         return all;
     }
-    all.extend(proposals(side, books, scenario).into_iter().map(Message::Propose));
-    let refusals = [Nonce::FINAL].into_iter().chain(books.proposal.as_ref().map(|own| own.nonce));
+    all.extend(proposals(side, receipts, scenario).into_iter().map(Message::Propose));
+    let refusals = [Nonce::FINAL].into_iter().chain(receipts.proposal.as_ref().map(|own| own.nonce));
     for nonce in refusals {
         use RefuseReason::{Crossed, Lost, NotNow, Stale, Stopped};
-        let agreed_nonce = books.agreed.nonce().next_of(side.role.other()).unwrap_or(Nonce::ZERO);
+        let agreed_nonce = receipts.agreed.nonce().next_of(side.role.other()).unwrap_or(Nonce::ZERO);
         let refuse = |reason| Message::Refuse(Refuse { nonce, reason, agreed_nonce });
         all.extend([NotNow, Stale, Crossed, Stopped, Lost].map(refuse));
     }
-    if let Some(own) = &books.proposal {
+    if let Some(own) = &receipts.proposal {
         let signature = sign(side, &own.receipt());
         all.push(Message::Answer(Answer { nonce: own.nonce, signature }));
     }
-    all.extend(finals(world, side, books).into_iter().map(Message::Final));
+    all.extend(finals(world, side, receipts).into_iter().map(Message::Final));
     all
 }
 
-fn finals(world: &World, side: &Side, books: &Books) -> Vec<Final> {
-    let mut rests: Vec<_> = bases(books);
+fn finals(world: &World, side: &Side, receipts: &Receipts) -> Vec<Final> {
+    let mut rests: Vec<_> = bases(receipts);
     // And what was agreed before, as far as it was shown.
     rests.extend(world.held.iter().map(|held| held.receipt).filter(|receipt| receipt.nonce < Nonce::FINAL));
     let zero = Receipt { nonce: Nonce::ZERO, balances: paid_in(side) };
@@ -171,8 +173,8 @@ fn paid_in(side: &Side) -> Balances {
     side.channel.setup().terms().shares
 }
 
-fn syncs(world: &World, side: &Side, books: &Books, scenario: &Scenario) -> Vec<Sync> {
-    let plain = |agreed: Agreed| Sync {
+fn syncs(world: &World, side: &Side, receipts: &Receipts, scenario: &Scenario) -> Vec<Sync> {
+    let plain = |agreed: AgreedReceipt| Sync {
         agreed,
         proposal: None,
         finish: None,
@@ -181,9 +183,9 @@ fn syncs(world: &World, side: &Side, books: &Books, scenario: &Scenario) -> Vec<
         wants_reply: true,
     };
     let both = |receipt: Receipt, theirs: Signature| {
-        Agreed::signed(receipt, Signatures::from_roles(side.role, theirs, sign(side, &receipt)))
+        AgreedReceipt::signed(receipt, Signatures::from_roles(side.role, theirs, sign(side, &receipt)))
     };
-    let agreed = books.agreed;
+    let agreed = receipts.agreed;
     let mut all = vec![
         plain(agreed),
         Sync { closing: true, ..plain(agreed) },
@@ -200,7 +202,7 @@ fn syncs(world: &World, side: &Side, books: &Books, scenario: &Scenario) -> Vec<
             && (nonce > agreed.nonce() || nonce == agreed.nonce() && held.receipt != agreed.receipt)
     });
     all.extend(held.map(|held| plain(both(held.receipt, held.signature))));
-    if let Some(own) = &books.proposal {
+    if let Some(own) = &receipts.proposal {
         let answered = both(own.receipt(), own.signature);
         all.push(Sync { proposal: fair(side, own.receipt(), 1, scenario), ..plain(answered) });
     }
@@ -210,7 +212,7 @@ fn syncs(world: &World, side: &Side, books: &Books, scenario: &Scenario) -> Vec<
         all.push(plain(both(receipt, sign(side, &receipt))));
     }
     // No receipt at all.
-    all.push(plain(Agreed::zero(paid_in(side))));
+    all.push(plain(AgreedReceipt::zero(paid_in(side))));
     all
 }
 

@@ -87,8 +87,8 @@ impl Play {
         let command = match self.side(role).channel {
             Channel::Opening(_) => Command::Cancel,
             Channel::Active(_)
-            | Channel::Finishing(_)
-            | Channel::Lost(_)
+            | Channel::CooperativeClosing(_)
+            | Channel::DataLoss(_)
             | Channel::Closing(_)
             | Channel::Closed(_) => Command::Close(CloseMode::Alone),
         };

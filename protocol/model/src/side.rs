@@ -5,15 +5,15 @@ use std::fmt::Write;
 use std::hash::{Hash, Hasher};
 
 use thunder_protocol::channel::{
-    ChainInput, Command, CommandId, Direction, Done, ImportedReceipt, KnownPayment, Misbehaviour, Notice,
-    PaymentStatus, PaymentWrite, PeerInput,
+    ChainInput, Command, CommandId, CommandOutcome, Direction, ImportedReceipt, KnownPayment, Misbehaviour,
+    Notice, PaymentStatus, PaymentWrite, PeerInput,
 };
 use thunder_protocol::codec::CodecError;
 use thunder_protocol::onchain::{Call, ChainView};
 use thunder_protocol::wire::Message;
 use thunder_protocol::{
-    Agreed, Channel, Context, Effects, Input, Memo, Nonce, Payment, PaymentId, Receipt, Role, Signature,
-    Transition,
+    AgreedReceipt, Channel, Context, Effects, Input, Memo, Nonce, Payment, PaymentId, Receipt, Role,
+    Signature, Transition,
 };
 
 use crate::crypto::Key;
@@ -98,7 +98,7 @@ pub struct Restored {
     /// The highest nonce that the backup knew: that receipt's, or the own proposal's.
     pub known: Nonce,
     /// The newest receipt that both had signed, which its user has as an export and as a record.
-    pub newest: Agreed,
+    pub newest: AgreedReceipt,
     /// What its user would get by the FINAL that it has ordered.
     pub ordered: Option<u128>,
     /// Whether its user has given it that receipt.
@@ -254,7 +254,7 @@ impl Side {
 
     fn tell(&mut self, effects: &Effects) {
         for (_, reply) in &effects.reply {
-            if let Ok(Done::Paid { id, .. }) = reply
+            if let Ok(CommandOutcome::Paid { id, .. }) = reply
                 && !self.told.contains(id)
             {
                 self.told.push(id.clone());
@@ -283,7 +283,7 @@ impl Side {
 
     /// The nonce of the newest agreed receipt.
     pub fn agreed_nonce(&self) -> Nonce {
-        self.channel.books().map_or(Nonce::ZERO, |books| books.agreed.nonce())
+        self.channel.receipts().map_or(Nonce::ZERO, |receipts| receipts.agreed.nonce())
     }
 
     /// What the world looks like to it. Time stands still at the end of time, where every delay
@@ -333,14 +333,14 @@ impl Side {
     /// Its owner puts the copy back: `restore` marks the channel.
     pub fn restore(&mut self) {
         let Some(backup) = self.backup.take() else { return };
-        let newest = self.channel.books().map(|books| books.agreed);
+        let newest = self.channel.receipts().map(|receipts| receipts.agreed);
         self.disk = backup;
-        let channel = self.disk.load().mark_lost();
+        let channel = self.disk.load().mark_stale();
         self.disk.record = channel.encode().expect("it encodes");
-        let books = channel.books();
-        let agreed = books.map_or(Nonce::ZERO, |books| books.agreed.nonce());
-        let proposed = books.and_then(|books| books.proposal.as_ref()).map(|own| own.nonce);
-        let newest = newest.unwrap_or_else(|| Agreed::zero(channel.setup().terms().shares));
+        let receipts = channel.receipts();
+        let agreed = receipts.map_or(Nonce::ZERO, |receipts| receipts.agreed.nonce());
+        let proposed = receipts.and_then(|receipts| receipts.proposal.as_ref()).map(|own| own.nonce);
+        let newest = newest.unwrap_or_else(|| AgreedReceipt::zero(channel.setup().terms().shares));
         let known = agreed.max(proposed.unwrap_or(agreed));
         self.restored = Some(Restored { agreed, known, newest, ordered: None, imported: false });
         self.told.clear();
@@ -348,7 +348,7 @@ impl Side {
 
     /// Its user orders FINAL on what a channel with lost data knows.
     pub fn order_final(&mut self, cut: Option<usize>) -> Option<Outcome> {
-        if let (Channel::Lost(lost), Some(restored)) = (&self.channel, &mut self.restored)
+        if let (Channel::DataLoss(lost), Some(restored)) = (&self.channel, &mut self.restored)
             && lost.is_synced()
         {
             restored.ordered = Some(lost.newest().balances.of(self.role).base_units());
@@ -361,7 +361,7 @@ impl Side {
     pub fn import(&mut self, export: bool, cut: Option<usize>) -> Option<Outcome> {
         let restored = self.restored.as_mut()?;
         restored.imported = true;
-        let Agreed { receipt, signatures } = restored.newest;
+        let AgreedReceipt { receipt, signatures } = restored.newest;
         let signatures = signatures?;
         let (own, theirs) = (*signatures.of(self.role), *signatures.of(self.role.other()));
         let given = ImportedReceipt { receipt, theirs, own: export.then_some(own) };
@@ -407,11 +407,11 @@ impl Side {
     /// What it is owed at least: its share of the newest agreed receipt, less what it has proposed
     /// itself; before there are receipts, what it has paid in.
     pub fn owed(&self) -> u128 {
-        let Some(books) = self.channel.books() else {
+        let Some(receipts) = self.channel.receipts() else {
             return self.channel.balances().of(self.role).base_units();
         };
-        let proposed = books.proposal.as_ref().map_or(0, |own| own.total().base_units());
-        books.agreed.balances().of(self.role).base_units().saturating_sub(proposed)
+        let proposed = receipts.proposal.as_ref().map_or(0, |own| own.total().base_units());
+        receipts.agreed.balances().of(self.role).base_units().saturating_sub(proposed)
     }
 
     /// The sum of payments of one direction for which `count` holds.

@@ -2,7 +2,7 @@
 //! from here by themselves, in a fixed way, and what they are paid out in the end is compared with
 //! what they are owed now.
 
-use thunder_protocol::channel::{Direction, LostStep, PaymentStatus};
+use thunder_protocol::channel::{DataLossStep, Direction, PaymentStatus};
 use thunder_protocol::{Channel, Nonce, Receipt, Role};
 
 use crate::contract::{Caller, Function, Phase, Shown};
@@ -68,17 +68,19 @@ fn locally(side: &Side, deposits: (u128, u128), scenario: &Scenario) -> Option<B
         return None;
     }
     let lost = match &side.channel {
-        Channel::Lost(_) => true,
-        Channel::Closing(state) => state.common.lost,
-        Channel::Opening(_) | Channel::Active(_) | Channel::Finishing(_) | Channel::Closed(_) => false,
+        Channel::DataLoss(_) => true,
+        Channel::Closing(state) => state.common.may_be_stale,
+        Channel::Opening(_) | Channel::Active(_) | Channel::CooperativeClosing(_) | Channel::Closed(_) => {
+            false
+        }
     };
     if lost {
         return Some(Broken::Frozen);
     }
-    if let Some(books) = side.channel.books().filter(|books| books.agreed.nonce() > Nonce::ZERO) {
-        let is_in = |nonce: Nonce| nonce <= books.agreed.nonce();
+    if let Some(receipts) = side.channel.receipts().filter(|receipts| receipts.agreed.nonce() > Nonce::ZERO) {
+        let is_in = |nonce: Nonce| nonce <= receipts.agreed.nonce();
         let (got, paid) = (side.sum(Direction::In, is_in), side.sum(Direction::Out, is_in));
-        let share = books.agreed.balances().of(side.role).base_units();
+        let share = receipts.agreed.balances().of(side.role).base_units();
         if share + paid != of_role(deposits, side.role) + got {
             return Some(Broken::Minted);
         }
@@ -125,7 +127,8 @@ fn against_adversary(world: &World, honest: Role, scenario: &Scenario) -> Result
         }
         let owed = owed(&play, honest, &world.held);
         // A lost side must not act alone. If it thinks that it may, what it does has to be sound.
-        let may_act = matches!(play.side(honest).channel, Channel::Active(_) | Channel::Finishing(_));
+        let may_act =
+            matches!(play.side(honest).channel, Channel::Active(_) | Channel::CooperativeClosing(_));
         if play.side(honest).restored.is_some() && !may_act {
             return Ok(());
         }
@@ -155,9 +158,9 @@ fn owed(play: &Play, role: Role, held: &[Held]) -> u128 {
             .map_or(share(&restored.newest.receipt), |least| least.min(share(&restored.newest.receipt)));
     }
     // Receipt 0 is what the chain has, also where this side did not see it.
-    match side.channel.books() {
-        Some(books) if books.agreed.nonce() == Nonce::ZERO => {
-            let proposed = books.proposal.as_ref().map_or(0, |own| own.total().base_units());
+    match side.channel.receipts() {
+        Some(receipts) if receipts.agreed.nonce() == Nonce::ZERO => {
+            let proposed = receipts.proposal.as_ref().map_or(0, |own| own.total().base_units());
             of_role(play.contract.deposits(), role).saturating_sub(proposed)
         }
         Some(_) | None => side.owed(),
@@ -203,7 +206,7 @@ fn among_honest(world: &World) -> Result<(), Broken> {
 fn agreement(healed: &Play) -> Result<(), Broken> {
     let [a, b] = [Role::A, Role::B].map(|role| healed.side(role));
     let (Channel::Active(left), Channel::Active(right)) = (&a.channel, &b.channel) else { return Ok(()) };
-    let same = left.common.books.agreed.receipt == right.common.books.agreed.receipt;
+    let same = left.common.receipts.agreed.receipt == right.common.receipts.agreed.receipt;
     let quiet = a.channel.pending().is_zero() && b.channel.pending().is_zero();
     let history = applied(a, Direction::Out) == applied(b, Direction::In)
         && applied(b, Direction::Out) == applied(a, Direction::In);
@@ -224,18 +227,19 @@ fn applied(side: &Side, direction: Direction) -> Vec<(String, u128)> {
 /// order of its user.
 fn way_out(healed: &Play, restored: Role) -> Result<(), Broken> {
     let side = healed.side(restored);
-    let (Channel::Lost(lost), Phase::Active, Some(backup)) =
+    let (Channel::DataLoss(lost), Phase::Active, Some(backup)) =
         (&side.channel, healed.contract.phase, &side.restored)
     else {
         return Ok(());
     };
     match lost.step() {
-        LostStep::Answer => return Ok(()),
+        DataLossStep::Answer => return Ok(()),
         // There is only one, and its user has ordered it, or given what is newer, at the wrong time.
-        LostStep::Partner if backup.decided() && lost.signed() != Some(lost.newest()) => return Ok(()),
-        LostStep::User
-            if lost.common.books.agreed.nonce() <= backup.known || lost.common.books.imported.is_some() => {}
-        LostStep::User | LostStep::Sync | LostStep::Chain | LostStep::Partner => {
+        DataLossStep::Partner if backup.decided() && lost.signed() != Some(lost.newest()) => return Ok(()),
+        DataLossStep::User
+            if lost.common.receipts.agreed.nonce() <= backup.known
+                || lost.common.receipts.imported.is_some() => {}
+        DataLossStep::User | DataLossStep::Sync | DataLossStep::Chain | DataLossStep::Partner => {
             return Err(Broken::NoWayOut);
         }
     }

@@ -373,7 +373,7 @@ impl World {
             {
                 add(Action::Pay(role), 3);
             }
-            let closable = matches!(side.channel, Channel::Active(_) | Channel::Finishing(_));
+            let closable = matches!(side.channel, Channel::Active(_) | Channel::CooperativeClosing(_));
             if self.left.closes > 0 && closable {
                 add(Action::Close(role, false), 3);
             }
@@ -398,7 +398,7 @@ impl World {
             if side.backup.is_some() {
                 add(Action::Restore(role), 0);
             }
-            if self.left.orders > 0 && matches!(side.channel, Channel::Lost(_)) {
+            if self.left.orders > 0 && matches!(side.channel, Channel::DataLoss(_)) {
                 add(Action::OrderFinal(role), 3);
             }
             if self.left.imports > 0 && side.restored.is_some() {

@@ -9,7 +9,7 @@ use super::common::Common;
 use super::effects::Effects;
 use super::input::{ChainInput, Command, CommandId, Context, Input, PeerInput};
 use super::opening::Opening;
-use super::outcome::{ClosedBy, Denied, Done};
+use super::outcome::{ClosedBy, CommandError, CommandOutcome};
 use super::reason::{NoChallenge, StateConflict};
 use super::{Channel, late_proposal};
 
@@ -58,7 +58,7 @@ impl Closed {
             let done = self.done(kind);
             self.common.waiting.answer(kind, &done, effects);
         }
-        self.common.waiting.answer_all(&Err(Denied::WrongState(StateConflict::Closed)), effects);
+        self.common.waiting.answer_all(&Err(CommandError::WrongState(StateConflict::Closed)), effects);
         self.ask_for_record(effects);
         Box::new(self)
     }
@@ -101,9 +101,9 @@ impl Closed {
     }
 
     /// What somebody who asked for `kind` learns: the end counts, whoever brought it about.
-    fn done(&self, kind: CallKind) -> Result<Done, Denied> {
+    fn done(&self, kind: CallKind) -> Result<CommandOutcome, CommandError> {
         let (Outcome::Ended { end, closing }, Some(event)) = (self.outcome(), self.common.view.newest) else {
-            return Err(Denied::WrongState(StateConflict::NeverOpened));
+            return Err(CommandError::WrongState(StateConflict::NeverOpened));
         };
         let tx = event.tx;
         let own_closing = closing.filter(|closing| closing.closer == self.common.role());
@@ -113,26 +113,29 @@ impl Closed {
             {
                 Ok(closed_by(&closing, self.plan.as_ref()))
             }
-            (CallKind::Close, EndKind::Final) => {
-                Ok(Done::Closing { tx, mode: ClosedBy::Final, nonce: Nonce::FINAL, withdrawable_at: None })
-            }
+            (CallKind::Close, EndKind::Final) => Ok(CommandOutcome::Closing {
+                tx,
+                mode: ClosedBy::Final,
+                nonce: Nonce::FINAL,
+                withdrawable_at: None,
+            }),
             (CallKind::Close, EndKind::Cancelled | EndKind::Withdrawn | EndKind::Challenged)
-            | (CallKind::Open | CallKind::Fund, _) => Err(Denied::WrongState(StateConflict::Closed)),
+            | (CallKind::Open | CallKind::Fund, _) => Err(CommandError::WrongState(StateConflict::Closed)),
             (CallKind::Cancel, EndKind::Final | EndKind::Withdrawn | EndKind::Challenged) => {
-                Err(Denied::WrongState(StateConflict::NotCancelled))
+                Err(CommandError::WrongState(StateConflict::NotCancelled))
             }
             (CallKind::Challenge, EndKind::Cancelled | EndKind::Final | EndKind::Withdrawn) => {
-                Err(Denied::NothingToChallenge(NoChallenge::PaidOut))
+                Err(CommandError::NothingToChallenge(NoChallenge::PaidOut))
             }
             (CallKind::Challenge, EndKind::Challenged)
                 if closing.is_none_or(|closing| closing.closer == self.common.role()) =>
             {
-                Err(Denied::NothingToChallenge(NoChallenge::PartnerChallenged))
+                Err(CommandError::NothingToChallenge(NoChallenge::PartnerChallenged))
             }
             (CallKind::Challenge, EndKind::Challenged)
             | (CallKind::Withdraw, _)
             | (CallKind::Cancel, EndKind::Cancelled) => {
-                Ok(Done::PaidOut { tx, received: end.received(self.common.role()) })
+                Ok(CommandOutcome::PaidOut { tx, received: end.received(self.common.role()) })
             }
         }
     }
@@ -186,19 +189,22 @@ impl Closed {
             )
             | Input::Tick
             | Input::Resume
-            | Input::Ordered => {}
+            | Input::Flush => {}
         }
         Channel::Closed(self)
     }
 
     fn command(&self, caller: CommandId, command: Command, effects: &mut Effects) {
         let outcome = match command {
-            Command::Pay { payment, known, .. } => {
-                known.map_or(Err(Denied::WrongState(StateConflict::Closed)), |known| known.outcome(&payment))
+            Command::Pay { payment, known, .. } => known
+                .map_or(Err(CommandError::WrongState(StateConflict::Closed)), |known| {
+                    known.outcome(&payment)
+                }),
+            Command::Fund { .. } => Err(CommandError::WrongState(StateConflict::Closed)),
+            Command::Close(_) | Command::SignFinal => {
+                Err(CommandError::WrongState(StateConflict::ClosedAlready))
             }
-            Command::Fund { .. } => Err(Denied::WrongState(StateConflict::Closed)),
-            Command::Close(_) | Command::SignFinal => Err(Denied::WrongState(StateConflict::ClosedAlready)),
-            Command::Import(_) => Err(Denied::WrongState(StateConflict::ImportTooLate)),
+            Command::Import(_) => Err(CommandError::WrongState(StateConflict::ImportTooLate)),
             Command::Cancel => self.done(CallKind::Cancel),
             Command::Challenge => self.done(CallKind::Challenge),
             Command::Withdraw => self.done(CallKind::Withdraw),
@@ -227,7 +233,7 @@ impl Closed {
             Message::Final(_) => Nonce::FINAL,
             Message::Answer(_) | Message::Refuse(_) => return,
         };
-        effects.send.push(self.common.books.refuse(refused, RefuseReason::Stopped));
+        effects.send.push(self.common.receipts.refuse(refused, RefuseReason::Stopped));
     }
 
     /// Rule 12: the closer's last proposal is accepted for the record.
@@ -266,7 +272,8 @@ impl Closed {
                 Closing::reopened(*self).on_chain(None, context, effects)
             }
             OnChain::Empty { .. } | OnChain::Active { .. } | OnChain::Closing(_) => {
-                let common = Common { lost: self.common.lost, ..Common::new(self.common.setup) };
+                let common =
+                    Common { may_be_stale: self.common.may_be_stale, ..Common::new(self.common.setup) };
                 let opening = Box::new(Opening::new(common, None, true));
                 opening.apply(Input::Chain(ChainInput::View(view)), context, effects)
             }

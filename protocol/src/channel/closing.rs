@@ -2,15 +2,15 @@
 
 use crate::onchain::{self, Call, CallKind, ChainView, ClosePlan, Evidence, OnChain};
 use crate::wire::{Message, Propose, RefuseReason, Sync};
-use crate::{Agreed, Balances, Nonce};
+use crate::{AgreedReceipt, Balances, Nonce};
 
-use super::books::Proposal;
 use super::closed::Closed;
 use super::common::Common;
 use super::effects::{Effects, Notice};
 use super::input::{ChainInput, CloseMode, Command, CommandId, Context, Input, PeerInput};
-use super::outcome::{ClosedBy, Denied, Done};
+use super::outcome::{ClosedBy, CommandError, CommandOutcome};
 use super::reason::{NoChallenge, Risk, StateConflict};
+use super::receipts::Proposal;
 use super::rules::{Claim, judge_claim};
 use super::{Channel, late_proposal};
 
@@ -68,7 +68,7 @@ impl Closing {
 
     /// The receipt that punishes the closing on the chain, if the partner closed on an old one.
     pub fn challenge_evidence(&self) -> Option<Evidence> {
-        self.common.books.challenge_evidence(self.common.role(), self.seen()?)
+        self.common.receipts.challenge_evidence(self.common.role(), self.seen()?)
     }
 
     /// Whether a transaction sent now can still be in time for a challenge.
@@ -114,13 +114,13 @@ impl Closing {
                 if kind == CallKind::Challenge && self.challenges(context) {
                     effects.notify.push(Notice::AtRisk(Risk::ChallengeFailed));
                 }
-                self.common.waiting.answer(kind, &Err(Denied::CallFailed { kind, reason }), effects);
+                self.common.waiting.answer(kind, &Err(CommandError::CallFailed { kind, reason }), effects);
             }
             Input::Chain(ChainInput::Block) => self.block(context, effects),
             Input::Chain(ChainInput::Claimed(closing)) => {
                 self.common.challenge_claimed(&closing, context, effects);
             }
-            Input::Ordered => {}
+            Input::Flush => {}
             Input::Resume => self.resume(context, effects),
             Input::Peer(PeerInput::Disconnected) | Input::Chain(ChainInput::Invalid(_)) | Input::Tick => {}
         }
@@ -158,7 +158,7 @@ impl Closing {
     fn command(&mut self, caller: CommandId, command: Command, context: &Context<'_>, effects: &mut Effects) {
         let result = match command {
             Command::Pay { payment, known, .. } => {
-                let outcome = known.map_or(Err(Denied::Closing), |known| {
+                let outcome = known.map_or(Err(CommandError::Closing), |known| {
                     known.outcome_if(&payment, |nonce| self.status_of(nonce))
                 });
                 effects.reply.push((caller, outcome));
@@ -174,7 +174,7 @@ impl Closing {
                 return;
             }
             Command::Fund { .. } | Command::Cancel | Command::SignFinal => {
-                Err(Denied::WrongState(StateConflict::Closing))
+                Err(CommandError::WrongState(StateConflict::Closing))
             }
         };
         match result {
@@ -188,16 +188,18 @@ impl Closing {
 
     /// A closing that was begun and never mined can be asked for again, on the same plan: by then
     /// the first transaction may be anywhere.
-    fn close(&mut self, mode: &CloseMode, effects: &mut Effects) -> Result<Call, Denied> {
+    fn close(&mut self, mode: &CloseMode, effects: &mut Effects) -> Result<Call, CommandError> {
         if self.seen().is_some() {
-            return Err(Denied::WrongState(StateConflict::ClosingMined));
+            return Err(CommandError::WrongState(StateConflict::ClosingMined));
         }
         match (mode, self.plan) {
-            (CloseMode::On(_), _) => Err(Denied::UnderWay),
+            (CloseMode::On(_), _) => Err(CommandError::UnderWay),
             (CloseMode::Alone | CloseMode::Cooperative, Some(plan)) => Ok(Call::Close(plan)),
-            (CloseMode::Alone | CloseMode::Cooperative, None) if self.common.lost => Err(Denied::Lost),
+            (CloseMode::Alone | CloseMode::Cooperative, None) if self.common.may_be_stale => {
+                Err(CommandError::Lost)
+            }
             (CloseMode::Alone | CloseMode::Cooperative, None) => {
-                let plan = self.common.books.close_plan(self.common.role());
+                let plan = self.common.receipts.close_plan(self.common.role());
                 self.plan = Some(plan);
                 effects.persist();
                 Ok(Call::Close(plan))
@@ -205,30 +207,30 @@ impl Closing {
         }
     }
 
-    fn challenge(&mut self, context: &Context<'_>) -> Result<Call, Denied> {
+    fn challenge(&mut self, context: &Context<'_>) -> Result<Call, CommandError> {
         let Some(closing) = self.seen() else {
-            return Err(Denied::NothingToChallenge(NoChallenge::NoClosingMined));
+            return Err(CommandError::NothingToChallenge(NoChallenge::NoClosingMined));
         };
         if closing.closer == self.common.role() {
-            return Err(Denied::NothingToChallenge(NoChallenge::OwnClosing));
+            return Err(CommandError::NothingToChallenge(NoChallenge::OwnClosing));
         }
         let Some(evidence) = self.challenge_evidence() else {
-            return Err(Denied::NothingToChallenge(NoChallenge::NewestReceipt));
+            return Err(CommandError::NothingToChallenge(NoChallenge::NewestReceipt));
         };
         if !self.in_challenge_period(context) {
-            return Err(Denied::NothingToChallenge(NoChallenge::PeriodOver));
+            return Err(CommandError::NothingToChallenge(NoChallenge::PeriodOver));
         }
         self.told_to_challenge = true;
         Ok(Call::Challenge(evidence))
     }
 
-    fn withdraw(&self, context: &Context<'_>) -> Result<Call, Denied> {
+    fn withdraw(&self, context: &Context<'_>) -> Result<Call, CommandError> {
         let Some(closing) = self.seen() else {
-            return Err(Denied::WrongState(StateConflict::ClosingNotMined));
+            return Err(CommandError::WrongState(StateConflict::ClosingNotMined));
         };
         let (head, withdrawable_at) = (self.common.head(context), closing.withdrawable_at());
         if head.saturating_add(1) < withdrawable_at {
-            return Err(Denied::TooEarly { withdrawable_at, head });
+            return Err(CommandError::TooEarly { withdrawable_at, head });
         }
         Ok(Call::Withdraw)
     }
@@ -252,7 +254,7 @@ impl Closing {
                 return;
             }
             Message::Answer(answer) => {
-                let answered = self.common.books.answered_by(answer.signature, self.common.role());
+                let answered = self.common.receipts.answered_by(answer.signature, self.common.role());
                 if let Some(claim) = answered.filter(|claim| claim.nonce() == answer.nonce) {
                     self.take_answer(&claim, context, effects);
                 }
@@ -263,7 +265,7 @@ impl Closing {
             Message::Final(_) => Nonce::FINAL,
             Message::Refuse(_) => return,
         };
-        effects.send.push(self.common.books.refuse(refused, RefuseReason::Stopped));
+        effects.send.push(self.common.receipts.refuse(refused, RefuseReason::Stopped));
     }
 
     fn on_sync(
@@ -283,19 +285,21 @@ impl Closing {
     }
 
     /// The own proposal turns out to be answered: nothing has to be signed to take that.
-    fn take_answer(&mut self, claim: &Agreed, context: &Context<'_>, effects: &mut Effects) {
-        match judge_claim(&self.common.setup, &self.common.books, claim, context.crypto) {
+    fn take_answer(&mut self, claim: &AgreedReceipt, context: &Context<'_>, effects: &mut Effects) {
+        match judge_claim(&self.common.setup, &self.common.receipts, claim, context.crypto) {
             // The chain closed on the partner's last proposal, and its payments are in the history. If
             // it crossed the own one, that can't be in as well, also if the closing is taken back.
             Ok(Claim::Answers(_)) if self.recorded => {}
             Ok(Claim::Answers(theirs)) => {
-                let Some(agreed) = self.common.books.answered_by(theirs, self.common.role()) else { return };
-                self.common.books.take_over(agreed);
+                let Some(agreed) = self.common.receipts.answered_by(theirs, self.common.role()) else {
+                    return;
+                };
+                self.common.receipts.take_over(agreed);
                 effects.persist();
                 self.challenge_if_due(context, effects);
             }
             Ok(Claim::LostData) => {
-                self.common.books.take_over(*claim);
+                self.common.receipts.take_over(*claim);
                 self.lose(Risk::PartnerHasNewerReceipt, effects);
                 self.challenge_if_due(context, effects);
             }
@@ -306,10 +310,10 @@ impl Closing {
 
     /// Data was lost, which proves that the plan is on an old receipt. A FINAL one can't be.
     pub(super) fn lose(&mut self, why: Risk, effects: &mut Effects) {
-        if !self.common.lost {
+        if !self.common.may_be_stale {
             effects.notify.push(Notice::AtRisk(why));
         }
-        self.common.lost = true;
+        self.common.may_be_stale = true;
         self.plan.take_if(|plan| !matches!(plan, ClosePlan::Final { .. }));
         effects.persist();
     }
@@ -386,7 +390,7 @@ impl Closing {
     fn pay_in_again(&mut self, paid_in: Balances, effects: &mut Effects) {
         let is_changed = self.common.take_paid_in(paid_in, effects);
         if is_changed && matches!(self.plan, Some(ClosePlan::Receipt(Evidence { signature: None, .. }))) {
-            self.plan = Some(self.common.books.close_plan(self.common.role()));
+            self.plan = Some(self.common.receipts.close_plan(self.common.role()));
         }
     }
 
@@ -397,11 +401,11 @@ impl Closing {
         }
         self.common.waiting.answer(
             CallKind::Close,
-            &Err(Denied::WrongState(StateConflict::PartnerClosedFirst)),
+            &Err(CommandError::WrongState(StateConflict::PartnerClosedFirst)),
             effects,
         );
-        let own = self.common.books.proposal.as_ref().map(Proposal::receipt);
-        let newest = own.map_or(Nonce::ZERO, |own| own.nonce).max(self.common.books.agreed.nonce());
+        let own = self.common.receipts.proposal.as_ref().map(Proposal::receipt);
+        let newest = own.map_or(Nonce::ZERO, |own| own.nonce).max(self.common.receipts.agreed.nonce());
         // Without the event, a nonce that a proposal on a known receipt can have proves nothing.
         let is_plain = closing.event.is_some_and(|event| !event.by_proposal);
         let newer = closing.nonce > newest && (is_plain || closing.least_base() > newest.get());
@@ -421,7 +425,7 @@ impl Closing {
     fn warn_of_lost_data(&self, context: &Context<'_>, effects: &mut Effects) {
         let by_partner = self.seen().is_some_and(|closing| closing.closer != self.common.role());
         let is_open = self.challenge_evidence().is_none() && self.in_challenge_period(context);
-        if self.common.lost && by_partner && is_open {
+        if self.common.may_be_stale && by_partner && is_open {
             effects.notify.push(Notice::AtRisk(Risk::NothingNewerToChallengeWith));
         }
     }
@@ -435,11 +439,16 @@ impl Closing {
 
 /// The outcome of `closechannel`, once the chain shows this side's closing. While the event is not
 /// read, the plan tells how the channel was closed.
-pub(super) fn closed_by(closing: &onchain::Closing, plan: Option<&ClosePlan>) -> Done {
+pub(super) fn closed_by(closing: &onchain::Closing, plan: Option<&ClosePlan>) -> CommandOutcome {
     let planned = plan.map_or(ClosedBy::Receipt, ClosePlan::mode);
     let mode = closing
         .event
         .map_or(planned, |event| if event.by_proposal { ClosedBy::Proposal } else { ClosedBy::Receipt });
     let tx = closing.event.map(|event| event.tx);
-    Done::Closing { tx, mode, nonce: closing.nonce, withdrawable_at: Some(closing.withdrawable_at()) }
+    CommandOutcome::Closing {
+        tx,
+        mode,
+        nonce: closing.nonce,
+        withdrawable_at: Some(closing.withdrawable_at()),
+    }
 }

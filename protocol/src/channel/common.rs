@@ -5,13 +5,13 @@ use crate::wire::{Final, Message, Sync};
 use crate::{Balances, Role};
 
 use super::Channel;
-use super::books::{Books, Proposal};
 use super::closed::Closed;
 use super::closing::Closing;
 use super::effects::{Effects, Notice};
 use super::input::{CommandId, Context};
-use super::outcome::{Denied, Done};
+use super::outcome::{CommandError, CommandOutcome};
 use super::reason::{Risk, StateConflict};
+use super::receipts::{Proposal, Receipts};
 use super::setup::Setup;
 
 /// The terms, the receipts, what the chain last said, and who waits for the chain.
@@ -19,21 +19,21 @@ use super::setup::Setup;
 pub struct Common {
     /// Who, where and how much.
     pub setup: Setup,
-    /// The receipts. Before the first receipt can be signed they say nothing: see [`Channel::books`].
-    pub books: Books,
+    /// The receipts. Before the first receipt can be signed they say nothing: see [`Channel::receipts`].
+    pub receipts: Receipts,
     /// What the chain last said.
     pub view: ChainView,
     /// Whether the receipts may be older than what this side has signed: data was lost, or the channel
     /// comes out of a backup (rule 9).
-    pub lost: bool,
+    pub may_be_stale: bool,
     pub(super) waiting: WaitList,
 }
 
 impl Common {
     /// A channel that the chain does not know.
     pub(super) fn new(setup: Setup) -> Self {
-        let (books, view) = (Books::unused(), ChainView::missing(0));
-        Self { setup, books, view, lost: false, waiting: WaitList::default() }
+        let (receipts, view) = (Receipts::unused(), ChainView::missing(0));
+        Self { setup, receipts, view, may_be_stale: false, waiting: WaitList::default() }
     }
 
     pub(super) const fn role(&self) -> Role {
@@ -90,7 +90,7 @@ impl Common {
     /// As long as nothing is signed, receipt 0 is what the chain says was paid in. Reports whether it has
     /// changed.
     pub(super) fn take_paid_in(&mut self, paid_in: Balances, effects: &mut Effects) -> bool {
-        let changed = self.books.take_paid_in(paid_in);
+        let changed = self.receipts.take_paid_in(paid_in);
         if changed {
             effects.persist();
         }
@@ -102,7 +102,7 @@ impl Common {
         if matches!(self.view.status, OnChain::Closed { .. }) {
             return Channel::Closed(Closed::new(self).seen(effects));
         }
-        let denied = Denied::WrongState(StateConflict::PartnerClosedAlone);
+        let denied = CommandError::WrongState(StateConflict::PartnerClosedAlone);
         self.waiting.answer_all(&Err(denied), effects);
         Closing::seen_from(self, context, effects)
     }
@@ -115,7 +115,7 @@ impl Common {
         context: &Context<'_>,
         effects: &mut Effects,
     ) {
-        let Some(evidence) = self.books.challenge_evidence(self.role(), closing) else { return };
+        let Some(evidence) = self.receipts.challenge_evidence(self.role(), closing) else { return };
         if context.auto_challenge {
             effects.submit.push(Call::Challenge(evidence));
         } else {
@@ -126,11 +126,11 @@ impl Common {
     /// Where this side stands, for the partner.
     pub(super) fn sync(&self, finish: Option<&Final>, closing: bool, wants_reply: bool) -> Message {
         let sync = Sync {
-            agreed: self.books.agreed,
-            proposal: self.books.proposal.as_ref().map(Proposal::message),
+            agreed: self.receipts.agreed,
+            proposal: self.receipts.proposal.as_ref().map(Proposal::message),
             finish: finish.cloned(),
             closing,
-            lost: self.lost,
+            lost: self.may_be_stale,
             wants_reply,
         };
         Message::Sync(sync.into())
@@ -165,12 +165,21 @@ impl WaitList {
     }
 
     /// Answers those who wait for `kind`.
-    pub(crate) fn answer(&mut self, kind: CallKind, answer: &Result<Done, Denied>, effects: &mut Effects) {
+    pub(crate) fn answer(
+        &mut self,
+        kind: CallKind,
+        answer: &Result<CommandOutcome, CommandError>,
+        effects: &mut Effects,
+    ) {
         effects.reply.extend(self.take(kind).into_iter().map(|caller| (caller, answer.clone())));
     }
 
     /// Answers everybody.
-    pub(crate) fn answer_all(&mut self, answer: &Result<Done, Denied>, effects: &mut Effects) {
+    pub(crate) fn answer_all(
+        &mut self,
+        answer: &Result<CommandOutcome, CommandError>,
+        effects: &mut Effects,
+    ) {
         effects.reply.extend(self.0.drain(..).map(|waiting| (waiting.caller, answer.clone())));
     }
 }

@@ -5,7 +5,7 @@ use crate::wire::{Message, RefuseReason};
 use crate::{Nonce, Payment};
 
 use super::input::{CommandId, Millis};
-use super::outcome::{Denied, Done};
+use super::outcome::{CommandError, CommandOutcome};
 use super::reason::Risk;
 use super::{Channel, StateName};
 
@@ -30,7 +30,7 @@ pub struct Effects {
     /// Messages to the partner's node.
     pub send: Vec<Message>,
     /// Answers to callers.
-    pub reply: Vec<(CommandId, Result<Done, Denied>)>,
+    pub reply: Vec<(CommandId, Result<CommandOutcome, CommandError>)>,
     /// What a person watching would want to know.
     pub notify: Vec<Notice>,
     /// The peer broke a rule that no honest node breaks: the connection ends.
@@ -55,7 +55,7 @@ impl Effects {
         }
     }
 
-    pub(super) fn deny(&mut self, callers: impl IntoIterator<Item = CommandId>, why: &Denied) {
+    pub(super) fn deny(&mut self, callers: impl IntoIterator<Item = CommandId>, why: &CommandError) {
         self.reply.extend(callers.into_iter().map(|caller| (caller, Err(why.clone()))));
     }
 }

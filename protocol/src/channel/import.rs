@@ -1,14 +1,14 @@
 //! Receipts that the user gives to a channel that has lost data (rule 9).
 
 use crate::onchain::Evidence;
-use crate::{Agreed, Crypto, Nonce, Receipt, Signature, Signatures};
+use crate::{AgreedReceipt, Crypto, Nonce, Receipt, Signature, Signatures};
 
-use super::books::Books;
 use super::closing::Closing;
 use super::effects::Effects;
 use super::input::Context;
-use super::outcome::{Denied, Done};
+use super::outcome::{CommandError, CommandOutcome};
 use super::reason::Risk;
+use super::receipts::Receipts;
 use super::rules::{Claim, judge_claim};
 use super::setup::Setup;
 
@@ -26,18 +26,18 @@ pub struct ImportedReceipt {
 
 impl ImportedReceipt {
     /// The receipt with both signatures, if both are known.
-    pub(super) fn agreed(&self, setup: &Setup, books: &Books) -> Option<Agreed> {
+    pub(super) fn agreed(&self, setup: &Setup, receipts: &Receipts) -> Option<AgreedReceipt> {
         let given = |own| Signatures::from_roles(setup.role(), own, self.theirs);
-        let both = self.own.map(|own| Agreed::signed(self.receipt, given(own)));
+        let both = self.own.map(|own| AgreedReceipt::signed(self.receipt, given(own)));
         both.or_else(|| {
-            books.answered_by(self.theirs, setup.role()).filter(|own| own.receipt == self.receipt)
+            receipts.answered_by(self.theirs, setup.role()).filter(|own| own.receipt == self.receipt)
         })
     }
 
     /// Whether it carries an own signature that this side knows nothing of.
-    pub(super) fn proves_loss(&self, setup: &Setup, books: &Books, crypto: &dyn Crypto) -> bool {
-        let claim = self.own.and_then(|_| self.agreed(setup, books));
-        claim.is_some_and(|claim| judge_claim(setup, books, &claim, crypto) == Ok(Claim::LostData))
+    pub(super) fn proves_loss(&self, setup: &Setup, receipts: &Receipts, crypto: &dyn Crypto) -> bool {
+        let claim = self.own.and_then(|_| self.agreed(setup, receipts));
+        claim.is_some_and(|claim| judge_claim(setup, receipts, &claim, crypto) == Ok(Claim::LostData))
     }
 
     fn is_valid(&self, setup: &Setup, crypto: &dyn Crypto) -> bool {
@@ -51,7 +51,7 @@ impl ImportedReceipt {
     }
 }
 
-impl Books {
+impl Receipts {
     /// Takes a receipt that the user gives, if it is valid and newer than what is known. Reports
     /// whether both sides have signed it; if not, it is kept apart from what is agreed.
     pub(super) fn import(
@@ -59,15 +59,15 @@ impl Books {
         given: &ImportedReceipt,
         setup: &Setup,
         crypto: &dyn Crypto,
-    ) -> Result<bool, Denied> {
+    ) -> Result<bool, CommandError> {
         if !given.is_valid(setup, crypto) {
-            return Err(Denied::BadReceipt);
+            return Err(CommandError::BadReceipt);
         }
         let agreed = given.agreed(setup, self);
         let newest = self.newest_evidence(setup.role()).receipt.nonce;
         let outdates = if agreed.is_some() { self.agreed.nonce() } else { newest };
         if given.receipt.nonce <= outdates {
-            return Err(Denied::NotNewer { newest });
+            return Err(CommandError::NotNewer { newest });
         }
         match agreed {
             Some(agreed) => self.take_over(agreed),
@@ -84,12 +84,12 @@ impl Closing {
         given: &ImportedReceipt,
         context: &Context<'_>,
         effects: &mut Effects,
-    ) -> Result<Done, Denied> {
-        let proves_loss = given.proves_loss(&self.common.setup, &self.common.books, context.crypto);
-        if !self.common.lost && !proves_loss {
-            return Err(Denied::NotLost);
+    ) -> Result<CommandOutcome, CommandError> {
+        let proves_loss = given.proves_loss(&self.common.setup, &self.common.receipts, context.crypto);
+        if !self.common.may_be_stale && !proves_loss {
+            return Err(CommandError::NotLost);
         }
-        let both_signed = self.common.books.import(given, &self.common.setup, context.crypto)?;
+        let both_signed = self.common.receipts.import(given, &self.common.setup, context.crypto)?;
         effects.persist();
         // What this side is closing on is older, and is not sent again.
         self.plan.take_if(|plan| plan.nonce() < given.receipt.nonce);
@@ -97,6 +97,6 @@ impl Closing {
             self.lose(Risk::NewerReceiptImported, effects);
         }
         self.challenge_if_due(context, effects);
-        Ok(Done::Imported { receipt: given.receipt, both_signed })
+        Ok(CommandOutcome::Imported { receipt: given.receipt, both_signed })
     }
 }

@@ -43,7 +43,7 @@ pub enum Input {
     /// The node has started and caught up with the chain.
     Resume,
     /// The end of a batch of payments: what waits may be proposed now.
-    Ordered,
+    Flush,
 }
 
 /// What a user may ask of a channel.
@@ -55,7 +55,7 @@ pub enum Command {
         payment: Payment,
         /// What the disk knows of an own payment with this id.
         known: Option<KnownPayment>,
-        /// Nothing is proposed yet: more payments come at once, and [`Input::Ordered`] after them.
+        /// Nothing is proposed yet: more payments come at once, and [`Input::Flush`] after them.
         more: bool,
     },
     /// Pay in; without a value, what is missing of the own share.

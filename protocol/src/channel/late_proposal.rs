@@ -5,10 +5,10 @@ use crate::onchain::Closing;
 use crate::wire::Propose;
 use crate::{PaymentId, Receipt};
 
-use super::books::Proposal;
 use super::common::Common;
 use super::effects::{Direction, Effects, PaymentWrite};
 use super::input::Context;
+use super::receipts::Proposal;
 use super::rules::check_proposal;
 use super::setup::Setup;
 
@@ -21,7 +21,7 @@ pub(super) fn is_wanted(setup: &Setup, closing: &Closing) -> bool {
 /// Takes the payments of the closer's last proposal into the history. Reports whether `propose` is
 /// that proposal.
 pub(super) fn record(
-    Common { setup, books, .. }: &Common,
+    Common { setup, receipts, .. }: &Common,
     closing: &Closing,
     propose: &Propose,
     repeated: &[PaymentId],
@@ -33,7 +33,7 @@ pub(super) fn record(
     if !is_closed_on || !is_wanted(setup, closing) {
         return false;
     }
-    let base = [Some(books.agreed.receipt), books.proposal.as_ref().map(Proposal::receipt)]
+    let base = [Some(receipts.agreed.receipt), receipts.proposal.as_ref().map(Proposal::receipt)]
         .into_iter()
         .flatten()
         .find(|base| {

@@ -4,50 +4,50 @@
 //! |---|---|---|
 //! | [`Opening`] | agreed on with the partner; not ACTIVE on chain, or not deep enough | an ACTIVE, confirmed view; cancel |
 //! | [`Active`] | payments | `closechannel`; the partner's closing; FINAL; proof of lost data |
-//! | [`Finishing`] | the own FINAL is signed: nothing more is | the FINAL receipt on chain, or closing alone |
-//! | [`Lost`] | data was lost: nothing is signed but one FINAL, on a newer receipt or by order | the chain |
+//! | [`CooperativeClosing`] | the own FINAL is signed: nothing more is | the FINAL receipt on chain, or closing alone |
+//! | [`DataLoss`] | data was lost: nothing is signed but one FINAL, on a newer receipt or by order | the chain |
 //! | [`Closing`] | a closing was begun or seen: nothing is signed | CLOSED |
 //! | [`Closed`] | paid out | a reorganisation |
 //!
 //! The rules named in comments are those of the protocol's "Rules of an update".
 
 mod active;
-mod books;
 mod closed;
 mod closing;
 mod common;
+mod cooperative_closing;
+mod data_loss;
 mod effects;
-mod finishing;
 mod import;
 mod input;
 mod late_proposal;
-mod lost;
 mod next_step;
 mod opening;
 mod outcome;
 mod payment_status;
 mod queue;
 mod reason;
+mod receipts;
 mod rules;
 mod setup;
 mod stored;
 mod untrusted;
 
 pub use active::Active;
-pub use books::{Books, Pending, Proposal};
 pub use closed::{Closed, Outcome};
 pub use closing::Closing;
 pub use common::Common;
+pub use cooperative_closing::CooperativeClosing;
+pub use data_loss::{DataLoss, DataLossStep};
 pub use effects::{Direction, Effects, Misbehaviour, Notice, PaymentWrite, Transition};
-pub use finishing::Finishing;
 pub use import::ImportedReceipt;
 pub use input::{ChainInput, CloseMode, Command, CommandId, Context, Input, KnownPayment, Millis, PeerInput};
-pub use lost::{Lost, LostStep};
 pub use next_step::NextStep;
 pub use opening::Opening;
-pub use outcome::{ClosedBy, Denied, Done};
+pub use outcome::{ClosedBy, CommandError, CommandOutcome};
 pub use payment_status::PaymentStatus;
 pub use reason::{NoChallenge, Risk, StateConflict};
+pub use receipts::{Pending, Proposal, Receipts};
 pub use setup::{Setup, Terms};
 
 use crate::codec::{self, CodecError};
@@ -63,10 +63,10 @@ pub enum StateName {
     Opening,
     /// [`Active`].
     Active,
-    /// [`Finishing`].
-    Finishing,
-    /// [`Lost`].
-    Lost,
+    /// [`CooperativeClosing`].
+    CooperativeClosing,
+    /// [`DataLoss`].
+    DataLoss,
     /// [`Closing`].
     Closing,
     /// [`Closed`].
@@ -79,8 +79,8 @@ impl StateName {
         match self {
             Self::Opening => "opening",
             Self::Active => "active",
-            Self::Finishing => "finishing",
-            Self::Lost => "lost",
+            Self::CooperativeClosing => "finishing",
+            Self::DataLoss => "lost",
             Self::Closing => "closing",
             Self::Closed => "closed",
         }
@@ -95,9 +95,9 @@ pub enum Channel {
     /// Usable.
     Active(Box<Active>),
     /// FINAL is signed.
-    Finishing(Box<Finishing>),
+    CooperativeClosing(Box<CooperativeClosing>),
     /// Data was lost.
-    Lost(Box<Lost>),
+    DataLoss(Box<DataLoss>),
     /// A closing was begun or seen.
     Closing(Box<Closing>),
     /// Paid out.
@@ -131,8 +131,8 @@ impl Channel {
         let channel = match self {
             Self::Opening(state) => state.apply(input, context, &mut effects),
             Self::Active(state) => state.apply(input, context, &mut effects),
-            Self::Finishing(state) => state.apply(input, context, &mut effects),
-            Self::Lost(state) => state.apply(input, context, &mut effects),
+            Self::CooperativeClosing(state) => state.apply(input, context, &mut effects),
+            Self::DataLoss(state) => state.apply(input, context, &mut effects),
             Self::Closing(state) => state.apply(input, context, &mut effects),
             Self::Closed(state) => state.apply(input, context, &mut effects),
         };
@@ -146,12 +146,12 @@ impl Channel {
     /// Marks a channel that comes out of a backup (rule 9): it may be older than what was signed
     /// since.
     #[must_use]
-    pub fn mark_lost(mut self) -> Self {
-        self.common_mut().lost = true;
+    pub fn mark_stale(mut self) -> Self {
+        self.common_mut().may_be_stale = true;
         match self {
-            Self::Active(state) => Self::Lost(Box::new(Lost::new(state.common))),
-            Self::Finishing(state) => Self::Lost(Box::new(state.into_lost())),
-            Self::Lost(state) => Self::Lost(Box::new(state.restored())),
+            Self::Active(state) => Self::DataLoss(Box::new(DataLoss::new(state.common))),
+            Self::CooperativeClosing(state) => Self::DataLoss(Box::new(state.into_data_loss())),
+            Self::DataLoss(state) => Self::DataLoss(Box::new(state.restored())),
             // Once closing has begun nothing is signed, so what it closes on can't be outdated. What is opening
             // or closed may have become ACTIVE since, or, after a reorganisation, may again.
             closing_or_unused @ (Self::Closing(_) | Self::Opening(_) | Self::Closed(_)) => closing_or_unused,
@@ -165,7 +165,7 @@ impl Channel {
         payments_of: impl FnOnce(Nonce) -> Result<Vec<Payment>, E>,
     ) -> Result<Self, E> {
         let mut channel = Self::from(codec::decode::<Stored<'_>>(record)?);
-        if let Some(proposal) = &mut channel.common_mut().books.proposal {
+        if let Some(proposal) = &mut channel.common_mut().receipts.proposal {
             proposal.payments = payments_of(proposal.nonce)?.into_iter().map(Pending::from).collect();
         }
         if let Self::Active(state) = &mut channel {
@@ -184,8 +184,8 @@ impl Channel {
         match self {
             Self::Opening(state) => &state.common,
             Self::Active(state) => &state.common,
-            Self::Finishing(state) => &state.common,
-            Self::Lost(state) => &state.common,
+            Self::CooperativeClosing(state) => &state.common,
+            Self::DataLoss(state) => &state.common,
             Self::Closing(state) => &state.common,
             Self::Closed(state) => &state.common,
         }
@@ -196,8 +196,8 @@ impl Channel {
         match self {
             Self::Opening(state) => &mut state.common,
             Self::Active(state) => &mut state.common,
-            Self::Finishing(state) => &mut state.common,
-            Self::Lost(state) => &mut state.common,
+            Self::CooperativeClosing(state) => &mut state.common,
+            Self::DataLoss(state) => &mut state.common,
             Self::Closing(state) => &mut state.common,
             Self::Closed(state) => &mut state.common,
         }
@@ -209,13 +209,13 @@ impl Channel {
     }
 
     /// The receipts, where there can be any.
-    pub fn books(&self) -> Option<&Books> {
+    pub fn receipts(&self) -> Option<&Receipts> {
         let has_receipts = match self {
             Self::Opening(_) => false,
-            Self::Active(_) | Self::Finishing(_) | Self::Lost(_) | Self::Closing(_) => true,
+            Self::Active(_) | Self::CooperativeClosing(_) | Self::DataLoss(_) | Self::Closing(_) => true,
             Self::Closed(state) => state.has_receipts,
         };
-        has_receipts.then_some(&self.common().books)
+        has_receipts.then_some(&self.common().receipts)
     }
 
     /// What the chain last said.
@@ -228,8 +228,8 @@ impl Channel {
         match self {
             Self::Opening(_) => StateName::Opening,
             Self::Active(_) => StateName::Active,
-            Self::Finishing(_) => StateName::Finishing,
-            Self::Lost(_) => StateName::Lost,
+            Self::CooperativeClosing(_) => StateName::CooperativeClosing,
+            Self::DataLoss(_) => StateName::DataLoss,
             Self::Closing(_) => StateName::Closing,
             Self::Closed(_) => StateName::Closed,
         }
@@ -244,8 +244,8 @@ impl Channel {
     pub fn next_tick(&self) -> Option<Millis> {
         match self {
             Self::Active(state) => state.next_tick(),
-            Self::Finishing(state) => state.next_tick(),
-            Self::Lost(state) => state.next_tick(),
+            Self::CooperativeClosing(state) => state.next_tick(),
+            Self::DataLoss(state) => state.next_tick(),
             Self::Opening(_) | Self::Closing(_) | Self::Closed(_) => None,
         }
     }
@@ -255,10 +255,10 @@ impl Channel {
         match self {
             Self::Opening(state) => state.next_block(context),
             Self::Active(state) => state.next_block(context),
-            Self::Finishing(state) => state.next_block(),
+            Self::CooperativeClosing(state) => state.next_block(),
             Self::Closing(state) => state.next_block(context),
             Self::Closed(state) => state.next_block(context),
-            Self::Lost(state) => state.next_block(context),
+            Self::DataLoss(state) => state.next_block(context),
         }
     }
 
@@ -267,9 +267,11 @@ impl Channel {
     pub fn is_over(&self, context: &Context<'_>) -> bool {
         match self {
             Self::Closed(state) => state.is_buried(context) && !state.wants_record(),
-            Self::Opening(_) | Self::Active(_) | Self::Finishing(_) | Self::Lost(_) | Self::Closing(_) => {
-                false
-            }
+            Self::Opening(_)
+            | Self::Active(_)
+            | Self::CooperativeClosing(_)
+            | Self::DataLoss(_)
+            | Self::Closing(_) => false,
         }
     }
 
@@ -278,9 +280,9 @@ impl Channel {
         match self {
             Self::Opening(state) => state.paid_in(),
             Self::Closed(state) => state.balances(),
-            Self::Active(_) | Self::Finishing(_) | Self::Lost(_) | Self::Closing(_) => self
-                .books()
-                .map_or(Balances { a: Amount::ZERO, b: Amount::ZERO }, |books| books.agreed.balances()),
+            Self::Active(_) | Self::CooperativeClosing(_) | Self::DataLoss(_) | Self::Closing(_) => self
+                .receipts()
+                .map_or(Balances { a: Amount::ZERO, b: Amount::ZERO }, |receipts| receipts.agreed.balances()),
         }
     }
 
@@ -288,9 +290,14 @@ impl Channel {
     pub fn pending(&self) -> Amount {
         match self {
             Self::Active(state) => state.pending(),
-            Self::Opening(_) | Self::Finishing(_) | Self::Lost(_) | Self::Closing(_) | Self::Closed(_) => {
-                self.books().and_then(|books| books.proposal.as_ref()).map_or(Amount::ZERO, Proposal::total)
-            }
+            Self::Opening(_)
+            | Self::CooperativeClosing(_)
+            | Self::DataLoss(_)
+            | Self::Closing(_)
+            | Self::Closed(_) => self
+                .receipts()
+                .and_then(|receipts| receipts.proposal.as_ref())
+                .map_or(Amount::ZERO, Proposal::total),
         }
     }
 }

@@ -7,8 +7,8 @@ use super::Channel;
 use super::active::Active;
 use super::closed::Outcome;
 use super::closing::Closing;
+use super::data_loss::{DataLoss, DataLossStep};
 use super::input::Context;
-use super::lost::{Lost, LostStep};
 use super::opening::Opening;
 
 /// What a channel's user can do next, or what the channel waits for.
@@ -49,7 +49,7 @@ pub enum NextStep {
     /// Data was lost.
     Recover {
         /// What the channel waits for.
-        step: LostStep,
+        step: DataLossStep,
         /// Whether the partner has shown in this session where it stands.
         is_synced: bool,
         /// The receipt that the own FINAL was signed on, or is going to be.
@@ -88,8 +88,8 @@ impl Channel {
         match self {
             Self::Opening(state) => state.next_step(context),
             Self::Active(state) => state.next_step(context),
-            Self::Finishing(_) => NextStep::AwaitFinal,
-            Self::Lost(state) => state.next_step(),
+            Self::CooperativeClosing(_) => NextStep::AwaitFinal,
+            Self::DataLoss(state) => state.next_step(),
             Self::Closing(state) => state.next_step(context),
             Self::Closed(state) => NextStep::Nothing(match state.outcome() {
                 Outcome::Abandoned => None,
@@ -120,7 +120,7 @@ impl Active {
             NextStep::AwaitOpeningAgain
         } else if self.is_peer_stopped() {
             NextStep::CloseWithoutPartner
-        } else if self.is_peer_lost() {
+        } else if self.is_peer_stale() {
             NextStep::AwaitPartnerWithLoss
         } else if !context.chain_fresh {
             NextStep::AwaitChain
@@ -134,10 +134,10 @@ impl Active {
     }
 }
 
-impl Lost {
+impl DataLoss {
     fn next_step(&self) -> NextStep {
         let step = self.step();
-        let signed = self.signed().filter(|_| step == LostStep::Partner);
+        let signed = self.signed().filter(|_| step == DataLossStep::Partner);
         let receipt = signed.unwrap_or_else(|| self.newest());
         NextStep::Recover { step, is_synced: self.is_synced(), receipt }
     }
@@ -146,7 +146,7 @@ impl Lost {
 impl Closing {
     fn next_step(&self, context: &Context<'_>) -> NextStep {
         let Some(seen) = self.seen() else {
-            let is_stuck = self.common.lost && self.plan.is_none();
+            let is_stuck = self.common.may_be_stale && self.plan.is_none();
             return if is_stuck { NextStep::AwaitPartnersClosing } else { NextStep::AwaitClosing };
         };
         let at = seen.withdrawable_at();
@@ -162,6 +162,6 @@ impl Closing {
     /// Whether the partner closes on what this side, having lost data, can't know to be the newest.
     pub fn may_be_outdated(&self) -> bool {
         let is_by_partner = self.seen().is_some_and(|seen| seen.closer != self.common.role());
-        self.common.lost && is_by_partner && self.challenge_evidence().is_none()
+        self.common.may_be_stale && is_by_partner && self.challenge_evidence().is_none()
     }
 }

@@ -6,14 +6,14 @@ use crate::{Amount, Balances, Nonce};
 
 use super::Channel;
 use super::active::Active;
-use super::books::Books;
 use super::closed::Closed;
 use super::common::Common;
+use super::data_loss::DataLoss;
 use super::effects::{Effects, Notice};
 use super::input::{ChainInput, Command, CommandId, Context, Input, PeerInput};
-use super::lost::Lost;
-use super::outcome::{Denied, Done};
+use super::outcome::{CommandError, CommandOutcome};
 use super::reason::{NoChallenge, Risk, StateConflict};
+use super::receipts::Receipts;
 
 /// A channel that both sides have agreed on and that is not ACTIVE, or not deep enough in the
 /// chain. Money in it comes back with `cancel` as long as it is EMPTY.
@@ -95,13 +95,13 @@ impl Opening {
             }
             Input::Chain(ChainInput::Invalid(reason)) => {
                 let reason = CallFailure::Refused(reason);
-                let denied = Err(Denied::CallFailed { kind: CallKind::Open, reason });
+                let denied = Err(CommandError::CallFailed { kind: CallKind::Open, reason });
                 self.common.waiting.answer_all(&denied, effects);
                 Channel::Closed(Box::new(Closed::unused(self.common)))
             }
             Input::Chain(ChainInput::CallFailed { kind, reason }) => self.call_failed(kind, reason, effects),
             // Nothing was signed that could challenge.
-            Input::Ordered | Input::Chain(ChainInput::Claimed(_)) => Channel::Opening(self),
+            Input::Flush | Input::Chain(ChainInput::Claimed(_)) => Channel::Opening(self),
             Input::Resume => {
                 let view = self.common.view;
                 if view.status == OnChain::Missing {
@@ -122,8 +122,8 @@ impl Opening {
                 Err(self.not_usable(StateConflict::NotOpen))
             }
             Command::Close(_) => Err(self.not_usable(StateConflict::NotOpenButCancellable)),
-            Command::Challenge => Err(Denied::NothingToChallenge(NoChallenge::NotClosing)),
-            Command::Withdraw => Err(Denied::WrongState(StateConflict::NotOpenButCancellable)),
+            Command::Challenge => Err(CommandError::NothingToChallenge(NoChallenge::NotClosing)),
+            Command::Withdraw => Err(CommandError::WrongState(StateConflict::NotOpenButCancellable)),
         };
         match result {
             Ok(call) => {
@@ -134,39 +134,39 @@ impl Opening {
         }
     }
 
-    fn not_usable(&self, otherwise: StateConflict) -> Denied {
+    fn not_usable(&self, otherwise: StateConflict) -> CommandError {
         match self.common.view.status {
-            OnChain::Active { .. } => Denied::NotConfirmed,
+            OnChain::Active { .. } => CommandError::NotConfirmed,
             OnChain::Missing | OnChain::Empty { .. } | OnChain::Closing(_) | OnChain::Closed { .. } => {
-                Denied::WrongState(otherwise)
+                CommandError::WrongState(otherwise)
             }
         }
     }
 
-    fn fund(&self, value: Option<Amount>) -> Result<Call, Denied> {
+    fn fund(&self, value: Option<Amount>) -> Result<Call, CommandError> {
         if !matches!(self.common.view.status, OnChain::Empty { .. }) {
-            return Err(Denied::WrongState(StateConflict::NotFundable));
+            return Err(CommandError::WrongState(StateConflict::NotFundable));
         }
         if self.common.waiting.is_waiting_for(CallKind::Fund) {
-            return Err(Denied::UnderWay);
+            return Err(CommandError::UnderWay);
         }
         let missing = self.missing();
         let value = value.unwrap_or_else(|| self.own_missing());
         if value.is_zero() {
-            return Err(Denied::ZeroAmount);
+            return Err(CommandError::ZeroAmount);
         }
         if value > missing {
-            return Err(Denied::TooMuch { missing });
+            return Err(CommandError::TooMuch { missing });
         }
         Ok(Call::Fund { value })
     }
 
-    fn cancel(&self) -> Result<Call, Denied> {
+    fn cancel(&self) -> Result<Call, CommandError> {
         match self.common.view.status {
             OnChain::Empty { .. } => Ok(Call::Cancel),
-            OnChain::Missing => Err(Denied::WrongState(StateConflict::NothingPaidIn)),
+            OnChain::Missing => Err(CommandError::WrongState(StateConflict::NothingPaidIn)),
             OnChain::Active { .. } | OnChain::Closing(_) | OnChain::Closed { .. } => {
-                Err(Denied::WrongState(StateConflict::PastCancelling))
+                Err(CommandError::WrongState(StateConflict::PastCancelling))
             }
         }
     }
@@ -208,7 +208,7 @@ impl Opening {
                     effects.notify.push(Notice::Deployed);
                 }
                 if let Some(event) = view.newest {
-                    let done = Ok(Done::PaidIn { tx: event.tx });
+                    let done = Ok(CommandOutcome::PaidIn { tx: event.tx });
                     self.common.waiting.answer(CallKind::Open, &done, effects);
                     if paid_in.of(role) > paid_before.of(role) {
                         self.common.waiting.answer(CallKind::Fund, &done, effects);
@@ -218,9 +218,9 @@ impl Opening {
             OnChain::Closing(closing) => {
                 self.common
                     .waiting
-                    .answer_all(&Err(Denied::WrongState(StateConflict::ClosedBeforeUse)), effects);
+                    .answer_all(&Err(CommandError::WrongState(StateConflict::ClosedBeforeUse)), effects);
                 let known = closing.paid_in.or((closing.nonce == Nonce::ZERO).then_some(closing.balances));
-                self.common.books = Books::new(known.unwrap_or(self.common.setup.terms().shares));
+                self.common.receipts = Receipts::new(known.unwrap_or(self.common.setup.terms().shares));
                 return self.common.leave(context, effects);
             }
             OnChain::Closed { .. } => return Channel::Closed(Closed::unused(self.common).seen(effects)),
@@ -229,19 +229,19 @@ impl Opening {
     }
 
     fn activate(mut self: Box<Self>, context: &Context<'_>, effects: &mut Effects) -> Channel {
-        self.common.books = Books::new(self.paid_in());
+        self.common.receipts = Receipts::new(self.paid_in());
         let Self { mut common, deposit, online } = *self;
-        let done = Ok(Done::PaidIn { tx: common.view.newest.and_then(|event| event.tx) });
+        let done = Ok(CommandOutcome::PaidIn { tx: common.view.newest.and_then(|event| event.tx) });
         common.waiting.answer(CallKind::Open, &done, effects);
         common.waiting.answer(CallKind::Fund, &done, effects);
-        common.waiting.answer_all(&Err(Denied::WrongState(StateConflict::BecameActive)), effects);
-        if common.lost {
+        common.waiting.answer_all(&Err(CommandError::WrongState(StateConflict::BecameActive)), effects);
+        if common.may_be_stale {
             effects.notify.push(Notice::AtRisk(Risk::RestoredChannelOpened));
-            let lost = Lost::new(common);
+            let lost = DataLoss::new(common);
             if online {
                 lost.send_sync(effects);
             }
-            return Channel::Lost(Box::new(lost));
+            return Channel::DataLoss(Box::new(lost));
         }
         let mut active = Active::new(common, deposit);
         if online {
@@ -256,7 +256,7 @@ impl Opening {
         reason: CallFailure,
         effects: &mut Effects,
     ) -> Channel {
-        self.common.waiting.answer(kind, &Err(Denied::CallFailed { kind, reason }), effects);
+        self.common.waiting.answer(kind, &Err(CommandError::CallFailed { kind, reason }), effects);
         if kind == CallKind::Open && self.common.view.status == OnChain::Missing {
             return Channel::Closed(Box::new(Closed::unused(self.common)));
         }

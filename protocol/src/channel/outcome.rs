@@ -11,10 +11,10 @@ use super::reason::{NoChallenge, StateConflict};
 
 impl KnownPayment {
     /// What a repeated `pay` learns of the first.
-    pub(super) fn outcome(&self, payment: &Payment) -> Result<Done, Denied> {
+    pub(super) fn outcome(&self, payment: &Payment) -> Result<CommandOutcome, CommandError> {
         self.payment.require_same(payment)?;
-        let nonce = self.nonce.ok_or(Denied::PaymentFailed)?;
-        Ok(Done::Paid { id: payment.id.clone(), amount: payment.amount, nonce })
+        let nonce = self.nonce.ok_or(CommandError::PaymentFailed)?;
+        Ok(CommandOutcome::Paid { id: payment.id.clone(), amount: payment.amount, nonce })
     }
 
     /// The same, where it may still be open whether the payment stands.
@@ -22,25 +22,25 @@ impl KnownPayment {
         &self,
         payment: &Payment,
         status: impl FnOnce(Nonce) -> PaymentStatus,
-    ) -> Result<Done, Denied> {
+    ) -> Result<CommandOutcome, CommandError> {
         let is_open = self.nonce.is_some_and(|nonce| status(nonce) == PaymentStatus::Pending);
-        if is_open && self.payment == *payment { Err(Denied::Undecided) } else { self.outcome(payment) }
+        if is_open && self.payment == *payment { Err(CommandError::Undecided) } else { self.outcome(payment) }
     }
 }
 
 impl Payment {
     /// Rule 6: an id names one payment, with its amount and its memo.
-    pub(super) fn require_same(&self, repeated: &Self) -> Result<(), Denied> {
+    pub(super) fn require_same(&self, repeated: &Self) -> Result<(), CommandError> {
         if self == repeated {
             return Ok(());
         }
-        Err(Denied::IdInUse { amount: self.amount, memo: self.memo.clone() })
+        Err(CommandError::IdInUse { amount: self.amount, memo: self.memo.clone() })
     }
 }
 
 /// What a command has brought about.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Done {
+pub enum CommandOutcome {
     /// The payment is in a receipt that both have signed and that is on disk.
     Paid {
         /// Its id.
@@ -115,7 +115,7 @@ impl ClosePlan {
 
 /// Why a command is refused, or what became of it.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Denied {
+pub enum CommandError {
     /// The channel is not (or not yet, or no longer) ACTIVE.
     WrongState(StateConflict),
     /// The opening is not deep enough in the chain yet.

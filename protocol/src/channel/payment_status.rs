@@ -23,7 +23,7 @@ impl Channel {
     /// the chain decides (rule 12): in is what is in the receipt closed on or in its base, out is
     /// everything else, for good at CLOSED.
     pub fn status_of(&self, nonce: Nonce) -> PaymentStatus {
-        let agreed = self.books().map_or(Nonce::ZERO, |books| books.agreed.nonce());
+        let agreed = self.receipts().map_or(Nonce::ZERO, |receipts| receipts.agreed.nonce());
         match self {
             Self::Closed(state) => match state.outcome() {
                 Outcome::Abandoned => PaymentStatus::Failed,
@@ -39,7 +39,7 @@ impl Channel {
                 }
             },
             Self::Closing(state) => state.status_of(nonce),
-            Self::Opening(_) | Self::Active(_) | Self::Finishing(_) | Self::Lost(_) => {
+            Self::Opening(_) | Self::Active(_) | Self::CooperativeClosing(_) | Self::DataLoss(_) => {
                 by_agreed(agreed, nonce)
             }
         }
@@ -48,7 +48,7 @@ impl Channel {
 
 impl Closing {
     pub(super) fn status_of(&self, nonce: Nonce) -> PaymentStatus {
-        let agreed = self.common.books.agreed.nonce();
+        let agreed = self.common.receipts.agreed.nonce();
         match self.common.view.status {
             // What the closing decides is not final before CLOSED, but a payment that both have
             // signed and that is in needs no second thought.

@@ -6,7 +6,7 @@ use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 use crate::wire::{MAX_PAYMENT_TEXT, MAX_PAYMENTS};
 use crate::{Amount, Nonce, PaymentId};
 
-use super::books::{Pending, Proposal};
+use super::receipts::{Pending, Proposal};
 
 /// The most payments that may wait.
 const MAX_QUEUE: usize = 1 << 16;

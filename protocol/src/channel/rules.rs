@@ -3,10 +3,10 @@
 use std::collections::BTreeSet;
 
 use crate::wire::{Final, MAX_PAYMENT_TEXT, MAX_PAYMENTS, Propose};
-use crate::{Agreed, Amount, Crypto, PaymentId, Receipt, Role, Signature};
+use crate::{AgreedReceipt, Amount, Crypto, PaymentId, Receipt, Role, Signature};
 
-use super::books::Books;
 use super::effects::Misbehaviour;
+use super::receipts::Receipts;
 use super::setup::Setup;
 
 /// Checks a proposal of `proposer` against the receipt that it builds on (rules 1, 2, 3, 6, 7).
@@ -69,19 +69,19 @@ pub(super) enum Claim {
 /// Judges the partner's newest agreed receipt.
 pub(super) fn judge_claim(
     setup: &Setup,
-    books: &Books,
-    claim: &Agreed,
+    receipts: &Receipts,
+    claim: &AgreedReceipt,
     crypto: &dyn Crypto,
 ) -> Result<Claim, Misbehaviour> {
     if !claim.is_well_formed() {
         return Err(Misbehaviour::Malformed);
     }
     let Some(signatures) = claim.signatures else {
-        let same = books.agreed.nonce() != claim.nonce() || books.agreed.balances() == claim.balances();
+        let same = receipts.agreed.nonce() != claim.nonce() || receipts.agreed.balances() == claim.balances();
         return Ok(if same { Claim::Known } else { Claim::OtherPaidIn });
     };
-    let is_proposed = books.proposal.as_ref().is_some_and(|proposal| proposal.receipt() == claim.receipt);
-    if claim.nonce() <= books.agreed.nonce() {
+    let is_proposed = receipts.proposal.as_ref().is_some_and(|proposal| proposal.receipt() == claim.receipt);
+    if claim.nonce() <= receipts.agreed.nonce() {
         return Ok(Claim::Known);
     }
     if !setup.adds_up(claim.balances()) {
@@ -96,7 +96,7 @@ pub(super) fn judge_claim(
     }
     // Only an own signature on something unknown proves lost data; a bare number must not be able
     // to freeze money.
-    let above_own = books.proposal.as_ref().is_none_or(|proposal| claim.nonce() >= proposal.nonce);
+    let above_own = receipts.proposal.as_ref().is_none_or(|proposal| claim.nonce() >= proposal.nonce);
     if above_own && signed_by(setup.role()) { Ok(Claim::LostData) } else { Err(Misbehaviour::BareClaim) }
 }
 
@@ -114,7 +114,7 @@ pub(super) enum FinalBase {
 /// Judges the partner's FINAL receipt.
 pub(super) fn judge_final(
     setup: &Setup,
-    books: &Books,
+    receipts: &Receipts,
     finish: &Final,
     crypto: &dyn Crypto,
 ) -> Result<FinalBase, Misbehaviour> {
@@ -126,9 +126,9 @@ pub(super) fn judge_final(
         return Err(Misbehaviour::BadSignature);
     }
     let rests_on = Receipt { nonce: finish.base_nonce, balances: finish.balances };
-    if rests_on == books.agreed.receipt {
+    if rests_on == receipts.agreed.receipt {
         return Ok(FinalBase::Agreed);
     }
-    let proposed = books.proposal.as_ref().is_some_and(|proposal| proposal.receipt() == rests_on);
+    let proposed = receipts.proposal.as_ref().is_some_and(|proposal| proposal.receipt() == rests_on);
     Ok(if proposed { FinalBase::Proposal } else { FinalBase::Neither })
 }

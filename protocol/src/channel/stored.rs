@@ -11,13 +11,13 @@ use crate::wire::Final;
 
 use super::Channel;
 use super::active::Active;
-use super::books::Books;
 use super::closed::Closed;
 use super::closing::Closing;
 use super::common::{Common, WaitList};
-use super::finishing::Finishing;
-use super::lost::Lost;
+use super::cooperative_closing::CooperativeClosing;
+use super::data_loss::DataLoss;
 use super::opening::Opening;
+use super::receipts::Receipts;
 use super::setup::Setup;
 
 /// What of a channel survives a crash; sessions, queues and whoever waits don't. Names and order of the
@@ -32,21 +32,26 @@ pub(super) enum Stored<'a> {
     },
     Active {
         setup: Cow<'a, Setup>,
-        books: Cow<'a, Books>,
+        #[serde(rename = "books")]
+        receipts: Cow<'a, Receipts>,
         view: ChainView,
         deposit: Option<Amount>,
     },
-    Finishing {
+    #[serde(rename = "Finishing")]
+    CooperativeClosing {
         setup: Cow<'a, Setup>,
-        books: Cow<'a, Books>,
+        #[serde(rename = "books")]
+        receipts: Cow<'a, Receipts>,
         view: ChainView,
         own: Cow<'a, Final>,
         theirs: Option<Cow<'a, Final>>,
         post_at: Option<u64>,
     },
-    Lost {
+    #[serde(rename = "Lost")]
+    DataLoss {
         setup: Cow<'a, Setup>,
-        books: Cow<'a, Books>,
+        #[serde(rename = "books")]
+        receipts: Cow<'a, Receipts>,
         view: ChainView,
         own: Option<Cow<'a, Final>>,
         /// Records of earlier releases don't say; their receipt counts as the backup's, so that the user
@@ -56,7 +61,8 @@ pub(super) enum Stored<'a> {
     },
     Closing {
         setup: Cow<'a, Setup>,
-        books: Cow<'a, Books>,
+        #[serde(rename = "books")]
+        receipts: Cow<'a, Receipts>,
         view: ChainView,
         plan: Option<ClosePlan>,
         lost: bool,
@@ -64,7 +70,8 @@ pub(super) enum Stored<'a> {
     },
     Closed {
         setup: Cow<'a, Setup>,
-        books: Option<Cow<'a, Books>>,
+        #[serde(rename = "books")]
+        receipts: Option<Cow<'a, Receipts>>,
         view: ChainView,
         plan: Option<ClosePlan>,
         lost: bool,
@@ -74,26 +81,26 @@ pub(super) enum Stored<'a> {
 
 impl<'a> From<&'a Channel> for Stored<'a> {
     fn from(channel: &'a Channel) -> Self {
-        let Common { setup, books, view, lost, waiting: _ } = channel.common();
-        let (setup, books, view, lost) = (Cow::Borrowed(setup), Cow::Borrowed(books), *view, *lost);
+        let Common { setup, receipts, view, may_be_stale: lost, waiting: _ } = channel.common();
+        let (setup, receipts, view, lost) = (Cow::Borrowed(setup), Cow::Borrowed(receipts), *view, *lost);
         match channel {
             Channel::Opening(state) => Self::Opening { setup, view, lost, deposit: state.deposit },
-            Channel::Active(state) => Self::Active { setup, books, view, deposit: state.deposit },
-            Channel::Finishing(state) => {
+            Channel::Active(state) => Self::Active { setup, receipts, view, deposit: state.deposit },
+            Channel::CooperativeClosing(state) => {
                 let (own, theirs) = (Cow::Borrowed(&state.own), state.theirs.as_ref().map(Cow::Borrowed));
-                Self::Finishing { setup, books, view, own, theirs, post_at: state.post_at }
+                Self::CooperativeClosing { setup, receipts, view, own, theirs, post_at: state.post_at }
             }
-            Channel::Lost(state) => {
+            Channel::DataLoss(state) => {
                 let own = state.own.as_ref().map(Cow::Borrowed);
-                Self::Lost { setup, books, view, own, is_newer: state.is_newer }
+                Self::DataLoss { setup, receipts, view, own, is_newer: state.is_newer }
             }
             Channel::Closing(state) => {
                 let Closing { plan, recorded, .. } = **state;
-                Self::Closing { setup, books, view, plan, lost, recorded }
+                Self::Closing { setup, receipts, view, plan, lost, recorded }
             }
             Channel::Closed(state) => {
                 let Closed { plan, recorded, has_receipts, .. } = **state;
-                Self::Closed { setup, books: has_receipts.then_some(books), view, plan, lost, recorded }
+                Self::Closed { setup, receipts: has_receipts.then_some(receipts), view, plan, lost, recorded }
             }
         }
     }
@@ -101,22 +108,22 @@ impl<'a> From<&'a Channel> for Stored<'a> {
 
 impl From<Stored<'_>> for Channel {
     fn from(stored: Stored<'_>) -> Self {
-        let common = |setup: Cow<'_, Setup>, books: Cow<'_, Books>, view, lost| {
-            let (setup, books) = (setup.into_owned(), books.into_owned());
-            Common { setup, books, view, lost, waiting: WaitList::default() }
+        let common = |setup: Cow<'_, Setup>, receipts: Cow<'_, Receipts>, view, lost| {
+            let (setup, receipts) = (setup.into_owned(), receipts.into_owned());
+            Common { setup, receipts, view, may_be_stale: lost, waiting: WaitList::default() }
         };
         match stored {
             Stored::Opening { setup, view, lost, deposit } => {
-                let common = Common { view, lost, ..Common::new(setup.into_owned()) };
+                let common = Common { view, may_be_stale: lost, ..Common::new(setup.into_owned()) };
                 Self::Opening(Box::new(Opening::new(common, deposit, false)))
             }
-            Stored::Active { setup, books, view, deposit } => {
-                Self::Active(Box::new(Active::new(common(setup, books, view, false), deposit)))
+            Stored::Active { setup, receipts, view, deposit } => {
+                Self::Active(Box::new(Active::new(common(setup, receipts, view, false), deposit)))
             }
-            Stored::Finishing { setup, books, view, own, theirs, post_at } => {
+            Stored::CooperativeClosing { setup, receipts, view, own, theirs, post_at } => {
                 let (own, theirs) = (own.into_owned(), theirs.map(Cow::into_owned));
-                let common = common(setup, books, view, false);
-                Self::Finishing(Box::new(Finishing {
+                let common = common(setup, receipts, view, false);
+                Self::CooperativeClosing(Box::new(CooperativeClosing {
                     common,
                     own,
                     theirs,
@@ -125,21 +132,21 @@ impl From<Stored<'_>> for Channel {
                     repeat_at: None,
                 }))
             }
-            Stored::Lost { setup, books, view, own, is_newer } => {
-                let mut lost = Lost::new(common(setup, books, view, true));
+            Stored::DataLoss { setup, receipts, view, own, is_newer } => {
+                let mut lost = DataLoss::new(common(setup, receipts, view, true));
                 (lost.own, lost.is_newer) = (own.map(Cow::into_owned), is_newer);
-                Self::Lost(Box::new(lost))
+                Self::DataLoss(Box::new(lost))
             }
-            Stored::Closing { setup, books, view, plan, lost, recorded } => {
-                let mut closing = Closing::new(common(setup, books, view, lost), plan);
+            Stored::Closing { setup, receipts, view, plan, lost, recorded } => {
+                let mut closing = Closing::new(common(setup, receipts, view, lost), plan);
                 closing.recorded = recorded;
                 Self::Closing(Box::new(closing))
             }
-            Stored::Closed { setup, books, view, plan, lost, recorded } => {
-                let has_receipts = books.is_some();
-                let common = match books {
-                    Some(books) => common(setup, books, view, lost),
-                    None => Common { view, lost, ..Common::new(setup.into_owned()) },
+            Stored::Closed { setup, receipts, view, plan, lost, recorded } => {
+                let has_receipts = receipts.is_some();
+                let common = match receipts {
+                    Some(receipts) => common(setup, receipts, view, lost),
+                    None => Common { view, may_be_stale: lost, ..Common::new(setup.into_owned()) },
                 };
                 Self::Closed(Box::new(Closed { common, has_receipts, plan, recorded }))
             }

@@ -7,8 +7,8 @@ use std::collections::{BTreeMap, VecDeque};
 
 use alloy_primitives::{Address, B256, address};
 use thunder_protocol::channel::{
-    ChainInput, CloseMode, Command, CommandId, Denied, Direction, Done, KnownPayment, Misbehaviour, Notice,
-    PaymentStatus, PaymentWrite, PeerInput, Terms,
+    ChainInput, CloseMode, Command, CommandError, CommandId, CommandOutcome, Direction, KnownPayment,
+    Misbehaviour, Notice, PaymentStatus, PaymentWrite, PeerInput, Terms,
 };
 use thunder_protocol::onchain::{
     Call, CallFailure, CallKind, ChainView, Closing, ClosingEvent, End, EndKind, EventPosition, Evidence,
@@ -16,7 +16,7 @@ use thunder_protocol::onchain::{
 };
 use thunder_protocol::wire::{Message, Propose, Sync};
 use thunder_protocol::{
-    Agreed, Amount, Balances, Channel, Context, Crypto, Domain, Effects, Input, Memo, Nonce, Payment,
+    AgreedReceipt, Amount, Balances, Channel, Context, Crypto, Domain, Effects, Input, Memo, Nonce, Payment,
     PaymentId, Receipt, Role, Signature, Signer,
 };
 
@@ -128,7 +128,7 @@ pub struct Party {
     pub disk: Disk,
     pub outbox: VecDeque<Message>,
     pub submitted: Vec<Call>,
-    pub replies: BTreeMap<CommandId, Result<Done, Denied>>,
+    pub replies: BTreeMap<CommandId, Result<CommandOutcome, CommandError>>,
     pub notices: Vec<Notice>,
     pub misbehaviour: Option<Misbehaviour>,
     pub now: u64,
@@ -255,7 +255,7 @@ impl Party {
         }));
     }
 
-    pub fn reply(&self, id: CommandId) -> &Result<Done, Denied> {
+    pub fn reply(&self, id: CommandId) -> &Result<CommandOutcome, CommandError> {
         self.replies.get(&id).expect("answered")
     }
 
@@ -264,7 +264,7 @@ impl Party {
     }
 
     pub fn agreed(&self) -> (u64, Balances) {
-        let agreed = self.channel().books().expect("has receipts").agreed;
+        let agreed = self.channel().receipts().expect("has receipts").agreed;
         (agreed.nonce().get(), agreed.balances())
     }
 
@@ -279,7 +279,7 @@ impl Party {
     /// The disk is gone; `restore` brings a backup back.
     pub fn restore(&mut self, backup: Disk) {
         self.disk = backup;
-        self.disk.record = self.disk.load().mark_lost().encode().unwrap();
+        self.disk.record = self.disk.load().mark_stale().encode().unwrap();
         self.restart();
     }
 
@@ -436,7 +436,7 @@ pub fn evidence(party: &Party, number: u64, shares: Balances) -> Evidence {
 }
 
 /// A sync that shows a receipt, and nothing else.
-pub fn sync_of(agreed: Agreed) -> Message {
+pub fn sync_of(agreed: AgreedReceipt) -> Message {
     let (proposal, finish) = (None, None);
     Message::Sync(Sync { agreed, proposal, finish, closing: false, lost: false, wants_reply: false }.into())
 }

@@ -9,8 +9,8 @@ use thunder_protocol::wire::{
     Packet, Proof, Propose, Refuse, RefuseReason, Request, Response, SessionId, Sync, Welcome, WireError,
 };
 use thunder_protocol::{
-    Address, Agreed, Amount, B256, Balances, Memo, Nonce, Payment, PaymentId, Receipt, Role, Signature,
-    Signatures,
+    Address, AgreedReceipt, Amount, B256, Balances, Memo, Nonce, Payment, PaymentId, Receipt, Role,
+    Signature, Signatures,
 };
 
 pub fn role() -> impl Strategy<Value = Role> {
@@ -54,10 +54,12 @@ fn payment() -> impl Strategy<Value = Payment> {
     })
 }
 
-fn agreed() -> impl Strategy<Value = Agreed> {
+fn agreed() -> impl Strategy<Value = AgreedReceipt> {
     let signatures = option::of((signature(), signature()).prop_map(|(a, b)| Signatures { a, b }));
-    (nonce(), balances(), signatures)
-        .prop_map(|(nonce, balances, signatures)| Agreed { receipt: Receipt { nonce, balances }, signatures })
+    (nonce(), balances(), signatures).prop_map(|(nonce, balances, signatures)| AgreedReceipt {
+        receipt: Receipt { nonce, balances },
+        signatures,
+    })
 }
 
 fn propose() -> impl Strategy<Value = Propose> {

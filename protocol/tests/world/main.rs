@@ -16,7 +16,7 @@ mod random;
 mod world;
 
 use random::{Random, for_each_seed};
-use thunder_protocol::channel::{Denied, Direction, Done};
+use thunder_protocol::channel::{CommandError, CommandOutcome, Direction};
 use thunder_protocol::onchain::{Call, CallKind, ClosePlan, OnChain};
 use thunder_protocol::{Amount, Balances, Role};
 use world::World;
@@ -71,8 +71,14 @@ fn whatever_fails_everybody_honest_is_paid_what_the_payments_say() {
 }
 
 /// Whether the caller was told that the outcome is not known.
-fn is_open(answer: &Result<Done, Denied>) -> bool {
-    matches!(answer, Err(Denied::Undecided | Denied::Unanswered | Denied::QueueFull | Denied::IdInUse { .. }))
+fn is_open(answer: &Result<CommandOutcome, CommandError>) -> bool {
+    matches!(
+        answer,
+        Err(CommandError::Undecided
+            | CommandError::Unanswered
+            | CommandError::QueueFull
+            | CommandError::IdInUse { .. })
+    )
 }
 
 /// What callers were told is so: a payment that was confirmed is there, and stays confirmed to
@@ -126,11 +132,11 @@ fn whatever_a_cheat_posts_the_honest_side_gets_its_due() {
         }
         let paid_out = wind_up(&mut world, &[honest]);
         let channel = world.node(honest).channel();
-        let due = match channel.books() {
+        let due = match channel.receipts() {
             None => world.ether.paid_in().of(honest),
-            Some(books) => {
-                let agreed = books.agreed.balances().of(honest);
-                let proposed = books.proposal.as_ref().map_or(agreed, |own| own.balances.of(honest));
+            Some(receipts) => {
+                let agreed = receipts.agreed.balances().of(honest);
+                let proposed = receipts.proposal.as_ref().map_or(agreed, |own| own.balances.of(honest));
                 agreed.min(proposed)
             }
         };

@@ -5,8 +5,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use thunder_protocol::channel::{
-    Command, CommandId, Denied, Direction, Done, KnownPayment, Misbehaviour, PaymentStatus, PaymentWrite,
-    PeerInput,
+    Command, CommandError, CommandId, CommandOutcome, Direction, KnownPayment, Misbehaviour, PaymentStatus,
+    PaymentWrite, PeerInput,
 };
 use thunder_protocol::onchain::{Call, ClosePlan, Evidence};
 use thunder_protocol::wire::Message;
@@ -33,7 +33,7 @@ pub(crate) struct Node {
     pub(crate) is_fresh: bool,
     pub(crate) now: u64,
     next_command: u64,
-    pub(crate) replies: BTreeMap<CommandId, Result<Done, Denied>>,
+    pub(crate) replies: BTreeMap<CommandId, Result<CommandOutcome, CommandError>>,
     pub(crate) misbehaviour: Option<Misbehaviour>,
     /// Whatever could be closed on, or challenged with: everything that the partner ever signed.
     pub(crate) evidence: BTreeSet<Known>,
@@ -64,7 +64,7 @@ struct Batch {
     writes: Vec<(Vec<u8>, Vec<PaymentWrite>)>,
     submit: Vec<Call>,
     send: Vec<Message>,
-    reply: Vec<(CommandId, Result<Done, Denied>)>,
+    reply: Vec<(CommandId, Result<CommandOutcome, CommandError>)>,
     misbehaviour: Option<Misbehaviour>,
 }
 
@@ -239,8 +239,8 @@ impl Node {
 
     fn remember_agreed(&mut self) {
         let channel = self.channel();
-        if let Some(books) = channel.books() {
-            self.evidence.insert(Known(books.evidence(self.role)));
+        if let Some(receipts) = channel.receipts() {
+            self.evidence.insert(Known(receipts.evidence(self.role)));
         }
         if let Channel::Closing(closing) = &channel
             && let Some(ClosePlan::Receipt(evidence)) = closing.plan

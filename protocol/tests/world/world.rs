@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use thunder_protocol::channel::{
-    ChainInput, CloseMode, Command, CommandId, Denied, Direction, Done, PeerInput,
+    ChainInput, CloseMode, Command, CommandError, CommandId, CommandOutcome, Direction, PeerInput,
 };
 use thunder_protocol::onchain::{CallFailure, CallKind, OnChain};
 use thunder_protocol::{Amount, Balances, Channel, Input, Memo, Payment, PaymentId, Role};
@@ -37,7 +37,7 @@ struct Sight {
 }
 
 /// What the callers of one payment were answered; `None` if nothing.
-pub(crate) type Answers = Vec<Option<Result<Done, Denied>>>;
+pub(crate) type Answers = Vec<Option<Result<CommandOutcome, CommandError>>>;
 
 pub(crate) struct World {
     pub(crate) random: Random,

@@ -211,7 +211,7 @@ impl World {
         };
         self.apply(channel, Input::Command(command, Command::Pay { payment, known, more: true }));
         if self.random.below(2) == 0 {
-            self.apply(channel, Input::Ordered);
+            self.apply(channel, Input::Flush);
         }
     }
 
@@ -299,7 +299,7 @@ impl World {
     fn close(&mut self, at: usize) {
         let Pipe { address, partner, paid, .. } = self.pipes.remove(at);
         self.unsent.retain(|(other, _)| *other != address);
-        let receipt = partner.books().unwrap().agreed.receipt;
+        let receipt = partner.receipts().unwrap().agreed.receipt;
         let (nonce, balances) = (receipt.nonce, receipt.balances);
         let paid_in = Balances { a: partner.setup().terms().amount, b: Amount::ZERO };
         let event = ClosingEvent { base_nonce: nonce, by_proposal: false, tx: B256::ZERO };

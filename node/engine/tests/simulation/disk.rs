@@ -98,7 +98,7 @@ impl Disk {
     pub(crate) fn mark_all_lost(&self) {
         let channels: Vec<_> = self.0.borrow().content.rows.keys().copied().collect();
         for row in channels {
-            let channel = self.0.borrow().content.channel(row).unwrap().mark_lost();
+            let channel = self.0.borrow().content.channel(row).unwrap().mark_stale();
             let mut inner = self.0.borrow_mut();
             let stored = inner.content.rows.get_mut(&row).unwrap();
             (stored.state, stored.is_over) = (channel.encode().unwrap(), false);

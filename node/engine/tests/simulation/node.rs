@@ -178,8 +178,8 @@ impl Node {
     pub(crate) fn collect_evidence(&mut self) {
         let Some(engine) = &self.engine else { return };
         for (address, entry) in engine.channels().newest_first() {
-            let Some(books) = entry.channel.books() else { continue };
-            let evidence = books.evidence(entry.channel.setup().role());
+            let Some(receipts) = entry.channel.receipts() else { continue };
+            let evidence = receipts.evidence(entry.channel.setup().role());
             let known = self.evidence.entry(*address).or_default();
             if known.last().is_none_or(|last| last.receipt != evidence.receipt) {
                 known.push(evidence);

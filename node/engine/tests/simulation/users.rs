@@ -94,7 +94,7 @@ impl World {
             match (&channel, channel.view().status) {
                 (_, OnChain::Missing | OnChain::Closed { .. }) => {}
                 (_, OnChain::Empty { .. }) => self.settle(node, &address, SettleCommand::Cancel),
-                (Channel::Lost(_), _) => self.close_channel(node, &address, CloseMode::Cooperative),
+                (Channel::DataLoss(_), _) => self.close_channel(node, &address, CloseMode::Cooperative),
                 (_, OnChain::Active { .. }) => self.close_channel(node, &address, CloseMode::Alone),
                 (_, OnChain::Closing(_)) => self.settle(node, &address, SettleCommand::Withdraw),
             }

@@ -6,11 +6,11 @@ use crate::{Nonce, Receipt};
 
 use super::super::Channel;
 use super::super::closing::Closing;
+use super::super::cooperative_closing::CooperativeClosing;
 use super::super::effects::{Effects, Notice};
-use super::super::finishing::Finishing;
 use super::super::input::{CloseMode, CommandId, Context};
 use super::super::opening::Opening;
-use super::super::outcome::Denied;
+use super::super::outcome::CommandError;
 use super::super::reason::{Risk, StateConflict};
 use super::super::rules::{FinalBase, judge_final};
 use super::Active;
@@ -22,27 +22,27 @@ impl Active {
         context: &Context<'_>,
         effects: &mut Effects,
     ) -> Channel {
-        match judge_final(&self.common.setup, &self.common.books, &finish, context.crypto) {
+        match judge_final(&self.common.setup, &self.common.receipts, &finish, context.crypto) {
             Err(why) => {
                 effects.misbehaviour = Some(why);
                 Channel::Active(self)
             }
             Ok(FinalBase::Neither) => {
-                effects.send.push(self.common.books.refuse(Nonce::FINAL, RefuseReason::Stale));
+                effects.send.push(self.common.receipts.refuse(Nonce::FINAL, RefuseReason::Stale));
                 Channel::Active(self)
             }
             // Not deep enough, or nothing was heard of the chain: a reorganisation could change what
             // was paid in.
             Ok(FinalBase::Agreed)
-                if self.common.books.proposal.is_none() && !self.common.is_chain_sound(context) =>
+                if self.common.receipts.proposal.is_none() && !self.common.is_chain_sound(context) =>
             {
-                effects.send.push(self.common.books.refuse(Nonce::FINAL, RefuseReason::NotNow));
+                effects.send.push(self.common.receipts.refuse(Nonce::FINAL, RefuseReason::NotNow));
                 Channel::Active(self)
             }
-            Ok(FinalBase::Agreed) if self.common.books.proposal.is_none() => {
-                self.fail_queue(&Denied::Closing, effects);
-                let (caller, lost_partner) = (self.finish, self.link.peer_lost);
-                Finishing::answering(self.common, finish, caller, lost_partner, context, effects)
+            Ok(FinalBase::Agreed) if self.common.receipts.proposal.is_none() => {
+                self.fail_queue(&CommandError::Closing, effects);
+                let (caller, is_partner_stale) = (self.finish, self.link.peer_may_be_stale);
+                CooperativeClosing::answering(self.common, finish, caller, is_partner_stale, context, effects)
             }
             // With an own proposal out this side can't sign a FINAL, but the partner's is as good.
             Ok(FinalBase::Agreed | FinalBase::Proposal) => {
@@ -59,12 +59,15 @@ impl Active {
         context: &Context<'_>,
         effects: &mut Effects,
     ) -> Channel {
-        if self.common.books.proposal.is_some() || !self.link.synced || !self.common.is_chain_sound(context) {
+        if self.common.receipts.proposal.is_some()
+            || !self.link.synced
+            || !self.common.is_chain_sound(context)
+        {
             return Channel::Active(self);
         }
         let Some(caller) = self.finish.take() else { return Channel::Active(self) };
-        self.fail_queue(&Denied::Closing, effects);
-        Finishing::asking(self.common, caller, context, effects)
+        self.fail_queue(&CommandError::Closing, effects);
+        CooperativeClosing::asking(self.common, caller, context, effects)
     }
 
     pub(super) fn close(
@@ -76,24 +79,26 @@ impl Active {
     ) -> Channel {
         let refused = match mode {
             _ if !matches!(self.common.view.status, OnChain::Active { .. }) => {
-                Denied::WrongState(StateConflict::OpeningTakenBack)
+                CommandError::WrongState(StateConflict::OpeningTakenBack)
             }
             CloseMode::Alone => {
-                let plan = self.common.books.close_plan(self.common.role());
+                let plan = self.common.receipts.close_plan(self.common.role());
                 return self.start_closing(plan, Some(caller), effects);
             }
             CloseMode::On(evidence) => {
                 if let Some(plan) = self.chosen_plan(evidence, context) {
                     return self.start_closing(plan, Some(caller), effects);
                 }
-                Denied::BadReceipt
+                CommandError::BadReceipt
             }
-            CloseMode::Cooperative if !self.link.online => Denied::PeerOffline,
-            CloseMode::Cooperative if self.link.peer_stopped || self.link.peer_lost => Denied::PeerStopped,
-            CloseMode::Cooperative if self.finish.is_some() => Denied::UnderWay,
+            CloseMode::Cooperative if !self.link.online => CommandError::PeerOffline,
+            CloseMode::Cooperative if self.link.peer_stopped || self.link.peer_may_be_stale => {
+                CommandError::PeerStopped
+            }
+            CloseMode::Cooperative if self.finish.is_some() => CommandError::UnderWay,
             CloseMode::Cooperative => {
                 self.finish = Some(caller);
-                self.fail_queue(&Denied::Closing, effects);
+                self.fail_queue(&CommandError::Closing, effects);
                 return self.finish_if_ready(context, effects);
             }
         };
@@ -139,10 +144,10 @@ impl Active {
     }
 
     pub(super) fn stop_paying(&mut self, effects: &mut Effects) {
-        self.fail_queue(&Denied::Closing, effects);
-        effects.deny(self.finish.take(), &Denied::Closing);
-        if let Some(own) = &mut self.common.books.proposal {
-            effects.deny(own.take_callers(), &Denied::Undecided);
+        self.fail_queue(&CommandError::Closing, effects);
+        effects.deny(self.finish.take(), &CommandError::Closing);
+        if let Some(own) = &mut self.common.receipts.proposal {
+            effects.deny(own.take_callers(), &CommandError::Undecided);
         }
     }
 
@@ -153,8 +158,8 @@ impl Active {
         effects: &mut Effects,
     ) -> Channel {
         self.common.take_view(view, effects);
-        let books = &self.common.books;
-        let untouched = books.agreed.nonce() == Nonce::ZERO && books.proposal.is_none();
+        let receipts = &self.common.receipts;
+        let untouched = receipts.agreed.nonce() == Nonce::ZERO && receipts.proposal.is_none();
         match view.status {
             OnChain::Active { paid_in } => {
                 self.common.take_paid_in(paid_in, effects);
@@ -162,8 +167,8 @@ impl Active {
                 self.finish_if_ready(context, effects)
             }
             OnChain::Missing | OnChain::Empty { .. } if untouched => {
-                self.fail_queue(&Denied::NotConfirmed, effects);
-                effects.deny(self.finish.take(), &Denied::NotConfirmed);
+                self.fail_queue(&CommandError::NotConfirmed, effects);
+                effects.deny(self.finish.take(), &CommandError::NotConfirmed);
                 let Self { common, deposit, link, .. } = *self;
                 Channel::Opening(Box::new(Opening::new(common, deposit, link.online)))
             }

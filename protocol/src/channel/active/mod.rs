@@ -8,13 +8,13 @@ use crate::Amount;
 use crate::onchain::OnChain;
 
 use super::Channel;
-use super::books::Proposal;
 use super::common::Common;
 use super::effects::Effects;
 use super::input::{ChainInput, Command, CommandId, Context, Input, Millis, PeerInput};
-use super::outcome::Denied;
+use super::outcome::CommandError;
 use super::queue::Queue;
 use super::reason::{NoChallenge, StateConflict};
+use super::receipts::Proposal;
 
 /// An unanswered message is repeated after this long.
 pub(super) const REPEAT_AFTER: Millis = 3_000;
@@ -49,7 +49,7 @@ struct PeerLink {
     /// Both sides have shown where they stand; before that nothing else is said (rule 9).
     synced: bool,
     peer_stopped: bool,
-    peer_lost: bool,
+    peer_may_be_stale: bool,
     repeat_at: Option<Millis>,
     /// Whether the partner was asked where it stands and has not said so yet.
     asked: bool,
@@ -79,7 +79,7 @@ impl Active {
 
     /// The payments of the own proposal were read from disk.
     pub(super) fn proposal_read(&mut self) {
-        self.queue = Queue::behind(self.common.books.proposal.as_ref());
+        self.queue = Queue::behind(self.common.receipts.proposal.as_ref());
     }
 
     /// A session is open; its initiator syncs first.
@@ -91,7 +91,7 @@ impl Active {
     }
 
     pub(super) fn pending(&self) -> Amount {
-        let proposed = self.common.books.proposal.as_ref().map_or(Amount::ZERO, Proposal::total);
+        let proposed = self.common.receipts.proposal.as_ref().map_or(Amount::ZERO, Proposal::total);
         proposed.checked_add(self.queue.total()).unwrap_or(Amount::MAX)
     }
 
@@ -111,8 +111,8 @@ impl Active {
     }
 
     /// Whether the partner has lost data.
-    pub const fn is_peer_lost(&self) -> bool {
-        self.link.peer_lost
+    pub const fn is_peer_stale(&self) -> bool {
+        self.link.peer_may_be_stale
     }
 
     pub(super) fn next_tick(&self) -> Option<Millis> {
@@ -140,13 +140,13 @@ impl Active {
                 }
                 Channel::Active(self)
             }
-            Input::Ordered => {
+            Input::Flush => {
                 self.propose_when_coalesced(context, effects);
                 Channel::Active(self)
             }
             Input::Command(caller, Command::Close(mode)) => self.close(caller, mode, context, effects),
             Input::Command(caller, Command::Challenge) => {
-                effects.reply.push((caller, Err(Denied::NothingToChallenge(NoChallenge::NotClosing))));
+                effects.reply.push((caller, Err(CommandError::NothingToChallenge(NoChallenge::NotClosing))));
                 Channel::Active(self)
             }
             Input::Command(caller, Command::Cancel)
@@ -156,11 +156,11 @@ impl Active {
             }
             Input::Command(caller, Command::Import(given)) => self.import(caller, &given, context, effects),
             Input::Command(caller, Command::SignFinal) => {
-                effects.reply.push((caller, Err(Denied::NotLost)));
+                effects.reply.push((caller, Err(CommandError::NotLost)));
                 Channel::Active(self)
             }
             Input::Command(caller, Command::Fund { .. } | Command::Cancel | Command::Withdraw) => {
-                effects.reply.push((caller, Err(Denied::WrongState(StateConflict::Active))));
+                effects.reply.push((caller, Err(CommandError::WrongState(StateConflict::Active))));
                 Channel::Active(self)
             }
             Input::Peer(PeerInput::Connected { initiator }) => {

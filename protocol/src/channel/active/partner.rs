@@ -1,16 +1,16 @@
 //! What the partner's node says.
 
 use crate::wire::{Answer, Message, Propose, Refuse, RefuseReason, Sync};
-use crate::{Agreed, PaymentId, Receipt, Signature, Signatures};
+use crate::{AgreedReceipt, PaymentId, Receipt, Signature, Signatures};
 
 use super::super::Channel;
-use super::super::books::Proposal;
+use super::super::data_loss::DataLoss;
 use super::super::effects::{Direction, Effects, Misbehaviour, Notice, PaymentWrite};
 use super::super::import::ImportedReceipt;
 use super::super::input::{CommandId, Context};
-use super::super::lost::Lost;
-use super::super::outcome::Denied;
+use super::super::outcome::CommandError;
 use super::super::reason::Risk;
+use super::super::receipts::Proposal;
 use super::super::rules::{Claim, check_proposal, judge_claim};
 use super::{Active, NOT_NOW_DELAY, PeerLink, REPEAT_AFTER};
 
@@ -19,8 +19,8 @@ impl Active {
         self.link = PeerLink::default();
         // Rule 8: what was not proposed is certainly not paid. What was proposed may be answered
         // when the partner is back.
-        self.fail_queue(&Denied::PeerOffline, effects);
-        effects.deny(self.finish.take(), &Denied::PeerOffline);
+        self.fail_queue(&CommandError::PeerOffline, effects);
+        effects.deny(self.finish.take(), &CommandError::PeerOffline);
     }
 
     /// Shows the partner where this side stands, and asks where it stands.
@@ -49,7 +49,7 @@ impl Active {
         }
         if !self.link.synced {
             self.send_sync(context, effects);
-        } else if let Some(proposal) = &self.common.books.proposal {
+        } else if let Some(proposal) = &self.common.receipts.proposal {
             effects.send.push(Message::Propose(proposal.message()));
             self.link.repeat_at = Some(context.now.saturating_add(REPEAT_AFTER));
         } else {
@@ -88,33 +88,33 @@ impl Active {
         context: &Context<'_>,
         effects: &mut Effects,
     ) -> Result<(), Misbehaviour> {
-        let agreed = self.common.books.agreed;
+        let agreed = self.common.receipts.agreed;
         if propose.nonce == agreed.nonce() {
             return self.repeat_answer(&propose, context, effects);
         }
         if propose.nonce < agreed.nonce() {
-            effects.send.push(self.common.books.refuse(propose.nonce, RefuseReason::Stale));
+            effects.send.push(self.common.receipts.refuse(propose.nonce, RefuseReason::Stale));
             return Ok(());
         }
-        let own = self.common.books.proposal.as_ref().map(Proposal::receipt);
+        let own = self.common.receipts.proposal.as_ref().map(Proposal::receipt);
         let (base, crossing) = match own {
             // A proposal on the own unanswered one is its answer (rule 5).
             Some(own) if propose.base_nonce == own.nonce => (own, None),
             _ if propose.base_nonce == agreed.nonce() => (agreed.receipt, own),
             _ if propose.base_nonce > agreed.nonce() => return Err(Misbehaviour::UnknownBase),
             _ => {
-                effects.send.push(self.common.books.refuse(propose.nonce, RefuseReason::Stale));
+                effects.send.push(self.common.receipts.refuse(propose.nonce, RefuseReason::Stale));
                 return Ok(());
             }
         };
         let partner = self.common.role().other();
         let receipt = check_proposal(&self.common.setup, &base, &propose, partner, repeated, context.crypto)?;
         if crossing.is_some_and(|own| own.nonce > receipt.nonce) {
-            effects.send.push(self.common.books.refuse(propose.nonce, RefuseReason::Crossed));
+            effects.send.push(self.common.receipts.refuse(propose.nonce, RefuseReason::Crossed));
             return Ok(());
         }
         if !self.common.is_chain_sound(context) {
-            effects.send.push(self.common.books.refuse(propose.nonce, RefuseReason::NotNow));
+            effects.send.push(self.common.receipts.refuse(propose.nonce, RefuseReason::NotNow));
             return Ok(());
         }
         self.adopt(receipt, propose, crossing.is_some(), context, effects);
@@ -132,8 +132,8 @@ impl Active {
     ) {
         let own_signature = self.common.setup.sign(&receipt, context.crypto);
         let signatures = Signatures::from_roles(self.common.role(), own_signature, propose.signature);
-        self.common.books.agreed = Agreed::signed(receipt, signatures);
-        if let Some(own) = self.common.books.proposal.take() {
+        self.common.receipts.agreed = AgreedReceipt::signed(receipt, signatures);
+        if let Some(own) = self.common.receipts.proposal.take() {
             if crossed { self.queue.put_back(own) } else { self.settle(own, effects) }
         }
         self.link.repeat_at = None;
@@ -157,7 +157,7 @@ impl Active {
             effects.send.push(Message::Answer(Answer { nonce, signature: own_signature }));
             if self.queue.is_displaced() {
                 // Nothing may be left on disk under the nonce of a proposal that does not stand.
-                self.fail_queue(&Denied::PeerStopped, effects);
+                self.fail_queue(&CommandError::PeerStopped, effects);
             }
         }
     }
@@ -168,7 +168,7 @@ impl Active {
         context: &Context<'_>,
         effects: &mut Effects,
     ) -> Result<(), Misbehaviour> {
-        let (agreed, role) = (self.common.books.agreed, self.common.role());
+        let (agreed, role) = (self.common.receipts.agreed, self.common.role());
         let receipt = Receipt { nonce: propose.nonce, balances: propose.balances };
         let Some(signatures) = agreed.signatures else { return Err(Misbehaviour::WrongParity) };
         if receipt != agreed.receipt {
@@ -177,7 +177,7 @@ impl Active {
         }
         // A proposal on it is its answer. A plain one beside it could overtake it, and let the partner
         // propose again, and again first, while payments wait here (rule 5).
-        effects.send.push(match &self.common.books.proposal {
+        effects.send.push(match &self.common.receipts.proposal {
             Some(own) if own.base_nonce == agreed.nonce() => Message::Propose(own.message()),
             Some(_) | None => {
                 Message::Answer(Answer { nonce: agreed.nonce(), signature: *signatures.of(role) })
@@ -192,10 +192,10 @@ impl Active {
         context: &Context<'_>,
         effects: &mut Effects,
     ) -> Result<(), Misbehaviour> {
-        if answer.nonce <= self.common.books.agreed.nonce() {
+        if answer.nonce <= self.common.receipts.agreed.nonce() {
             return Ok(());
         }
-        let Some(own) = self.common.books.proposal.as_ref().filter(|own| own.nonce == answer.nonce) else {
+        let Some(own) = self.common.receipts.proposal.as_ref().filter(|own| own.nonce == answer.nonce) else {
             return Err(Misbehaviour::UnknownBase);
         };
         let (receipt, partner) = (own.receipt(), self.common.role().other());
@@ -210,16 +210,16 @@ impl Active {
 
     /// The own proposal has the partner's signature.
     pub(super) fn answered(&mut self, signature: Signature, effects: &mut Effects) {
-        let Some(agreed) = self.common.books.answered_by(signature, self.common.role()) else { return };
-        self.common.books.agreed = agreed;
+        let Some(agreed) = self.common.receipts.answered_by(signature, self.common.role()) else { return };
+        self.common.receipts.agreed = agreed;
         effects.persist();
-        if let Some(own) = self.common.books.proposal.take() {
+        if let Some(own) = self.common.receipts.proposal.take() {
             self.settle(own, effects);
         }
     }
 
     pub(super) fn on_refuse(&mut self, refuse: &Refuse, context: &Context<'_>, effects: &mut Effects) {
-        if self.common.books.proposal.as_ref().is_none_or(|own| own.nonce != refuse.nonce) {
+        if self.common.receipts.proposal.as_ref().is_none_or(|own| own.nonce != refuse.nonce) {
             return;
         }
         match refuse.reason {
@@ -227,7 +227,7 @@ impl Active {
             // The partner is ahead, or its own proposal is on the way: both sides show where they
             // stand.
             RefuseReason::Stale | RefuseReason::Crossed => {
-                if refuse.agreed_nonce > self.common.books.agreed.nonce() && !self.link.asked {
+                if refuse.agreed_nonce > self.common.receipts.agreed.nonce() && !self.link.asked {
                     self.send_sync(context, effects);
                 }
             }
@@ -243,11 +243,11 @@ impl Active {
     /// not paid.
     pub(super) fn peer_stops(&mut self, effects: &mut Effects) {
         self.link.repeat_at = None;
-        if let Some(own) = &mut self.common.books.proposal {
-            effects.deny(own.take_callers(), &Denied::Undecided);
+        if let Some(own) = &mut self.common.receipts.proposal {
+            effects.deny(own.take_callers(), &CommandError::Undecided);
         }
-        self.fail_queue(&Denied::PeerStopped, effects);
-        effects.deny(self.finish.take(), &Denied::PeerStopped);
+        self.fail_queue(&CommandError::PeerStopped, effects);
+        effects.deny(self.finish.take(), &CommandError::PeerStopped);
     }
 
     pub(super) fn on_sync(
@@ -257,7 +257,7 @@ impl Active {
         context: &Context<'_>,
         effects: &mut Effects,
     ) -> Channel {
-        let claim = judge_claim(&self.common.setup, &self.common.books, &sync.agreed, context.crypto);
+        let claim = judge_claim(&self.common.setup, &self.common.receipts, &sync.agreed, context.crypto);
         match claim {
             Err(why) => {
                 effects.misbehaviour = Some(why);
@@ -270,10 +270,10 @@ impl Active {
         }
         self.link.synced = true;
         self.link.asked = false;
-        self.link.peer_lost = sync.lost;
+        self.link.peer_may_be_stale = sync.lost;
         self.link.peer_stopped = sync.closing || sync.finish.is_some();
         self.link.repeat_at =
-            self.common.books.proposal.as_ref().map(|_| context.now.saturating_add(REPEAT_AFTER));
+            self.common.receipts.proposal.as_ref().map(|_| context.now.saturating_add(REPEAT_AFTER));
         if let Ok(Claim::Answers(theirs)) = claim {
             self.answered(theirs, effects);
         }
@@ -285,7 +285,7 @@ impl Active {
             return Channel::Active(self);
         }
         self.propose(context, effects);
-        if self.link.peer_stopped || self.link.peer_lost {
+        if self.link.peer_stopped || self.link.peer_may_be_stale {
             self.peer_stops(effects);
         }
         if sync.wants_reply {
@@ -302,7 +302,7 @@ impl Active {
     /// The partner has shown an own signature that this side knows nothing of (rule 9).
     pub(super) fn lost(self: Box<Self>, sync: Sync, context: &Context<'_>, effects: &mut Effects) -> Channel {
         effects.notify.push(Notice::AtRisk(Risk::PartnerHasNewerReceipt));
-        self.into_lost(effects).on_sync(sync, context, effects)
+        self.into_data_loss(effects).on_sync(sync, context, effects)
     }
 
     /// The user gives a receipt. One with an own signature that this side knows nothing of proves that
@@ -314,22 +314,22 @@ impl Active {
         context: &Context<'_>,
         effects: &mut Effects,
     ) -> Channel {
-        if !given.proves_loss(&self.common.setup, &self.common.books, context.crypto) {
-            effects.reply.push((caller, Err(Denied::NotLost)));
+        if !given.proves_loss(&self.common.setup, &self.common.receipts, context.crypto) {
+            effects.reply.push((caller, Err(CommandError::NotLost)));
             return Channel::Active(self);
         }
         effects.notify.push(Notice::AtRisk(Risk::NewerReceiptImported));
-        let mut lost = self.into_lost(effects);
+        let mut lost = self.into_data_loss(effects);
         lost.import(caller, given, context.crypto, effects);
-        Channel::Lost(lost)
+        Channel::DataLoss(lost)
     }
 
-    fn into_lost(mut self: Box<Self>, effects: &mut Effects) -> Box<Lost> {
-        self.fail_queue(&Denied::Lost, effects);
-        effects.deny(self.finish.take(), &Denied::Lost);
-        if let Some(own) = &mut self.common.books.proposal {
-            effects.deny(own.take_callers(), &Denied::Undecided);
+    fn into_data_loss(mut self: Box<Self>, effects: &mut Effects) -> Box<DataLoss> {
+        self.fail_queue(&CommandError::Lost, effects);
+        effects.deny(self.finish.take(), &CommandError::Lost);
+        if let Some(own) = &mut self.common.receipts.proposal {
+            effects.deny(own.take_callers(), &CommandError::Undecided);
         }
-        Box::new(Lost::new(self.common))
+        Box::new(DataLoss::new(self.common))
     }
 }

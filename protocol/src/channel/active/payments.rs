@@ -3,10 +3,10 @@
 use crate::wire::{MAX_PAYMENTS, Message};
 use crate::{Amount, Payment, Receipt};
 
-use super::super::books::{Pending, Proposal};
 use super::super::effects::{Direction, Effects, Notice, PaymentWrite};
 use super::super::input::{CommandId, Context, KnownPayment};
-use super::super::outcome::{Denied, Done};
+use super::super::outcome::{CommandError, CommandOutcome};
+use super::super::receipts::{Pending, Proposal};
 use super::{
     Active, COALESCE_AT_MOST, COALESCE_GAP_DIVISOR, COALESCE_TOTAL_DIVISOR, Coalescing, PeerLink,
     REPEAT_AFTER,
@@ -23,19 +23,19 @@ impl Active {
         known: Option<KnownPayment>,
         context: &Context<'_>,
         effects: &mut Effects,
-    ) -> Result<(), Denied> {
-        let PeerLink { online, peer_stopped, peer_lost, .. } = self.link;
-        if let Some(pending) = self.queue.find(&payment.id, self.common.books.proposal.as_mut()) {
+    ) -> Result<(), CommandError> {
+        let PeerLink { online, peer_stopped, peer_may_be_stale, .. } = self.link;
+        if let Some(pending) = self.queue.find(&payment.id, self.common.receipts.proposal.as_mut()) {
             pending.payment.require_same(&payment)?;
             // It is proposed, and in this session nothing will answer it (rule 8: at once).
-            if peer_stopped || peer_lost {
-                return Err(Denied::Undecided);
+            if peer_stopped || peer_may_be_stale {
+                return Err(CommandError::Undecided);
             }
             if !online {
-                return Err(Denied::Unanswered);
+                return Err(CommandError::Unanswered);
             }
             if pending.callers.len() >= MAX_CALLERS {
-                return Err(Denied::QueueFull);
+                return Err(CommandError::QueueFull);
             }
             pending.callers.push(caller);
             return Ok(());
@@ -52,34 +52,34 @@ impl Active {
         Ok(())
     }
 
-    pub(super) fn may_pay(&self, amount: Amount, context: &Context<'_>) -> Result<(), Denied> {
+    pub(super) fn may_pay(&self, amount: Amount, context: &Context<'_>) -> Result<(), CommandError> {
         if amount.is_zero() {
-            return Err(Denied::ZeroAmount);
+            return Err(CommandError::ZeroAmount);
         }
         if self.finish.is_some() {
-            return Err(Denied::Closing);
+            return Err(CommandError::Closing);
         }
         if !self.link.online {
-            return Err(Denied::PeerOffline);
+            return Err(CommandError::PeerOffline);
         }
-        if self.link.peer_stopped || self.link.peer_lost {
-            return Err(Denied::PeerStopped);
+        if self.link.peer_stopped || self.link.peer_may_be_stale {
+            return Err(CommandError::PeerStopped);
         }
         if !context.chain_fresh {
-            return Err(Denied::ChainStale);
+            return Err(CommandError::ChainStale);
         }
         if self.queue.is_full() {
-            return Err(Denied::QueueFull);
+            return Err(CommandError::QueueFull);
         }
         let newest = self
             .common
-            .books
+            .receipts
             .proposal
             .as_ref()
-            .map_or(self.common.books.agreed.balances(), |own| own.balances);
+            .map_or(self.common.receipts.agreed.balances(), |own| own.balances);
         let available = newest.of(self.common.role()).checked_sub(self.queue.total()).unwrap_or(Amount::ZERO);
         if amount > available {
-            return Err(Denied::InsufficientBalance { available });
+            return Err(CommandError::InsufficientBalance { available });
         }
         Ok(())
     }
@@ -87,12 +87,15 @@ impl Active {
     /// Proposes what waits, if nothing is out (rule 3). Reports whether it did.
     pub(super) fn propose(&mut self, context: &Context<'_>, effects: &mut Effects) -> bool {
         let link = &self.link;
-        let ready =
-            link.synced && !link.peer_stopped && !link.peer_lost && self.common.is_chain_sound(context);
-        if !ready || self.common.books.proposal.is_some() || self.queue.is_empty() || self.finish.is_some() {
+        let ready = link.synced
+            && !link.peer_stopped
+            && !link.peer_may_be_stale
+            && self.common.is_chain_sound(context);
+        if !ready || self.common.receipts.proposal.is_some() || self.queue.is_empty() || self.finish.is_some()
+        {
             return false;
         }
-        let (role, base) = (self.common.role(), self.common.books.agreed.receipt);
+        let (role, base) = (self.common.role(), self.common.receipts.agreed.receipt);
         let Some(nonce) = base.nonce.next_of(role) else { return false };
         let (count, total) = self.queue.next_batch();
         let Some(balances) = base.balances.pay(role, total) else { return false };
@@ -116,7 +119,7 @@ impl Active {
         let proposal = Proposal { base_nonce: base.nonce, nonce, balances, signature, payments };
         effects.persist();
         effects.send.push(Message::Propose(proposal.message()));
-        self.common.books.proposal = Some(proposal);
+        self.common.receipts.proposal = Some(proposal);
         self.link.repeat_at = Some(context.now.saturating_add(REPEAT_AFTER));
         (self.link.proposed_at, self.link.coalescing) = (Some(context.now), None);
         true
@@ -124,7 +127,7 @@ impl Active {
 
     /// The own proposal is being answered: whoever waited for it may pay again at once.
     pub(super) fn coalesce(&mut self, context: &Context<'_>) {
-        let (Some(sent), Some(own)) = (self.link.proposed_at, &self.common.books.proposal) else { return };
+        let (Some(sent), Some(own)) = (self.link.proposed_at, &self.common.receipts.proposal) else { return };
         let took = context.now.saturating_sub(sent).min(COALESCE_AT_MOST * COALESCE_TOTAL_DIVISOR);
         let (pause, all) = (took / COALESCE_GAP_DIVISOR, took / COALESCE_TOTAL_DIVISOR);
         if pause > 0 {
@@ -150,14 +153,14 @@ impl Active {
         self.queue.forget_proposed(&proposal.payments);
         let nonce = proposal.nonce;
         for Pending { payment, callers } in proposal.payments {
-            let done = Done::Paid { id: payment.id.clone(), amount: payment.amount, nonce };
+            let done = CommandOutcome::Paid { id: payment.id.clone(), amount: payment.amount, nonce };
             effects.reply.extend(callers.into_iter().map(|caller| (caller, Ok(done.clone()))));
             effects.notify.push(Notice::Payment { direction: Direction::Out, payment, nonce });
         }
     }
 
     /// Fails what waits and was never proposed, or was proposed and did not stand.
-    pub(super) fn fail_queue(&mut self, why: &Denied, effects: &mut Effects) {
+    pub(super) fn fail_queue(&mut self, why: &CommandError, effects: &mut Effects) {
         let (payments, displaced) = self.queue.take_all();
         effects.persist_all(displaced.map(|displaced| PaymentWrite::Fail { nonce: displaced.nonce }));
         for pending in payments {

@@ -2,27 +2,27 @@
 
 use crate::onchain::{CallKind, ChainView, ClosePlan, OnChain};
 use crate::wire::{Final, Message, RefuseReason, Sync};
-use crate::{Agreed, Crypto, Nonce, Receipt, Role};
+use crate::{AgreedReceipt, Crypto, Nonce, Receipt, Role};
 
 use super::Channel;
 use super::active::REPEAT_AFTER;
-use super::books::Proposal;
 use super::closing::Closing;
 use super::common::Common;
+use super::cooperative_closing::sign_final;
 use super::effects::{Effects, Misbehaviour, Notice};
-use super::finishing::sign_final;
 use super::import::ImportedReceipt;
 use super::input::{ChainInput, Command, CommandId, Context, Input, Millis, PeerInput};
-use super::outcome::{Denied, Done};
+use super::outcome::{CommandError, CommandOutcome};
 use super::payment_status::by_agreed;
 use super::reason::{NoChallenge, Risk, StateConflict};
+use super::receipts::Proposal;
 use super::rules::{FinalBase, judge_final};
 
 /// A channel that must not act alone: closing on what it has could be closing on an old receipt.
 /// It takes over newer receipts, challenges with what it has, and signs one FINAL: on a receipt that
 /// is newer than the backup's, or by order of its user.
 #[derive(Debug, Clone)]
-pub struct Lost {
+pub struct DataLoss {
     /// What all states have in common.
     pub common: Common,
     /// The own FINAL, once signed; there is only one.
@@ -43,7 +43,7 @@ struct Session {
 
 /// What a channel with lost data waits for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum LostStep {
+pub enum DataLossStep {
     /// A session in which the partner shows where it stands.
     Sync,
     /// The partner's answer to an own proposal: until then no FINAL is signed (rule 11).
@@ -56,9 +56,9 @@ pub enum LostStep {
     Partner,
 }
 
-impl Lost {
+impl DataLoss {
     pub(super) fn new(common: Common) -> Self {
-        let common = Common { lost: true, ..common };
+        let common = Common { may_be_stale: true, ..common };
         Self { common, own: None, is_newer: false, session: Session::default() }
     }
 
@@ -74,7 +74,7 @@ impl Lost {
 
     /// The newest receipt known: what a FINAL of this side is signed on.
     pub fn newest(&self) -> Receipt {
-        self.common.books.newest_evidence(self.common.role()).receipt
+        self.common.receipts.newest_evidence(self.common.role()).receipt
     }
 
     /// The receipt that the own FINAL was signed on, once it is.
@@ -83,15 +83,15 @@ impl Lost {
     }
 
     /// What the channel waits for.
-    pub fn step(&self) -> LostStep {
+    pub fn step(&self) -> DataLossStep {
         let newest = self.newest().nonce;
-        let is_new = self.is_newer && self.common.books.imported.is_none();
-        match (&self.own, &self.common.books.proposal) {
-            (Some(_), _) => LostStep::Partner,
-            (None, Some(own)) if own.nonce > newest => LostStep::Answer,
-            (None, _) if !is_new => LostStep::User,
-            (None, _) if !self.session.synced => LostStep::Sync,
-            (None, _) => LostStep::Chain,
+        let is_new = self.is_newer && self.common.receipts.imported.is_none();
+        match (&self.own, &self.common.receipts.proposal) {
+            (Some(_), _) => DataLossStep::Partner,
+            (None, Some(own)) if own.nonce > newest => DataLossStep::Answer,
+            (None, _) if !is_new => DataLossStep::User,
+            (None, _) if !self.session.synced => DataLossStep::Sync,
+            (None, _) => DataLossStep::Chain,
         }
     }
 
@@ -105,7 +105,7 @@ impl Lost {
     }
 
     pub(super) fn next_block(&self, context: &Context<'_>) -> Option<u64> {
-        if self.step() == LostStep::Chain { self.common.next_sound_block(context) } else { None }
+        if self.step() == DataLossStep::Chain { self.common.next_sound_block(context) } else { None }
     }
 
     pub(super) fn apply(
@@ -118,7 +118,7 @@ impl Lost {
             Input::Command(caller, Command::Cancel)
                 if matches!(self.common.view.status, OnChain::Empty { .. }) =>
             {
-                self.common.waiting.answer_all(&Err(Denied::Closing), effects);
+                self.common.waiting.answer_all(&Err(CommandError::Closing), effects);
                 return Closing::cancel(self.common, caller, effects);
             }
             Input::Command(caller, Command::SignFinal) => self.order_final(caller, context, effects),
@@ -134,7 +134,7 @@ impl Lost {
             }
             Input::Peer(PeerInput::Disconnected) => {
                 self.session = Session::default();
-                self.common.waiting.answer_all(&Err(Denied::PeerOffline), effects);
+                self.common.waiting.answer_all(&Err(CommandError::PeerOffline), effects);
             }
             Input::Peer(PeerInput::Message { message, .. }) => {
                 return self.message(message, context, effects);
@@ -144,28 +144,28 @@ impl Lost {
                 self.common.challenge_claimed(&closing, context, effects);
             }
             Input::Chain(ChainInput::CallFailed { kind, reason }) => {
-                self.common.waiting.answer(kind, &Err(Denied::CallFailed { kind, reason }), effects);
+                self.common.waiting.answer(kind, &Err(CommandError::CallFailed { kind, reason }), effects);
             }
             Input::Chain(ChainInput::Block) => self.finish_if_ready(context, effects),
             Input::Tick => self.tick(context, effects),
-            Input::Chain(ChainInput::Invalid(_)) | Input::Resume | Input::Ordered => {}
+            Input::Chain(ChainInput::Invalid(_)) | Input::Resume | Input::Flush => {}
         }
-        Channel::Lost(self)
+        Channel::DataLoss(self)
     }
 
     fn command(&mut self, caller: CommandId, command: &Command, effects: &mut Effects) {
         let outcome = match command {
             Command::Pay { payment, known: Some(known), .. } => {
-                known.outcome_if(payment, |nonce| by_agreed(self.common.books.agreed.nonce(), nonce))
+                known.outcome_if(payment, |nonce| by_agreed(self.common.receipts.agreed.nonce(), nonce))
             }
-            Command::Challenge => Err(Denied::NothingToChallenge(NoChallenge::NotClosing)),
+            Command::Challenge => Err(CommandError::NothingToChallenge(NoChallenge::NotClosing)),
             Command::Pay { known: None, .. }
             | Command::Close(_)
             | Command::Fund { .. }
             | Command::Cancel
             | Command::Withdraw
             | Command::SignFinal
-            | Command::Import(_) => Err(Denied::Lost),
+            | Command::Import(_) => Err(CommandError::Lost),
         };
         effects.reply.push((caller, outcome));
     }
@@ -180,7 +180,7 @@ impl Lost {
         crypto: &dyn Crypto,
         effects: &mut Effects,
     ) {
-        let taken = self.common.books.import(given, &self.common.setup, crypto);
+        let taken = self.common.receipts.import(given, &self.common.setup, crypto);
         if let Ok(both_signed) = taken {
             effects.persist();
             if both_signed {
@@ -189,7 +189,7 @@ impl Lost {
                 self.send_sync(effects);
             }
         }
-        let done = taken.map(|both_signed| Done::Imported { receipt: given.receipt, both_signed });
+        let done = taken.map(|both_signed| CommandOutcome::Imported { receipt: given.receipt, both_signed });
         effects.reply.push((caller, done));
     }
 
@@ -198,18 +198,20 @@ impl Lost {
     /// The user orders FINAL on the newest receipt known, having been shown its shares.
     fn order_final(&mut self, caller: CommandId, context: &Context<'_>, effects: &mut Effects) {
         let refused = match self.step() {
-            _ if !self.session.synced => Denied::PeerOffline,
-            LostStep::Answer => Denied::WrongState(StateConflict::ProposalUnanswered),
-            LostStep::Partner => {
+            _ if !self.session.synced => CommandError::PeerOffline,
+            DataLossStep::Answer => CommandError::WrongState(StateConflict::ProposalUnanswered),
+            DataLossStep::Partner => {
                 self.common.waiting.push(caller, CallKind::Close);
                 return self.send_final(context, effects);
             }
-            LostStep::Sync | LostStep::User | LostStep::Chain if self.common.is_chain_sound(context) => {
+            DataLossStep::Sync | DataLossStep::User | DataLossStep::Chain
+                if self.common.is_chain_sound(context) =>
+            {
                 self.common.waiting.push(caller, CallKind::Close);
                 return self.sign(context, effects);
             }
-            _ if !context.chain_fresh => Denied::ChainStale,
-            LostStep::Sync | LostStep::User | LostStep::Chain => Denied::NotConfirmed,
+            _ if !context.chain_fresh => CommandError::ChainStale,
+            DataLossStep::Sync | DataLossStep::User | DataLossStep::Chain => CommandError::NotConfirmed,
         };
         effects.reply.push((caller, Err(refused)));
     }
@@ -218,7 +220,7 @@ impl Lost {
     /// session that it has no newer one, and the chain is sound (rule 7).
     fn finish_if_ready(&mut self, context: &Context<'_>, effects: &mut Effects) {
         let ready = self.session.synced && self.common.is_chain_sound(context);
-        if ready && self.step() == LostStep::Chain {
+        if ready && self.step() == DataLossStep::Chain {
             self.sign(context, effects);
         }
     }
@@ -244,7 +246,7 @@ impl Lost {
     fn on_final(self: Box<Self>, finish: Final, context: &Context<'_>, effects: &mut Effects) -> Channel {
         let rests_on = Receipt { nonce: finish.base_nonce, balances: finish.balances };
         let same = |own: &Final| (own.base_nonce, own.balances) == (finish.base_nonce, finish.balances);
-        match judge_final(&self.common.setup, &self.common.books, &finish, context.crypto) {
+        match judge_final(&self.common.setup, &self.common.receipts, &finish, context.crypto) {
             Err(why) => effects.misbehaviour = Some(why),
             // Both have signed the same end: posting it is not acting alone.
             Ok(FinalBase::Agreed | FinalBase::Proposal | FinalBase::Neither)
@@ -255,10 +257,10 @@ impl Lost {
                 return Closing::begin(self.common, plan, effects);
             }
             Ok(FinalBase::Agreed | FinalBase::Proposal | FinalBase::Neither) => {
-                effects.send.push(self.common.books.refuse(Nonce::FINAL, RefuseReason::Lost));
+                effects.send.push(self.common.receipts.refuse(Nonce::FINAL, RefuseReason::Lost));
             }
         }
-        Channel::Lost(self)
+        Channel::DataLoss(self)
     }
 
     // ---- the partner --------------------------------------------------------------------------
@@ -283,10 +285,10 @@ impl Lost {
             _ if !self.session.synced => {}
             Message::Final(finish) => return self.on_final(finish, context, effects),
             Message::Propose(propose) => {
-                effects.send.push(self.common.books.refuse(propose.nonce, RefuseReason::Lost))
+                effects.send.push(self.common.receipts.refuse(propose.nonce, RefuseReason::Lost))
             }
             Message::Answer(answer) => {
-                let answered = self.common.books.answered_by(answer.signature, self.common.role());
+                let answered = self.common.receipts.answered_by(answer.signature, self.common.role());
                 if let Some(claim) = answered.filter(|claim| claim.nonce() == answer.nonce) {
                     effects.misbehaviour = self.take_over(&claim, context, effects).err();
                 }
@@ -296,11 +298,11 @@ impl Lost {
                 if refuse.nonce == Nonce::FINAL && refuse.reason != RefuseReason::NotNow =>
             {
                 self.session.repeat_at = None;
-                self.common.waiting.answer(CallKind::Close, &Err(Denied::PeerStopped), effects);
+                self.common.waiting.answer(CallKind::Close, &Err(CommandError::PeerStopped), effects);
             }
             Message::Refuse(_) => {}
         }
-        Channel::Lost(self)
+        Channel::DataLoss(self)
     }
 
     pub(super) fn on_sync(
@@ -311,7 +313,7 @@ impl Lost {
     ) -> Channel {
         if let Err(why) = self.take_over(&sync.agreed, context, effects) {
             effects.misbehaviour = Some(why);
-            return Channel::Lost(self);
+            return Channel::DataLoss(self);
         }
         if sync.wants_reply {
             effects.send.push(self.sync(false));
@@ -326,16 +328,16 @@ impl Lost {
         }
         match sync.finish {
             Some(finish) => self.on_final(finish, context, effects),
-            None => Channel::Lost(self),
+            None => Channel::DataLoss(self),
         }
     }
 
     /// Says loudly why nothing is signed.
     fn warn(&mut self, effects: &mut Effects) {
         match self.step() {
-            LostStep::User => effects.notify.push(Notice::AtRisk(Risk::NothingNewerShown)),
-            LostStep::Answer => effects.notify.push(Notice::AtRisk(Risk::ProposalUnanswered)),
-            LostStep::Sync | LostStep::Chain | LostStep::Partner => {}
+            DataLossStep::User => effects.notify.push(Notice::AtRisk(Risk::NothingNewerShown)),
+            DataLossStep::Answer => effects.notify.push(Notice::AtRisk(Risk::ProposalUnanswered)),
+            DataLossStep::Sync | DataLossStep::Chain | DataLossStep::Partner => {}
         }
     }
 
@@ -343,14 +345,15 @@ impl Lost {
     /// that the backup did not know.
     fn take_over(
         &mut self,
-        claim: &Agreed,
+        claim: &AgreedReceipt,
         context: &Context<'_>,
         effects: &mut Effects,
     ) -> Result<(), Misbehaviour> {
         if !claim.is_well_formed() {
             return Err(Misbehaviour::Malformed);
         }
-        let Some(signatures) = claim.signatures.filter(|_| claim.nonce() > self.common.books.agreed.nonce())
+        let Some(signatures) =
+            claim.signatures.filter(|_| claim.nonce() > self.common.receipts.agreed.nonce())
         else {
             return Ok(());
         };
@@ -362,9 +365,9 @@ impl Lost {
         if !signed(Role::A) || !signed(Role::B) {
             return Err(Misbehaviour::BadSignature);
         }
-        let proposed = self.common.books.proposal.as_ref().map(Proposal::receipt);
+        let proposed = self.common.receipts.proposal.as_ref().map(Proposal::receipt);
         self.is_newer |= proposed != Some(claim.receipt);
-        self.common.books.take_over(*claim);
+        self.common.receipts.take_over(*claim);
         effects.persist();
         Ok(())
     }
@@ -386,6 +389,6 @@ impl Lost {
             }
             OnChain::Closing(_) | OnChain::Closed { .. } => return self.common.leave(context, effects),
         }
-        Channel::Lost(self)
+        Channel::DataLoss(self)
     }
 }

@@ -9,11 +9,11 @@ use super::Channel;
 use super::active::REPEAT_AFTER;
 use super::closing::Closing;
 use super::common::Common;
+use super::data_loss::DataLoss;
 use super::effects::{Effects, Notice};
 use super::import::ImportedReceipt;
 use super::input::{ChainInput, CloseMode, Command, CommandId, Context, Input, Millis, PeerInput};
-use super::lost::Lost;
-use super::outcome::Denied;
+use super::outcome::CommandError;
 use super::reason::{NoChallenge, StateConflict};
 use super::rules::{Claim, FinalBase, judge_claim, judge_final};
 use super::setup::Setup;
@@ -23,7 +23,7 @@ const POST_WITHIN: u64 = 8;
 
 /// A channel on its way to a cooperative close.
 #[derive(Debug, Clone)]
-pub struct Finishing {
+pub struct CooperativeClosing {
     /// What all states have in common; no own proposal is out.
     pub common: Common,
     /// The own FINAL.
@@ -51,7 +51,7 @@ impl Final {
     }
 }
 
-impl Finishing {
+impl CooperativeClosing {
     /// This side asks: it signs first and posts the partner's FINAL when that comes, if it has a share.
     pub(super) fn asking(
         mut common: Common,
@@ -62,7 +62,7 @@ impl Finishing {
         common.waiting.push(caller, CallKind::Close);
         let mut state = Self::sign(common, None, context, effects);
         state.repeat_at = Some(context.now.saturating_add(REPEAT_AFTER));
-        Channel::Finishing(Box::new(state))
+        Channel::CooperativeClosing(Box::new(state))
     }
 
     /// The partner asks, and its FINAL rests on what is agreed. It gets the own FINAL and posts first, if it has a share;
@@ -72,7 +72,7 @@ impl Finishing {
         mut common: Common,
         theirs: Final,
         caller: Option<CommandId>,
-        lost_partner: bool,
+        is_partner_stale: bool,
         context: &Context<'_>,
         effects: &mut Effects,
     ) -> Channel {
@@ -80,7 +80,7 @@ impl Finishing {
         caller.into_iter().for_each(|caller| common.waiting.push(caller, CallKind::Close));
         let mut state = Self::sign(common, Some(theirs), context, effects);
         let has_share = state.own.has_share(role);
-        let is_alone = lost_partner || !state.own.has_share(role.other());
+        let is_alone = is_partner_stale || !state.own.has_share(role.other());
         let posts_first = has_share && (is_alone || (both_asked && role == Role::A));
         let head = state.common.head(context);
         state.post_at = (has_share || both_asked)
@@ -89,14 +89,14 @@ impl Finishing {
     }
 
     fn sign(common: Common, theirs: Option<Final>, context: &Context<'_>, effects: &mut Effects) -> Self {
-        let own = sign_final(&common.setup, &common.books.agreed.receipt, context);
+        let own = sign_final(&common.setup, &common.receipts.agreed.receipt, context);
         effects.persist();
         effects.send.push(Message::Final(own.clone()));
         Self { common, own, theirs, post_at: None, online: true, repeat_at: None }
     }
 
-    pub(super) fn into_lost(self) -> Lost {
-        Lost::new(self.common).with_final(self.own)
+    pub(super) fn into_data_loss(self) -> DataLoss {
+        DataLoss::new(self.common).with_final(self.own)
     }
 
     pub(super) const fn next_tick(&self) -> Option<Millis> {
@@ -121,13 +121,13 @@ impl Finishing {
 
     fn post_if_due(self: Box<Self>, context: &Context<'_>, effects: &mut Effects) -> Channel {
         let due = self.post_at.is_some_and(|at| self.common.head(context) >= at);
-        if due { self.post(effects) } else { Channel::Finishing(self) }
+        if due { self.post(effects) } else { Channel::CooperativeClosing(self) }
     }
 
     /// Posts the partner's FINAL, if it is here. That counts as closing.
     fn post(mut self: Box<Self>, effects: &mut Effects) -> Channel {
         let Some(Final { base_nonce, balances, signature }) = self.theirs.take() else {
-            return Channel::Finishing(self);
+            return Channel::CooperativeClosing(self);
         };
         let plan = ClosePlan::Final { base_nonce, balances, signature };
         Closing::begin(self.common, plan, effects)
@@ -148,38 +148,38 @@ impl Finishing {
                 if initiator {
                     effects.send.push(self.sync(true));
                 }
-                Channel::Finishing(self)
+                Channel::CooperativeClosing(self)
             }
             Input::Peer(PeerInput::Disconnected) => {
                 self.online = false;
                 self.repeat_at = None;
-                self.common.waiting.answer_all(&Err(Denied::PeerOffline), effects);
-                Channel::Finishing(self)
+                self.common.waiting.answer_all(&Err(CommandError::PeerOffline), effects);
+                Channel::CooperativeClosing(self)
             }
             Input::Peer(PeerInput::Message { message, .. }) => self.message(message, context, effects),
             Input::Chain(ChainInput::View(view)) => self.chain_view(view, context, effects),
-            Input::Ordered => Channel::Finishing(self),
+            Input::Flush => Channel::CooperativeClosing(self),
             Input::Chain(ChainInput::Block) | Input::Resume => self.post_if_due(context, effects),
             Input::Chain(ChainInput::CallFailed { kind, reason }) => {
-                self.common.waiting.answer(kind, &Err(Denied::CallFailed { kind, reason }), effects);
-                Channel::Finishing(self)
+                self.common.waiting.answer(kind, &Err(CommandError::CallFailed { kind, reason }), effects);
+                Channel::CooperativeClosing(self)
             }
             Input::Tick => {
                 self.tick(context, effects);
-                Channel::Finishing(self)
+                Channel::CooperativeClosing(self)
             }
             Input::Chain(ChainInput::Claimed(closing)) => {
                 self.common.challenge_claimed(&closing, context, effects);
-                Channel::Finishing(self)
+                Channel::CooperativeClosing(self)
             }
-            Input::Chain(ChainInput::Invalid(_)) => Channel::Finishing(self),
+            Input::Chain(ChainInput::Invalid(_)) => Channel::CooperativeClosing(self),
         }
     }
 
     fn command(mut self: Box<Self>, caller: CommandId, command: Command, effects: &mut Effects) -> Channel {
         let denied = match command {
             Command::Close(CloseMode::Cooperative) if self.theirs.is_none() && !self.online => {
-                Denied::PeerOffline
+                CommandError::PeerOffline
             }
             Command::Close(CloseMode::Cooperative) => {
                 effects.send.push(Message::Final(self.own.clone()));
@@ -188,27 +188,27 @@ impl Finishing {
             }
             Command::Close(CloseMode::Alone) => {
                 self.common.waiting.push(caller, CallKind::Close);
-                let plan = self.common.books.close_plan(self.common.role());
+                let plan = self.common.receipts.close_plan(self.common.role());
                 return Closing::begin(self.common, plan, effects);
             }
             Command::Pay { payment, known, .. } => {
-                let outcome = known.map_or(Err(Denied::Closing), |known| known.outcome(&payment));
+                let outcome = known.map_or(Err(CommandError::Closing), |known| known.outcome(&payment));
                 effects.reply.push((caller, outcome));
-                return Channel::Finishing(self);
+                return Channel::CooperativeClosing(self);
             }
             Command::Cancel if matches!(self.common.view.status, OnChain::Empty { .. }) => {
-                self.common.waiting.answer_all(&Err(Denied::Closing), effects);
+                self.common.waiting.answer_all(&Err(CommandError::Closing), effects);
                 return Closing::cancel(self.common, caller, effects);
             }
-            Command::Close(CloseMode::On(_)) => Denied::BadReceipt,
-            Command::Import(_) | Command::SignFinal => Denied::NotLost,
-            Command::Challenge => Denied::NothingToChallenge(NoChallenge::NotClosing),
+            Command::Close(CloseMode::On(_)) => CommandError::BadReceipt,
+            Command::Import(_) | Command::SignFinal => CommandError::NotLost,
+            Command::Challenge => CommandError::NothingToChallenge(NoChallenge::NotClosing),
             Command::Fund { .. } | Command::Cancel | Command::Withdraw => {
-                Denied::WrongState(StateConflict::Active)
+                CommandError::WrongState(StateConflict::Active)
             }
         };
         effects.reply.push((caller, Err(denied)));
-        Channel::Finishing(self)
+        Channel::CooperativeClosing(self)
     }
 
     /// The user gives a receipt, which may prove that data was lost (rule 9).
@@ -219,13 +219,13 @@ impl Finishing {
         context: &Context<'_>,
         effects: &mut Effects,
     ) -> Channel {
-        if !given.proves_loss(&self.common.setup, &self.common.books, context.crypto) {
+        if !given.proves_loss(&self.common.setup, &self.common.receipts, context.crypto) {
             return self.command(caller, Command::Import(Box::new(*given)), effects);
         }
-        self.common.waiting.answer_all(&Err(Denied::Lost), effects);
-        let mut lost = Box::new(self.into_lost());
+        self.common.waiting.answer_all(&Err(CommandError::Lost), effects);
+        let mut lost = Box::new(self.into_data_loss());
         lost.import(caller, given, context.crypto, effects);
-        Channel::Lost(lost)
+        Channel::DataLoss(lost)
     }
 
     fn sync(&self, wants_reply: bool) -> Message {
@@ -242,29 +242,29 @@ impl Finishing {
             Message::Sync(sync) => return self.on_sync(*sync, context, effects),
             Message::Final(finish) => return self.on_final(finish, context, effects),
             Message::Propose(propose) => {
-                effects.send.push(self.common.books.refuse(propose.nonce, RefuseReason::Stopped))
+                effects.send.push(self.common.receipts.refuse(propose.nonce, RefuseReason::Stopped))
             }
             // Not now: it is repeated after a while.
             Message::Refuse(refuse)
                 if refuse.nonce == Nonce::FINAL && refuse.reason != RefuseReason::NotNow =>
             {
-                self.common.waiting.answer(CallKind::Close, &Err(Denied::PeerStopped), effects);
+                self.common.waiting.answer(CallKind::Close, &Err(CommandError::PeerStopped), effects);
                 effects.notify.push(Notice::Refused(refuse.reason));
             }
             Message::Refuse(_) | Message::Answer(_) => {}
         }
-        Channel::Finishing(self)
+        Channel::CooperativeClosing(self)
     }
 
     fn on_sync(mut self: Box<Self>, sync: Sync, context: &Context<'_>, effects: &mut Effects) -> Channel {
-        match judge_claim(&self.common.setup, &self.common.books, &sync.agreed, context.crypto) {
+        match judge_claim(&self.common.setup, &self.common.receipts, &sync.agreed, context.crypto) {
             Err(why) => {
                 effects.misbehaviour = Some(why);
-                return Channel::Finishing(self);
+                return Channel::CooperativeClosing(self);
             }
             Ok(Claim::LostData) => {
-                self.common.waiting.answer_all(&Err(Denied::Lost), effects);
-                return Box::new(self.into_lost()).on_sync(sync, context, effects);
+                self.common.waiting.answer_all(&Err(CommandError::Lost), effects);
+                return Box::new(self.into_data_loss()).on_sync(sync, context, effects);
             }
             Ok(Claim::Known | Claim::Answers(_) | Claim::OtherPaidIn) => {}
         }
@@ -273,12 +273,12 @@ impl Finishing {
         }
         match sync.finish {
             Some(finish) => self.on_final(finish, context, effects),
-            None => Channel::Finishing(self),
+            None => Channel::CooperativeClosing(self),
         }
     }
 
     fn on_final(mut self: Box<Self>, finish: Final, context: &Context<'_>, effects: &mut Effects) -> Channel {
-        match judge_final(&self.common.setup, &self.common.books, &finish, context.crypto) {
+        match judge_final(&self.common.setup, &self.common.receipts, &finish, context.crypto) {
             Err(why) => effects.misbehaviour = Some(why),
             Ok(FinalBase::Agreed) if self.theirs.is_none() => {
                 self.theirs = Some(finish);
@@ -290,10 +290,10 @@ impl Finishing {
             }
             Ok(FinalBase::Agreed) => {}
             Ok(FinalBase::Proposal | FinalBase::Neither) => {
-                effects.send.push(self.common.books.refuse(Nonce::FINAL, RefuseReason::Stale))
+                effects.send.push(self.common.receipts.refuse(Nonce::FINAL, RefuseReason::Stale))
             }
         }
-        Channel::Finishing(self)
+        Channel::CooperativeClosing(self)
     }
 
     fn chain_view(
@@ -310,6 +310,6 @@ impl Finishing {
             }
             OnChain::Closing(_) | OnChain::Closed { .. } => return self.common.leave(context, effects),
         }
-        Channel::Finishing(self)
+        Channel::CooperativeClosing(self)
     }
 }

@@ -4,15 +4,15 @@ use serde::{Deserialize, Serialize};
 
 use crate::onchain::{ClosePlan, Closing, Evidence};
 use crate::wire::{Message, Propose, Refuse, RefuseReason};
-use crate::{Agreed, Amount, Balances, Nonce, Payment, Receipt, Role, Signature, Signatures};
+use crate::{AgreedReceipt, Amount, Balances, Nonce, Payment, Receipt, Role, Signature, Signatures};
 
 use super::input::CommandId;
 
 /// The newest receipt that both have signed, and at most one own proposal on top of it.
 #[derive(Debug, Clone, Serialize, Deserialize)]
-pub struct Books {
+pub struct Receipts {
     /// The newest agreed receipt.
-    pub agreed: Agreed,
+    pub agreed: AgreedReceipt,
     /// The own proposal that is not answered. What is here was on disk before it was sent, and
     /// what is on disk counts as sent (rule 4): it is repeated as it is until it is answered or a
     /// higher one stands.
@@ -82,10 +82,10 @@ impl Proposal {
     }
 }
 
-impl Books {
+impl Receipts {
     /// At the start: receipt 0.
     pub const fn new(paid_in: Balances) -> Self {
-        Self { agreed: Agreed::zero(paid_in), proposal: None, imported: None }
+        Self { agreed: AgreedReceipt::zero(paid_in), proposal: None, imported: None }
     }
 
     /// Before anything can be signed.
@@ -99,16 +99,16 @@ impl Books {
         let untouched = self.agreed.nonce() == Nonce::ZERO && self.proposal.is_none();
         let changed = untouched && self.agreed.balances() != paid_in;
         if changed {
-            self.agreed = Agreed::zero(paid_in);
+            self.agreed = AgreedReceipt::zero(paid_in);
         }
         changed
     }
 
     /// The own proposal, answered by the partner's signature. Of the own signature only the own copy
     /// counts: what the partner shows beside its own is not checked.
-    pub(super) fn answered_by(&self, theirs: Signature, role: Role) -> Option<Agreed> {
+    pub(super) fn answered_by(&self, theirs: Signature, role: Role) -> Option<AgreedReceipt> {
         let own = self.proposal.as_ref()?;
-        Some(Agreed::signed(own.receipt(), Signatures::from_roles(role, own.signature, theirs)))
+        Some(AgreedReceipt::signed(own.receipt(), Signatures::from_roles(role, own.signature, theirs)))
     }
 
     /// The message that refuses the proposal, or the FINAL receipt, with this nonce.
@@ -131,7 +131,7 @@ impl Books {
     }
 
     /// Takes over a newer receipt that both have signed, and drops what it outdates.
-    pub(super) fn take_over(&mut self, agreed: Agreed) {
+    pub(super) fn take_over(&mut self, agreed: AgreedReceipt) {
         self.proposal.take_if(|own| own.nonce <= agreed.nonce());
         self.imported.take_if(|imported| imported.receipt.nonce <= agreed.nonce());
         self.agreed = agreed;
