@@ -6,7 +6,7 @@ use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use tempfile::TempDir;
-use thunder_api::{Answer, ChannelInfo, Secret, Selector, ThunderClient, WalletSource, local};
+use thunder_api::{ApiResult, ChannelInfo, Secret, Selector, ThunderClient, WalletSource, local};
 use thunder_deploy::{DEVELOPMENT_PHRASE, ports};
 use thunder_protocol::Address;
 
@@ -144,6 +144,6 @@ fn launch(rpc: &str, port: u16, data: &Path) -> Result<Child> {
 }
 
 /// The answer of a call that has to succeed.
-pub(crate) fn checked<T>(answer: std::result::Result<Answer<T>, tarpc::client::RpcError>) -> Result<T> {
+pub(crate) fn checked<T>(answer: std::result::Result<ApiResult<T>, tarpc::client::RpcError>) -> Result<T> {
     Ok(answer?.map_err(|error| error.to_string())?)
 }
