@@ -10,10 +10,10 @@ use futures::stream::FuturesUnordered;
 use thunder_guard::transactions::{CantSign, Request, Sent};
 use thunder_guard::{Action, AskError, ChainId, Guard, Millis, Report, Settings, Stake, Ticket, Watch};
 use thunder_protocol::Address;
-use tokio::time::Instant;
 use zeroize::Zeroizing;
 
 use crate::client::Chain;
+use crate::clock::now_ms;
 use crate::contracts::states_code;
 use crate::transport::{RpcUrls, Transport};
 
@@ -24,7 +24,7 @@ pub struct Driver {
     guard: Guard,
     transports: Arc<[Transport]>,
     asked: FuturesUnordered<Answered>,
-    began: Instant,
+    began: Millis,
 }
 
 /// What its owner has to do.
@@ -51,12 +51,12 @@ impl Driver {
             guard: Guard::new(settings),
             transports: chain.transports(),
             asked: FuturesUnordered::new(),
-            began: Instant::now(),
+            began: now_ms(),
         }
     }
 
     fn now(&self) -> Millis {
-        u64::try_from(self.began.elapsed().as_millis()).unwrap_or(u64::MAX)
+        now_ms().saturating_sub(self.began)
     }
 
     /// The next thing for the owner to do. May be dropped while it waits.

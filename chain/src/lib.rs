@@ -6,6 +6,7 @@
 
 mod account;
 mod client;
+mod clock;
 pub mod contracts;
 mod driver;
 mod error;
@@ -14,6 +15,7 @@ mod transport;
 
 pub use account::Account;
 pub use client::Chain;
+pub use clock::now_ms;
 pub use driver::{Driver, Step};
 pub use error::ChainError;
 pub use thunder_guard::transactions::{GasFunds, Outcome, Request, Sent, gas_limit};

@@ -17,9 +17,6 @@ pub enum NotTheChannel {
     /// The amount differs.
     #[error("it is to hold {0} base units")]
     OtherAmount(u128),
-    /// It holds less THD than is said to be paid in.
-    #[error("it holds less THD than is said to be paid in")]
-    NotCovered,
 }
 
 /// What remains to be checked before a channel is believed to be the one that was agreed on.
@@ -129,6 +126,15 @@ impl Channel {
         let shown = self.readings.iter().flatten().map(|reading| reading.state);
         let claims = shown.filter(|state| Some(*state) != self.believed);
         claims.filter_map(|state| self.closing_of(&state)).find(|closing| closing.closer != self.role)
+    }
+
+    /// The newest block at which an endpoint has shown it.
+    pub(crate) fn claimed_at(&self) -> Option<u64> {
+        let claims = self.readings.iter().flatten().filter(|reading| Some(reading.state) != self.believed);
+        let of_partner = claims.filter(|reading| {
+            self.closing_of(&reading.state).is_some_and(|closing| closing.closer != self.role)
+        });
+        of_partner.map(|reading| reading.block).max()
     }
 
     fn closing_of(&self, state: &ChannelState) -> Option<Closing> {

@@ -20,15 +20,13 @@ mod requests;
 mod restoring;
 mod wallet;
 
-use std::sync::OnceLock;
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::Duration;
 
 use libp2p::{PeerId, Swarm};
+pub(crate) use thunder_chain::now_ms;
 use thunder_chain::{Contracts, Report};
 use thunder_engine::{Command, Engine, Event, RequestId, Settings, Start};
 use thunder_protocol::Address;
-use thunder_protocol::channel::Millis;
 use tokio::sync::mpsc;
 use tokio::time::Instant;
 
@@ -327,17 +325,4 @@ impl Daemon {
             self.handle(Event::Abandoned(abandoned));
         }
     }
-}
-
-/// Milliseconds since 1970. It never goes back, and goes on also while the system's clock is set
-/// back, so that what waits for a time is not stalled.
-pub(crate) fn now_ms() -> Millis {
-    static BEGUN: OnceLock<Instant> = OnceLock::new();
-    /// The largest difference so far between the system's clock and the time since the start.
-    static AHEAD: AtomicU64 = AtomicU64::new(0);
-    let millis = |elapsed: Duration| u64::try_from(elapsed.as_millis()).unwrap_or(u64::MAX);
-    let running = millis(BEGUN.get_or_init(Instant::now).elapsed());
-    let clock = millis(SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default());
-    let ahead = clock.saturating_sub(running);
-    running.saturating_add(AHEAD.fetch_max(ahead, Ordering::Relaxed).max(ahead))
 }

@@ -80,6 +80,10 @@ impl Guard {
         let is_recent = closing.withdrawable_at() > head;
         if is_recent {
             self.divided.insert(address);
+            let shown_at = self.channels.as_ref().and_then(|channels| channels.get(&address)?.claimed_at());
+            if let (Some(transactions), Some(shown_at)) = (&mut self.transactions, shown_at) {
+                transactions.on_claim(address, closing.block, shown_at);
+            }
             self.report(Report::Claim { channel: address, closing });
         }
     }

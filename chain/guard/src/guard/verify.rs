@@ -146,8 +146,11 @@ impl Guard {
                     Some(ChannelState::Empty { paid_in } | ChannelState::Active { paid_in }) => paid_in.sum(),
                     _ => None,
                 };
-                let is_short = paid_in.is_some_and(|sum| held < sum.base_units());
-                is_short.then_some(NotTheChannel::NotCovered)
+                // The code is a channel's, so what it says was paid in is there: this machine is behind.
+                if paid_in.is_some_and(|sum| held < sum.base_units()) {
+                    return;
+                }
+                None
             }
         };
         match against {

@@ -121,8 +121,10 @@ pub(crate) struct Entry {
     pub(crate) needed_at: Option<u64>,
     /// Receipts that were asked for since the newest head.
     pub(crate) receipts_asked: Vec<B256>,
-    /// How often the contract refused it in a block, as all endpoints say.
+    /// How often the contract refused it in a block, as one endpoint says at least.
     pub(crate) reverts: u8,
+    /// At how many heads it may be made again after it was mined without effect.
+    pub(crate) again_at: u64,
     /// Whether one of them said so.
     pub(crate) was_reverted: bool,
     /// The transaction that the contract refused in a block, while it is not known yet whether somebody else
@@ -187,10 +189,21 @@ impl Entry {
             needed_at: None,
             receipts_asked: Vec::new(),
             reverts: 0,
+            again_at: 0,
             was_reverted: false,
             in_vain: None,
             mined_tx: None,
             alarm_at: ALARM_AFTER,
+        }
+    }
+
+    /// The channel's closing is in this block. A challenge that the contract has refused before has not refuted it.
+    pub(crate) fn is_new_closing(&mut self, closing_block: Option<u64>) {
+        if let (Stage::Mined { block }, Some(closing)) = (self.stage, closing_block)
+            && self.key.is_urgent()
+            && closing > block
+        {
+            (self.reverts, self.again_at, self.was_reverted) = (0, 0, false);
         }
     }
 

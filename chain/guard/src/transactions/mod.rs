@@ -208,9 +208,14 @@ const FAR: u64 = 64;
 const FIND_WITHIN: u64 = 3;
 /// A transaction that no endpoint takes for this long is worth a word.
 const NOT_TAKEN_FOR: Millis = 3_000;
-/// How often a challenge is made that the contract refuses in a block, as all endpoints say, while they
-/// contradict each other about whether the channel is closing.
-const MAX_REVERTS: u8 = 3;
+/// At how many heads a challenge that was mined without effect is made again, at most: a third of a challenge period.
+const LONGEST_SPACING: u64 = 8;
+
+/// After how many heads a challenge that the contract has refused so often is made again. A closing that an endpoint
+/// invents costs gas as long as the endpoint is listened to, but keeps no challenge from a true one.
+fn spacing(reverts: u8) -> u64 {
+    1_u64.checked_shl(u32::from(reverts)).unwrap_or(LONGEST_SPACING).min(LONGEST_SPACING)
+}
 
 impl Transactions {
     pub(crate) fn new(account: Account, confirmations: u64, endpoints: usize, sent: Vec<Sent>) -> Self {
@@ -258,8 +263,8 @@ impl Transactions {
         match entry.stage {
             Stage::Preparing if entry.sent.is_none() => entry.request = Some(request),
             Stage::Preparing | Stage::Out => self.replace(index, request),
-            // The contract refuses it, and the closing is contested.
-            Stage::Mined { .. } | Stage::Obsolete if entry.reverts >= MAX_REVERTS => {}
+            // It was mined without effect just now.
+            Stage::Mined { .. } | Stage::Obsolete if key.is_urgent() && self.clock < entry.again_at => {}
             // The channel was not read since then: its effect is still to be seen. Should the chain take it
             // back, the newer order counts.
             Stage::Mined { block } if entry.needed_at.is_none_or(|read_at| read_at < block) => {
@@ -379,9 +384,10 @@ impl Transactions {
             if !is_pointless(entry.key.kind.0, state, head) {
                 entry.needed_at = entry.needed_at.max(Some(head));
                 // What is said to be mined has had no effect: it is made again.
+                entry.is_new_closing(state_block(state));
                 if matches!(entry.stage, Stage::Mined { block } if head > block)
                     && would_show(entry.key.kind.0, state)
-                    && (entry.reverts < MAX_REVERTS || !is_contested)
+                    && (clock >= entry.again_at || !is_contested)
                 {
                     (entry.stage, entry.used_clock) = (Stage::Out, None);
                 }
@@ -395,6 +401,26 @@ impl Transactions {
         self.entries.retain(|entry| entry.stage != Stage::Obsolete || entry.sent.is_some());
         for (key, tx) in failed {
             self.fail(key, CallError::MinedInVain(tx));
+        }
+    }
+
+    /// An endpoint shows, at this height, a closing of the partner's that others contradict (rule G6). A challenge
+    /// that is said to be mined has not answered it: it is made again, though not with every block if the contract
+    /// has refused it, because the closing may be invented.
+    pub(crate) fn on_claim(&mut self, channel: Address, closing_block: u64, shown_at: u64) {
+        let clock = self.clock;
+        let challenge =
+            |entry: &&mut Entry| entry.key.channel == channel && entry.key.kind.0 == CallKind::Challenge;
+        for entry in self.entries.iter_mut().filter(challenge) {
+            entry.needed_at = entry.needed_at.max(Some(shown_at));
+            entry.is_new_closing(Some(closing_block));
+            // A receipt with a block that nobody has reached yet shows nothing.
+            let Stage::Mined { block } = entry.stage else { continue };
+            let is_still_shown = shown_at > block || block > shown_at.saturating_add(plan::USED_PATIENCE);
+            if is_still_shown && clock >= entry.again_at {
+                (entry.stage, entry.used_clock) = (Stage::Out, None);
+                entry.again_at = clock.saturating_add(spacing(entry.reverts));
+            }
         }
     }
 
@@ -452,6 +478,14 @@ impl Transactions {
 
     fn entry_mut(&mut self, key: Key) -> Option<&mut Entry> {
         self.entries.iter_mut().find(|entry| entry.key == key)
+    }
+}
+
+/// The block of a closing.
+const fn state_block(state: &ChannelState) -> Option<u64> {
+    match state {
+        ChannelState::Closing { block, .. } => Some(*block),
+        _ => None,
     }
 }
 

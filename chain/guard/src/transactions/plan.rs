@@ -7,7 +7,7 @@ use super::fees::Fees;
 use super::gas::{gas_limit, with_estimate};
 use super::nonces::{Holder, assign};
 use super::record::Sent;
-use super::{CallError, Effect, MAX_REVERTS, Outcome, Surroundings, Transactions};
+use super::{CallError, Effect, Outcome, Surroundings, Transactions, spacing};
 use crate::endpoint::Millis;
 
 /// Heads without being mined after which a call gets higher fees.
@@ -19,7 +19,7 @@ const MAX_RAISES: u8 = 6;
 /// How long ordinary calls wait after a start for the channels to be read and handled, at most.
 const HOLD_FOR: Millis = 10_000;
 /// Heads for which an endpoint may not show yet that one of the own has used a nonce.
-const USED_PATIENCE: u64 = 2;
+pub(super) const USED_PATIENCE: u64 = 2;
 /// Heads for which another program's transaction may keep ordinary calls waiting.
 const FOREIGN_PATIENCE: u64 = 2;
 /// How many of another program's transactions are believed to wait.
@@ -214,6 +214,8 @@ impl Transactions {
         let due = |entry: &Entry| {
             let waited = clock.saturating_sub(entry.signed_clock);
             let patience = match entry.key.kind.0 {
+                // One that was refused before outbids nothing in a hurry: the closing may be invented.
+                CallKind::Challenge if entry.reverts > 0 => RAISE_AFTER,
                 CallKind::Challenge => 1,
                 CallKind::Close => RAISE_CLOSING_AFTER,
                 CallKind::Open | CallKind::Fund | CallKind::Cancel | CallKind::Withdraw => RAISE_AFTER,
@@ -236,7 +238,8 @@ impl Transactions {
                 self.attempt(key, nonce, fees, gas, around);
                 continue;
             }
-            let raised = entry.newest().and_then(|newest| newest.fees.raised(&market, is_urgent));
+            let in_hurry = is_urgent && entry.reverts == 0;
+            let raised = entry.newest().and_then(|newest| newest.fees.raised(&market, in_hurry));
             match raised.map(|fees| fees.affordable(base_fee.filter(|_| is_urgent), balance, gas)) {
                 // What a poor account can offer may be no more than it has offered.
                 Some(fees) if entry.newest().is_some_and(|newest| fees.replaces(&newest.fees)) => {
@@ -276,7 +279,7 @@ impl Transactions {
             self.effects.push_back(Effect::Outcome(Outcome::Mined { channel, kind, tx, block }));
             return;
         }
-        if was_pointless {
+        if was_pointless && !key.is_urgent() {
             return self.remove(key);
         }
         // One endpoint's word, against which another says that nothing was mined, is no reason to give up.
@@ -291,17 +294,23 @@ impl Transactions {
         if !is_certain && !key.is_urgent() {
             return;
         }
-        entry.reverts = entry.reverts.saturating_add(u8::from(is_certain));
+        entry.reverts = entry.reverts.saturating_add(1);
         let error = CallError::MinedInVain(tx);
         if !key.is_urgent() {
             // The channel's state tells whether somebody else was faster, or the call has failed.
             (entry.stage, entry.in_vain) = (Stage::Mined { block }, Some(tx));
             return;
         }
-        let is_retried = entry.reverts < MAX_REVERTS;
-        // The closing may have been taken back, and be there again.
+        // The closing may have been taken back, and be there again; or the chain counts gas otherwise.
         entry.stage = Stage::Mined { block };
-        self.effects.push_back(Effect::Outcome(Outcome::Failed { channel, kind, error, is_retried }));
+        entry.again_at = clock.saturating_add(spacing(entry.reverts));
+        if let Some(sent) = &mut entry.sent {
+            sent.gas = sent.gas.saturating_mul(2).min(4 * gas_limit(kind));
+        }
+        if !was_pointless {
+            let outcome = Outcome::Failed { channel, kind, error, is_retried: true };
+            self.effects.push_back(Effect::Outcome(outcome));
+        }
     }
 
     fn remove(&mut self, key: Key) {
