@@ -54,18 +54,12 @@ impl Transport {
         max_bytes: usize,
         limit: Duration,
     ) -> Result<String, AskError> {
-        let answer = match self {
-            Self::Http(http) => tokio::time::timeout(limit, http.request(method, params, max_bytes)).await,
-            Self::WebSocket(ws) => {
-                let answer = tokio::time::timeout(limit, ws.request(method, params, max_bytes)).await;
-                if answer.is_err() {
-                    // It may hang for ever; the next request makes another.
-                    ws.drop_connection().await;
-                }
-                answer
-            }
-        };
-        answer.unwrap_or(Err(AskError::Timeout))
+        match self {
+            Self::Http(http) => tokio::time::timeout(limit, http.request(method, params, max_bytes))
+                .await
+                .unwrap_or(Err(AskError::Timeout)),
+            Self::WebSocket(ws) => ws.request(method, params, max_bytes, limit).await,
+        }
     }
 }
 

@@ -10,6 +10,7 @@ use serde_json::Value;
 use thunder_guard::{AskError, read_response, response_id};
 use tokio::net::TcpStream;
 use tokio::sync::{Mutex, mpsc, oneshot};
+use tokio::time::{Instant, timeout_at};
 use tokio_tungstenite::tungstenite::Message;
 use tokio_tungstenite::tungstenite::protocol::WebSocketConfig;
 use tokio_tungstenite::{MaybeTlsStream, WebSocketStream, connect_async_with_config};
@@ -28,8 +29,16 @@ type Reply = Result<Vec<u8>, AskError>;
 pub(crate) struct WebSocket {
     url: RpcUrl,
     next_id: AtomicU64,
-    /// The way to the task that holds the connection; `None` or closed when there is none.
-    connection: Arc<Mutex<Option<mpsc::Sender<Pending>>>>,
+    /// `None` or closed when there is none.
+    connection: Mutex<Option<Connection>>,
+}
+
+/// The way to the task that holds a connection.
+#[derive(Debug, Clone)]
+struct Connection {
+    queue: mpsc::Sender<Pending>,
+    /// How many requests were answered over it.
+    answered: Arc<AtomicU64>,
 }
 
 #[derive(Debug)]
@@ -41,37 +50,47 @@ struct Pending {
 
 impl WebSocket {
     pub(super) fn new(url: RpcUrl) -> Self {
-        Self { url, next_id: AtomicU64::new(1), connection: Arc::default() }
+        Self { url, next_id: AtomicU64::new(1), connection: Mutex::default() }
     }
 
+    /// Returns the `result` of the answer, as JSON, or [`AskError::Timeout`] after `limit`.
     pub(super) async fn request(
         &self,
         method: &str,
         params: &Value,
         max_bytes: usize,
+        limit: Duration,
     ) -> Result<String, AskError> {
         let id = self.next_id.fetch_add(1, Ordering::Relaxed);
         let text = serde_json::to_string(&Request::new(id, method, params))
             .map_err(|error| AskError::Invalid(error.to_string()))?;
-        let (reply, answer) = oneshot::channel();
-        let gone = || AskError::Unreachable("the connection was lost".into());
-        self.connection().await?.send(Pending { id, text, reply }).await.map_err(|_| gone())?;
-        let body = answer.await.map_err(|_| gone())??;
+        let deadline = Instant::now() + limit;
+        let connection = timeout_at(deadline, self.connection()).await.unwrap_or(Err(AskError::Timeout))?;
+        let answered_before = connection.answered.load(Ordering::Relaxed);
+        let Ok(body) = timeout_at(deadline, connection.request(id, text)).await else {
+            self.drop_silent(&connection, answered_before).await;
+            return Err(AskError::Timeout);
+        };
+        let body = body?;
         if body.len() > max_bytes {
             return Err(AskError::Invalid("the answer is too large".into()));
         }
         read_response(200, &body, id).map(|result| result.get().to_owned())
     }
 
-    /// The connection is not used any more.
-    pub(super) async fn drop_connection(&self) {
-        self.connection.lock().await.take();
+    /// A connection over which nothing was answered for so long may hang for ever: the next request makes another.
+    /// One question that is not answered costs the others nothing.
+    async fn drop_silent(&self, silent: &Connection, answered_before: u64) {
+        if silent.answered.load(Ordering::Relaxed) == answered_before {
+            let mut connection = self.connection.lock().await;
+            connection.take_if(|open| open.queue.same_channel(&silent.queue));
+        }
     }
 
     /// The connection, made if there is none.
-    async fn connection(&self) -> Result<mpsc::Sender<Pending>, AskError> {
+    async fn connection(&self) -> Result<Connection, AskError> {
         let mut connection = self.connection.lock().await;
-        if let Some(open) = connection.as_ref().filter(|open| !open.is_closed()) {
+        if let Some(open) = connection.as_ref().filter(|open| !open.queue.is_closed()) {
             return Ok(open.clone());
         }
         let config =
@@ -82,14 +101,28 @@ impl WebSocket {
             .map_err(|_| AskError::Timeout)?
             .map_err(|error| AskError::Unreachable(error.to_string()))?;
         let (sender, queue) = mpsc::channel(MAX_QUEUED);
-        tokio::spawn(serve(stream, queue));
-        Ok(connection.insert(sender).clone())
+        let answered = Arc::<AtomicU64>::default();
+        tokio::spawn(serve(stream, queue, Arc::clone(&answered)));
+        Ok(connection.insert(Connection { queue: sender, answered }).clone())
+    }
+}
+
+impl Connection {
+    async fn request(&self, id: u64, text: String) -> Reply {
+        let gone = || AskError::Unreachable("the connection was lost".into());
+        let (reply, answer) = oneshot::channel();
+        self.queue.send(Pending { id, text, reply }).await.map_err(|_| gone())?;
+        answer.await.map_err(|_| gone())?
     }
 }
 
 /// Writes requests and hands out answers until the connection or its last user is gone. What is
 /// then unanswered learns so, because its `reply` is dropped.
-async fn serve(mut stream: WebSocketStream<MaybeTlsStream<TcpStream>>, mut queue: mpsc::Receiver<Pending>) {
+async fn serve(
+    mut stream: WebSocketStream<MaybeTlsStream<TcpStream>>,
+    mut queue: mpsc::Receiver<Pending>,
+    answered: Arc<AtomicU64>,
+) {
     let mut waiting: HashMap<u64, oneshot::Sender<Reply>> = HashMap::new();
     loop {
         tokio::select! {
@@ -102,8 +135,8 @@ async fn serve(mut stream: WebSocketStream<MaybeTlsStream<TcpStream>>, mut queue
                 waiting.insert(id, reply);
             }
             message = stream.next() => match message {
-                Some(Ok(Message::Text(text))) => deliver(text.as_bytes(), &mut waiting),
-                Some(Ok(Message::Binary(bytes))) => deliver(&bytes, &mut waiting),
+                Some(Ok(Message::Text(text))) => deliver(text.as_bytes(), &mut waiting, &answered),
+                Some(Ok(Message::Binary(bytes))) => deliver(&bytes, &mut waiting, &answered),
                 Some(Ok(Message::Ping(_) | Message::Pong(_) | Message::Frame(_))) => {}
                 Some(Ok(Message::Close(_)) | Err(_)) | None => return,
             },
@@ -113,8 +146,79 @@ async fn serve(mut stream: WebSocketStream<MaybeTlsStream<TcpStream>>, mut queue
 
 /// Hands an answer to whoever waits for it. What answers nothing is dropped: the question that it may
 /// have been meant for has a time limit.
-fn deliver(bytes: &[u8], waiting: &mut HashMap<u64, oneshot::Sender<Reply>>) {
+fn deliver(bytes: &[u8], waiting: &mut HashMap<u64, oneshot::Sender<Reply>>, answered: &AtomicU64) {
     if let Some(reply) = response_id(bytes).and_then(|id| waiting.remove(&id)) {
+        answered.fetch_add(1, Ordering::Relaxed);
         let _ = reply.send(Ok(bytes.to_vec()));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+    use tokio::net::TcpListener;
+    use tokio::sync::watch;
+
+    use super::*;
+
+    /// A server that answers everything but `silent`, and nothing once it hangs. Returns its address, the number of
+    /// connections that it has had, and what makes the present ones hang.
+    async fn server() -> (RpcUrl, Arc<AtomicU64>, watch::Sender<bool>) {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let url = format!("ws://{}", listener.local_addr().unwrap()).parse().unwrap();
+        let (hang, hangs) = watch::channel(false);
+        let connections = Arc::<AtomicU64>::default();
+        let counted = Arc::clone(&connections);
+        tokio::spawn(async move {
+            while let Ok((stream, _)) = listener.accept().await {
+                counted.fetch_add(1, Ordering::Relaxed);
+                tokio::spawn(answer(stream, hangs.clone()));
+            }
+        });
+        (url, connections, hang)
+    }
+
+    async fn answer(stream: TcpStream, hangs: watch::Receiver<bool>) {
+        let mut stream = tokio_tungstenite::accept_async(stream).await.unwrap();
+        let hangs_from_the_start = *hangs.borrow();
+        while let Some(Ok(Message::Text(text))) = stream.next().await {
+            let question: Value = serde_json::from_str(&text).unwrap();
+            if question["method"] != "silent" && *hangs.borrow() == hangs_from_the_start {
+                let answer = json!({ "jsonrpc": "2.0", "id": question["id"], "result": "0x1" });
+                stream.send(Message::text(answer.to_string())).await.unwrap();
+            }
+        }
+    }
+
+    async fn ask(ws: &WebSocket, method: &str) -> Result<String, AskError> {
+        ws.request(method, &json!([]), 1_000, Duration::from_millis(300)).await
+    }
+
+    #[tokio::test]
+    async fn g3_one_question_that_is_never_answered_costs_the_others_nothing() {
+        let (url, connections, _hang) = server().await;
+        let ws = WebSocket::new(url);
+        for _ in 0..4 {
+            let others = async {
+                for _ in 0..20 {
+                    ask(&ws, "eth_chainId").await.unwrap();
+                    tokio::time::sleep(Duration::from_millis(20)).await;
+                }
+            };
+            let (silent, ()) = tokio::join!(ask(&ws, "silent"), others);
+            assert!(matches!(silent, Err(AskError::Timeout)), "{silent:?}");
+        }
+        assert_eq!(connections.load(Ordering::Relaxed), 1);
+    }
+
+    #[tokio::test]
+    async fn g3_a_connection_that_hangs_is_made_anew() {
+        let (url, connections, hang) = server().await;
+        let ws = WebSocket::new(url);
+        ask(&ws, "eth_chainId").await.unwrap();
+        hang.send(true).unwrap();
+        assert!(matches!(ask(&ws, "eth_chainId").await, Err(AskError::Timeout)));
+        ask(&ws, "eth_chainId").await.unwrap();
+        assert_eq!(connections.load(Ordering::Relaxed), 2);
     }
 }
