@@ -42,7 +42,7 @@ impl Driver {
     /// A guard for the endpoints of `chain`. `known` is the chain that was used last.
     pub fn new(chain: &Chain, urls: &RpcUrls, known: Option<ChainId>) -> Self {
         let settings = Settings {
-            endpoints: urls.iter().map(ToString::to_string).collect(),
+            endpoints: urls.labels(),
             contracts: chain.contracts(),
             states_code: states_code(),
             chain: known,

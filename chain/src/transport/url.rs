@@ -84,6 +84,18 @@ impl RpcUrls {
     pub fn iter(&self) -> impl Iterator<Item = &RpcUrl> {
         self.0.iter()
     }
+
+    /// Names for people, each its own: what tells two URLs of one host apart may be a key.
+    pub(crate) fn labels(&self) -> Vec<String> {
+        let mut labels: Vec<String> = Vec::new();
+        for url in &self.0 {
+            let label = url.to_string();
+            let numbered = (2..).map(|number| format!("{label} ({number})"));
+            let mut names = std::iter::once(label.clone()).chain(numbered);
+            labels.extend(names.find(|name| !labels.contains(name)));
+        }
+        labels
+    }
 }
 
 impl From<RpcUrl> for RpcUrls {
@@ -122,6 +134,12 @@ impl fmt::Display for RpcUrls {
 
 #[cfg(test)]
 mod tests {
+    #[test]
+    fn two_urls_of_one_host_have_names_of_their_own() {
+        let urls: super::RpcUrls = "https://a.example/v2/one,https://a.example/v2/two,b:1".parse().unwrap();
+        assert_eq!(urls.labels(), ["https://a.example/…", "https://a.example/… (2)", "http://b:1"]);
+    }
+
     use super::*;
 
     #[test]
