@@ -36,6 +36,8 @@ const LIMITED_BATCHES: u32 = 3;
 const ODD_ANSWERS: u32 = 5;
 /// An older head is taken for the end of the chain if it is shown this many times in a row.
 const STALE_HEADS: u32 = 6;
+/// A chain that had base fees has none any more if this many answers in a row show none.
+const WITHOUT_BASE_FEE: u32 = 6;
 
 /// One endpoint.
 #[derive(Debug)]
@@ -84,6 +86,8 @@ pub(crate) struct Endpoint {
     /// How many questions in a row got no answer.
     failures: u32,
     stale_heads: u32,
+    /// How many answers in a row showed a block without a base fee.
+    without_base_fee: u32,
     /// A head far from the last one, shown once.
     far_head: Option<u64>,
     /// How many calls for many channels in a row were answered with something that makes no sense.
@@ -127,6 +131,7 @@ impl Endpoint {
             limited_at: 0,
             failures: 0,
             stale_heads: 0,
+            without_base_fee: 0,
             far_head: None,
             odd_batches: 0,
             limited_batches: (0, 0),
@@ -258,9 +263,16 @@ impl Endpoint {
 
     /// Takes a new head, and says how it goes on from those before.
     pub(crate) fn take_head(&mut self, mut head: Head, now: Millis) -> Continuity {
-        if let (Some(base_fee), Some(last)) = (&mut head.base_fee, self.head) {
-            *base_fee = (*base_fee).min(highest_base_fee(&last, head.number));
+        let lacks_base_fee = head.base_fee.is_none();
+        if let Some(last) = self.head {
+            match &mut head.base_fee {
+                Some(base_fee) => *base_fee = (*base_fee).min(highest_base_fee(&last, head.number)),
+                // No chain gives up EIP-1559 with one block.
+                lacking if self.without_base_fee < WITHOUT_BASE_FEE => *lacking = last.base_fee,
+                None => {}
+            }
         }
+        self.without_base_fee = if lacks_base_fee { self.without_base_fee.saturating_add(1) } else { 0 };
         let before = self.head.map(|head| head.hash);
         let mut continuity = self.shown.push(&head);
         if continuity == Continuity::Stale {
@@ -380,6 +392,11 @@ impl Slot {
         self.due_at = due_at;
     }
 
+    /// It is due again at this time, and not before.
+    pub(crate) fn wait_until(&mut self, due_at: Millis) {
+        self.due_at = due_at;
+    }
+
     /// It is due now.
     pub(crate) fn hurry(&mut self, now: Millis) {
         self.due_at = self.due_at.min(now);
@@ -398,6 +415,8 @@ fn highest_base_fee(last: &Head, number: u64) -> u128 {
 
 #[cfg(test)]
 mod tests {
+    use thunder_protocol::B256;
+
     use super::*;
 
     fn limited() -> Result<(), AskError> {
@@ -425,6 +444,25 @@ mod tests {
             endpoint.answered(&Ok(()), 1, now);
         }
         assert_eq!(endpoint.poll_every(), every);
+    }
+
+    #[test]
+    fn g5_one_block_without_a_base_fee_makes_no_chain_without_eip_1559() {
+        let mut endpoint = Endpoint::new("a".into());
+        let head = |number: u64, base_fee| Head {
+            number,
+            hash: B256::left_padding_from(&number.to_be_bytes()),
+            parent: B256::left_padding_from(&(number - 1).to_be_bytes()),
+            timestamp: number,
+            base_fee,
+        };
+        endpoint.take_head(head(1, Some(70)), 0);
+        for number in 2..=7 {
+            endpoint.take_head(head(number, None), 0);
+            assert_eq!(endpoint.head.unwrap().base_fee, Some(70));
+        }
+        endpoint.take_head(head(8, None), 0);
+        assert_eq!(endpoint.head.unwrap().base_fee, None, "a chain that never had one, after a false one");
     }
 
     #[test]

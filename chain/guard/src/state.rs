@@ -6,6 +6,9 @@ use thunder_protocol::{Amount, Balances, Nonce, Role};
 /// The slot of a channel's storage that has all that changes in its life (`ChannelCore._ledger`).
 pub const LEDGER_SLOT: u64 = 2;
 
+/// [`ChannelState::stage`] of a channel that is paid out.
+pub(crate) const ENDED: u8 = 4;
+
 /// A channel's state at one block.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ChannelState {
@@ -91,7 +94,7 @@ impl ChannelState {
             Self::Empty { .. } => 1,
             Self::Active { .. } => 2,
             Self::Closing { .. } => 3,
-            Self::Closed { .. } => 4,
+            Self::Closed { .. } => ENDED,
         }
     }
 }

@@ -5,7 +5,7 @@ use thunder_protocol::{Address, Amount, B256, Nonce, Role};
 
 use crate::endpoint::Millis;
 use crate::settle::Reading;
-use crate::state::ChannelState;
+use crate::state::{ChannelState, ENDED};
 use thunder_protocol::{Contracts, Stake, Watch, clone_code};
 
 /// Why a contract is not the channel that was agreed on.
@@ -60,8 +60,8 @@ pub(crate) struct Channel {
     pub(crate) contradicted: Option<u64>,
     /// Since which block the endpoints do not all show the same.
     pub(crate) divided_since: Option<u64>,
-    /// A state that would be a step back, seen once; by endpoint.
-    pub(crate) step_back: Vec<Option<ChannelState>>,
+    /// A step back or an end that was shown once, and at which block; by endpoint.
+    pub(crate) seen_once: Vec<Option<(ChannelState, u64)>>,
     /// At which endpoint it is to be seen again, because blocks were taken back.
     pub(crate) seen_again: Option<usize>,
     /// Since when a view waits for the event that explains it.
@@ -109,7 +109,7 @@ impl Channel {
             unverified,
             contradicted: None,
             divided_since: None,
-            step_back: vec![None; endpoints],
+            seen_once: vec![None; endpoints],
             seen_again: None,
             unexplained_since: None,
             round: vec![0; endpoints],
@@ -121,20 +121,16 @@ impl Channel {
         self.told.is_some_and(|told| state.is_shown_by(&told))
     }
 
-    /// The partner's closing that one endpoint shows, whatever others say.
-    pub(crate) fn claimed(&self) -> Option<Closing> {
-        let shown = self.readings.iter().flatten().map(|reading| reading.state);
-        let claims = shown.filter(|state| Some(*state) != self.believed);
-        claims.filter_map(|state| self.closing_of(&state)).find(|closing| closing.closer != self.role)
-    }
-
-    /// The newest block at which an endpoint has shown it.
-    pub(crate) fn claimed_at(&self) -> Option<u64> {
-        let claims = self.readings.iter().flatten().filter(|reading| Some(reading.state) != self.believed);
-        let of_partner = claims.filter(|reading| {
-            self.closing_of(&reading.state).is_some_and(|closing| closing.closer != self.role)
+    /// The partner's closing that one endpoint shows, whatever others say, and the newest block at which it was
+    /// shown. What was read before the end that is believed is only older, and claims nothing.
+    pub(crate) fn claimed(&self) -> Option<(Closing, u64)> {
+        let has_ended = self.believed.is_some_and(|believed| believed.stage() == ENDED);
+        let claims = self.readings.iter().flatten().filter(|reading| {
+            Some(reading.state) != self.believed && !(has_ended && reading.block < self.since)
         });
-        of_partner.map(|reading| reading.block).max()
+        let closings = claims.filter_map(|reading| Some((self.closing_of(&reading.state)?, reading.block)));
+        let of_partner = closings.filter(|(closing, _)| closing.closer != self.role);
+        of_partner.max_by_key(|(_, block)| *block)
     }
 
     fn closing_of(&self, state: &ChannelState) -> Option<Closing> {

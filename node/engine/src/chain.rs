@@ -1,7 +1,7 @@
 //! Events of the chain, and what the chain task is told.
 
 use thunder_protocol::channel::{ChainInput, Outcome};
-use thunder_protocol::onchain::CHALLENGE_PERIOD;
+use thunder_protocol::onchain::{CHALLENGE_PERIOD, EventPosition};
 use thunder_protocol::{Address, ChainId, Channel, Input, Nonce, Stake, Watch};
 
 use crate::channels::{ChannelEntry, Channels};
@@ -14,8 +14,13 @@ use crate::replies::chain_is_gone;
 const NOTE_HEAD_EVERY: u64 = 8;
 /// How long a channel that failed to open is watched, in milliseconds: its transaction may be mined after all.
 const WATCH_FAILED_FOR: u64 = 24 * 60 * 60 * 1000;
-/// By how many blocks a reorganisation may reach further back than the block that showed it.
-const REORGANISATION_MARGIN: u64 = 64;
+/// For how many blocks a channel is watched after its end, a week at 12 s a block: a reorganisation may take the
+/// end back, and an endpoint may have invented it.
+const WATCH_ENDED_FOR: u64 = 50_400;
+/// How often ends that are older are looked for, in blocks.
+const UNWATCH_EVERY: u64 = 1_024;
+/// How often the log has that blocks were taken back at most, in milliseconds.
+const LOG_REORGANISATION_EVERY: u64 = 60_000;
 
 impl Engine {
     pub(crate) fn on_chain_event(&mut self, event: ChainEvent) {
@@ -118,6 +123,9 @@ impl Engine {
             self.apply(channel, Input::Chain(ChainInput::Block));
         }
         self.note_head(head);
+        if before.is_some_and(|before| before / UNWATCH_EVERY != head / UNWATCH_EVERY) {
+            self.unwatch_old_ends();
+        }
         self.batch.effects.is_block_read = true;
         self.catch_up();
     }
@@ -211,22 +219,22 @@ impl Engine {
         self.tell_chain(ChainCommand::WatchAll(watches));
     }
 
-    /// Blocks from about this height on were taken back. Channels that ended there, or not long before, are
-    /// watched again: their end may be among these blocks.
+    /// The log has it once in a while, as an endpoint may go back and forth.
     fn on_reorganisation(&mut self, first: u64) {
-        tracing::warn!(first, "the chain took blocks back");
-        let since = first.saturating_sub(REORGANISATION_MARGIN);
-        let ended = |entry: &ChannelEntry| match &entry.channel {
-            Channel::Closed(closed) => closed.common.view.newest.is_some_and(|newest| newest.block >= since),
-            _ => false,
-        };
-        let unwatched =
-            self.channels.newest_first().filter(|(_, entry)| entry.stake.is_none() && ended(entry));
-        for address in unwatched.map(|(address, _)| *address).collect::<Vec<_>>() {
-            let Some(entry) = self.channels.get_mut(&address) else { continue };
-            entry.stake = Some(Stake::Nothing);
-            let watch = Box::new(watch(entry, Stake::Nothing));
-            self.tell_chain(ChainCommand::Watch(watch));
+        let last = self.chain.reorganisation_logged;
+        if last.is_none_or(|at| self.now.saturating_sub(at) >= LOG_REORGANISATION_EVERY) {
+            self.chain.reorganisation_logged = Some(self.now);
+            tracing::warn!(first, "the chain took blocks back");
+        }
+    }
+
+    /// Ends that are that old are not watched any more.
+    fn unwatch_old_ends(&mut self) {
+        let is_ended = |entry: &ChannelEntry| matches!(entry.channel, Channel::Closed(_));
+        let ended =
+            self.channels.newest_first().filter(|(_, entry)| entry.stake.is_some() && is_ended(entry));
+        for address in ended.map(|(address, _)| *address).collect::<Vec<_>>() {
+            self.update_watch(address);
         }
     }
 
@@ -259,12 +267,19 @@ impl Engine {
                 Some(if was_used && has_share { Stake::AtRisk } else { Stake::Nothing })
             }
             Channel::Closed(closed) => {
-                let is_young = self.now.saturating_sub(entry.created) < WATCH_FAILED_FOR;
-                let was_opened = closed.outcome() != Outcome::Abandoned;
-                let is_watched = if was_opened { !self.is_over(channel) } else { is_young };
+                let is_watched = if closed.outcome() == Outcome::Abandoned {
+                    self.now.saturating_sub(entry.created) < WATCH_FAILED_FOR
+                } else {
+                    !self.is_over(channel) || !self.is_old_end(closed.common.view.newest)
+                };
                 is_watched.then_some(Stake::Nothing)
             }
         }
+    }
+
+    fn is_old_end(&self, end: Option<EventPosition>) -> bool {
+        let head = self.chain.head.unwrap_or(0);
+        end.is_some_and(|end| end.block.saturating_add(WATCH_ENDED_FOR) < head)
     }
 
     fn is_over(&self, channel: &Channel) -> bool {

@@ -38,6 +38,8 @@ pub struct ChainState {
     pub(crate) last_report: Millis,
     /// The newest block that was read, as the disk has it.
     pub(crate) noted_head: Option<u64>,
+    /// When the log last had that blocks were taken back.
+    pub(crate) reorganisation_logged: Option<Millis>,
 }
 
 impl ChainState {
@@ -59,6 +61,7 @@ impl ChainState {
             last_advanced: now,
             last_report: now,
             noted_head: None,
+            reorganisation_logged: None,
         }
     }
 

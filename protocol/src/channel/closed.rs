@@ -180,6 +180,10 @@ impl Closed {
             }
             Input::Peer(PeerInput::Connected { .. }) => self.ask_for_record(effects),
             Input::Chain(ChainInput::View(view)) => return self.chain_view(view, context, effects),
+            // An end may be invented, too.
+            Input::Chain(ChainInput::Claimed(closing)) if self.has_receipts => {
+                self.common.challenge_claimed(&closing, context, effects);
+            }
             Input::Peer(PeerInput::Disconnected)
             | Input::Chain(
                 ChainInput::Block

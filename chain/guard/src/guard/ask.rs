@@ -7,8 +7,10 @@ use thunder_protocol::{Address, B256, Role};
 use super::{Action, Ancestor, Asked, Guard, Purpose};
 use crate::contracts::closing_topic;
 use crate::endpoint::{MAX_SAME, Millis, SMALLEST_BATCH};
-use crate::question::{LogFilter, Question};
+use crate::error::AskError;
+use crate::question::{Answer, LogFilter, Question};
 use crate::sweep::{MAX_BATCHES, MAX_SINGLE};
+use crate::transactions::TransactionQuestion;
 
 /// With more channels than these calls read, closings are also looked for among the events.
 const CALLS_WITHOUT_HINTS: usize = 2;
@@ -32,10 +34,31 @@ impl Next {
 impl Guard {
     /// Puts as many questions as there is room for.
     pub(super) fn ask(&mut self, now: Millis) {
-        for e in 0..self.endpoints.len() {
+        let (first, count) = (self.first_asked, self.endpoints.len());
+        for e in (first..first + count).map(|e| e % count) {
             while let Some(next) = self.next_question(e, now) {
                 self.put(e, next, now);
             }
+        }
+    }
+
+    /// What one endpoint does not answer the next one is asked first: some questions are put to one of them only.
+    pub(super) fn turn(&mut self, e: usize, purpose: &Purpose, result: &Result<Answer, AskError>) {
+        let is_put_to_one = match purpose {
+            Purpose::Verify(..) | Purpose::Contracts(_) => true,
+            Purpose::Transaction(why) => !matches!(
+                why,
+                TransactionQuestion::Count | TransactionQuestion::Balance | TransactionQuestion::Receipt(..)
+            ),
+            _ => false,
+        };
+        let has_nothing = match result {
+            Ok(Answer::Bytes(bytes)) => bytes.is_empty(),
+            Ok(_) => false,
+            Err(_) => true,
+        };
+        if is_put_to_one && has_nothing {
+            self.first_asked = (e + 1) % self.endpoints.len().max(1);
         }
     }
 
@@ -115,7 +138,7 @@ impl Guard {
         let around = self.surroundings(now);
         let token = self.settings.contracts.token;
         if let Some(transactions) = &mut self.transactions
-            && let Some((why, question)) = transactions.question(&around, hedge, token)
+            && let Some((why, question)) = transactions.question(e, &around, hedge, token)
         {
             return Some((Purpose::Transaction(why), question));
         }
@@ -127,7 +150,7 @@ impl Guard {
     }
 
     fn identity_question(&mut self, e: usize, now: Millis, hedge: Millis) -> Option<(Purpose, Question)> {
-        let identity = &mut self.desks.get_mut(e).filter(|desk| !desk.is_identified)?.identity;
+        let identity = &mut self.desks.get_mut(e)?.identity;
         if identity.chain_id.is_none() && identity.chain_id_slot.is_ready(now, hedge) {
             identity.chain_id_slot.asked(now);
             return Some((Purpose::ChainId, Question::ChainId));

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use thunder_protocol::B256;
 
-use super::{Ancestor, Desk, Guard, Purpose, Report};
+use super::{Ancestor, Desk, Guard, Identity, Purpose, Report};
 use crate::block::{Continuity, Head};
 use crate::endpoint::{Endpoint, Millis};
 use crate::error::AskError;
@@ -15,6 +15,13 @@ use thunder_protocol::{ChainId, Stake};
 const CHOOSE_WITHIN: Millis = 2_000;
 /// The wait before a question is asked again that was not answered.
 const RETRY: Millis = 100;
+/// How often an endpoint is asked again which chain it shows.
+const CHECK_IDENTITY_EVERY: Millis = 60_000;
+/// How often, and for how long, an endpoint has to show another chain than the one that is known before that is
+/// believed. Of a local testnet, which people start anew, twice is enough.
+const OTHER_CHAIN: (u32, Millis) = (8, 10_000);
+/// How often it is asked meanwhile.
+const OTHER_CHAIN_EVERY: Millis = 500;
 /// How far a reorganisation is taken to reach if none of the blocks that were shown is left.
 const FURTHER: u64 = 64;
 /// How many blocks an endpoint may be behind the others.
@@ -27,6 +34,26 @@ const FRESH: (Millis, Millis) = (3_000, 120_000);
 const VIEWS_WITHIN: Millis = 1_500;
 /// How often the node is told how fresh its knowledge is.
 const TELL_EVERY: Millis = 250;
+
+impl Identity {
+    /// Whether a chain that is not the known one was shown often enough to be believed.
+    fn is_shown_for_long(&mut self, chain: ChainId, known: Option<ChainId>, now: Millis) -> bool {
+        let (times, since) = match self.other {
+            Some((other, times, since)) if other == chain => (times.saturating_add(1), since),
+            _ => (1, now),
+        };
+        self.other = Some((chain, times, since));
+        let is_local = known.iter().chain([&chain]).all(ChainId::is_local);
+        let (often, long) = if is_local || known.is_none() { (2, 0) } else { OTHER_CHAIN };
+        times >= often && now >= since.saturating_add(long)
+    }
+
+    /// Both parts are asked for again at this time.
+    fn wait_until(&mut self, due_at: Millis) {
+        self.chain_id_slot.wait_until(due_at);
+        self.genesis_slot.wait_until(due_at);
+    }
+}
 
 impl Guard {
     // ---- identity -----------------------------------------------------------------------------
@@ -45,7 +72,8 @@ impl Guard {
         } else {
             &mut identity.genesis_slot
         };
-        slot.answered(now.saturating_add(if result.is_ok() { 0 } else { RETRY }));
+        let retry = if desk.is_identified { CHECK_IDENTITY_EVERY } else { RETRY };
+        slot.answered(now.saturating_add(retry));
         match result {
             Ok(Answer::Number(number)) => {
                 identity.chain_id = u64::try_from(*number).ok().filter(|chain_id| *chain_id > 0);
@@ -53,13 +81,24 @@ impl Guard {
             Ok(Answer::Block(Some(block))) => identity.genesis = Some(block.hash),
             _ => {}
         }
-        endpoint.told(result);
+        if !desk.is_identified || result.is_ok() {
+            endpoint.told(result);
+        }
         let (Some(chain_id), Some(genesis)) = (identity.chain_id, identity.genesis) else { return };
-        let chain = ChainId { chain_id, genesis };
         (identity.chain_id, identity.genesis) = (None, None);
-        let is_known = [endpoint.chain, self.settings.chain, identity.candidate].contains(&Some(chain));
-        identity.candidate = Some(chain);
-        if is_known && !desk.is_identified {
+        let chain = ChainId { chain_id, genesis };
+        let known = endpoint.chain.or(self.settings.chain);
+        let is_expected = [known, self.settings.chain].contains(&Some(chain));
+        let is_believed = is_expected || identity.is_shown_for_long(chain, known, now);
+        identity.wait_until(now.saturating_add(match (is_believed, known) {
+            (true, _) => CHECK_IDENTITY_EVERY,
+            (false, None) => 0,
+            (false, Some(_)) => OTHER_CHAIN_EVERY,
+        }));
+        if is_expected {
+            identity.other = None;
+        }
+        if is_believed && !(desk.is_identified && endpoint.chain == Some(chain)) {
             self.on_identified(e, chain, now);
         }
     }
@@ -67,8 +106,9 @@ impl Guard {
     /// The endpoint shows this chain.
     fn on_identified(&mut self, e: usize, chain: ChainId, now: Millis) {
         let (Some(desk), Some(endpoint)) = (self.desks.get_mut(e), self.endpoints.get_mut(e)) else { return };
-        desk.is_identified = true;
         let is_same = endpoint.chain == Some(chain);
+        desk.epoch += u64::from(!is_same);
+        (desk.is_identified, desk.identity.other) = (true, None);
         let replaced = desk.replaced.take().filter(|_| is_same);
         endpoint.set_chain(chain);
         endpoint.polls.hurry(now);
@@ -163,7 +203,7 @@ impl Guard {
     fn identify_again(&mut self, e: usize) {
         if let Some(desk) = self.desks.get_mut(e) {
             desk.epoch += 1;
-            (desk.is_identified, desk.identity, desk.ancestor) = (false, super::Identity::default(), None);
+            (desk.is_identified, desk.identity, desk.ancestor) = (false, Identity::default(), None);
         }
     }
 

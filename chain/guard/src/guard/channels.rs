@@ -74,14 +74,13 @@ impl Guard {
     fn report_claim(&mut self, address: Address) {
         let channel = self.channels.as_ref().and_then(|channels| channels.get(&address));
         let divided = self.divided.contains(&address) || self.endpoints.len() > 1;
-        let Some(closing) = channel.filter(|_| divided).and_then(Channel::claimed) else { return };
+        let Some((closing, shown_at)) = channel.filter(|_| divided).and_then(Channel::claimed) else {
+            return;
+        };
         // An endpoint that was not asked for long claims nothing.
-        let head = self.lowest_head();
-        let is_recent = closing.withdrawable_at() > head;
-        if is_recent {
+        if closing.withdrawable_at() > self.lowest_head() {
             self.divided.insert(address);
-            let shown_at = self.channels.as_ref().and_then(|channels| channels.get(&address)?.claimed_at());
-            if let (Some(transactions), Some(shown_at)) = (&mut self.transactions, shown_at) {
+            if let Some(transactions) = &mut self.transactions {
                 transactions.on_claim(address, closing.block, shown_at);
             }
             self.report(Report::Claim { channel: address, closing });
@@ -197,16 +196,17 @@ impl Guard {
         self.count_contradictions();
     }
 
-    /// How many channels each endpoint shows otherwise than what is believed.
+    /// How many channels each endpoint shows otherwise than most of them do. Where there is no majority, all do.
     fn count_contradictions(&mut self) {
         let mut counts = vec![0; self.endpoints.len()];
         for address in &self.divided {
             let channel = self.channels.as_ref().and_then(|channels| channels.get(address));
             let Some(channel) = channel.filter(|channel| channel.contradicted.is_some()) else { continue };
-            for (count, reading) in counts.iter_mut().zip(&channel.readings) {
-                let differs =
-                    |state: ChannelState| channel.believed.is_some_and(|believed| believed != state);
-                *count += usize::from(reading.is_some_and(|reading| differs(reading.state)));
+            let shown: Vec<_> = channel.readings.iter().map(|reading| reading.map(|it| it.state)).collect();
+            let votes = |state: &ChannelState| shown.iter().flatten().filter(|other| *other == state).count();
+            let voters = shown.iter().flatten().count();
+            for (count, state) in counts.iter_mut().zip(&shown) {
+                *count += usize::from(state.is_some_and(|state| 2 * votes(&state) <= voters));
             }
         }
         for (endpoint, count) in self.endpoints.iter_mut().zip(counts) {

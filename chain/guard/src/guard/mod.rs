@@ -78,6 +78,8 @@ struct Asked {
 #[derive(Debug, Default)]
 struct Desk {
     sweep: Sweep,
+    /// Channels whose end was shown once: they are read again with the next block.
+    ends: Vec<Address>,
     /// Grows whenever the endpoint may be on another chain than it was.
     epoch: u64,
     identity: Identity,
@@ -112,16 +114,16 @@ impl Ancestor {
     }
 }
 
-/// What an endpoint says of its chain. A chain that was not seen before has to be shown twice: one odd
-/// answer makes no other chain.
+/// What an endpoint says of its chain, asked now and then. A few odd answers make no other chain, and what
+/// they have made does not last.
 #[derive(Debug, Default)]
 struct Identity {
     chain_id: Option<u64>,
     genesis: Option<B256>,
     chain_id_slot: Slot,
     genesis_slot: Slot,
-    /// What it said the last time.
-    candidate: Option<ChainId>,
+    /// Another chain than the one that is known, how often it was shown in a row, and since when.
+    other: Option<(ChainId, u32, Millis)>,
 }
 
 /// Events that name the account as one of the parties.
@@ -158,6 +160,8 @@ pub struct Guard {
     /// The oldest first, so that a run can be repeated.
     tickets: BTreeMap<Ticket, Asked>,
     next_ticket: Ticket,
+    /// Which endpoint is asked first.
+    first_asked: usize,
     actions: VecDeque<Action>,
     /// The newest block at which all that was due is read, as the node was told.
     read_head: Option<u64>,
@@ -199,6 +203,7 @@ impl Guard {
             transactions: None,
             tickets: BTreeMap::new(),
             next_ticket: 0,
+            first_asked: 0,
             actions: VecDeque::new(),
             read_head: None,
             read_since: None,
@@ -285,6 +290,7 @@ impl Guard {
 
     fn dispatch(&mut self, asked: &Asked, result: Result<Answer, AskError>, now: Millis) {
         let e = asked.endpoint;
+        self.turn(e, &asked.purpose, &result);
         match &asked.purpose {
             Purpose::ChainId | Purpose::Genesis => self.on_identity(e, &asked.purpose, &result, now),
             Purpose::Newest => {

@@ -10,7 +10,7 @@ use crate::endpoint::Millis;
 use crate::error::AskError;
 use crate::question::Answer;
 use crate::settle::Reading;
-use crate::state::ChannelState;
+use crate::state::{ChannelState, ENDED};
 use crate::watch::Channel;
 use thunder_protocol::{Stake, Watch};
 
@@ -56,13 +56,15 @@ impl Guard {
         let (contracts, endpoints) = (self.settings.contracts, self.endpoints.len());
         let Some(channels) = &mut self.channels else { return };
         let address = watch.terms.channel;
-        let is_new = channels.insert(address, Channel::new(watch, &contracts, endpoints)).is_none();
-        if is_new {
-            self.add_to_sweeps(address, watch.stake, true);
-        } else {
-            self.set_stake(address, watch.stake);
-            self.desks.iter_mut().for_each(|desk| desk.sweep.again(&[address]));
-        }
+        let mut channel = Channel::new(watch, &contracts, endpoints);
+        let Some(known) = channels.remove(&address) else {
+            channels.insert(address, channel);
+            return self.add_to_sweeps(address, watch.stake, true);
+        };
+        (channel.stake, channel.round) = (known.stake, known.round);
+        channels.insert(address, channel);
+        self.set_stake(address, watch.stake);
+        self.desks.iter_mut().for_each(|desk| desk.sweep.again(&[address]));
     }
 
     /// Does not watch a channel any more.
@@ -130,6 +132,9 @@ impl Guard {
         let Some(mut sweep) = self.desks.get_mut(e).map(|desk| std::mem::take(&mut desk.sweep)) else {
             return;
         };
+        if let Some(desk) = self.desks.get_mut(e) {
+            sweep.again(&std::mem::take(&mut desk.ends));
+        }
         sweep.fill(head, now, batch, &self.urgent, |channel, stake| self.is_in_rotation(channel, stake));
         if let Some(desk) = self.desks.get_mut(e) {
             desk.sweep = sweep;
@@ -243,6 +248,7 @@ impl Guard {
     /// A channel's state came from an endpoint.
     fn on_state(&mut self, e: usize, address: Address, block: u64, state: ChannelState, now: Millis) {
         let head = self.endpoints.get(e).and_then(|endpoint| endpoint.head).map_or(0, |head| head.number);
+        let is_local = self.chain.is_some_and(|chain| chain.is_local());
         let Some(channel) = self.channels.as_mut().and_then(|channels| channels.get_mut(&address)) else {
             return;
         };
@@ -257,12 +263,19 @@ impl Guard {
             .or(channel.believed)
             .map_or_else(|| channel.told.as_ref().map_or(0, stage_of), |state| state.stage());
         let is_step_back = state.stage() < before;
-        let is_comparing = self.desks.get(e).is_some_and(|desk| desk.ancestor.is_some());
-        let Some(seen_once) = channel.step_back.get_mut(e) else { return };
-        let is_confirmed = *seen_once == Some(state) && !is_comparing;
-        if is_older || (is_step_back && !is_confirmed) {
-            *seen_once = Some(state).filter(|_| is_step_back && !is_older);
-            if let Some(desk) = self.desks.get_mut(e) {
+        // One false end would stop a challenge that is under way.
+        let is_end = state.stage() == ENDED && before < ENDED;
+        let Some(desk) = self.desks.get_mut(e) else { return };
+        let Some(seen_once) = channel.seen_once.get_mut(e) else { return };
+        let shown_at = seen_once.filter(|(shown, _)| *shown == state).map(|(_, block)| block);
+        let is_shown_again = shown_at.is_some_and(|at| is_step_back || is_local || block > at);
+        let is_confirmed = is_shown_again && desk.ancestor.is_none();
+        if is_older || ((is_step_back || is_end) && !is_confirmed) {
+            let is_kept = (is_step_back || is_end) && !is_older;
+            *seen_once = Some((state, shown_at.unwrap_or(block))).filter(|_| is_kept);
+            if is_kept && is_end && !is_local {
+                desk.ends.push(address);
+            } else {
                 desk.sweep.again(&[address]);
             }
             return;
@@ -348,7 +361,7 @@ const fn stage_of(status: &OnChain) -> u8 {
         OnChain::Empty { .. } => 1,
         OnChain::Active { .. } => 2,
         OnChain::Closing(_) => 3,
-        OnChain::Closed { .. } => 4,
+        OnChain::Closed { .. } => ENDED,
     }
 }
 
@@ -358,41 +371,97 @@ mod tests {
 
     use thunder_protocol::channel::Terms;
     use thunder_protocol::onchain::ChainView;
-    use thunder_protocol::{Amount, B256, Balances};
+    use thunder_protocol::{Amount, B256, Balances, Nonce};
 
     use super::*;
     use crate::guard::Settings;
     use thunder_protocol::Contracts;
 
-    #[test]
-    fn g6_endpoints_that_answer_in_turn_confirm_a_step_back_each_for_itself() {
-        let contracts = Contracts { token: Address::repeat_byte(1), factory: Address::repeat_byte(2) };
-        let endpoints = vec!["a".into(), "b".into()];
-        let mut guard =
-            Guard::new(Settings { endpoints, contracts, states_code: Arc::from([]), chain: None });
-        let channel = Address::repeat_byte(3);
-        let shares = Balances { a: Amount::ONE_THD, b: Amount::ZERO };
+    const CHANNEL: Address = Address::repeat_byte(3);
+
+    fn shares() -> Balances {
+        Balances { a: Amount::ONE_THD, b: Amount::ZERO }
+    }
+
+    fn watched(stake: Stake) -> Watch {
         let terms = Terms {
-            channel,
+            channel: CHANNEL,
             chain_id: 5,
-            token: contracts.token,
-            factory: contracts.factory,
+            token: Address::repeat_byte(1),
+            factory: Address::repeat_byte(2),
             salt: B256::ZERO,
             part_a: Address::repeat_byte(4),
             part_b: Address::repeat_byte(5),
             role: Role::A,
             amount: Amount::ONE_THD,
-            shares,
+            shares: shares(),
         };
-        let view = ChainView::missing(0);
-        guard.watch_all(&[Watch { terms, view, stake: Stake::AtRisk, verify: false, since: 0 }]);
-        let mut both_show = |state| {
-            (0..2).for_each(|e| guard.on_state(e, channel, 10, state, 0));
-            let readings = &guard.channels.as_ref().unwrap()[&channel].readings;
-            readings.iter().flatten().filter(|reading| reading.state == state).count()
-        };
-        assert_eq!(both_show(ChannelState::Active { paid_in: shares }), 2);
-        assert_eq!(both_show(ChannelState::Missing), 0, "once is not enough");
-        assert_eq!(both_show(ChannelState::Missing), 2, "blocks were taken back");
+        Watch { terms, view: ChainView::missing(0), stake, verify: false, since: 0 }
+    }
+
+    /// A guard with two endpoints that watches a channel.
+    fn guard() -> Guard {
+        let contracts = Contracts { token: Address::repeat_byte(1), factory: Address::repeat_byte(2) };
+        let endpoints = vec!["a".into(), "b".into()];
+        let mut guard =
+            Guard::new(Settings { endpoints, contracts, states_code: Arc::from([]), chain: None });
+        guard.watch_all(&[watched(Stake::AtRisk)]);
+        guard
+    }
+
+    /// How many of both endpoints count as showing the state, after they have.
+    fn both_show(guard: &mut Guard, block: u64, state: ChannelState) -> usize {
+        (0..2).for_each(|e| guard.on_state(e, CHANNEL, block, state, 0));
+        let readings = &guard.channels.as_ref().unwrap()[&CHANNEL].readings;
+        readings.iter().flatten().filter(|reading| reading.state == state).count()
+    }
+
+    #[test]
+    fn g6_endpoints_that_answer_in_turn_confirm_a_step_back_each_for_itself() {
+        let mut guard = guard();
+        assert_eq!(both_show(&mut guard, 10, ChannelState::Active { paid_in: shares() }), 2);
+        assert_eq!(both_show(&mut guard, 10, ChannelState::Missing), 0, "once is not enough");
+        assert_eq!(both_show(&mut guard, 10, ChannelState::Missing), 2, "blocks were taken back");
+    }
+
+    #[test]
+    fn g2_an_end_is_believed_once_two_blocks_show_it() {
+        let mut guard = guard();
+        let end = ChannelState::Closed { nonce: Nonce::FINAL, balances: shares(), block: 9 };
+        let active = ChannelState::Active { paid_in: shares() };
+        assert_eq!(both_show(&mut guard, 9, active), 2);
+        assert_eq!(both_show(&mut guard, 10, end), 0);
+        assert_eq!(both_show(&mut guard, 10, end), 0, "one block says it, however often");
+        assert_eq!(
+            guard.desks.iter().filter(|desk| desk.ends.contains(&CHANNEL)).count(),
+            2,
+            "to be read again"
+        );
+        assert_eq!(both_show(&mut guard, 11, active), 2, "it was false");
+        assert_eq!(both_show(&mut guard, 12, end), 0);
+        assert_eq!(both_show(&mut guard, 13, end), 2);
+    }
+
+    #[test]
+    fn g6_two_endpoints_that_contradict_each_other_are_both_named() {
+        let mut guard = guard();
+        guard.desks.iter_mut().for_each(|desk| desk.is_live = true);
+        let active = ChannelState::Active { paid_in: shares() };
+        let closing =
+            ChannelState::Closing { closer: Role::B, nonce: Nonce::ZERO, balances: shares(), block: 11 };
+        both_show(&mut guard, 10, active);
+        guard.on_state(0, CHANNEL, 12, active, 0);
+        guard.on_state(1, CHANNEL, 12, closing, 0);
+        guard.settle_divided(0);
+        assert_eq!(guard.endpoints.iter().map(|endpoint| endpoint.contradicts).collect::<Vec<_>>(), [1, 1]);
+    }
+
+    #[test]
+    fn g1_a_channel_that_is_watched_anew_with_another_stake_is_read_as_often_as_that_asks() {
+        let mut guard = guard();
+        guard.watch(&watched(Stake::Urgent));
+        assert!(guard.urgent.contains(&CHANNEL));
+        guard.watch(&watched(Stake::Nothing));
+        assert!(!guard.urgent.contains(&CHANNEL));
     }
 }

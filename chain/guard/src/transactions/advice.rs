@@ -60,24 +60,28 @@ impl Transactions {
             return None;
         }
         count.slot.asked(now);
-        Some((TransactionQuestion::Count, Question::Nonce(account)))
+        let question =
+            if count.by_pending { Question::PendingNonce(account) } else { Question::Nonce(account) };
+        Some((TransactionQuestion::Count, question))
     }
 
     /// What other calls wait for, and whether they are mined.
     pub(crate) fn question(
         &mut self,
+        endpoint: usize,
         around: &Surroundings,
         hedge: Millis,
         token: Address,
     ) -> Option<(TransactionQuestion, Question)> {
         let now = around.now;
-        self.receipt_question()
+        self.receipt_question(endpoint)
             .or_else(|| self.call_question(now, hedge, token))
             .or_else(|| self.pending_question(now, hedge))
             .or_else(|| self.price_question(around, hedge))
     }
 
-    fn receipt_question(&mut self) -> Option<(TransactionQuestion, Question)> {
+    /// Each endpoint is asked, as one may hide what is mined.
+    fn receipt_question(&mut self, endpoint: usize) -> Option<(TransactionQuestion, Question)> {
         let base = self.base()?;
         for entry in &mut self.entries {
             if !matches!(entry.stage, Stage::Out | Stage::Obsolete) {
@@ -86,9 +90,9 @@ impl Transactions {
             let hash = entry
                 .perhaps_mined(base)
                 .take(MAX_RECEIPTS)
-                .find(|hash| !entry.receipts_asked.contains(hash));
+                .find(|hash| !entry.receipts_asked.contains(&(endpoint, *hash)));
             if let Some(hash) = hash {
-                entry.receipts_asked.push(hash);
+                entry.receipts_asked.push((endpoint, hash));
                 return Some((TransactionQuestion::Receipt(entry.key, hash), Question::Receipt(hash)));
             }
         }
@@ -182,19 +186,7 @@ impl Transactions {
         };
         let again = now.saturating_add(if number.is_some() { 0 } else { RETRY });
         match question {
-            TransactionQuestion::Count => {
-                let clock = self.clock;
-                if let Some(count) = self.counts.get_mut(endpoint) {
-                    count.slot.answered(again);
-                    if let Some(number) = number.and_then(|number| u64::try_from(number).ok())
-                        && count.is_believed(number)
-                    {
-                        (count.count, count.clock) = (Some(number), Some(clock));
-                        (count.at, count.head) = (now, None);
-                    }
-                }
-                self.note_disagreement();
-            }
+            TransactionQuestion::Count => self.counted(endpoint, result, again, now),
             TransactionQuestion::Pending => {
                 self.pending_slot.answered(again);
                 // Without a pending block there is no hint, and none is needed.
@@ -222,6 +214,33 @@ impl Transactions {
                 }
             }
         }
+    }
+
+    /// How many transactions are mined, or, where that is refused, how many there are with those that wait: of
+    /// these the own ones are not mined.
+    fn counted(&mut self, endpoint: usize, result: &Result<Answer, AskError>, again: Millis, now: Millis) {
+        let (clock, lowest_own) = (self.clock, self.lowest_unmined());
+        let Some(count) = self.counts.get_mut(endpoint) else { return };
+        count.slot.answered(again);
+        match result {
+            Ok(Answer::Number(number)) => {
+                let Ok(number) = u64::try_from(*number) else { return };
+                let is_pending = std::mem::take(&mut count.by_pending);
+                let number = lowest_own.filter(|_| is_pending).map_or(number, |own| own.min(number));
+                if count.is_believed(number) {
+                    (count.count, count.clock) = (Some(number), Some(clock));
+                    (count.at, count.head) = (now, None);
+                }
+            }
+            Err(AskError::Refused(_) | AskError::Invalid(_)) => count.by_pending = !count.by_pending,
+            Ok(_) | Err(_) => {}
+        }
+        self.note_disagreement();
+    }
+
+    /// The lowest nonce of an own transaction that is not known to be mined.
+    fn lowest_unmined(&self) -> Option<u64> {
+        self.entries.iter().filter(|entry| entry.stage == Stage::Out).filter_map(Entry::nonce).min()
     }
 
     fn permit_nonce(&mut self, key: Key, result: &Result<Answer, AskError>, again: Millis) {

@@ -120,7 +120,7 @@ pub(crate) struct Entry {
     /// The newest block at which its channel was read and it could still have its effect.
     pub(crate) needed_at: Option<u64>,
     /// Receipts that were asked for since the newest head.
-    pub(crate) receipts_asked: Vec<B256>,
+    pub(crate) receipts_asked: Vec<(usize, B256)>,
     /// How often the contract refused it in a block, as one endpoint says at least.
     pub(crate) reverts: u8,
     /// At how many heads it may be made again after it was mined without effect.

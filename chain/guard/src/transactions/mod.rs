@@ -189,6 +189,8 @@ struct Count {
     /// A count that does not go on from that one, said once.
     candidate: Option<u64>,
     slot: Slot,
+    /// Whether the count at the newest block was refused, so that the one with what waits is asked for.
+    by_pending: bool,
     /// At which head it was asked for last, and that head's number.
     clock: Option<u64>,
     /// When it was answered; and, once a question for the newest block was asked after that, the highest of

@@ -71,6 +71,14 @@ pub(crate) struct Faults {
     pub(crate) states_off: u64,
     /// The count of transactions that it always says.
     pub(crate) count_at: Option<u64>,
+    /// The id of the chain that it shows.
+    pub(crate) chain_id: Option<u64>,
+    /// Channels that it shows paid out.
+    pub(crate) closed: BTreeSet<Address>,
+    /// It gives no count of transactions at the newest block.
+    pub(crate) refuses_count: bool,
+    /// It gives no contract's code.
+    pub(crate) refuses_code: bool,
     /// It answers every transaction with this.
     pub(crate) says: Option<&'static str>,
 }
@@ -215,6 +223,14 @@ impl Endpoint {
             if self.faults.active.contains(channel) {
                 return ChannelState::Active { paid_in: crate::ether::shares(10, 0) };
             }
+            if self.faults.closed.contains(channel) {
+                let nonce = thunder_protocol::Nonce::FINAL;
+                return ChannelState::Closed {
+                    nonce,
+                    balances: crate::ether::shares(9, 1),
+                    block: number - 1,
+                };
+            }
             if self.faults.invents.contains(channel) {
                 return invented(number);
             }
@@ -224,7 +240,7 @@ impl Endpoint {
             block.and_then(|block| block.states.get(channel)).copied().unwrap_or(ChannelState::Missing)
         };
         let value: Result<Value, AskError> = match question {
-            Question::ChainId => number(u128::from(CHAIN_ID)),
+            Question::ChainId => number(u128::from(self.faults.chain_id.unwrap_or(CHAIN_ID))),
             Question::Newest => {
                 let mut head = block.head;
                 head.base_fee = self.faults.base_fee.or(head.base_fee);
@@ -291,6 +307,7 @@ impl Endpoint {
                 ))
             }
             Question::Logs(_) => Ok(json!([])),
+            Question::Code(_) if self.faults.refuses_code => refuse("method not found"),
             Question::Code(_) => Ok(json!("0x00")),
             // The factory's `token()`, and numbers.
             Question::Call { data, .. } if data.len() == 4 => Ok(json!(Address::repeat_byte(1).into_word())),
@@ -298,6 +315,7 @@ impl Endpoint {
             Question::Estimate(_) => number(60_000),
             Question::Balance(_) if self.faults.refuses_balance => refuse("method not found"),
             Question::Balance(_) => number(self.faults.balance.unwrap_or(ether.balance)),
+            Question::Nonce(_) if self.faults.refuses_count => refuse("missing trie node"),
             Question::Nonce(_) => {
                 number(u128::from(self.faults.count_at.unwrap_or(block.count + self.faults.count_off)))
             }

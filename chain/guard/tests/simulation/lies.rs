@@ -153,17 +153,19 @@ fn g6_what_one_of_two_always_finds_too_cheap_is_mined_all_the_same() {
 /// One of three endpoints invents a closing, and a count of mined transactions that stays as it was.
 #[test]
 fn g6_an_invented_closing_and_a_low_count_cost_little_ether() {
-    for (endpoints, count) in [(2, Some(3)), (3, Some(3)), (3, None)] {
+    for (endpoints, liar, count) in
+        [(2, 0, Some(3)), (2, 1, Some(3)), (3, 0, Some(3)), (3, 1, Some(3)), (3, 1, None)]
+    {
         let mut faults = vec![honest(); endpoints];
-        faults[1].count_at = count;
-        faults[1].says = Some("already known");
+        faults[liar].count_at = count;
+        faults[liar].says = Some("already known");
         let mut world = World::new(1, 1, 12_000, faults);
         world.ether.balance = 100 * 10u128.pow(18);
         for _ in 0..6 {
             world.block(&[]);
         }
         let channel = world.channel(0);
-        world.endpoints[1].faults.invents.insert(channel);
+        world.endpoints[liar].faults.invents.insert(channel);
         for _ in 0..60 {
             world.block(&[]);
         }

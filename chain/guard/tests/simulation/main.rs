@@ -5,6 +5,7 @@
 
 mod endpoint;
 mod ether;
+mod identity;
 mod lies;
 mod random;
 mod world;

@@ -248,6 +248,7 @@ impl World {
             println!("{:>7} {report:?}", self.now);
         }
         match &report {
+            Report::Chain(chain) if chain.chain_id != CHAIN_ID => self.guard.watch_all(&[]),
             Report::Chain(chain) => {
                 assert_eq!(*chain, ChainId { chain_id: CHAIN_ID, genesis: crate::endpoint::genesis().hash });
                 let sent = self.disk.values().cloned().collect();

@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
+use alloy_primitives::hex;
 use serde_json::{Value, json};
 
 use super::super::endpoint::Fate;
@@ -60,6 +61,29 @@ fn g2_a_channel_that_cant_be_read_is_named_and_keeps_no_other_from_its_challenge
     cheat.bob.refused(&["pay", "1", "--channel", &name], 4, "chain_unreachable");
     cheat.entry.behave();
     wait_for("it is read again", || !warns(&cheat.bob, &name));
+}
+
+/// The endpoint shows the channel paid out, long enough for that to be deep in the chain.
+#[test]
+fn g2_an_end_that_the_endpoint_invents_hides_no_closing_for_ever() {
+    let cheat = Cheat::new();
+    cheat.entry.set(|method, params| match asks_for_states(method, params) {
+        // After the block's number each channel has a word, whose first byte is the phase: 5 is CLOSED.
+        true => Fate::change(|answer| {
+            let mut words = hex::decode(answer.as_str().unwrap()).unwrap();
+            words.chunks_exact_mut(32).skip(1).for_each(|word| word[0] = 5);
+            json!(hex::encode_prefixed(words))
+        }),
+        false => Fate::Pass,
+    });
+    cheat.world.mine(2);
+    cheat.bob.wait_state(cheat.channel, "CLOSED");
+    cheat.world.mine(4);
+    let head = cheat.world.head();
+    wait_for("that is deep in the chain", || cheat.bob.infos()["chain"]["block"].as_u64() >= Some(head));
+    let _closing = cheat.close();
+    cheat.entry.behave();
+    assert!(cheat.blocks_until_won() <= 6);
 }
 
 /// Junk on the chain: channels that cost nothing, and a call in each at the moment of the closing.
