@@ -73,8 +73,10 @@ fn after_a_start_the_challenge_is_the_first_transaction_ahead_of_what_was_under_
     bob.start();
     bob.wait_state(channel, "CLOSED");
     let challenge = hex::encode(&keccak256("challenge(uint256,uint256,uint256,bytes)")[..4]);
+    wait_for("what was under way is sent, too", || {
+        entry.sent().iter().skip(1).any(|other| !other.contains(&challenge))
+    });
     let sent = entry.sent();
     assert!(sent[0].contains(&challenge), "the first of {}: {}", sent.len(), sent[0]);
-    assert!(sent.iter().skip(1).any(|other| !other.contains(&challenge)), "the other was under way");
     assert_eq!(world.thd_of(bob.wallet()), thd("110"));
 }
