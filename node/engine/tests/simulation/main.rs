@@ -5,19 +5,17 @@
 //! `THUNDER_RUNS=<n>` asks for more runs; a run that fails prints the command that repeats it.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test fails by panicking")]
 
-mod chain;
 mod disk;
 mod node;
-mod random;
 mod users;
 mod world;
 
 use std::collections::BTreeMap;
 
-use random::{Random, for_each_seed};
-use thunder_model::contract::{Contract, Phase};
 use thunder_protocol::channel::{Direction, PaymentStatus};
 use thunder_protocol::{Address, Role};
+use thunder_testing::contract::{Contract, Phase};
+use thunder_testing::{Random, for_each_seed};
 use world::{Fault, World};
 
 /// How many random steps a run has.
@@ -262,7 +260,7 @@ fn check_party(
 /// Runs many seeds, and makes sure that something happened in them.
 fn runs(test: &'static str, count: u64, plan: impl Fn(&mut Random) -> Plan + std::panic::RefUnwindSafe) {
     let (volume, deaths) = (std::sync::atomic::AtomicU64::new(0), std::sync::atomic::AtomicU64::new(0));
-    for_each_seed(test, count, |seed| {
+    for_each_seed(&format!("thunder-engine --test simulation {test}"), count, |seed| {
         let plan = plan(&mut Random::new(seed ^ 0x5eed));
         let world = run(seed, plan);
         let paid = check(&world) / 10_000_000_000_000_000;

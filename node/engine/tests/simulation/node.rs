@@ -10,8 +10,8 @@ use thunder_engine::{
 use thunder_protocol::channel::Terms;
 use thunder_protocol::onchain::{ChainView, Evidence};
 use thunder_protocol::{Address, B256, ChainId, Channel, Contracts, PaymentId, Signer};
+use thunder_testing::chain::Chain;
 
-use crate::chain::Chain;
 use crate::disk::Disk;
 
 pub(crate) const CHAIN: ChainId = ChainId { chain_id: 31337, genesis: B256::repeat_byte(7) };

@@ -4,16 +4,13 @@ use thunder_api::{CloseMode, CloseRequest, OpenRequest, PayRequest, PaymentReque
 use thunder_engine::{Command, Event, RequestId, SettleCommand};
 use thunder_protocol::onchain::{Call, ClosePlan, OnChain};
 use thunder_protocol::{Address, Amount, Channel, Memo, PaymentId};
+use thunder_testing::values::thd;
 
 use crate::node::Waiting;
 use crate::world::{Order, World};
 
 /// So many of the last ids of a user may be ordered again.
 const REPEATED: u64 = 6;
-
-fn thd(whole: u64) -> Amount {
-    Amount::from_base_units(u128::from(whole) * Amount::ONE_THD.base_units()).unwrap()
-}
 
 fn named(channel: &Address) -> Selector {
     Selector { channel: Some(channel.to_string()), peer: None }

@@ -11,11 +11,11 @@ use thunder_engine::{
 use thunder_protocol::onchain::{CallFailure, CallKind, OnChain};
 use thunder_protocol::wire::{Packet, Request, Response, SessionId};
 use thunder_protocol::{Address, Amount, PaymentId, Signer};
+use thunder_testing::Random;
+use thunder_testing::chain::{Chain, Mined};
 
-use crate::chain::{Chain, Mined};
 use crate::disk::{Disk, DiskFault, Dying};
 use crate::node::{Node, Waiting};
-use crate::random::Random;
 
 /// What may be wrong with a node.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -109,7 +109,7 @@ impl World {
             now: 1_700_000_000_000,
             random: Random::new(seed),
             nodes: (0..nodes).map(|number| Node::new(number, Disk::new(disk_fault))).collect(),
-            chain: Chain::new(),
+            chain: Chain::default(),
             crypto: Signer::new(&[0x77; 32], &[1; 32]).unwrap(),
             links: BTreeMap::new(),
             flights: Vec::new(),

@@ -1,14 +1,21 @@
 //! The contract, as an executable page: what each call does to state, balances and payouts, and
-//! which of the contract's errors it ends in. `tests/differential.rs` holds it against the bytecode.
+//! which of the contract's errors it ends in. `protocol/model/tests/differential.rs` holds it against the
+//! bytecode.
 
-use alloy_primitives::{Address, B256};
 use thunder_protocol::onchain::{
     CHALLENGE_PERIOD, Call, ChainView, ClosePlan, Closing, ClosingEvent, End, EndKind, EventPosition,
     Evidence, OnChain,
 };
-use thunder_protocol::{Amount, Balances, Crypto, Domain, Nonce, Receipt, Role, Signature};
+use thunder_protocol::{Address, Amount, B256, Balances, Crypto, Domain, Nonce, Receipt, Role, Signature};
 
-use crate::fault::Fault;
+/// What may be wrong with a contract.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Fault {
+    /// It takes any balances as receipt 0.
+    InventedBaseZero,
+    /// It lets the caller of `closingProposal` choose the nonce.
+    FreeNonce,
+}
 
 /// Who sends a transaction.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -203,6 +210,21 @@ impl Contract {
         next.run(caller, function, crypto)?;
         next.event = Some(self.block);
         *self = next;
+        Ok(())
+    }
+
+    /// Mines a block with the call that a node asks for; opening is the factory's.
+    pub fn call(&mut self, from: Role, call: &Call, crypto: &dyn Crypto) -> Result<(), Revert> {
+        if let Some(function) = Function::of(call) {
+            return self.mine(Caller::Party(from), &function, crypto);
+        }
+        let Call::Open { amount, deposit, .. } = call else { return Err(Revert::WrongState) };
+        self.block += 1;
+        self.require(Phase::Missing)?;
+        if deposit > amount {
+            return Err(Revert::AmountExceeded);
+        }
+        self.create(amount.base_units(), deposit.base_units());
         Ok(())
     }
 
