@@ -16,6 +16,7 @@
     reason = "for tests only: a double that meets the impossible has to stop"
 )]
 
+mod calls;
 pub mod chain;
 pub mod contract;
 pub mod crypto;

@@ -49,6 +49,8 @@ struct Inner {
     /// What a death takes back, with [`DiskFault::Unsynced`].
     synced: Content,
     is_full: bool,
+    /// The node does not survive the next commit: whether the disk has it all the same.
+    last_commit: Option<bool>,
     fault: Option<DiskFault>,
 }
 
@@ -80,9 +82,15 @@ impl Disk {
         self.0.borrow().is_full
     }
 
-    /// The node dies, between commits.
+    /// The node will not survive the next commit, which is written or not.
+    pub(crate) fn die_in_commit(&self, is_written: bool) {
+        self.0.borrow_mut().last_commit = Some(is_written);
+    }
+
+    /// The node dies.
     pub(crate) fn crash(&self) {
         let mut inner = self.0.borrow_mut();
+        inner.last_commit = None;
         if inner.fault == Some(DiskFault::Unsynced) {
             inner.content = inner.synced.clone();
         }
@@ -150,13 +158,6 @@ impl Content {
     }
 }
 
-/// A commit that the node does not survive.
-pub(crate) struct Dying<'a> {
-    pub(crate) disk: &'a mut Disk,
-    /// Whether the disk has the commit all the same.
-    pub(crate) is_written: bool,
-}
-
 impl Storage for Disk {
     fn channels(&self, genesis: B256) -> Result<Vec<StoredChannel>, StorageError> {
         let content = &self.0.borrow().content;
@@ -202,45 +203,15 @@ impl Storage for Disk {
         if inner.is_full {
             return Err(StorageError("no space left on device".into()));
         }
+        let is_torn = inner.last_commit.is_some() && inner.fault == Some(DiskFault::Torn);
+        if inner.last_commit == Some(false) && !is_torn {
+            return Ok(());
+        }
         let mut content = inner.content.clone();
-        content.write(writes, false)?;
+        content.write(writes, is_torn)?;
         inner.content = content;
         if inner.fault != Some(DiskFault::Unsynced) {
             inner.synced = inner.content.clone();
-        }
-        Ok(())
-    }
-}
-
-impl Storage for Dying<'_> {
-    fn channels(&self, genesis: B256) -> Result<Vec<StoredChannel>, StorageError> {
-        self.disk.channels(genesis)
-    }
-
-    fn next_channel_row(&self) -> Result<i64, StorageError> {
-        self.disk.next_channel_row()
-    }
-
-    fn knows_address(&self, address: &Address) -> Result<bool, StorageError> {
-        self.disk.knows_address(address)
-    }
-
-    fn own_payments(&self, id: &PaymentId) -> Result<Vec<StoredPayment>, StorageError> {
-        self.disk.own_payments(id)
-    }
-
-    fn knows_payment_of_partner(&self, row: i64, id: &PaymentId) -> Result<bool, StorageError> {
-        self.disk.knows_payment_of_partner(row, id)
-    }
-
-    fn commit(&mut self, writes: &Writes) -> Result<(), StorageError> {
-        let fault = self.disk.0.borrow().fault;
-        if fault == Some(DiskFault::Torn) {
-            let mut inner = self.disk.0.borrow_mut();
-            inner.content.write(writes, true)?;
-            inner.synced = inner.content.clone();
-        } else if self.is_written {
-            self.disk.commit(writes)?;
         }
         Ok(())
     }

@@ -14,7 +14,7 @@ use thunder_protocol::{Address, Amount, PaymentId, Signer};
 use thunder_testing::Random;
 use thunder_testing::chain::{Chain, Mined};
 
-use crate::disk::{Disk, DiskFault, Dying};
+use crate::disk::{Disk, DiskFault};
 use crate::network::Flight;
 use crate::node::{LASTS, Node, Waiting};
 
@@ -161,7 +161,8 @@ impl World {
         let Some(engine) = &mut it.engine else { return };
         let batch = engine.finish_batch();
         if before {
-            let _ = batch.commit(&mut Dying { disk: &mut it.disk, is_written });
+            it.disk.die_in_commit(is_written);
+            let _ = batch.commit(&mut it.disk);
             return self.kill(node);
         }
         let outbox = match batch.commit(&mut it.disk) {
