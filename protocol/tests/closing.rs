@@ -28,7 +28,7 @@ fn plan_of(party: &Party) -> ClosePlan {
 fn opening_is_on_disk_before_the_transaction_and_is_picked_up_after_a_crash() {
     let mut pair = Pair::opening(balances(10, 0), 10);
     assert!(matches!(&pair.a.submitted[..], [Call::Open { deposit, .. }] if *deposit == thd(10)));
-    assert_eq!(pair.a.disk.writes, 1);
+    assert_eq!(pair.a.writes, 1);
     pair.a.submitted.clear();
     pair.a.restart();
     assert!(matches!(&pair.a.submitted[..], [Call::Open { .. }]), "asked for again");

@@ -26,7 +26,7 @@ fn rule_12_a_repeated_pay_of_what_the_closing_leaves_out_is_undecided() {
 fn rule_9_a_lost_channel_does_not_call_a_proposed_payment_paid() {
     let mut pair = pair();
     pair.a.pay("x", 1);
-    pair.a.disk.record = pair.a.disk.load().mark_stale().encode().unwrap();
+    pair.a.disk.mark_stale();
     pair.a.restart();
     let again = pair.a.pay("x", 1);
     assert_eq!(pair.a.reply(again), &Err(CommandError::Undecided));
@@ -44,7 +44,7 @@ fn rule_9_a_backup_of_a_channel_that_was_still_opening_is_lost_too() {
     pair.run();
     pair.disconnect();
     pair.a.disk = backup;
-    pair.a.disk.record = pair.a.disk.load().mark_stale().encode().unwrap();
+    pair.a.disk.mark_stale();
     pair.a.restart();
     pair.a.chain(OnChain::Active { paid_in: shares });
     assert_eq!(pair.a.channel().name(), "lost", "receipt 0 may be old, and nonce 1 was signed");
@@ -58,7 +58,7 @@ fn rule_9_a_backup_of_a_channel_that_was_still_opening_is_lost_too() {
 #[test]
 fn rule_9_a_lost_channel_stays_lost_when_the_chain_takes_its_end_back() {
     let mut pair = pair();
-    pair.a.disk.record = pair.a.disk.load().mark_stale().encode().unwrap();
+    pair.a.disk.mark_stale();
     pair.a.restart();
     pair.a.chain(closed(EndKind::Final, balances(10, 10), None));
     pair.a.restart();

@@ -227,9 +227,9 @@ fn rule_12_the_closers_proposal_is_recorded_after_closed_too() {
     pair.disconnect(); // the proposal never arrives
     pair.b.close();
     chain.run(&mut pair);
-    chain.block += CHALLENGE_PERIOD;
+    chain.0.block += CHALLENGE_PERIOD;
     // A was off for five minutes; B withdraws.
-    pair.b.head = chain.block;
+    pair.b.head = chain.0.block;
     pair.b.apply(Input::Chain(ChainInput::View(chain.view())));
     pair.b.command(Command::Withdraw);
     chain.run(&mut pair);
@@ -256,7 +256,7 @@ fn rule_12_the_closers_proposal_is_recorded_when_both_close_at_once() {
     for _ in 0..5 {
         pair.tick();
     }
-    chain.block += CHALLENGE_PERIOD;
+    chain.0.block += CHALLENGE_PERIOD;
     chain.show(&mut pair);
     pair.b.command(Command::Withdraw);
     chain.run(&mut pair);

@@ -43,10 +43,10 @@ fn g1_the_event_that_is_read_later_changes_nothing_for_the_challenge() {
     let mut pair = paid();
     let closing = closing(Role::A, 0, balances(10, 10), 0, false, 12);
     pair.b.chain(without_event(closing));
-    let writes = pair.b.disk.writes;
+    let writes = pair.b.writes;
     pair.b.chain(closing);
     assert_eq!(challenges(&pair.b), 1);
-    assert_eq!(pair.b.disk.writes, writes + 1, "the event is kept");
+    assert_eq!(pair.b.writes, writes + 1, "the event is kept");
 }
 
 #[test]
@@ -120,10 +120,10 @@ fn g1_a_closing_proves_lost_data_only_if_it_can_be_no_proposal() {
 #[test]
 fn g6_a_claimed_closing_is_challenged_and_changes_nothing_else() {
     let mut pair = paid();
-    let writes = pair.b.disk.writes;
+    let writes = pair.b.writes;
     claim(&mut pair.b, closing(Role::A, 0, balances(10, 10), 0, false, 12));
     assert_eq!(pair.b.submitted.last(), Some(&Call::Challenge(evidence(&pair.a, 1, balances(9, 11)))));
-    assert_eq!((pair.b.channel().name(), pair.b.disk.writes), ("active", writes));
+    assert_eq!((pair.b.channel().name(), pair.b.writes), ("active", writes));
     claim(&mut pair.b, closing(Role::A, 1, balances(9, 11), 1, false, 12));
     claim(&mut pair.b, closing(Role::B, 0, balances(10, 10), 0, false, 12));
     assert_eq!(challenges(&pair.b), 1, "the newest receipt, and an own closing, are no cheat");

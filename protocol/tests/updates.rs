@@ -151,10 +151,10 @@ fn rule_4_an_answer_with_an_own_proposal_on_it_is_one_write() {
     pair.b.pay("b1", 2);
     pair.b.pay("b2", 3);
     pair.b.outbox.clear(); // B's crossing proposal (2) is lost on the way
-    let before = pair.a.disk.writes;
+    let before = pair.a.writes;
     let propose = pair.b.channel().receipts().unwrap().proposal.as_ref().unwrap().message();
     pair.a.receive(Message::Propose(propose));
-    assert_eq!(pair.a.disk.writes, before + 1, "receipt, payments put back, own new proposal: one write");
+    assert_eq!(pair.a.writes, before + 1, "receipt, payments put back, own new proposal: one write");
     pair.run();
     pair.tick();
     pair.assert_agreement(balances(PAID_IN, PAID_IN));
@@ -251,7 +251,7 @@ fn rule_6_a_repeated_proposal_gets_the_same_answer_byte_for_byte() {
     let propose = pair.a.outbox[0].clone();
     pair.deliver(Role::B);
     let first = pair.b.outbox.pop_front();
-    let writes = pair.b.disk.writes;
+    let writes = pair.b.writes;
     pair.b.receive(propose.clone());
     assert_eq!(pair.b.outbox.pop_front(), first);
     pair.b.restart();
@@ -259,7 +259,7 @@ fn rule_6_a_repeated_proposal_gets_the_same_answer_byte_for_byte() {
     pair.run();
     pair.b.receive(propose);
     assert_eq!(pair.b.outbox.pop_front(), first, "also after a restart");
-    assert_eq!(pair.b.disk.writes, writes, "and nothing is applied again");
+    assert_eq!(pair.b.writes, writes, "and nothing is applied again");
     pair.assert_agreement(balances(PAID_IN, PAID_IN));
 }
 
@@ -332,10 +332,10 @@ fn rule_7_two_receipts_with_one_nonce_are_misbehaviour() {
 fn rule_8_offline_pay_fails_at_once_and_signs_nothing() {
     let mut pair = pair();
     pair.disconnect();
-    let writes = pair.a.disk.writes;
+    let writes = pair.a.writes;
     let caller = pair.a.pay("x", 1);
     assert_eq!(pair.a.reply(caller), &Err(CommandError::PeerOffline));
-    assert_eq!(pair.a.disk.writes, writes);
+    assert_eq!(pair.a.writes, writes);
     pair.connect();
     pair.run();
     assert_eq!(pair.a.agreed().0, 0);

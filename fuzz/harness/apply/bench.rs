@@ -4,70 +4,21 @@
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use thunder_protocol::channel::{
-    CloseMode, Command, CommandId, CommandOutcome, Direction, KnownPayment, PaymentStatus, PaymentWrite,
-    PeerInput, Receipts,
+    CloseMode, Command, CommandId, CommandOutcome, Direction, PaymentStatus, Receipts,
 };
-use thunder_protocol::codec::{self, CodecError};
+use thunder_protocol::codec;
 use thunder_protocol::onchain::{Call, ChainView, OnChain};
 use thunder_protocol::wire::{Message, Propose};
 use thunder_protocol::{
-    AgreedReceipt, Amount, B256, Balances, Channel, Context, Effects, Input, Nonce, Payment, PaymentId,
-    Receipt, Role, Transition,
+    AgreedReceipt, Amount, B256, Balances, Channel, Context, Effects, Input, Nonce, Payment, Receipt, Role,
+    Transition,
 };
+use thunder_testing::{Disk, Row};
 
-use super::contract::Contract;
+use super::chain::Chain;
 use super::keys::Keys;
 
 pub const CONFIRMATIONS: u64 = 3;
-
-/// A row of the history of payments.
-#[derive(Clone)]
-struct Row {
-    direction: Direction,
-    payment: Payment,
-    nonce: Option<Nonce>,
-}
-
-/// What survives a crash.
-#[derive(Clone, Default)]
-pub struct Disk {
-    record: Vec<u8>,
-    rows: Vec<Row>,
-}
-
-impl Disk {
-    fn write(&mut self, channel: &Channel, writes: Vec<PaymentWrite>) {
-        self.record = channel.encode().expect("every state can be written");
-        for write in writes {
-            match write {
-                PaymentWrite::Insert { direction, payment, nonce, .. } => {
-                    assert!(self.find(direction, &payment.id).is_none(), "{} applied twice", payment.id);
-                    self.rows.push(Row { direction, payment, nonce: Some(nonce) });
-                }
-                PaymentWrite::Move { from, to } => self.renumber(from, Some(to)),
-                PaymentWrite::Fail { nonce } => self.renumber(nonce, None),
-            }
-        }
-    }
-
-    fn renumber(&mut self, from: Nonce, to: Option<Nonce>) {
-        let own = |row: &&mut Row| row.direction == Direction::Out && row.nonce == Some(from);
-        self.rows.iter_mut().filter(own).for_each(|row| row.nonce = to);
-    }
-
-    fn find(&self, direction: Direction, id: &PaymentId) -> Option<&Row> {
-        self.rows.iter().find(|row| row.direction == direction && row.payment.id == *id)
-    }
-
-    fn load(&self) -> Channel {
-        let own = |nonce| {
-            let rows =
-                self.rows.iter().filter(|row| row.direction == Direction::Out && row.nonce == Some(nonce));
-            Ok(rows.map(|row| row.payment.clone()).collect())
-        };
-        Channel::decode::<CodecError>(&self.record, own).expect("what was written can be read")
-    }
-}
 
 /// When the process dies.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -79,7 +30,7 @@ pub enum Dies {
 pub struct Bench {
     pub keys: Keys,
     pub role: Role,
-    pub chain: Contract,
+    pub chain: Chain,
     pub channel: Option<Channel>,
     pub disk: Disk,
     pub backup: Option<Disk>,
@@ -112,11 +63,10 @@ pub struct Bench {
 
 impl Bench {
     pub fn new(keys: Keys, role: Role, shares: Balances) -> Self {
-        let amount = shares.sum().expect("fits");
         let mut bench = Self {
+            chain: Chain::new(&keys),
             keys,
             role,
-            chain: Contract::missing(amount),
             channel: None,
             disk: Disk::default(),
             backup: None,
@@ -189,26 +139,15 @@ impl Bench {
 
     pub fn pay(&mut self, payment: Payment) {
         let Some(channel) = &self.channel else { return };
-        let known = self.disk.find(Direction::Out, &payment.id).map(|row| KnownPayment {
-            payment: row.payment.clone(),
-            nonce: row.nonce.filter(|nonce| channel.status_of(*nonce) != PaymentStatus::Failed),
-        });
-        self.command(Command::Pay { payment, known, more: false });
+        self.command(self.disk.order(channel, payment));
     }
 
     pub fn receive(&mut self, message: Message) {
-        let payments = match &message {
-            Message::Propose(propose) => &propose.payments[..],
-            Message::Sync(sync) => sync.proposal.as_ref().map_or(&[][..], |propose| &propose.payments),
-            Message::Answer(_) | Message::Refuse(_) | Message::Final(_) => &[],
-        };
-        let ids = payments.iter().map(|payment| &payment.id);
-        let repeated = ids.filter(|id| self.disk.find(Direction::In, id).is_some()).cloned().collect();
-        self.apply(Input::Peer(PeerInput::Message { message, repeated }));
+        self.apply(self.disk.message(message));
     }
 
     pub fn see_head(&mut self) {
-        self.head = self.chain.head;
+        self.head = self.chain.contract.block;
     }
 
     /// A kill -9, and a start from what is on disk.
@@ -224,12 +163,12 @@ impl Bench {
         let Some(backup) = self.backup.clone() else { return };
         self.restored = true;
         self.disk = backup;
-        let lost = self.disk.load().mark_stale();
+        self.disk.mark_stale();
+        let lost = self.disk.load();
         let proposed = |receipts: &Receipts| receipts.proposal.as_ref().map_or(Nonce::ZERO, |own| own.nonce);
         self.known =
             lost.receipts().map_or(Nonce::ZERO, |receipts| proposed(receipts).max(receipts.agreed.nonce()));
         self.ordered = false;
-        self.disk.write(&lost, Vec::new());
         self.restart();
     }
 
@@ -242,7 +181,8 @@ impl Bench {
             if self.dies == Some(Dies::BeforeTheNextWrite) {
                 return;
             }
-            self.disk.write(&channel, writes.clone());
+            self.disk.write(&channel, writes);
+            assert!(!self.disk.has_twice, "a payment applied twice");
             self.note_signatures(&fresh, &channel, &effects);
             if self.dies == Some(Dies::AfterTheNextWrite) {
                 return;
@@ -404,26 +344,30 @@ impl Bench {
     /// No loss and Progress: with what the chain shows now, the way out is there, the contract takes
     /// it, nothing that was ever signed punishes it, and it pays what is owed.
     fn check_exit(&self, channel: &Channel) {
-        let is_current = *channel.view() == self.chain.view() && self.head == self.chain.head;
+        let is_current = *channel.view() == self.chain.view() && self.head == self.chain.contract.block;
         let Some(receipts) = channel.receipts().filter(|_| is_current && !self.reckless) else { return };
         let agreed = receipts.agreed.balances().of(self.role);
         let owed = receipts.proposal.as_ref().map_or(agreed, |own| own.balances.of(self.role).min(agreed));
-        match self.chain.status {
+        match self.chain.status() {
             OnChain::Active { .. } => {
-                let mut chain = self.chain.clone();
+                let mut contract = self.chain.contract.clone();
                 let call = self.call_for(channel, Command::Close(CloseMode::Alone));
-                chain.call(self.role, &call, &self.keys).expect("the contract takes the closing");
-                self.check_outcome(&chain.status, owed);
+                contract
+                    .call(self.role, &call, self.keys.of(self.role))
+                    .expect("the contract takes the closing");
+                self.check_outcome(&contract.view().status, owed);
             }
             OnChain::Closing(closing) if closing.closer == self.role => {
-                self.check_outcome(&self.chain.status, owed)
+                self.check_outcome(&self.chain.status(), owed)
             }
             OnChain::Closing(closing) => {
                 let is_short = closing.balances.of(self.role) < owed;
-                if is_short && self.chain.head + 1 < closing.withdrawable_at() {
-                    let mut chain = self.chain.clone();
+                if is_short && self.head + 1 < closing.withdrawable_at() {
+                    let mut contract = self.chain.contract.clone();
                     let call = self.call_for(channel, Command::Challenge);
-                    chain.call(self.role, &call, &self.keys).expect("the contract takes the challenge");
+                    contract
+                        .call(self.role, &call, self.keys.of(self.role))
+                        .expect("the contract takes the challenge");
                 }
             }
             OnChain::Missing | OnChain::Empty { .. } | OnChain::Closed { .. } => {}

@@ -63,7 +63,7 @@ impl Script<'_, '_> {
         Ok(receipt)
     }
 
-    fn shares(&self) -> Balances {
+    pub(super) fn shares(&self) -> Balances {
         let setup = self.bench.channel.as_ref().map(|channel| channel.setup().terms().shares);
         setup.unwrap_or(Balances { a: units(1, 1), b: units(1, 1) })
     }

@@ -1,10 +1,11 @@
-//! Both parties' keys. Cheap signatures have the laws that the core asks of any: deterministic, and
-//! valid for exactly what was signed. They let the fuzzer run many times as often.
+//! Both parties' keys. Cheap signatures let the fuzzer run many times as often.
 
 use std::cell::RefCell;
 
 use thunder_protocol::channel::Terms;
 use thunder_protocol::{Address, B256, Balances, Crypto, Domain, Receipt, Role, Signature, Signer};
+use thunder_testing::crypto;
+use thunder_testing::values::{self, CHAIN_ID};
 
 /// Which signatures a run uses.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -29,7 +30,7 @@ impl Key {
             Role::B => [0xb2; 32],
         };
         let real = (signing == Signing::Real).then(|| Signer::new(&secret, &[1; 32]).expect("a key"));
-        let address = real.as_ref().map_or(Address::from_slice(&secret[..20]), Signer::address);
+        let address = real.as_ref().map_or(crypto::address(role), Signer::address);
         Self { real, address, signed: RefCell::default() }
     }
 
@@ -39,26 +40,19 @@ impl Key {
     }
 }
 
-fn cheap(digest: &B256, signer: &Address) -> Signature {
-    let mut bytes = [27; 65];
-    bytes[..20].copy_from_slice(signer.as_slice());
-    bytes[32..64].copy_from_slice(digest.as_slice());
-    Signature::from_bytes(bytes)
-}
-
 impl Crypto for Key {
     fn sign(&self, digest: &B256) -> Signature {
         self.signed.borrow_mut().push(*digest);
         match &self.real {
             Some(signer) => signer.sign(digest),
-            None => cheap(digest, &self.address),
+            None => crypto::signature(digest, &self.address),
         }
     }
 
     fn verify(&self, digest: &B256, signature: &Signature, signer: &Address) -> bool {
         match &self.real {
             Some(real) => real.verify(digest, signature, signer),
-            None => cheap(digest, signer) == *signature,
+            None => crypto::signature(digest, signer) == *signature,
         }
     }
 }
@@ -71,7 +65,6 @@ pub struct Keys {
 }
 
 pub const CHANNEL: Address = Address::repeat_byte(0xc4);
-const CHAIN_ID: u64 = 31337;
 
 impl Keys {
     pub fn new(signing: Signing) -> Self {
@@ -98,18 +91,11 @@ impl Keys {
         key.verify(&self.domain.digest(receipt), signature, &key.address)
     }
 
+    pub const fn addresses(&self) -> [Address; 2] {
+        [self.a.address, self.b.address]
+    }
+
     pub fn terms(&self, role: Role, shares: Balances) -> Terms {
-        Terms {
-            channel: CHANNEL,
-            chain_id: CHAIN_ID,
-            token: Address::repeat_byte(1),
-            factory: Address::repeat_byte(2),
-            salt: B256::repeat_byte(3),
-            part_a: self.a.address,
-            part_b: self.b.address,
-            role,
-            amount: shares.sum().expect("fits"),
-            shares,
-        }
+        values::terms(role, CHANNEL, self.addresses(), shares)
     }
 }

@@ -3,7 +3,7 @@
 //! script.
 
 mod bench;
-mod contract;
+mod chain;
 mod forge;
 mod keys;
 
@@ -63,7 +63,7 @@ impl<'a, 'b> Script<'a, 'b> {
         }
         let fund = Call::Fund { value: shares.b };
         let _ = self.bench.chain.call(Role::B, &fund, &self.bench.keys);
-        self.bench.chain.mine(CONFIRMATIONS);
+        self.bench.chain.contract.block += CONFIRMATIONS;
         self.view();
         self.bench.apply(Input::Peer(PeerInput::Connected { initiator: true }));
         if let Some(sync) = self.honest_sync() {
@@ -109,11 +109,11 @@ impl<'a, 'b> Script<'a, 'b> {
             30 | 31 => self.view(),
             32 => {
                 let blocks = self.bytes.arbitrary::<u8>()? % 32;
-                self.bench.chain.mine(blocks.into());
+                self.bench.chain.contract.block += u64::from(blocks);
                 self.view();
             }
             33 => {
-                self.bench.chain.mine(1);
+                self.bench.chain.contract.block += 1;
                 self.bench.see_head();
                 self.bench.apply(Input::Chain(ChainInput::Block));
             }
@@ -208,7 +208,7 @@ impl<'a, 'b> Script<'a, 'b> {
                 Ok(()) => self.view(),
                 // The node is not told so of a call that has had its effect.
                 Err(_) if call.kind() == CallKind::Open => {}
-                Err(reason) => self.call_failed(call.kind(), CallFailure::Refused(reason.into())),
+                Err(reason) => self.call_failed(call.kind(), CallFailure::Refused(format!("{reason:?}"))),
             }
         }
     }
@@ -231,7 +231,7 @@ impl<'a, 'b> Script<'a, 'b> {
     }
 
     fn open_by_partner(&mut self, deposit: Amount) {
-        let terms = self.bench.keys.terms(Role::A, Balances { a: deposit, b: Amount::ZERO });
+        let terms = self.bench.keys.terms(Role::A, self.shares());
         let call = Call::Open { part_b: terms.part_b, amount: terms.amount, deposit, salt: terms.salt };
         let _ = self.bench.chain.call(Role::A, &call, &self.bench.keys);
     }
@@ -273,7 +273,7 @@ impl<'a, 'b> Script<'a, 'b> {
     fn close_by_partner(&mut self) -> Step {
         let mut base = self.signed_by_node()?;
         let (on_zero, by_proposal) = self.bytes.arbitrary::<(u8, bool)>()?;
-        if let OnChain::Active { paid_in: balances } = self.bench.chain.status
+        if let OnChain::Active { paid_in: balances } = self.bench.chain.status()
             && (base.is_none() || on_zero < 64)
         {
             base = Some(Evidence { receipt: Receipt { nonce: Nonce::ZERO, balances }, signature: None });

@@ -9,8 +9,9 @@ use thunder_protocol::{
     AgreedReceipt, Channel, Crypto, Effects, Input, Nonce, Receipt, Signature, Signatures, Transition,
 };
 
-use crate::crypto::{Key, address};
-use crate::side::{Disk, Side, Step};
+use crate::side::{Side, Step};
+use thunder_testing::crypto::{Key, address};
+use thunder_testing::{Disk, contract};
 
 /// What may be wrong with a node, or with the contract.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -84,6 +85,15 @@ impl Fault {
         Self::OldAddressAgain,
         Self::FinalOnMereSync,
     ];
+
+    /// The contract's fault, where it is one.
+    pub const fn of_contract(self) -> Option<contract::Fault> {
+        match self {
+            Self::InventedBaseZero => Some(contract::Fault::InventedBaseZero),
+            Self::FreeNonce => Some(contract::Fault::FreeNonce),
+            _ => None,
+        }
+    }
 }
 
 /// Applies an input to a node's channel, with its fault around it.

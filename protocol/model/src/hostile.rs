@@ -7,12 +7,12 @@ use thunder_protocol::{
     AgreedReceipt, Balances, Channel, Crypto, Memo, Nonce, Payment, Receipt, Role, Signature, Signatures,
 };
 
-use crate::contract::{Function, Phase, Shown};
-use crate::crypto::Key;
 use crate::scenario::Scenario;
 use crate::side::{Side, payment_id};
-use crate::thd;
 use crate::world::{Held, World};
+use thunder_testing::contract::{Function, Phase, Shown};
+use thunder_testing::crypto::Key;
+use thunder_testing::values::thd;
 
 /// The receipt that a message of the adversary's proposes.
 pub(crate) fn proposed(message: &Message) -> Option<Receipt> {

@@ -9,7 +9,6 @@
 //!
 //! | module | what it has |
 //! |---|---|
-//! | [`contract`] | the contract as an executable page, which `tests/differential.rs` holds against the bytecode |
 //! | [`side`] | an honest node: core, disk, and the shell that carries out effects and can die |
 //! | [`hostile`] | the adversary: what it knows, says and posts |
 //! | [`world`] | a state, and everything that can happen next |
@@ -17,9 +16,12 @@
 //! | [`scenario`] | where a search starts, its bounds, and the search |
 //! | [`fault`] | faults that the search must find |
 //!
+//! The contract, the disk and the signatures are the doubles of `thunder-testing`;
+//! `tests/differential.rs` holds the contract against the bytecode.
+//!
 //! What it leaves out: amounts other than small whole numbers of THD, batches beyond a few payments,
 //! refusals because the chain wasn't heard of, transaction fees, and time other than "a repetition
-//! is due". Signatures are symbols ([`crypto`]): whoever has no key can't make one.
+//! is due". Signatures are symbols ([`thunder_testing::crypto`]): whoever has no key can't make one.
 
 #![allow(
     clippy::unwrap_used,
@@ -28,8 +30,6 @@
     reason = "for tests only: a checker that meets the impossible has to stop"
 )]
 
-pub mod contract;
-pub mod crypto;
 pub mod fault;
 pub mod hostile;
 mod play;
@@ -43,10 +43,3 @@ pub mod world;
 pub use fault::Fault;
 pub use scenario::{Left, Scenario, is_full};
 pub use verdict::Broken;
-
-use thunder_protocol::Amount;
-
-/// Whole THD.
-pub fn thd(whole: u64) -> Amount {
-    Amount::from_base_units(u128::from(whole) * Amount::ONE_THD.base_units()).unwrap_or(Amount::MAX)
-}

@@ -8,11 +8,11 @@ use thunder_protocol::onchain::{CHALLENGE_PERIOD, Call, CallFailure};
 use thunder_protocol::wire::Message;
 use thunder_protocol::{Channel, Input, Role};
 
-use crate::contract::{Caller, Contract, Function, Phase};
-use crate::crypto::Key;
 use crate::side::{Outcome, Side};
 use crate::verdict::Broken;
 use crate::world::World;
+use thunder_testing::contract::{Caller, Contract, Function, Phase};
+use thunder_testing::crypto::Key;
 
 /// More messages than any conversation has that comes to an end.
 const MESSAGES: usize = 200;

@@ -5,10 +5,9 @@ use std::fmt::Write;
 use std::hash::{Hash, Hasher};
 
 use thunder_protocol::channel::{
-    ChainInput, Command, CommandId, CommandOutcome, Direction, ImportedReceipt, KnownPayment, Misbehaviour,
-    Notice, PaymentStatus, PaymentWrite, PeerInput,
+    ChainInput, Command, CommandId, CommandOutcome, Direction, ImportedReceipt, Misbehaviour, Notice,
+    PaymentWrite, PeerInput,
 };
-use thunder_protocol::codec::CodecError;
 use thunder_protocol::onchain::{Call, ChainView};
 use thunder_protocol::wire::Message;
 use thunder_protocol::{
@@ -16,66 +15,11 @@ use thunder_protocol::{
     Signature, Transition,
 };
 
-use crate::crypto::Key;
 use crate::fault::{self, Fault};
-use crate::thd;
-
-/// A row of the history of payments.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Row {
-    /// Who paid.
-    pub direction: Direction,
-    /// The payment.
-    pub payment: Payment,
-    /// The receipt it went into; `None` if it certainly went into none.
-    pub nonce: Option<Nonce>,
-}
-
-/// What survives a crash: exactly the bytes that the node's store gets, and the rows.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Disk {
-    /// The encoded channel.
-    pub record: Vec<u8>,
-    /// The payments.
-    pub rows: Vec<Row>,
-    /// The same payment was written twice, which the store's unique key refuses.
-    pub twice: bool,
-}
-
-impl Disk {
-    fn write_rows(&mut self, writes: &[PaymentWrite]) {
-        for write in writes {
-            match write {
-                PaymentWrite::Insert { direction, payment, nonce, .. } => {
-                    self.twice |= self.find(*direction, &payment.id).is_some();
-                    let (direction, payment) = (*direction, payment.clone());
-                    self.rows.push(Row { direction, payment, nonce: Some(*nonce) });
-                }
-                PaymentWrite::Move { from, to } => self.renumber(*from, Some(*to)),
-                PaymentWrite::Fail { nonce } => self.renumber(*nonce, None),
-            }
-        }
-    }
-
-    fn renumber(&mut self, from: Nonce, to: Option<Nonce>) {
-        let out = |row: &&mut Row| row.direction == Direction::Out && row.nonce == Some(from);
-        self.rows.iter_mut().filter(out).for_each(|row| row.nonce = to);
-    }
-
-    /// The row of a payment.
-    pub fn find(&self, direction: Direction, id: &PaymentId) -> Option<&Row> {
-        self.rows.iter().find(|row| row.direction == direction && row.payment.id == *id)
-    }
-
-    /// What a start finds.
-    pub fn load(&self) -> Channel {
-        Channel::decode::<CodecError>(&self.record, |nonce| {
-            let own = |row: &&Row| row.direction == Direction::Out && row.nonce == Some(nonce);
-            Ok(self.rows.iter().filter(own).map(|row| row.payment.clone()).collect())
-        })
-        .expect("what was encoded decodes")
-    }
-}
+use thunder_testing::Disk;
+use thunder_testing::crypto::Key;
+use thunder_testing::disk::payments;
+use thunder_testing::values::thd;
 
 /// What carrying out one input has brought about, outside.
 #[derive(Debug, Default)]
@@ -191,7 +135,7 @@ impl Side {
             fault,
             fingerprint: 0,
         };
-        side.disk.record = side.channel.encode().expect("it encodes");
+        side.disk.write_record(&side.channel);
         (side, effects.submit)
     }
 
@@ -208,11 +152,8 @@ impl Side {
         }
         for step in steps.into_iter().take(cut.unwrap_or(usize::MAX)) {
             match step {
-                Step::Write(writes) => {
-                    self.disk.record = channel.encode().expect("it encodes");
-                    self.disk.write_rows(&writes);
-                }
-                Step::Record => self.disk.record = channel.encode().expect("it encodes"),
+                Step::Write(writes) => self.disk.write(&channel, &writes),
+                Step::Record => self.disk.write_record(&channel),
                 Step::Rows(writes) => self.disk.write_rows(&writes),
                 Step::Submit(call) => outcome.submit.push(call),
                 Step::Send(message) => outcome.send.push(message),
@@ -239,7 +180,7 @@ impl Side {
         for disk in [Some(&self.disk), self.backup.as_ref()].into_iter().flatten() {
             disk.record.hash(&mut hasher);
             hash_debug(&disk.rows, &mut hasher);
-            disk.twice.hash(&mut hasher);
+            disk.has_twice.hash(&mut hasher);
         }
         hash_debug(&self.channel, &mut hasher);
         hash_debug(&(&self.told, self.bait, self.restored), &mut hasher);
@@ -335,8 +276,8 @@ impl Side {
         let Some(backup) = self.backup.take() else { return };
         let newest = self.channel.receipts().map(|receipts| receipts.agreed);
         self.disk = backup;
-        let channel = self.disk.load().mark_stale();
-        self.disk.record = channel.encode().expect("it encodes");
+        self.disk.mark_stale();
+        let channel = self.disk.load();
         let receipts = channel.receipts();
         let agreed = receipts.map_or(Nonce::ZERO, |receipts| receipts.agreed.nonce());
         let proposed = receipts.and_then(|receipts| receipts.proposal.as_ref()).map(|own| own.nonce);
@@ -376,26 +317,21 @@ impl Side {
     /// `pay`. Both users count alike, so that both sides' payments have the same ids.
     pub fn pay(&mut self, number: u8, amount: u64, cut: Option<usize>) -> Option<Outcome> {
         let payment = Payment { id: payment_id(number), amount: thd(amount), memo: Memo::default() };
-        let known = self.disk.find(Direction::Out, &payment.id).map(|row| KnownPayment {
-            payment: row.payment.clone(),
-            nonce: row.nonce.filter(|nonce| self.channel.status_of(*nonce) != PaymentStatus::Failed),
-        });
-        self.command(Command::Pay { payment, known, more: false }, cut)
+        let order = self.disk.order(&self.channel, payment);
+        self.command(order, cut)
     }
 
     /// A message of the open session.
     pub fn receive(&mut self, message: Message, cut: Option<usize>) -> Option<Outcome> {
-        let payments = match &message {
-            Message::Propose(propose) => &propose.payments[..],
-            Message::Sync(sync) => sync.proposal.as_ref().map_or(&[][..], |propose| &propose.payments),
-            Message::Answer(_) | Message::Refuse(_) | Message::Final(_) => &[],
-        };
-        let any = self.fault == Some(Fault::OthersPaymentId);
-        let known = |id: &&PaymentId| {
-            self.disk.find(Direction::In, id).is_some() || any && self.disk.find(Direction::Out, id).is_some()
-        };
-        let repeated = payments.iter().map(|payment| &payment.id).filter(known).cloned().collect();
-        self.step(Input::Peer(PeerInput::Message { message, repeated }), cut)
+        let mut input = self.disk.message(message);
+        if self.fault == Some(Fault::OthersPaymentId)
+            && let Input::Peer(PeerInput::Message { message, repeated }) = &mut input
+        {
+            let own = |id: &&PaymentId| self.disk.find(Direction::Out, id).is_some();
+            let ids = payments(message).iter().map(|payment| &payment.id).filter(own);
+            repeated.extend(ids.cloned());
+        }
+        self.step(input, cut)
     }
 
     /// The session opens or ends.

@@ -4,17 +4,15 @@ use std::sync::Arc;
 
 use alloy_primitives::{Address, B256, keccak256};
 use thunder_protocol::channel::{CommandId, Terms};
-use thunder_protocol::{Balances, Channel, Crypto, Domain, Nonce, Receipt, Role, wire};
+use thunder_protocol::{Channel, Crypto, Domain, Receipt, Role, wire};
 
-use crate::contract::{Caller, Contract, Function};
-use crate::crypto::{Key, address};
 use crate::fault::Fault;
 use crate::scenario::Scenario;
 use crate::side::Side;
-use crate::thd;
 use crate::world::{Held, ROLES, World};
-
-const CHAIN_ID: u64 = 31337;
+use thunder_testing::contract::{Caller, Contract, Function};
+use thunder_testing::crypto::{Key, address};
+use thunder_testing::values::{self, CHAIN_ID, balances, thd};
 
 /// The address that a factory gives a channel.
 fn channel_address(salt: B256) -> Address {
@@ -23,18 +21,7 @@ fn channel_address(salt: B256) -> Address {
 
 fn terms(scenario: &Scenario, role: Role, channel: Address, salt: B256) -> Terms {
     let [a, b] = scenario.paid_in;
-    Terms {
-        channel,
-        chain_id: CHAIN_ID,
-        token: Address::repeat_byte(1),
-        factory: Address::repeat_byte(2),
-        salt,
-        part_a: address(Role::A),
-        part_b: address(Role::B),
-        role,
-        amount: thd(a + b),
-        shares: Balances { a: thd(a), b: thd(b) },
-    }
+    Terms { salt, ..values::terms(role, channel, ROLES.map(address), balances(a, b)) }
 }
 
 impl World {
@@ -55,7 +42,7 @@ impl World {
         let mut world = Self {
             sides: [None, None],
             wire: Vec::new(),
-            contract: Contract::missing(domain, parties, 10, scenario.fault),
+            contract: Contract::missing(domain, parties, 10, scenario.fault.and_then(Fault::of_contract)),
             undo: None,
             mempool: Vec::new(),
             held: Vec::new(),
@@ -96,8 +83,7 @@ fn old_life(scenario: &Scenario, channel: Address) -> Vec<Held> {
         return Vec::new();
     };
     let [a, b] = scenario.paid_in;
-    let shares = Balances { a: thd(a - 1), b: thd(b + 1) };
-    let receipt = Receipt { nonce: Nonce::new(9).unwrap_or(Nonce::ZERO), balances: shares };
+    let receipt = Receipt { nonce: values::nonce(9), balances: balances(a - 1, b + 1) };
     let signature = Key(honest).sign(&Domain::new(CHAIN_ID, channel).digest(&receipt));
     vec![Held { receipt, signature }]
 }

@@ -5,10 +5,10 @@ use std::fmt::Write;
 use thunder_protocol::Balances;
 use thunder_protocol::wire::Message;
 
-use crate::contract::Function;
 use crate::scenario::Scenario;
 use crate::verdict::Broken;
 use crate::world::{Action, Happening};
+use thunder_testing::contract::Function;
 
 pub(crate) fn of(scenario: &Scenario, property: &str, broken: Broken, path: Vec<Happening>) -> String {
     let mut text = format!("{}: {property} is broken: {broken:?}", scenario.name);

@@ -5,13 +5,13 @@
 use thunder_protocol::channel::{DataLossStep, Direction, PaymentStatus};
 use thunder_protocol::{Channel, Nonce, Receipt, Role};
 
-use crate::contract::{Caller, Function, Phase, Shown};
-use crate::crypto::Key;
 use crate::hostile;
 use crate::play::Play;
 use crate::scenario::Scenario;
 use crate::side::Side;
 use crate::world::{Held, World};
+use thunder_testing::contract::{Caller, Function, Phase, Shown};
+use thunder_testing::crypto::Key;
 
 /// What does not hold.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -61,7 +61,7 @@ pub fn of(world: &World, scenario: &Scenario) -> Option<Broken> {
 }
 
 fn locally(side: &Side, deposits: (u128, u128), scenario: &Scenario) -> Option<Broken> {
-    if side.disk.twice {
+    if side.disk.has_twice {
         return Some(Broken::AppliedTwice);
     }
     if side.restored.is_some() {

@@ -8,13 +8,13 @@ use thunder_protocol::onchain::Call;
 use thunder_protocol::wire::Message;
 use thunder_protocol::{Channel, Input, Receipt, Role, Signature};
 
-use crate::contract::{Caller, Contract, Function, Phase, Revert};
-use crate::crypto::Key;
 use crate::fault::Fault;
 use crate::hostile;
 use crate::scenario::{Left, Scenario};
 use crate::side::{Outcome, Side, hash_debug};
 use crate::verdict::Broken;
+use thunder_testing::contract::{Caller, Contract, Function, Phase, Revert};
+use thunder_testing::crypto::Key;
 
 pub(crate) const ROLES: [Role; 2] = [Role::A, Role::B];
 /// The most messages under way to one side; more are lost.

@@ -8,6 +8,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test fails by panicking")]
 
 use std::collections::BTreeMap;
+use std::sync::Mutex;
 
 use alloy_primitives::{Address, U256, hex, keccak256};
 use revm::context::result::{ExecutionResult, Output};
@@ -16,28 +17,13 @@ use revm::database::{CacheDB, EmptyDB};
 use revm::primitives::TxKind;
 use revm::{Context, ExecuteCommitEvm, MainBuilder, MainContext};
 use serde_json::Value;
-use thunder_model::contract::{Caller, Contract, Function, Phase, Revert, Shown};
 use thunder_protocol::{Amount, Balances, Crypto, Domain, Nonce, Receipt, Role, Signature, Signer};
+use thunder_testing::contract::{Caller, Contract, Fault, Function, Phase, Revert, Shown};
+use thunder_testing::values::CHAIN_ID;
+use thunder_testing::{Random, for_each_seed};
 
-const CHAIN_ID: u64 = 31337;
 const PAYMENT_CHANNEL: &str = include_str!("../../../contracts/artifacts/PaymentChannel.json");
 const THD: &str = include_str!("../../../contracts/artifacts/THD.json");
-
-/// A small generator (xorshift) so that a seed means the same run everywhere.
-struct Random(u64);
-
-impl Random {
-    fn below(&mut self, bound: u64) -> u64 {
-        self.0 ^= self.0 << 13;
-        self.0 ^= self.0 >> 7;
-        self.0 ^= self.0 << 17;
-        self.0 % bound
-    }
-
-    fn pick<T: Copy>(&mut self, from: &[T]) -> T {
-        from[self.below(from.len() as u64) as usize]
-    }
-}
 
 fn signer(number: u8) -> Signer {
     Signer::new(&[0xa0 + number; 32], &[1; 32]).unwrap()
@@ -201,7 +187,7 @@ struct Run {
 
 impl Run {
     fn new(seed: u64) -> Self {
-        let random = Random(seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1);
+        let random = Random::new(seed);
         let keys = [signer(1), signer(2), signer(3)];
         let parties = [keys[0].address(), keys[1].address()];
         let amount = 10;
@@ -360,32 +346,15 @@ impl Run {
     }
 }
 
-fn number(variable: &str) -> Option<u64> {
-    std::env::var(variable).ok()?.parse().ok()
-}
-
 #[test]
 fn the_model_does_what_the_contract_does() {
-    let seeds = match number("THUNDER_SEED") {
-        Some(seed) => seed..=seed,
-        None => 1..=number("THUNDER_RUNS").unwrap_or(300),
-    };
-    let alone = seeds.start() == seeds.end();
-    let mut done = [0; 7];
-    for seed in seeds {
-        let run = std::panic::catch_unwind(|| {
-            let mut run = Run::new(seed);
-            (0..24).for_each(|_| run.step());
-            run.done
-        });
-        match run {
-            Ok(more) => done.iter_mut().zip(more).for_each(|(sum, more)| *sum += more),
-            Err(panic) => {
-                eprintln!("repeat with: THUNDER_SEED={seed} cargo test -p thunder-model --test differential");
-                std::panic::resume_unwind(panic);
-            }
-        }
-    }
+    let done = Mutex::new([0; 7]);
+    for_each_seed("thunder-model --test differential", 300, |seed| {
+        let mut run = Run::new(seed);
+        (0..24).for_each(|_| run.step());
+        done.lock().unwrap().iter_mut().zip(run.done).for_each(|(sum, more)| *sum += more);
+    });
+    let (done, alone) = (done.into_inner().unwrap(), std::env::var_os("THUNDER_SEED").is_some());
     println!("fund, cancel, closing, closingProposal, challenge, withdraw, FINAL succeeded: {done:?} times");
     assert!(
         alone || done.iter().all(|count| *count > 0),
@@ -396,7 +365,6 @@ fn the_model_does_what_the_contract_does() {
 /// With its faults the model is not the contract: so they would be found, were they the contract's.
 #[test]
 fn a_contract_with_a_fault_is_another() {
-    use thunder_model::Fault;
     let zero = Shown { nonce: 0, a: 10, b: 0, signature: None };
     let invented = Function::Closing(Shown { a: 1, b: 9, ..zero });
     let free = Function::ClosingProposal { base: zero, a: 9, b: 1, nonce: 700 };

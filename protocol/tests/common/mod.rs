@@ -5,10 +5,9 @@ pub mod chain;
 
 use std::collections::{BTreeMap, VecDeque};
 
-use alloy_primitives::{Address, B256, address};
 use thunder_protocol::channel::{
-    ChainInput, CloseMode, Command, CommandError, CommandId, CommandOutcome, Direction, KnownPayment,
-    Misbehaviour, Notice, PaymentStatus, PaymentWrite, PeerInput, Terms,
+    ChainInput, CloseMode, Command, CommandError, CommandId, CommandOutcome, Direction, Misbehaviour, Notice,
+    PaymentStatus, PeerInput, Terms,
 };
 use thunder_protocol::onchain::{
     Call, CallFailure, CallKind, ChainView, Closing, ClosingEvent, End, EndKind, EventPosition, Evidence,
@@ -16,28 +15,13 @@ use thunder_protocol::onchain::{
 };
 use thunder_protocol::wire::{Message, Propose, Sync};
 use thunder_protocol::{
-    AgreedReceipt, Amount, Balances, Channel, Context, Crypto, Domain, Effects, Input, Memo, Nonce, Payment,
-    PaymentId, Receipt, Role, Signature, Signer,
+    Address, AgreedReceipt, Amount, B256, Balances, Channel, Context, Crypto, Domain, Effects, Input, Nonce,
+    Payment, Receipt, Role, Signature, Signer, address,
 };
+pub use thunder_testing::values::{CHAIN_ID, balances, nonce, payment, thd};
+use thunder_testing::{Disk, Row, values};
 
 pub const CHANNEL: Address = address!("00000000000000000000000000000000000c4a11");
-pub const CHAIN_ID: u64 = 31337;
-
-pub fn thd(whole: u64) -> Amount {
-    Amount::from_base_units(u128::from(whole) * Amount::ONE_THD.base_units()).unwrap()
-}
-
-pub fn balances(a: u64, b: u64) -> Balances {
-    Balances { a: thd(a), b: thd(b) }
-}
-
-pub fn nonce(value: u64) -> Nonce {
-    Nonce::new(value).unwrap()
-}
-
-pub fn payment(id: &str, amount: u64) -> Payment {
-    Payment { id: PaymentId::new(id).unwrap(), amount: thd(amount), memo: Memo::default() }
-}
 
 pub fn signer(role: Role) -> Signer {
     let secret = match role {
@@ -48,76 +32,12 @@ pub fn signer(role: Role) -> Signer {
 }
 
 pub fn terms(role: Role, shares: Balances) -> Terms {
-    Terms {
-        channel: CHANNEL,
-        chain_id: CHAIN_ID,
-        token: Address::repeat_byte(1),
-        factory: Address::repeat_byte(2),
-        salt: B256::repeat_byte(3),
-        part_a: signer(Role::A).address(),
-        part_b: signer(Role::B).address(),
-        role,
-        amount: shares.sum().unwrap(),
-        shares,
-    }
+    values::terms(role, CHANNEL, [Role::A, Role::B].map(|role| signer(role).address()), shares)
 }
 
 pub fn view(head: u64, block: u64, status: OnChain) -> ChainView {
     let newest = Some(EventPosition { block, tx: Some(B256::with_last_byte(block as u8)) });
     ChainView { head, newest, status }
-}
-
-/// A row of the history of payments.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Row {
-    pub direction: Direction,
-    pub payment: Payment,
-    pub nonce: Option<Nonce>,
-}
-
-/// What survives a crash.
-#[derive(Debug, Clone, Default)]
-pub struct Disk {
-    pub record: Vec<u8>,
-    pub rows: Vec<Row>,
-    pub writes: usize,
-}
-
-impl Disk {
-    pub fn write(&mut self, channel: &Channel, writes: Vec<PaymentWrite>) {
-        self.record = channel.encode().unwrap();
-        self.writes += 1;
-        for write in writes {
-            match write {
-                PaymentWrite::Insert { direction, payment, nonce, .. } => {
-                    let known = self.find(direction, &payment.id).is_some();
-                    assert!(!known, "payment {} applied twice", payment.id);
-                    self.rows.push(Row { direction, payment, nonce: Some(nonce) });
-                }
-                PaymentWrite::Move { from, to } => self.renumber(from, Some(to)),
-                PaymentWrite::Fail { nonce } => self.renumber(nonce, None),
-            }
-        }
-    }
-
-    fn renumber(&mut self, from: Nonce, to: Option<Nonce>) {
-        let own =
-            self.rows.iter_mut().filter(|row| row.direction == Direction::Out && row.nonce == Some(from));
-        own.for_each(|row| row.nonce = to);
-    }
-
-    pub fn find(&self, direction: Direction, id: &PaymentId) -> Option<&Row> {
-        self.rows.iter().find(|row| row.direction == direction && row.payment.id == *id)
-    }
-
-    pub fn load(&self) -> Channel {
-        Channel::decode::<thunder_protocol::codec::CodecError>(&self.record, |nonce| {
-            let own =
-                self.rows.iter().filter(|row| row.direction == Direction::Out && row.nonce == Some(nonce));
-            Ok(own.map(|row| row.payment.clone()).collect())
-        })
-        .unwrap()
-    }
 }
 
 /// One party: its core, its disk, and what its effects asked for.
@@ -139,6 +59,8 @@ pub struct Party {
     next_command: u64,
     /// How many disk writes succeed before the party "dies".
     pub writes_left: Option<usize>,
+    /// How many there were.
+    pub writes: usize,
 }
 
 impl Party {
@@ -160,6 +82,7 @@ impl Party {
             auto_challenge: true,
             next_command: 0,
             writes_left: None,
+            writes: 0,
         }
     }
 
@@ -191,7 +114,9 @@ impl Party {
                 return; // dead before the write: nothing after it happens
             }
             self.writes_left = self.writes_left.map(|left| left - 1);
-            self.disk.write(&channel, writes);
+            self.disk.write(&channel, &writes);
+            assert!(!self.disk.has_twice, "a payment applied twice");
+            self.writes += 1;
             if self.writes_left == Some(0) {
                 return; // dead right after the write
             }
@@ -221,11 +146,7 @@ impl Party {
 
     /// Orders a payment.
     pub fn make(&mut self, payment: Payment) -> CommandId {
-        let known = self.disk.find(Direction::Out, &payment.id).map(|row| KnownPayment {
-            payment: row.payment.clone(),
-            nonce: row.nonce.filter(|nonce| self.channel().status_of(*nonce) != PaymentStatus::Failed),
-        });
-        self.command(Command::Pay { payment, known, more: false })
+        self.command(self.disk.order(self.channel(), payment))
     }
 
     pub fn close(&mut self) -> CommandId {
@@ -233,14 +154,7 @@ impl Party {
     }
 
     pub fn receive(&mut self, message: Message) {
-        let payments = match &message {
-            Message::Propose(propose) => &propose.payments[..],
-            Message::Sync(sync) => sync.proposal.as_ref().map_or(&[][..], |propose| &propose.payments),
-            _ => &[],
-        };
-        let ids = payments.iter().map(|payment| &payment.id);
-        let repeated = ids.filter(|id| self.disk.find(Direction::In, id).is_some()).cloned().collect();
-        self.apply(Input::Peer(PeerInput::Message { message, repeated }));
+        self.apply(self.disk.message(message));
     }
 
     pub fn chain(&mut self, status: OnChain) {
@@ -279,7 +193,7 @@ impl Party {
     /// The disk is gone; `restore` brings a backup back.
     pub fn restore(&mut self, backup: Disk) {
         self.disk = backup;
-        self.disk.record = self.disk.load().mark_stale().encode().unwrap();
+        self.disk.mark_stale();
         self.restart();
     }
 

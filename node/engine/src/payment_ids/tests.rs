@@ -10,6 +10,9 @@ use thunder_protocol::{
     Amount, B256, Balances, Channel, Input, Memo, Nonce, Payment, Role, Signer, Transition,
 };
 
+use thunder_testing::Random;
+use thunder_testing::disk::payments;
+
 use super::*;
 use crate::channels::ChannelEntry;
 use crate::storage::{ChannelState, NewChannel, Writes};
@@ -30,18 +33,6 @@ enum Fault {
     IdsPerChannel,
     /// Only the disk is looked at.
     QueuesForgotten,
-}
-
-/// A small generator (xorshift64).
-struct Random(u64);
-
-impl Random {
-    fn below(&mut self, bound: usize) -> usize {
-        self.0 ^= self.0 << 13;
-        self.0 ^= self.0 >> 7;
-        self.0 ^= self.0 << 17;
-        usize::try_from(self.0 % bound as u64).unwrap()
-    }
 }
 
 /// One of the channels: the partner's side of it, and the messages under way.
@@ -94,7 +85,7 @@ impl World {
         let signer = |secret| Signer::new(&[secret; 32], &[1; 32]).unwrap();
         let mut world = Self {
             fault,
-            random: Random(seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1),
+            random: Random::new(seed),
             signers: [signer(0xa1), signer(0xb2)],
             disk: Disk::new(None),
             writes: Writes::default(),
@@ -187,9 +178,9 @@ impl World {
 
     /// The user orders a payment, over one of the channels; again and again one of the last few.
     fn pay(&mut self) {
-        let number = self.commands / 16 + self.random.below(4) as u64;
+        let number = self.commands / 16 + self.random.below(4);
         let id = PaymentId::new(format!("p{number}")).unwrap();
-        let at = self.random.below(self.pipes.len());
+        let at = self.random.index(self.pipes.len());
         let mut channel = self.pipes[at].address;
         let wallet = self.signers[0].address();
         let nothing = PaymentIds::default();
@@ -240,15 +231,10 @@ impl World {
 
     fn repeated(&self, address: &Address, message: &Message) -> Vec<PaymentId> {
         let row = self.channels.get(address).unwrap().row;
-        let payments = match message {
-            Message::Propose(propose) => &propose.payments[..],
-            Message::Sync(sync) => sync.proposal.as_ref().map_or(&[][..], |propose| &propose.payments),
-            Message::Answer(_) | Message::Refuse(_) | Message::Final(_) => &[],
-        };
         let is_known = |id: &&PaymentId| {
             self.batch.has_of_partner(row, id) || self.disk.knows_payment_of_partner(row, id).unwrap()
         };
-        payments.iter().map(|payment| &payment.id).filter(is_known).cloned().collect()
+        payments(message).iter().map(|payment| &payment.id).filter(is_known).cloned().collect()
     }
 
     fn deliver(&mut self, at: usize) {
@@ -321,7 +307,7 @@ impl World {
     }
 
     fn step(&mut self) {
-        let at = self.random.below(self.pipes.len());
+        let at = self.random.index(self.pipes.len());
         match self.random.below(80) {
             0..=13 => self.pay(),
             14 | 15 => self.partner_pays(at),

@@ -7,9 +7,9 @@ use std::rc::Rc;
 use thunder_engine::{
     ChannelState, KnownPeer, NewChannel, Storage, StorageError, StoredChannel, StoredPayment, Writes,
 };
-use thunder_protocol::channel::{Direction, PaymentWrite};
-use thunder_protocol::codec::CodecError;
-use thunder_protocol::{Address, B256, Channel, Nonce, PaymentId};
+use thunder_protocol::channel::Direction;
+use thunder_protocol::{Address, B256, Channel, PaymentId};
+use thunder_testing::disk;
 
 /// The row of a channel.
 #[derive(Debug, Clone)]
@@ -18,7 +18,8 @@ struct Row {
     genesis: B256,
     since: u64,
     created: u64,
-    state: Vec<u8>,
+    /// Its state and its payments.
+    disk: disk::Disk,
     is_over: bool,
 }
 
@@ -27,7 +28,6 @@ struct Row {
 pub(crate) struct Content {
     rows: BTreeMap<i64, Row>,
     last_row: i64,
-    payments: Vec<StoredPayment>,
     pub(crate) peers: BTreeMap<String, KnownPeer>,
     pub(crate) head: Option<(B256, u64)>,
 }
@@ -49,6 +49,8 @@ struct Inner {
     /// What a death takes back, with [`DiskFault::Unsynced`].
     synced: Content,
     is_full: bool,
+    /// The node does not survive the next commit: whether the disk has it all the same.
+    last_commit: Option<bool>,
     fault: Option<DiskFault>,
 }
 
@@ -80,9 +82,15 @@ impl Disk {
         self.0.borrow().is_full
     }
 
-    /// The node dies, between commits.
+    /// The node will not survive the next commit, which is written or not.
+    pub(crate) fn die_in_commit(&self, is_written: bool) {
+        self.0.borrow_mut().last_commit = Some(is_written);
+    }
+
+    /// The node dies.
     pub(crate) fn crash(&self) {
         let mut inner = self.0.borrow_mut();
+        inner.last_commit = None;
         if inner.fault == Some(DiskFault::Unsynced) {
             inner.content = inner.synced.clone();
         }
@@ -96,31 +104,22 @@ impl Disk {
 
     /// Every channel's state replaced, as a restored backup has it (rule 9).
     pub(crate) fn mark_all_lost(&self) {
-        let channels: Vec<_> = self.0.borrow().content.rows.keys().copied().collect();
-        for row in channels {
-            let channel = self.0.borrow().content.channel(row).unwrap().mark_stale();
-            let mut inner = self.0.borrow_mut();
-            let stored = inner.content.rows.get_mut(&row).unwrap();
-            (stored.state, stored.is_over) = (channel.encode().unwrap(), false);
+        for row in self.0.borrow_mut().content.rows.values_mut() {
+            row.disk.mark_stale();
+            row.is_over = false;
         }
         self.sync();
     }
 }
 
 impl Content {
-    fn channel(&self, row: i64) -> Result<Channel, CodecError> {
-        let payments_of = |nonce: Nonce| {
-            let proposed = self.payments.iter().filter(|stored| {
-                stored.channel == row && stored.direction == Direction::Out && stored.nonce == Some(nonce)
-            });
-            Ok(proposed.map(|stored| stored.payment.clone()).collect())
-        };
-        Channel::decode(&self.rows[&row].state, payments_of)
-    }
-
     /// The payments of a channel, in the order in which they came.
-    pub(crate) fn payments(&self, row: i64) -> impl Iterator<Item = &StoredPayment> {
-        self.payments.iter().filter(move |stored| stored.channel == row)
+    pub(crate) fn payments(&self, row: i64) -> impl Iterator<Item = StoredPayment> {
+        let rows = self.rows.get(&row).into_iter().flat_map(|stored| &stored.disk.rows);
+        rows.map(move |payment| {
+            let disk::Row { direction, payment, nonce, time } = payment.clone();
+            StoredPayment { channel: row, direction, payment, nonce, time }
+        })
     }
 
     fn write(&mut self, writes: &Writes, only_states: bool) -> Result<(), StorageError> {
@@ -131,18 +130,23 @@ impl Content {
                 genesis: *genesis,
                 since: *since,
                 created: *created,
-                state: Vec::new(),
+                disk: disk::Disk::default(),
                 is_over: false,
             };
             assert!(self.rows.insert(*row, new).is_none(), "a row is used twice");
             self.last_row = self.last_row.max(*row);
         }
         for writes in payments.iter().filter(|_| !only_states) {
-            writes.writes.iter().try_for_each(|write| self.write_payment(writes.row, write))?;
+            let disk = &mut self.rows.get_mut(&writes.row).expect("a channel has a row").disk;
+            disk.write_rows(&writes.writes);
+            // The database's unique index.
+            if disk.has_twice {
+                return Err(StorageError("a payment twice".into()));
+            }
         }
         for ChannelState { row, state, is_over } in states {
             let stored = self.rows.get_mut(row).expect("a channel has a row");
-            (stored.state, stored.is_over) = (state.clone(), *is_over);
+            (stored.disk.record, stored.is_over) = (state.clone(), *is_over);
         }
         self.rows.retain(|row, _| !forgotten.contains(row));
         for row in given_up {
@@ -152,43 +156,6 @@ impl Content {
         self.head = head.or(self.head);
         Ok(())
     }
-
-    fn write_payment(&mut self, row: i64, write: &PaymentWrite) -> Result<(), StorageError> {
-        let mut renumber = |from: Nonce, to: Option<Nonce>| {
-            let meant = self.payments.iter_mut().filter(|stored| {
-                stored.channel == row && stored.direction == Direction::Out && stored.nonce == Some(from)
-            });
-            meant.for_each(|stored| stored.nonce = to);
-        };
-        match write {
-            PaymentWrite::Move { from, to } => renumber(*from, Some(*to)),
-            PaymentWrite::Fail { nonce } => renumber(*nonce, None),
-            PaymentWrite::Insert { direction, payment, nonce, time } => {
-                let is_same = |stored: &StoredPayment| {
-                    (stored.channel, stored.direction) == (row, *direction) && stored.payment.id == payment.id
-                };
-                // The database's unique index.
-                if self.payments.iter().any(is_same) {
-                    return Err(StorageError(format!("payment {} twice", payment.id)));
-                }
-                self.payments.push(StoredPayment {
-                    channel: row,
-                    direction: *direction,
-                    payment: payment.clone(),
-                    nonce: Some(*nonce),
-                    time: *time,
-                });
-            }
-        }
-        Ok(())
-    }
-}
-
-/// A commit that the node does not survive.
-pub(crate) struct Dying<'a> {
-    pub(crate) disk: &'a mut Disk,
-    /// Whether the disk has the commit all the same.
-    pub(crate) is_written: bool,
 }
 
 impl Storage for Disk {
@@ -196,8 +163,8 @@ impl Storage for Disk {
         let content = &self.0.borrow().content;
         let rows = content.rows.iter().filter(|(_, row)| row.genesis == genesis);
         let read = |(id, row): (&i64, &Row)| {
-            let channel = content.channel(*id).map_err(|error| StorageError(error.to_string()))?;
-            let Row { genesis, since, created, is_over: over, .. } = row.clone();
+            let channel = row.disk.read().map_err(|error| StorageError(error.to_string()))?;
+            let Row { genesis, since, created, is_over: over, .. } = *row;
             Ok(StoredChannel { id: *id, genesis, channel, since, created, over })
         };
         let stored: Vec<_> = rows.map(read).collect::<Result<_, _>>()?;
@@ -215,16 +182,14 @@ impl Storage for Disk {
     }
 
     fn own_payments(&self, id: &PaymentId) -> Result<Vec<StoredPayment>, StorageError> {
-        let inner = self.0.borrow();
-        let own = inner.content.payments.iter().filter(|stored| stored.direction == Direction::Out);
-        Ok(own.filter(|stored| stored.payment.id == *id).cloned().collect())
+        let content = &self.0.borrow().content;
+        let all = content.rows.keys().flat_map(|row| content.payments(*row));
+        Ok(all.filter(|stored| stored.direction == Direction::Out && stored.payment.id == *id).collect())
     }
 
     fn knows_payment_of_partner(&self, row: i64, id: &PaymentId) -> Result<bool, StorageError> {
-        let is_meant = |stored: &StoredPayment| {
-            (stored.channel, stored.direction) == (row, Direction::In) && stored.payment.id == *id
-        };
-        Ok(self.0.borrow().content.payments.iter().any(is_meant))
+        let rows = &self.0.borrow().content.rows;
+        Ok(rows.get(&row).is_some_and(|stored| stored.disk.find(Direction::In, id).is_some()))
     }
 
     fn commit(&mut self, writes: &Writes) -> Result<(), StorageError> {
@@ -238,45 +203,15 @@ impl Storage for Disk {
         if inner.is_full {
             return Err(StorageError("no space left on device".into()));
         }
+        let is_torn = inner.last_commit.is_some() && inner.fault == Some(DiskFault::Torn);
+        if inner.last_commit == Some(false) && !is_torn {
+            return Ok(());
+        }
         let mut content = inner.content.clone();
-        content.write(writes, false)?;
+        content.write(writes, is_torn)?;
         inner.content = content;
         if inner.fault != Some(DiskFault::Unsynced) {
             inner.synced = inner.content.clone();
-        }
-        Ok(())
-    }
-}
-
-impl Storage for Dying<'_> {
-    fn channels(&self, genesis: B256) -> Result<Vec<StoredChannel>, StorageError> {
-        self.disk.channels(genesis)
-    }
-
-    fn next_channel_row(&self) -> Result<i64, StorageError> {
-        self.disk.next_channel_row()
-    }
-
-    fn knows_address(&self, address: &Address) -> Result<bool, StorageError> {
-        self.disk.knows_address(address)
-    }
-
-    fn own_payments(&self, id: &PaymentId) -> Result<Vec<StoredPayment>, StorageError> {
-        self.disk.own_payments(id)
-    }
-
-    fn knows_payment_of_partner(&self, row: i64, id: &PaymentId) -> Result<bool, StorageError> {
-        self.disk.knows_payment_of_partner(row, id)
-    }
-
-    fn commit(&mut self, writes: &Writes) -> Result<(), StorageError> {
-        let fault = self.disk.0.borrow().fault;
-        if fault == Some(DiskFault::Torn) {
-            let mut inner = self.disk.0.borrow_mut();
-            inner.content.write(writes, true)?;
-            inner.synced = inner.content.clone();
-        } else if self.is_written {
-            self.disk.commit(writes)?;
         }
         Ok(())
     }

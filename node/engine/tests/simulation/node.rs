@@ -9,14 +9,18 @@ use thunder_engine::{
 };
 use thunder_protocol::channel::Terms;
 use thunder_protocol::onchain::{ChainView, Evidence};
-use thunder_protocol::{Address, B256, ChainId, Channel, Contracts, PaymentId, Signer};
+use thunder_protocol::wire::{Envelope, Message, Packet};
+use thunder_protocol::{Address, B256, ChainId, Channel, Contracts, PaymentId, Receipt, Signer};
+use thunder_testing::chain::Chain;
 
-use crate::chain::Chain;
 use crate::disk::Disk;
 
 pub(crate) const CHAIN: ChainId = ChainId { chain_id: 31337, genesis: B256::repeat_byte(7) };
 pub(crate) const CONTRACTS: Contracts =
     Contracts { token: Address::repeat_byte(1), factory: Address::repeat_byte(2) };
+
+/// For how long it is good enough to have read the chain, in milliseconds.
+pub(crate) const LASTS: u64 = 60_000;
 
 /// What a user waits for.
 #[derive(Debug, Clone)]
@@ -44,6 +48,10 @@ pub(crate) struct Node {
     pub(crate) has_batch: bool,
     /// It closes on old receipts when it can.
     pub(crate) is_cheat: bool,
+    /// A cheat that no longer talks with anybody.
+    pub(crate) is_mute: bool,
+    /// Its endpoint does not answer.
+    pub(crate) is_silent: bool,
     /// A backup was restored.
     pub(crate) was_restored: bool,
     /// The receipts that the other sides have signed, for a cheat to close on.
@@ -69,6 +77,8 @@ impl Node {
             inbound: HashMap::new(),
             has_batch: false,
             is_cheat: false,
+            is_mute: false,
+            is_silent: false,
             was_restored: false,
             evidence: BTreeMap::new(),
             lives: 0,
@@ -129,6 +139,9 @@ impl Node {
 
     pub(crate) fn handle(&mut self, event: Event, now: u64) {
         if let Some(engine) = &mut self.engine {
+            if std::env::var_os("THUNDER_TRACE").is_some() {
+                eprintln!("[{now}] node {}: {event:?}", self.number);
+            }
             engine.handle(event, now);
             self.has_batch = true;
         }
@@ -151,10 +164,16 @@ impl Node {
     }
 
     /// The guard reads the chain.
-    pub(crate) fn read_chain(&mut self, chain: &Chain, now: u64) {
+    pub(crate) fn read_chain(&mut self, chain: &Chain, are_events_late: bool, now: u64) {
+        if self.is_silent {
+            return;
+        }
         let mut views = Vec::new();
         for (channel, shown) in &mut self.watched {
-            let view = chain.view(channel);
+            let mut view = chain.view(channel);
+            if are_events_late {
+                view = view.without_events();
+            }
             let is_new = shown.is_none_or(|shown| (shown.newest, shown.status) != (view.newest, view.status));
             if is_new {
                 *shown = Some(view);
@@ -165,7 +184,7 @@ impl Node {
             self.handle(Event::Chain(ChainEvent::View { channel, view }), now);
         }
         self.handle(Event::Chain(ChainEvent::Read { head: chain.height() }), now);
-        let fresh = ChainEvent::Fresh { age: Some(0), lasts: 60_000, block_time: Some(12_000) };
+        let fresh = ChainEvent::Fresh { age: Some(0), lasts: LASTS, block_time: Some(12_000) };
         self.handle(Event::Chain(fresh), now);
     }
 
@@ -174,16 +193,38 @@ impl Node {
         self.handle(Event::Chain(ChainEvent::Reorganisation { first }), now);
     }
 
-    /// Collects receipts for a cheat.
+    /// Collects for a cheat what the other side has proposed.
+    pub(crate) fn collect_proposals(&mut self, packet: &Packet) {
+        for envelope in &packet.messages {
+            let Envelope::Channel { channel, message } = envelope else { continue };
+            let proposal = match message {
+                Message::Propose(propose) => Some(propose),
+                Message::Sync(sync) => sync.proposal.as_ref(),
+                Message::Answer(_) | Message::Refuse(_) | Message::Final(_) => None,
+            };
+            if let Some(propose) = proposal {
+                let receipt = Receipt { nonce: propose.nonce, balances: propose.balances };
+                self.keep_evidence(*channel, Evidence { receipt, signature: Some(propose.signature) });
+            }
+        }
+    }
+
+    fn keep_evidence(&mut self, channel: Address, evidence: Evidence) {
+        let known = self.evidence.entry(channel).or_default();
+        if known.iter().rev().all(|other| other.receipt != evidence.receipt) {
+            known.push(evidence);
+        }
+    }
+
+    /// Collects for a cheat the receipts that both have signed.
     pub(crate) fn collect_evidence(&mut self) {
         let Some(engine) = &self.engine else { return };
-        for (address, entry) in engine.channels().newest_first() {
-            let Some(receipts) = entry.channel.receipts() else { continue };
-            let evidence = receipts.evidence(entry.channel.setup().role());
-            let known = self.evidence.entry(*address).or_default();
-            if known.last().is_none_or(|last| last.receipt != evidence.receipt) {
-                known.push(evidence);
-            }
+        let evidence = engine.channels().newest_first().filter_map(|(address, entry)| {
+            let role = entry.channel.setup().role();
+            entry.channel.receipts().map(|receipts| (*address, receipts.evidence(role)))
+        });
+        for (channel, evidence) in evidence.collect::<Vec<_>>() {
+            self.keep_evidence(channel, evidence);
         }
     }
 

@@ -4,16 +4,13 @@ use thunder_api::{CloseMode, CloseRequest, OpenRequest, PayRequest, PaymentReque
 use thunder_engine::{Command, Event, RequestId, SettleCommand};
 use thunder_protocol::onchain::{Call, ClosePlan, OnChain};
 use thunder_protocol::{Address, Amount, Channel, Memo, PaymentId};
+use thunder_testing::values::thd;
 
 use crate::node::Waiting;
 use crate::world::{Order, World};
 
 /// So many of the last ids of a user may be ordered again.
 const REPEATED: u64 = 6;
-
-fn thd(whole: u64) -> Amount {
-    Amount::from_base_units(u128::from(whole) * Amount::ONE_THD.base_units()).unwrap()
-}
 
 fn named(channel: &Address) -> Selector {
     Selector { channel: Some(channel.to_string()), peer: None }
@@ -42,6 +39,16 @@ impl World {
         self.command(node, Waiting::Other, Command::Open { request, partner });
     }
 
+    /// Pays in what is missing.
+    pub(crate) fn fund_channels(&mut self, node: usize) {
+        for (channel, state, _) in self.nodes[node].channels() {
+            if let Channel::Opening(opening) = &state {
+                let value = opening.own_missing();
+                self.command(node, Waiting::Other, Command::Fund { channel, value });
+            }
+        }
+    }
+
     /// Orders a payment over any of the node's channels: a new one, or again one of the last.
     pub(crate) fn pay(&mut self, node: usize) {
         let channels = self.nodes[node].channels();
@@ -55,11 +62,14 @@ impl World {
         let id = PaymentId::new(format!("{node}-{number}")).unwrap();
         // With 18 decimals, so that no two orders are the same.
         let amount = Amount::from_base_units(u128::from(number) * 10_000_000_000_000_000).unwrap();
-        let order = Order { amount, paid_over: None, is_refused: false };
-        self.orders.entry((node, id.clone())).or_insert(order);
         let payment = PaymentRequest { amount, memo: Memo::default(), id: Some(id.clone()) };
         let selector = if is_repeated { Selector::default() } else { named(&channel) };
-        self.command(node, Waiting::Pay(id), Command::Pay(PayRequest { channel: selector, payment }));
+        let command = Command::Pay(PayRequest { channel: selector, payment });
+        self.command(node, Waiting::Pay(id.clone()), command);
+        let last = RequestId(self.nodes[node].last_number);
+        let new = Order { amount, paid_over: None, is_refused: false, is_unpaid: false, last };
+        let order = self.orders.entry((node, id)).or_insert(new);
+        (order.is_unpaid, order.last) = (false, last);
     }
 
     pub(crate) fn close_channel(&mut self, node: usize, channel: &Address, mode: CloseMode) {
@@ -72,7 +82,16 @@ impl World {
         self.command(node, Waiting::Other, command);
     }
 
-    /// A cheat closes on a receipt that the other side has signed, whatever is newer.
+    /// The user of a node begins to cheat; from then on its node may be mute.
+    pub(crate) fn begin_to_cheat(&mut self, node: usize) {
+        self.nodes[node].is_cheat = true;
+        if self.random.one_in(3) {
+            self.nodes[node].is_mute = true;
+            (0..self.nodes.len()).for_each(|other| self.disconnect(node, other));
+        }
+    }
+
+    /// A cheat posts anything that it can with what the other side has ever signed.
     pub(crate) fn cheat(&mut self, node: usize) {
         let channels = self.nodes[node].channels();
         if channels.is_empty() {
@@ -83,8 +102,21 @@ impl World {
         if known.is_empty() {
             return;
         }
-        let old = known[self.random.index(known.len())];
-        let (from, call) = (self.nodes[node].wallet, Call::Close(ClosePlan::Receipt(old)));
+        let base = known[self.random.index(known.len())];
+        let call = match self.random.below(6) {
+            0..=2 => Call::Close(ClosePlan::Receipt(base)),
+            3 => {
+                let gift = Amount::from_base_units(u128::from(self.random.below(5)) * 10_000_000_000_000_000)
+                    .unwrap();
+                let balances = base.receipt.balances;
+                let proposed = balances.pay(terms.role, gift).unwrap_or(balances);
+                let nonce = base.receipt.nonce.next_of(terms.role).unwrap_or(base.receipt.nonce);
+                Call::Close(ClosePlan::Proposal { base, nonce, proposed })
+            }
+            4 => Call::Challenge(base),
+            _ => Call::Withdraw,
+        };
+        let from = self.nodes[node].wallet;
         self.chain.submit(from, terms, call, &mut self.random);
     }
 
@@ -95,7 +127,10 @@ impl World {
                 (_, OnChain::Missing | OnChain::Closed { .. }) => {}
                 (_, OnChain::Empty { .. }) => self.settle(node, &address, SettleCommand::Cancel),
                 (Channel::DataLoss(_), _) => self.close_channel(node, &address, CloseMode::Cooperative),
-                (_, OnChain::Active { .. }) => self.close_channel(node, &address, CloseMode::Alone),
+                (_, OnChain::Active { .. }) => {
+                    let mode = if self.random.one_in(3) { CloseMode::Cooperative } else { CloseMode::Alone };
+                    self.close_channel(node, &address, mode);
+                }
                 (_, OnChain::Closing(_)) => self.settle(node, &address, SettleCommand::Withdraw),
             }
         }
@@ -103,17 +138,13 @@ impl World {
 
     /// One of the many things that users do.
     pub(crate) fn user(&mut self, node: usize) {
+        if self.nodes[node].is_mute {
+            return;
+        }
         let channels = self.nodes[node].channels();
         match self.random.below(40) {
             0..=2 => self.open_channel(node),
-            3 => {
-                for (address, channel, _) in channels {
-                    if let Channel::Opening(opening) = &channel {
-                        let (channel, value) = (address, opening.own_missing());
-                        self.command(node, Waiting::Other, Command::Fund { channel, value });
-                    }
-                }
-            }
+            3 => self.fund_channels(node),
             4 if !channels.is_empty() && self.random.one_in(4) => {
                 let (address, ..) = channels[self.random.index(channels.len())];
                 let mode = if self.random.one_in(2) { CloseMode::Alone } else { CloseMode::Cooperative };
@@ -121,7 +152,12 @@ impl World {
             }
             5 if !channels.is_empty() => {
                 let (address, ..) = channels[self.random.index(channels.len())];
-                self.settle(node, &address, SettleCommand::Withdraw);
+                let command = match self.random.below(8) {
+                    0 => SettleCommand::Cancel,
+                    1 | 2 => SettleCommand::Challenge,
+                    _ => SettleCommand::Withdraw,
+                };
+                self.settle(node, &address, command);
             }
             _ => self.pay(node),
         }

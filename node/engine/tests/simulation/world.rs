@@ -1,9 +1,9 @@
-//! The world of a simulation: virtual time, nodes with the shipped engine, a network that delays, reorders and breaks,
-//! a chain, and deaths between any two steps.
+//! The world of a simulation: virtual time, nodes with the shipped engine, batches, a chain, and deaths between any two
+//! steps.
 
 use std::collections::{BTreeMap, HashSet};
 
-use thunder_api::ApiResult;
+use thunder_api::{ApiResult, Code};
 use thunder_engine::{
     ChainCommand, ChainEvent, ConnectionId, Dial, DisconnectReason, Event, InboundId, OutboundId, Outbox,
     PeerEvent, PeerId, Reply, RequestId,
@@ -11,11 +11,12 @@ use thunder_engine::{
 use thunder_protocol::onchain::{CallFailure, CallKind, OnChain};
 use thunder_protocol::wire::{Packet, Request, Response, SessionId};
 use thunder_protocol::{Address, Amount, PaymentId, Signer};
+use thunder_testing::Random;
+use thunder_testing::chain::{Chain, Mined};
 
-use crate::chain::{Chain, Mined};
-use crate::disk::{Disk, DiskFault, Dying};
-use crate::node::{Node, Waiting};
-use crate::random::Random;
+use crate::disk::{Disk, DiskFault};
+use crate::network::Flight;
+use crate::node::{LASTS, Node, Waiting};
 
 /// What may be wrong with a node.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -30,20 +31,6 @@ pub(crate) enum Fault {
     SessionsMixedUp,
     /// A node whose disk refuses a batch goes on as if it had taken it.
     RefusedBatchSent,
-}
-
-/// Something on its way between two nodes.
-#[derive(Debug, Clone)]
-enum Flight {
-    Request { from: usize, to: usize, id: OutboundId, request: Request },
-    Response { from: usize, to: usize, id: OutboundId, response: Response },
-}
-
-impl Flight {
-    const fn is_between(&self, a: usize, b: usize) -> bool {
-        let (Self::Request { from, to, .. } | Self::Response { from, to, .. }) = self;
-        (*from == a && *to == b) || (*from == b && *to == a)
-    }
 }
 
 /// One thing of an outbox, so that a node can die between any two of them.
@@ -73,9 +60,26 @@ pub(crate) struct Order {
     pub(crate) amount: Amount,
     /// The channel over which the user was told that it was paid.
     pub(crate) paid_over: Option<Address>,
-    /// Whether the user was told, last, that it was not paid and never will be.
+    /// Whether the user was told that it was not paid and never will be.
     pub(crate) is_refused: bool,
+    /// Whether the user was told that it was not paid, when it was last ordered.
+    pub(crate) is_unpaid: bool,
+    /// When it was last ordered.
+    pub(crate) last: RequestId,
 }
+
+/// The errors that say that nothing was paid.
+const SAYS_UNPAID: [Code; 9] = [
+    Code::WrongState,
+    Code::NotConfirmed,
+    Code::ChainUnreachable,
+    Code::InsufficientBalance,
+    Code::PaymentFailed,
+    Code::PeerNotConnected,
+    Code::PeerStopped,
+    Code::ChannelClosing,
+    Code::DataLost,
+];
 
 pub(crate) struct World {
     pub(crate) now: u64,
@@ -84,11 +88,11 @@ pub(crate) struct World {
     pub(crate) chain: Chain,
     crypto: Signer,
     /// The connection of two nodes, the lower number first, and its number at either.
-    links: BTreeMap<(usize, usize), (ConnectionId, ConnectionId)>,
-    flights: Vec<Flight>,
+    pub(crate) links: BTreeMap<(usize, usize), (ConnectionId, ConnectionId)>,
+    pub(crate) flights: Vec<Flight>,
     /// Packets that were delivered, for [`Fault::SessionsMixedUp`]: to whom, and the last session of each two.
-    delivered: Vec<(usize, Packet)>,
-    sessions: BTreeMap<(usize, usize), SessionId>,
+    pub(crate) delivered: Vec<(usize, Packet)>,
+    pub(crate) sessions: BTreeMap<(usize, usize), SessionId>,
     /// The payments that users have ordered, by payer.
     pub(crate) orders: BTreeMap<(usize, PaymentId), Order>,
     pub(crate) fault: Option<Fault>,
@@ -109,7 +113,7 @@ impl World {
             now: 1_700_000_000_000,
             random: Random::new(seed),
             nodes: (0..nodes).map(|number| Node::new(number, Disk::new(disk_fault))).collect(),
-            chain: Chain::new(),
+            chain: Chain::default(),
             crypto: Signer::new(&[0x77; 32], &[1; 32]).unwrap(),
             links: BTreeMap::new(),
             flights: Vec::new(),
@@ -157,7 +161,8 @@ impl World {
         let Some(engine) = &mut it.engine else { return };
         let batch = engine.finish_batch();
         if before {
-            let _ = batch.commit(&mut Dying { disk: &mut it.disk, is_written });
+            it.disk.die_in_commit(is_written);
+            let _ = batch.commit(&mut it.disk);
             return self.kill(node);
         }
         let outbox = match batch.commit(&mut it.disk) {
@@ -185,8 +190,12 @@ impl World {
         match item {
             Item::Chain(ChainCommand::Submit(submission)) => {
                 let (terms, call) = *submission;
+                if self.nodes[node].is_silent {
+                    let (channel, kind) = (terms.channel, call.kind());
+                    let reason = CallFailure::Unreachable("the endpoint does not answer".into());
+                    return self.chain_event(node, ChainEvent::CallFailed { channel, kind, reason });
+                }
                 let from = self.nodes[node].wallet;
-                // A cheat punishes nobody.
                 self.chain.submit(from, terms, call, &mut self.random);
             }
             Item::Chain(command) => self.nodes[node].watch(&command),
@@ -235,136 +244,19 @@ impl World {
                 let over = paid.channel.0;
                 assert!(order.paid_over.is_none_or(|before| before == over), "{id} is paid twice");
                 assert!(!order.is_refused, "{id} was refused for good, and is paid");
-                order.paid_over = Some(over);
+                (order.paid_over, order.is_unpaid) = (Some(over), false);
             }
             Ok(other) => panic!("a payment's reply is {other:?}"),
-            Err(error) if error.code == thunder_api::Code::PaymentFailed => {
-                assert_eq!(order.paid_over, None, "{id} was paid, and then has failed");
-                order.is_refused = true;
-            }
-            Err(_) => {}
-        }
-    }
-
-    // ---- the network --------------------------------------------------------------------------
-
-    fn number_of(&self, peer: &PeerId) -> Option<usize> {
-        self.nodes.iter().position(|node| node.peer_id == *peer)
-    }
-
-    pub(crate) fn is_connected(&self, a: usize, b: usize) -> bool {
-        self.links.contains_key(&(a.min(b), a.max(b)))
-    }
-
-    fn peer_event(&mut self, node: usize, event: PeerEvent) {
-        let now = self.now;
-        self.nodes[node].handle(Event::Peer(event), now);
-    }
-
-    /// A node dials another.
-    pub(crate) fn connect(&mut self, from: usize, peer: &PeerId, request: Option<RequestId>) {
-        let Some(to) = self.number_of(peer) else { return };
-        if from == to || self.is_connected(from, to) {
-            return;
-        }
-        if !self.nodes[from].is_alive() || !self.nodes[to].is_alive() {
-            return self.peer_event(from, PeerEvent::DialFailed { peer: peer.clone() });
-        }
-        let ends = [from, to].map(|node| self.nodes[node].next_connection());
-        let (low, high) = if from < to { (ends[0], ends[1]) } else { (ends[1], ends[0]) };
-        self.links.insert((from.min(to), from.max(to)), (low, high));
-        for (node, other, connection, is_dialer) in [(from, to, ends[0], true), (to, from, ends[1], false)] {
-            let peer = self.nodes[other].peer_id.clone();
-            let address = format!("/node/{other}");
-            let request = request.filter(|_| is_dialer);
-            self.peer_event(node, PeerEvent::Connected { peer, connection, address, is_dialer, request });
-        }
-    }
-
-    /// A connection breaks; what is on its way is lost.
-    pub(crate) fn disconnect(&mut self, a: usize, b: usize) {
-        let Some((low, high)) = self.links.remove(&(a.min(b), a.max(b))) else { return };
-        let (lost, left): (Vec<_>, Vec<_>) =
-            self.flights.drain(..).partition(|flight| flight.is_between(a, b));
-        self.flights = left;
-        for flight in lost {
-            match flight {
-                Flight::Request { from, to, id, .. } => {
-                    let peer = self.nodes[to].peer_id.clone();
-                    self.peer_event(from, PeerEvent::RequestFailed { peer, id, is_unsupported: false });
+            Err(error) => {
+                if error.code == Code::PaymentFailed {
+                    assert_eq!(order.paid_over, None, "{id} was paid, and then has failed");
+                    order.is_refused = true;
                 }
-                Flight::Response { from, to, id, .. } => {
-                    let [responder, requester] = [from, to].map(|node| self.nodes[node].peer_id.clone());
-                    self.peer_event(from, PeerEvent::ResponseFailed { peer: requester });
-                    let failed = PeerEvent::RequestFailed { peer: responder, id, is_unsupported: false };
-                    self.peer_event(to, failed);
-                }
+                let is_unpaid = SAYS_UNPAID.contains(&error.code);
+                order.is_unpaid |= is_unpaid && request == order.last;
+                let is_lie = is_unpaid && order.paid_over.is_some() && !self.nodes[node].was_restored;
+                assert!(!is_lie, "{id} was paid, and then: {error:?}");
             }
-        }
-        for (node, other, connection) in [(a.min(b), a.max(b), low), (a.max(b), a.min(b), high)] {
-            let peer = self.nodes[other].peer_id.clone();
-            self.peer_event(node, PeerEvent::Disconnected { peer, connection, others: 0 });
-        }
-    }
-
-    /// One of the oldest things on their way arrives.
-    pub(crate) fn deliver(&mut self) {
-        if self.flights.is_empty() {
-            return;
-        }
-        let at = if self.is_well { 0 } else { self.random.index(self.flights.len().min(3)) };
-        match self.flights.remove(at) {
-            Flight::Request { from, to, id: theirs, request } => {
-                if let Request::Packet(packet) = &request {
-                    self.sessions.insert((from, to), packet.session);
-                    if self.fault == Some(Fault::SessionsMixedUp) && !packet.messages.is_empty() {
-                        self.delivered.push((to, packet.clone()));
-                    }
-                }
-                let id = InboundId(self.nodes[to].next_number());
-                self.nodes[to].inbound.insert(id, (from, theirs));
-                let peer = self.nodes[from].peer_id.clone();
-                self.peer_event(to, PeerEvent::Request { peer, id, request });
-                // The daemon's batches are of several events, or of one.
-                if self.random.one_in(2) || self.is_well {
-                    self.flush(to);
-                }
-            }
-            Flight::Response { from, to, id, response } => {
-                let peer = self.nodes[from].peer_id.clone();
-                self.peer_event(to, PeerEvent::Response { peer, id, response });
-                if self.random.one_in(2) || self.is_well {
-                    self.flush(to);
-                }
-            }
-        }
-        if self.fault == Some(Fault::SessionsMixedUp) && self.random.one_in(4) {
-            self.mix_up();
-        }
-    }
-
-    /// What a node does that mixes up its sessions: it takes a packet of one peer for another's.
-    fn mix_up(&mut self) {
-        if self.delivered.is_empty() {
-            return;
-        }
-        let (to, mut packet) = self.delivered.swap_remove(self.random.index(self.delivered.len()));
-        let from = self.random.index(self.nodes.len());
-        let Some(session) = self.sessions.get(&(from, to)).filter(|_| self.is_connected(from, to)) else {
-            return;
-        };
-        packet.session = *session;
-        let request = Request::Packet(packet);
-        self.flights.push(Flight::Request { from, to, id: OutboundId(u64::MAX), request });
-    }
-
-    pub(crate) fn deliver_all(&mut self) {
-        for _ in 0..2000 {
-            self.flush_all();
-            if self.flights.is_empty() {
-                return;
-            }
-            self.deliver();
         }
     }
 
@@ -380,10 +272,25 @@ impl World {
         }
     }
 
-    pub(crate) fn read_chain(&mut self, node: usize) {
+    fn chain_event(&mut self, node: usize, event: ChainEvent) {
         let now = self.now;
-        self.nodes[node].read_chain(&self.chain, now);
+        self.nodes[node].handle(Event::Chain(event), now);
+    }
+
+    /// A node's guard reads the chain, unless its endpoint is silent. The state may be there before its events (G1).
+    pub(crate) fn read_chain(&mut self, node: usize) {
+        let (now, are_events_late) = (self.now, !self.is_well && self.random.one_in(3));
+        self.nodes[node].read_chain(&self.chain, are_events_late, now);
         self.flush(node);
+    }
+
+    /// A node's endpoint falls silent, which the guard notices or not.
+    pub(crate) fn silence(&mut self, node: usize) {
+        self.nodes[node].is_silent = true;
+        if self.random.one_in(2) {
+            let stale = ChainEvent::Fresh { age: Some(LASTS + 1), lasts: LASTS, block_time: Some(12_000) };
+            self.chain_event(node, stale);
+        }
     }
 
     pub(crate) fn mine(&mut self) {
@@ -400,8 +307,7 @@ impl World {
             };
             if has_failed && stands {
                 let reason = CallFailure::Refused("the contract refuses it".into());
-                let (now, failed) = (self.now, ChainEvent::CallFailed { channel, kind, reason });
-                self.nodes[sender].handle(Event::Chain(failed), now);
+                self.chain_event(sender, ChainEvent::CallFailed { channel, kind, reason });
             }
         }
     }

@@ -1,120 +1,21 @@
 //! The contract, as an executable page: what each call does to state, balances and payouts, and
-//! which of the contract's errors it ends in. `tests/differential.rs` holds it against the bytecode.
+//! which of the contract's errors it ends in. `protocol/model/tests/differential.rs` holds it against the
+//! bytecode.
 
-use alloy_primitives::{Address, B256};
 use thunder_protocol::onchain::{
-    CHALLENGE_PERIOD, Call, ChainView, ClosePlan, Closing, ClosingEvent, End, EndKind, EventPosition,
-    Evidence, OnChain,
+    CHALLENGE_PERIOD, Call, ChainView, Closing, ClosingEvent, End, EndKind, EventPosition, OnChain,
 };
-use thunder_protocol::{Amount, Balances, Crypto, Domain, Nonce, Receipt, Role, Signature};
+use thunder_protocol::{Address, Amount, B256, Balances, Crypto, Domain, Nonce, Receipt, Role};
 
-use crate::fault::Fault;
+pub use crate::calls::{Caller, Function, Revert, Shown};
 
-/// Who sends a transaction.
+/// What may be wrong with a contract.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum Caller {
-    /// A or B.
-    Party(Role),
-    /// Anyone else.
-    Stranger,
-}
-
-/// A receipt as a function takes it: nothing about it is known to be right.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub struct Shown {
-    /// `_nonce`.
-    pub nonce: u64,
-    /// `_balanceA`.
-    pub a: u128,
-    /// `_balanceB`.
-    pub b: u128,
-    /// `_signature`; `None` is an empty one.
-    pub signature: Option<Signature>,
-}
-
-impl From<&Evidence> for Shown {
-    fn from(evidence: &Evidence) -> Self {
-        Self::new(&evidence.receipt, evidence.signature)
-    }
-}
-
-impl Shown {
-    /// A receipt with a signature.
-    pub const fn new(receipt: &Receipt, signature: Option<Signature>) -> Self {
-        let Receipt { nonce, balances } = receipt;
-        Self { nonce: nonce.get(), a: balances.a.base_units(), b: balances.b.base_units(), signature }
-    }
-}
-
-/// The functions that change something.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum Function {
-    /// `fund`.
-    Fund(u128),
-    /// `cancel`.
-    Cancel,
-    /// `closing`.
-    Closing(Shown),
-    /// `closingProposal`.
-    ClosingProposal {
-        /// The base.
-        base: Shown,
-        /// `_proposedA`.
-        a: u128,
-        /// `_proposedB`.
-        b: u128,
-        /// What a contract with [`Fault::FreeNonce`] would let the caller choose.
-        nonce: u64,
-    },
-    /// `challenge`.
-    Challenge(Shown),
-    /// `withdraw`.
-    Withdraw,
-}
-
-impl Function {
-    /// The call that a node asks for; `None` for opening, which is the factory's.
-    pub fn of(call: &Call) -> Option<Self> {
-        Some(match call {
-            Call::Open { .. } => return None,
-            Call::Fund { value } => Self::Fund(value.base_units()),
-            Call::Cancel => Self::Cancel,
-            Call::Close(ClosePlan::Receipt(evidence)) => Self::Closing(evidence.into()),
-            Call::Close(ClosePlan::Proposal { base, nonce, proposed }) => Self::ClosingProposal {
-                base: base.into(),
-                a: proposed.a.base_units(),
-                b: proposed.b.base_units(),
-                nonce: nonce.get(),
-            },
-            Call::Close(ClosePlan::Final { balances, signature, .. }) => {
-                let receipt = Receipt { nonce: Nonce::FINAL, balances: *balances };
-                Self::Closing(Shown::new(&receipt, Some(*signature)))
-            }
-            Call::Challenge(evidence) => Self::Challenge(evidence.into()),
-            Call::Withdraw => Self::Withdraw,
-        })
-    }
-}
-
-/// The contract's errors, by name; `Signature` stands for `WrongSigner` and those of `ECDSA`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-#[expect(missing_docs, reason = "the interface documents them")]
-pub enum Revert {
-    WrongState,
-    NotParty,
-    AmountExceeded,
-    NonceTooLarge,
-    WrongSum,
-    NotPaidIn,
-    UnexpectedSignature,
-    Signature,
-    FinalNotAccepted,
-    ProposalDoesNotConcede,
-    ProposalNonceTooLarge,
-    ChallengePeriodOver,
-    ChallengePeriodNotOver,
-    ReceiptNotNewer,
-    SameReceipt,
+pub enum Fault {
+    /// It takes any balances as receipt 0.
+    InventedBaseZero,
+    /// It lets the caller of `closingProposal` choose the nonce.
+    FreeNonce,
 }
 
 /// `state()`, with who closed; before that, whether there is a contract at all.
@@ -203,6 +104,21 @@ impl Contract {
         next.run(caller, function, crypto)?;
         next.event = Some(self.block);
         *self = next;
+        Ok(())
+    }
+
+    /// Mines a block with the call that a node asks for; opening is the factory's.
+    pub fn call(&mut self, from: Role, call: &Call, crypto: &dyn Crypto) -> Result<(), Revert> {
+        if let Some(function) = Function::of(call) {
+            return self.mine(Caller::Party(from), &function, crypto);
+        }
+        let Call::Open { amount, deposit, .. } = call else { return Err(Revert::WrongState) };
+        self.block += 1;
+        self.require(Phase::Missing)?;
+        if deposit > amount {
+            return Err(Revert::AmountExceeded);
+        }
+        self.create(amount.base_units(), deposit.base_units());
         Ok(())
     }
 

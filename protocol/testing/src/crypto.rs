@@ -1,7 +1,6 @@
 //! Signatures that cost nothing and have the laws of the real ones.
 
-use alloy_primitives::{Address, B256};
-use thunder_protocol::{Crypto, Role, Signature};
+use thunder_protocol::{Address, B256, Crypto, Role, Signature};
 
 /// The wallet of a party.
 pub fn address(role: Role) -> Address {
@@ -16,7 +15,8 @@ pub fn address(role: Role) -> Address {
 #[derive(Debug, Clone, Copy)]
 pub struct Key(pub Role);
 
-fn signature(digest: &B256, signer: &Address) -> Signature {
+/// The signature that only the key of `signer` makes.
+pub fn signature(digest: &B256, signer: &Address) -> Signature {
     let mut bytes = [0; 65];
     bytes[..32].copy_from_slice(digest.as_slice());
     bytes[32..52].copy_from_slice(signer.as_slice());

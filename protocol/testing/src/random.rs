@@ -3,15 +3,17 @@
 use std::panic::RefUnwindSafe;
 
 /// A small generator (xorshift64), so that a seed means the same run everywhere.
-pub(crate) struct Random(u64);
+#[derive(Debug, Clone)]
+pub struct Random(u64);
 
 impl Random {
-    pub(crate) const fn new(seed: u64) -> Self {
+    /// The numbers of a seed.
+    pub const fn new(seed: u64) -> Self {
         Self(seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1)
     }
 
     /// A number from 0 to `bound` - 1.
-    pub(crate) const fn below(&mut self, bound: u64) -> u64 {
+    pub const fn below(&mut self, bound: u64) -> u64 {
         self.0 ^= self.0 << 13;
         self.0 ^= self.0 >> 7;
         self.0 ^= self.0 << 17;
@@ -19,12 +21,17 @@ impl Random {
     }
 
     /// An index of a list of this length.
-    pub(crate) fn index(&mut self, length: usize) -> usize {
+    pub fn index(&mut self, length: usize) -> usize {
         usize::try_from(self.below(length as u64)).unwrap()
     }
 
+    /// One of a list.
+    pub fn pick<T: Copy>(&mut self, from: &[T]) -> T {
+        from[self.index(from.len())]
+    }
+
     /// True once in `times`.
-    pub(crate) const fn one_in(&mut self, times: u64) -> bool {
+    pub const fn one_in(&mut self, times: u64) -> bool {
         self.below(times) == 0
     }
 }
@@ -34,17 +41,15 @@ fn number(variable: &str) -> Option<u64> {
 }
 
 /// Runs as many seeds as the environment asks for (`THUNDER_RUNS`), or only one (`THUNDER_SEED`). A seed that fails
-/// prints the command that repeats it.
-pub(crate) fn for_each_seed(test: &str, runs: u64, run: impl Fn(u64) + RefUnwindSafe) {
+/// prints the command that repeats it: `test` is what stands after `cargo test -p`.
+pub fn for_each_seed(test: &str, runs: u64, run: impl Fn(u64) + RefUnwindSafe) {
     let seeds = match number("THUNDER_SEED") {
         Some(seed) => seed..=seed,
         None => 1..=number("THUNDER_RUNS").unwrap_or(runs),
     };
     for seed in seeds {
         if let Err(panic) = std::panic::catch_unwind(|| run(seed)) {
-            eprintln!(
-                "repeat with: THUNDER_SEED={seed} cargo test -p thunder-engine --test simulation {test}"
-            );
+            eprintln!("repeat with: THUNDER_SEED={seed} cargo test -p {test}");
             std::panic::resume_unwind(panic);
         }
     }

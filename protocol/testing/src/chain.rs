@@ -1,51 +1,62 @@
-//! The chain of a simulation: the contract's model, which is held against the bytecode
-//! (`protocol/model/tests/differential.rs`), a pool of transactions, blocks, and reorganisations.
+//! The chain of a simulation: blocks with the contracts of many channels, a pool of transactions, and reorganisations.
 
 use std::collections::BTreeMap;
 
-use thunder_model::contract::{Caller, Contract, Function, Phase};
 use thunder_protocol::channel::Terms;
-use thunder_protocol::onchain::{Call, ChainView};
-use thunder_protocol::{Address, Crypto, Domain, Role};
+use thunder_protocol::onchain::{Call, ChainView, OnChain};
+use thunder_protocol::{Address, B256, Crypto, Domain, Role};
 
+use crate::contract::Contract;
 use crate::random::Random;
 
 /// A transaction that waits.
 #[derive(Debug, Clone)]
-pub(crate) struct Pooled {
-    pub(crate) from: Address,
-    pub(crate) terms: Terms,
-    pub(crate) call: Call,
+pub struct Pooled {
+    /// Who sent it.
+    pub from: Address,
+    /// The channel.
+    pub terms: Terms,
+    /// What it calls.
+    pub call: Call,
     not_before: u64,
 }
 
 /// A transaction in a block.
 #[derive(Debug, Clone)]
-pub(crate) struct Mined {
-    pub(crate) transaction: Pooled,
-    pub(crate) has_failed: bool,
+pub struct Mined {
+    /// What was mined.
+    pub transaction: Pooled,
+    /// Whether the contract has refused it.
+    pub has_failed: bool,
 }
 
 #[derive(Debug, Clone, Default)]
 struct Block {
     contracts: BTreeMap<Address, Contract>,
     mined: Vec<Mined>,
+    /// Different for each block that ever was, also for two of one height.
+    mark: u64,
 }
 
 /// The chain.
-pub(crate) struct Chain {
+#[derive(Debug)]
+pub struct Chain {
     blocks: Vec<Block>,
     pool: Vec<Pooled>,
+    marks: u64,
     /// How many blocks a transaction waits at most.
-    pub(crate) congestion: u64,
+    pub congestion: u64,
+}
+
+impl Default for Chain {
+    fn default() -> Self {
+        Self { blocks: vec![Block::default(); 10], pool: Vec::new(), marks: 0, congestion: 1 }
+    }
 }
 
 impl Chain {
-    pub(crate) fn new() -> Self {
-        Self { blocks: vec![Block::default(); 10], pool: Vec::new(), congestion: 1 }
-    }
-
-    pub(crate) fn height(&self) -> u64 {
+    /// The height of the newest block.
+    pub fn height(&self) -> u64 {
         self.blocks.len() as u64 - 1
     }
 
@@ -53,20 +64,37 @@ impl Chain {
         self.blocks.last().unwrap()
     }
 
-    pub(crate) fn contracts(&self) -> &BTreeMap<Address, Contract> {
+    /// The contracts as of the newest block.
+    pub fn contracts(&self) -> &BTreeMap<Address, Contract> {
         &self.newest().contracts
     }
 
-    pub(crate) fn view(&self, channel: &Address) -> ChainView {
-        self.contracts().get(channel).map_or(ChainView::missing(self.height()), Contract::view)
+    /// What a node reads of a channel. A transaction that is mined anew has another hash.
+    pub fn view(&self, channel: &Address) -> ChainView {
+        let mut view =
+            self.contracts().get(channel).map_or(ChainView::missing(self.height()), Contract::view);
+        let tx = |block: u64| {
+            let mark = self.blocks.get(usize::try_from(block).unwrap()).map_or(0, |block| block.mark);
+            B256::left_padding_from(&mark.to_be_bytes())
+        };
+        if let Some(newest) = &mut view.newest {
+            newest.tx = Some(tx(newest.block));
+        }
+        if let OnChain::Closing(closing) | OnChain::Closed { closing: Some(closing), .. } = &mut view.status
+            && let Some(event) = &mut closing.event
+        {
+            event.tx = tx(closing.block);
+        }
+        view
     }
 
-    pub(crate) fn mined(&self) -> &[Mined] {
+    /// What was mined in the newest block.
+    pub fn mined(&self) -> &[Mined] {
         &self.newest().mined
     }
 
     /// A transaction is broadcast. A sender has one of each kind under way in a channel.
-    pub(crate) fn submit(&mut self, from: Address, terms: Terms, call: Call, random: &mut Random) {
+    pub fn submit(&mut self, from: Address, terms: Terms, call: Call, random: &mut Random) {
         let is_same = |pooled: &Pooled| {
             (pooled.from, pooled.terms.channel, pooled.call.kind()) == (from, terms.channel, call.kind())
         };
@@ -77,12 +105,14 @@ impl Chain {
     }
 
     /// Mines a block with the transactions that are due, in any order.
-    pub(crate) fn mine(&mut self, crypto: &dyn Crypto, random: &mut Random) {
+    pub fn mine(&mut self, crypto: &dyn Crypto, random: &mut Random) {
         let height = self.height() + 1;
         let (mut due, later): (Vec<_>, Vec<_>) =
             self.pool.drain(..).partition(|pooled| pooled.not_before <= height);
         self.pool = later;
-        let mut block = Block { contracts: self.newest().contracts.clone(), mined: Vec::new() };
+        self.marks += 1;
+        let contracts = self.newest().contracts.clone();
+        let mut block = Block { contracts, mined: Vec::new(), mark: self.marks };
         block.contracts.values_mut().for_each(|contract| contract.block = height);
         while !due.is_empty() {
             let transaction = due.remove(random.index(due.len()));
@@ -92,8 +122,8 @@ impl Chain {
         self.blocks.push(block);
     }
 
-    /// Takes the newest blocks back; what succeeded in them waits again.
-    pub(crate) fn reorganise(&mut self, depth: u64, random: &mut Random) -> u64 {
+    /// Takes the newest blocks back; what succeeded in them waits again. Returns the first height that changes.
+    pub fn reorganise(&mut self, depth: u64, random: &mut Random) -> u64 {
         for _ in 0..depth.min(self.height() - 9) {
             for Mined { transaction, has_failed } in self.blocks.pop().unwrap().mined {
                 if !has_failed {
@@ -118,17 +148,9 @@ fn execute(
     let domain = Domain::new(terms.chain_id, terms.channel);
     let contract =
         contracts.entry(terms.channel).or_insert_with(|| Contract::missing(domain, parties, height, None));
-    let Some(function) = Function::of(call) else {
-        let Call::Open { deposit, .. } = call else { return false };
-        if contract.phase != Phase::Missing {
-            return false;
-        }
-        contract.create(terms.amount.base_units(), deposit.base_units());
-        return true;
-    };
     let role = if *from == terms.part_a { Role::A } else { Role::B };
     contract.block = height - 1;
-    let result = contract.mine(Caller::Party(role), &function, crypto);
+    let result = contract.call(role, call, crypto);
     contract.block = height;
     result.is_ok()
 }

@@ -1,0 +1,28 @@
+//! The doubles that the tests drive the core and the engine through. There is one of each, and nothing ships them.
+//!
+//! | module | what it has | who uses it |
+//! |---|---|---|
+//! | [`contract`] | the contract as an executable page, which `protocol/model/tests/differential.rs` holds against the bytecode | all |
+//! | [`chain`] | blocks, a pool of transactions, reorganisations | the engine's simulation |
+//! | [`disk`] | a channel's record and its history of payments, and what the core has to be told of them | all |
+//! | [`crypto`] | signatures that cost nothing and have the laws of the real ones | the model checker, the fuzzer |
+//! | [`random`] | random numbers that a seed repeats, and the loop over the seeds | the simulations |
+//! | [`values`] | amounts, nonces, payments, terms | all |
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    reason = "for tests only: a double that meets the impossible has to stop"
+)]
+
+mod calls;
+pub mod chain;
+pub mod contract;
+pub mod crypto;
+pub mod disk;
+pub mod random;
+pub mod values;
+
+pub use disk::{Disk, Row};
+pub use random::{Random, for_each_seed};
