@@ -110,7 +110,9 @@ impl From<DaemonError> for StartError {
 /// What to do about a database, if the error does not say it itself.
 const fn advice(error: &StoreError) -> &'static str {
     match error {
-        StoreError::TooNew { .. } => "",
+        StoreError::TooNew { .. } => {
+            "; nothing was changed, and no old copy of the database may be put in its place (docs/operations.md)"
+        }
         _ => {
             "; nothing was changed: make room or repair the disk, or else restore the newest backup into another --data-dir (docs/keys.md)"
         }

@@ -229,6 +229,29 @@ pub enum CallKind {
     Withdraw,
 }
 
+impl CallKind {
+    /// All of them.
+    pub const ALL: [Self; 6] =
+        [Self::Open, Self::Fund, Self::Cancel, Self::Close, Self::Challenge, Self::Withdraw];
+
+    /// The name that is stored, in records too. It never changes.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Open => "Open",
+            Self::Fund => "Fund",
+            Self::Cancel => "Cancel",
+            Self::Close => "Close",
+            Self::Challenge => "Challenge",
+            Self::Withdraw => "Withdraw",
+        }
+    }
+
+    /// The kind with this [name](Self::as_str).
+    pub fn parse(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|kind| kind.as_str() == name)
+    }
+}
+
 /// A contract call that a channel wants made. Making it twice has no second effect: the contract
 /// refuses the second.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]

@@ -369,7 +369,7 @@ impl Bench {
 }
 
 fn key(sent: &Sent) -> (Address, String) {
-    (sent.channel, format!("{:?}", sent.kind))
+    (sent.channel, sent.kind.as_str().into())
 }
 
 fn new_guard(endpoints: usize, contracts: Contracts) -> Guard {

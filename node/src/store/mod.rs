@@ -44,7 +44,7 @@ pub enum StoreError {
     /// A record can't be read.
     #[error("a record in the database can't be read: {0}")]
     Record(#[from] CodecError),
-    /// The same for a record in JSON.
+    /// The same for a record in JSON, as release 0.0.1 has written them.
     #[error("a record in the database can't be read: {0}")]
     Json(#[from] serde_json::Error),
     /// The database was written by a later version.
@@ -84,6 +84,8 @@ impl Store {
     }
 
     fn prepare(mut connection: Connection) -> Result<Self, StoreError> {
+        // One that is refused is left as it is.
+        schema::format_of(&connection)?;
         connection.pragma_update(None, "journal_mode", "WAL")?;
         connection.pragma_update(None, "synchronous", "FULL")?;
         // On macOS fsync leaves data in the drive's cache; F_FULLFSYNC does not. Elsewhere these do nothing.
@@ -91,8 +93,8 @@ impl Store {
         connection.pragma_update(None, "checkpoint_fullfsync", true)?;
         connection.pragma_update(None, "temp_store", "MEMORY")?;
         connection.set_prepared_statement_cache_capacity(64);
-        schema::migrate(&mut connection)?;
         check(&connection)?;
+        schema::migrate(&mut connection)?;
         Ok(Self { connection: Rc::new(RefCell::new(connection)), is_in_transaction: Rc::default() })
     }
 

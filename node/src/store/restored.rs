@@ -43,7 +43,7 @@ impl Store {
         make_private(to)?;
         let mut fresh = Connection::open(to)?;
         // In the format of the file first, which is then brought to the newest like any other.
-        schema::create(&mut fresh, source.pragma_query_value(None, "user_version", |row| row.get(0))?)?;
+        schema::create(&mut fresh, schema::format_of(&source)?)?;
         fresh.pragma_update(None, "foreign_keys", true)?;
         let transaction = fresh.transaction()?;
         let kept = if is_signed { &KEPT[..] } else { &KEPT_UNSIGNED };

@@ -1,12 +1,25 @@
 //! The tables, and how older ones become newer ones.
 
-use rusqlite::Connection;
+use rusqlite::{Connection, TransactionBehavior, params};
+use thunder_chain::Sent;
+use thunder_protocol::codec::encode_record;
+use thunder_protocol::onchain::CallKind;
 
 use super::StoreError;
 
-/// Each step takes the database from one format to the next. Steps are never changed once released.
-const STEPS: [&str; 2] = [
-    "
+/// Takes the database from one format to the next.
+type Step = fn(&Connection) -> Result<(), StoreError>;
+
+/// Steps are never changed once released. Release 0.0.1 had format 2.
+const STEPS: [Step; 3] = [
+    |connection| Ok(connection.execute_batch(FORMAT_1)?),
+    |connection| Ok(connection.execute_batch(FORMAT_2)?),
+    transactions_in_cbor,
+];
+/// The newest format.
+const NEWEST: i64 = STEPS.len() as i64;
+
+const FORMAT_1: &str = "
     CREATE TABLE meta (
         key TEXT PRIMARY KEY,
         value BLOB NOT NULL
@@ -73,8 +86,9 @@ const STEPS: [&str; 2] = [
         hash BLOB NOT NULL,
         PRIMARY KEY (genesis, number)
     ) WITHOUT ROWID;
-",
-    "
+";
+
+const FORMAT_2: &str = "
     -- One index for both: an own payment is found by its id alone, over whatever channel it went, and a
     -- payment is (channel, payer, id) and is applied once, for ever. A second index would be as large as all
     -- payments, and to write it would take as long. Without a foreign key, because SQLite would look through
@@ -106,13 +120,60 @@ const STEPS: [&str; 2] = [
 
     -- No decision rests on which blocks were read any more: states are asked for, not followed.
     DROP TABLE blocks;
-",
-];
+";
 
-/// Brings the database to the newest format, each step in a transaction of its own.
+const FORMAT_3: &str = "
+    ALTER TABLE transactions RENAME TO transactions_2;
+    CREATE TABLE transactions (
+        genesis BLOB NOT NULL,
+        channel BLOB NOT NULL,
+        -- the name of the call's kind
+        kind TEXT NOT NULL,
+        -- in CBOR, with the names of its fields
+        record BLOB NOT NULL,
+        PRIMARY KEY (genesis, channel, kind)
+    ) WITHOUT ROWID;
+";
+
+/// The records of transactions were JSON. One that can't be read stops the migration: it may be a challenge.
+fn transactions_in_cbor(connection: &Connection) -> Result<(), StoreError> {
+    connection.execute_batch(FORMAT_3)?;
+    let mut old = connection.prepare("SELECT genesis, channel, kind, record FROM transactions_2")?;
+    let mut insert = connection.prepare("INSERT INTO transactions VALUES (?1, ?2, ?3, ?4)")?;
+    let mut rows = old.query([])?;
+    while let Some(row) = rows.next()? {
+        let (genesis, channel): (Vec<u8>, Vec<u8>) = (row.get(0)?, row.get(1)?);
+        let (kind, record): (String, String) = (row.get(2)?, row.get(3)?);
+        let sent: Sent = serde_json::from_str(&record)?;
+        if (channel.as_slice(), CallKind::parse(&kind)) != (sent.channel.as_slice(), Some(sent.kind)) {
+            return Err(StoreError::Damaged(format!("the transaction {kind} has the record of another one")));
+        }
+        insert.execute(params![genesis, channel, sent.kind.as_str(), encode_record(&sent)?])?;
+    }
+    connection.execute_batch("DROP TABLE transactions_2")?;
+    Ok(())
+}
+
+/// The database's format; 0 if it is empty. Refuses one that a later release has written.
+pub(super) fn format_of(connection: &Connection) -> Result<i64, StoreError> {
+    let found = connection.pragma_query_value(None, "user_version", |row| row.get(0))?;
+    if found > NEWEST { Err(StoreError::TooNew { found, known: NEWEST }) } else { Ok(found) }
+}
+
+/// Brings the database to the newest format, in one transaction: it is in the old one or in the new one.
 pub(super) fn migrate(connection: &mut Connection) -> Result<(), StoreError> {
-    let found: i64 = connection.pragma_query_value(None, "user_version", |row| row.get(0))?;
-    run_steps(connection, found.max(0), newest())
+    if format_of(connection)? == NEWEST {
+        return Ok(());
+    }
+    let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+    // Another process may have migrated it before this one had the lock.
+    let found = format_of(&transaction)?;
+    run_steps(&transaction, found, NEWEST)?;
+    transaction.commit()?;
+    if found > 0 {
+        tracing::info!(from = found, to = NEWEST, "the database was brought to the format of this release");
+    }
+    Ok(())
 }
 
 /// Makes the tables of an empty database as they were in this format.
@@ -120,24 +181,16 @@ pub(super) fn create(connection: &mut Connection, format: i64) -> Result<(), Sto
     if format < 1 {
         return Err(StoreError::Damaged("it does not say which format it has".into()));
     }
-    run_steps(connection, 0, format)
+    let transaction = connection.transaction()?;
+    run_steps(&transaction, 0, format)?;
+    Ok(transaction.commit()?)
 }
 
-fn newest() -> i64 {
-    i64::try_from(STEPS.len()).unwrap_or(i64::MAX)
-}
-
-fn run_steps(connection: &mut Connection, from: i64, to: i64) -> Result<(), StoreError> {
-    let known = newest();
-    if let Some(found) = [from, to].into_iter().find(|format| *format > known) {
-        return Err(StoreError::TooNew { found, known });
+fn run_steps(connection: &Connection, from: i64, to: i64) -> Result<(), StoreError> {
+    for (step, format) in STEPS.iter().zip(1..=to) {
+        if format > from {
+            step(connection)?;
+        }
     }
-    let steps = STEPS.iter().zip(1..=to);
-    for (step, format) in steps.skip(usize::try_from(from).unwrap_or(0)) {
-        let transaction = connection.transaction()?;
-        transaction.execute_batch(step)?;
-        transaction.pragma_update(None, "user_version", format)?;
-        transaction.commit()?;
-    }
-    Ok(())
+    Ok(connection.pragma_update(None, "user_version", to)?)
 }

@@ -3,6 +3,7 @@
 use rusqlite::params;
 use thunder_chain::Sent;
 use thunder_protocol::B256;
+use thunder_protocol::codec::{decode, encode_record};
 
 use super::{Store, StoreError};
 
@@ -17,8 +18,8 @@ impl Store {
     pub fn transactions(&self, genesis: B256) -> Result<Vec<Sent>, StoreError> {
         let connection = self.connection.borrow();
         let mut statement = connection.prepare("SELECT record FROM transactions WHERE genesis = ?1")?;
-        let records = statement.query_map(params![genesis.as_slice()], |row| row.get::<_, String>(0))?;
-        records.map(|record| Ok(serde_json::from_str(&record?)?)).collect()
+        let records = statement.query_map(params![genesis.as_slice()], |row| row.get::<_, Vec<u8>>(0))?;
+        records.map(|record| Ok(decode(&record?)?)).collect()
     }
 }
 
@@ -30,12 +31,12 @@ impl TransactionLog {
 
     /// Writes a transaction, in place of an earlier state of it, durably, before it is broadcast.
     pub fn put(&mut self, sent: &Sent) -> Result<(), StoreError> {
-        let record = serde_json::to_string(sent)?;
+        let record = encode_record(sent)?;
         self.store.atomically(|connection| {
             connection.execute(
                 "INSERT INTO transactions (genesis, channel, kind, record) VALUES (?1, ?2, ?3, ?4)
                  ON CONFLICT (genesis, channel, kind) DO UPDATE SET record = excluded.record",
-                params![self.genesis.as_slice(), sent.channel.as_slice(), format!("{:?}", sent.kind), record],
+                params![self.genesis.as_slice(), sent.channel.as_slice(), sent.kind.as_str(), record],
             )?;
             Ok(())
         })?;
@@ -48,7 +49,7 @@ impl TransactionLog {
         self.store.atomically(|connection| {
             connection.execute(
                 "DELETE FROM transactions WHERE genesis = ?1 AND channel = ?2 AND kind = ?3",
-                params![self.genesis.as_slice(), sent.channel.as_slice(), format!("{:?}", sent.kind)],
+                params![self.genesis.as_slice(), sent.channel.as_slice(), sent.kind.as_str()],
             )?;
             Ok(())
         })

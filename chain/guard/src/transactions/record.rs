@@ -72,25 +72,50 @@ impl Sent {
     }
 }
 
+/// Bytes as such; in the JSON of earlier releases as hex digits.
 mod bytes {
-    use serde::{Deserialize, Deserializer, Serializer, de};
+    use std::fmt;
+
+    use serde::{Deserializer, Serializer, de};
     use thunder_protocol::hex;
 
     pub(super) fn serialize<S: Serializer>(bytes: &[u8], serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.serialize_str(&hex::encode(bytes))
+        serializer.serialize_bytes(bytes)
     }
 
     pub(super) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<u8>, D::Error> {
-        hex::decode(String::deserialize(deserializer)?).map_err(de::Error::custom)
+        struct Bytes;
+        impl de::Visitor<'_> for Bytes {
+            type Value = Vec<u8>;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("bytes")
+            }
+
+            fn visit_bytes<E: de::Error>(self, bytes: &[u8]) -> Result<Vec<u8>, E> {
+                Ok(bytes.to_vec())
+            }
+
+            fn visit_str<E: de::Error>(self, text: &str) -> Result<Vec<u8>, E> {
+                hex::decode(text).map_err(E::custom)
+            }
+        }
+        if deserializer.is_human_readable() {
+            deserializer.deserialize_str(Bytes)
+        } else {
+            deserializer.deserialize_bytes(Bytes)
+        }
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use thunder_protocol::codec::{decode, encode_record};
+
+    use super::super::fees::URGENT_CAP;
     use super::*;
 
-    #[test]
-    fn a_record_of_the_first_release_is_read() {
+    fn of_the_first_release() -> Sent {
         let json = format!(
             r#"{{"channel":"0x{a}","kind":"Challenge","to":"0x{a}","data":"0102","gas":7,"nonce":5,
                 "attempts":[{{"hash":"0x{h}","raw":"03","fees":{{"max_fee":9,"tip":1}}}}],
@@ -98,9 +123,33 @@ mod tests {
             a = "11".repeat(20),
             h = "22".repeat(32)
         );
-        let sent: Sent = serde_json::from_str(&json).unwrap();
+        serde_json::from_str(&json).unwrap()
+    }
+
+    #[test]
+    fn a_record_of_the_first_release_is_read() {
+        let sent = of_the_first_release();
+        assert_eq!((sent.data.as_slice(), sent.attempts[0].raw.as_slice()), (&[1, 2][..], &[3][..]));
         assert_eq!(sent.nonce_of(&sent.attempts[0]), 5);
-        let again: Sent = serde_json::from_str(&serde_json::to_string(&sent).unwrap()).unwrap();
-        assert_eq!(again, sent);
+    }
+
+    #[test]
+    fn a_record_comes_back_as_it_was() {
+        let first = of_the_first_release();
+        for kind in CallKind::ALL {
+            let fees = Fees { max_fee: URGENT_CAP, tip: None };
+            let newest =
+                Attempt { hash: B256::repeat_byte(3), raw: (0..=255).collect(), fees, nonce: Some(u64::MAX) };
+            let attempts = vec![first.attempts[0].clone(), newest];
+            let (mined_at, nonce_used_at) = (Some(u64::MAX), Some(0));
+            let sent = Sent { kind, attempts, mined_at, nonce_used_at, ..first.clone() };
+            let record = encode_record(&sent).unwrap();
+            assert_eq!(decode::<Sent>(&record).unwrap(), sent);
+            let field = [b"\x64kind".as_slice(), &encode_record(&kind.as_str()).unwrap()].concat();
+            let is_there = record.windows(field.len()).any(|part| part == field);
+            assert!(is_there, "the record has another name than the key: {kind:?}");
+            assert_eq!(CallKind::parse(kind.as_str()), Some(kind));
+        }
+        assert_eq!(CallKind::parse("open"), None);
     }
 }

@@ -31,7 +31,7 @@ pub(crate) struct World {
     /// Answers on their way: when, and to which question.
     mail: BTreeMap<(u64, u64), Result<String, AskError>>,
     /// What the disk has.
-    pub(crate) disk: BTreeMap<(Address, String), Sent>,
+    pub(crate) disk: BTreeMap<(Address, &'static str), Sent>,
     /// Every transaction that was ever written.
     written: BTreeSet<B256>,
     channels: Vec<Address>,
@@ -215,11 +215,11 @@ impl World {
                 }
                 self.written.extend(sent.attempts.iter().map(|attempt| attempt.hash));
                 self.check_replacement(&sent);
-                self.disk.insert((sent.channel, format!("{:?}", sent.kind)), sent.clone());
+                self.disk.insert((sent.channel, sent.kind.as_str()), sent.clone());
                 self.guard.saved(&sent, Ok(()));
             }
             Action::Forget(sent) => {
-                self.disk.remove(&(sent.channel, format!("{:?}", sent.kind)));
+                self.disk.remove(&(sent.channel, sent.kind.as_str()));
             }
             Action::Report(report) => self.take(report),
         }
