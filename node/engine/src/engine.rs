@@ -352,6 +352,11 @@ impl Engine {
         OutboundId(self.next_outbound)
     }
 
+    /// The number of the request to a peer that was sent last.
+    pub(crate) const fn last_outbound_id(&self) -> OutboundId {
+        OutboundId(self.next_outbound)
+    }
+
     pub(crate) fn send_request(&mut self, peer: &PeerId, request: Request) -> OutboundId {
         let id = self.next_outbound_id();
         self.batch.effects.independent.requests.push((id, peer.clone(), request));

@@ -285,3 +285,6 @@ fn is_restored(channel: &Channel) -> bool {
 pub fn deposit_of(request: &OpenRequest) -> Amount {
     request.deposit.unwrap_or(request.amount)
 }
+
+#[cfg(test)]
+mod tests;

@@ -428,3 +428,6 @@ fn connection_ended() -> ApiError {
     let hint = "see the log of the other node, and connect again";
     ApiError::new(Code::PeerUnreachable, "the other node ended the connection", hint)
 }
+
+#[cfg(test)]
+mod tests;

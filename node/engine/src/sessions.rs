@@ -48,6 +48,16 @@ pub(crate) struct Open {
     pub(crate) id: SessionId,
     /// The wallet that the other side speaks for.
     pub(crate) wallet: Address,
+    /// The newest request that was sent before this session. What becomes of it and of those before it says nothing
+    /// about this session.
+    last_before: OutboundId,
+}
+
+impl Open {
+    /// Whether this request was sent in this session.
+    fn has_sent(&self, request: OutboundId) -> bool {
+        request > self.last_before
+    }
 }
 
 /// The other side said hello and was welcomed; its proof is awaited.
@@ -178,7 +188,8 @@ impl Engine {
             }
             return Response::Error(WireError::BadProof);
         }
-        let session = Open { id: SessionId::new(theirs, own), wallet: proof.wallet };
+        let id = SessionId::new(theirs, own);
+        let session = Open { id, wallet: proof.wallet, last_before: self.last_outbound_id() };
         self.open_session(peer, session, false);
         Response::Proved
     }
@@ -213,10 +224,11 @@ impl Engine {
             return self.say_hello_later(peer);
         }
         let Some(proof) = self.prove(peer, welcome.challenge) else { return };
+        let last_before = self.last_outbound_id();
         let request = self.send_request(peer, Request::Prove(proof));
         if let Some(connected) = self.peers.connected.get_mut(peer) {
             let id = SessionId::new(own, welcome.challenge);
-            let session = Open { id, wallet: welcome.proof.wallet };
+            let session = Open { id, wallet: welcome.proof.wallet, last_before };
             connected.session = Session::Proving(Proving { session, request });
         }
     }
@@ -275,6 +287,7 @@ impl Engine {
 
     /// Ends every session: nothing of an earlier wallet or chain is left.
     pub(crate) fn end_all_sessions(&mut self, why: &str) {
+        self.peers.awaited_proofs.clear();
         for peer in self.peers.connected.keys().cloned().collect::<Vec<_>>() {
             self.end_session(&peer, why);
             self.say_hello(&peer);
@@ -285,8 +298,11 @@ impl Engine {
     pub(crate) fn on_refused(&mut self, peer: &PeerId, request: OutboundId, error: WireError) {
         tracing::debug!(%peer, %error, "the other node refuses");
         let Some(connected) = self.peers.connected.get_mut(peer) else { return };
-        if connected.session.is_open() {
-            return self.restart_session(peer, "the other side says that there is none");
+        if let Some(open) = connected.session.open() {
+            if open.has_sent(request) {
+                self.restart_session(peer, "the other side says that there is none");
+            }
+            return;
         }
         if !connected.session.is_begun_by(request) {
             return;
@@ -315,7 +331,7 @@ impl Engine {
         if connected.session.is_begun_by(request) {
             connected.session = Session::None;
             self.say_hello_later(peer);
-        } else {
+        } else if connected.session.open().is_some_and(|open| open.has_sent(request)) {
             self.restart_session(peer, "a request failed");
         }
     }
@@ -337,3 +353,6 @@ impl Engine {
             || self.peers.log_limiter.may_log(self.now)
     }
 }
+
+#[cfg(test)]
+mod tests;
