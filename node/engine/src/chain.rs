@@ -85,8 +85,10 @@ impl Engine {
 
     /// Replaces the channels by those that the disk has for the chain in use.
     fn load_channels(&mut self) {
-        for (_, pending) in self.pending_replies.drain().collect::<Vec<_>>() {
-            self.reply(pending.request(), Err(chain_is_gone()));
+        let mut commands: Vec<_> = self.pending_replies.keys().copied().collect();
+        commands.sort_unstable();
+        for command in commands {
+            self.fail(command, chain_is_gone());
         }
         self.paid_many.clear();
         self.payment_ids = Default::default();

@@ -71,7 +71,7 @@ impl Engine {
     pub(crate) fn import_receipt(&mut self, request: RequestId, order: &ImportRequest) {
         match self.given_receipt(order) {
             Ok((channel, given)) => {
-                let command = self.pending_reply(PendingReply::Imported(request));
+                let command = self.pending_reply(channel, PendingReply::Imported(request));
                 self.apply(channel, Input::Command(command, Command::Import(given.into())));
             }
             Err(error) => self.reply(request, Err(error)),

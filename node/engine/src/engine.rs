@@ -18,7 +18,7 @@ use crate::outbox::{Batch, Notice};
 use crate::payment_ids::{BatchPayments, PaymentIds};
 use crate::payments::PaidMany;
 use crate::peers::{NewConnection, Peers};
-use crate::replies::PendingReply;
+use crate::replies::{PendingCommand, PendingReply};
 use crate::storage::{KnownPeer, Storage, StorageError};
 
 /// How often connections of peers that don't prove who they are are ended, in milliseconds.
@@ -58,7 +58,7 @@ pub struct Engine {
     pub(crate) next_row: i64,
     pub(crate) peers: Peers,
     pub(crate) openings: Openings,
-    pub(crate) pending_replies: HashMap<CommandId, PendingReply>,
+    pub(crate) pending_replies: HashMap<CommandId, PendingCommand>,
     pub(crate) paid_many: HashMap<RequestId, PaidMany>,
     /// The ids of own payments that wait.
     pub(crate) payment_ids: PaymentIds,
@@ -135,7 +135,7 @@ impl Engine {
                 let is_abandoned = |request: &RequestId| requests.contains(request);
                 self.openings.abandon(is_abandoned);
                 self.block_waiters.retain(|(_, request)| !is_abandoned(request));
-                self.pending_replies.retain(|_, pending| !is_abandoned(&pending.request()));
+                self.pending_replies.retain(|_, pending| !is_abandoned(&pending.reply.request()));
                 self.paid_many.retain(|request, _| !is_abandoned(request));
             }
             Event::Deadline => self.on_deadline(),
@@ -170,7 +170,7 @@ impl Engine {
             Command::Open { request: terms, partner } => self.offer_channel(request, &terms, partner),
             Command::Fund { channel, value } => match self.require_chain() {
                 Ok(_) => {
-                    let id = self.pending_reply(PendingReply::PaidIn(request));
+                    let id = self.pending_reply(channel, PendingReply::PaidIn(request));
                     let fund = thunder_protocol::channel::Command::Fund { value: Some(value) };
                     self.apply(channel, Input::Command(id, fund));
                 }

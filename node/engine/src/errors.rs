@@ -31,6 +31,16 @@ pub(crate) fn frozen(reason: &str) -> ApiError {
     )
 }
 
+/// The error for a payment of before the disk refused a write of its channel: the other side may have answered it.
+pub(crate) fn frozen_undecided(reason: &str) -> ApiError {
+    ApiError {
+        code: Code::PaymentUndecided,
+        hint: "make room on the disk or repair it, restart thunderd, and repeat it with the same --id; history shows it"
+            .into(),
+        ..frozen(reason)
+    }
+}
+
 /// The error for a command that the disk refused.
 pub fn disk_error(error: &StorageError) -> ApiError {
     ApiError::new(

@@ -246,7 +246,7 @@ impl Engine {
             return self.reply(request, Err(error));
         };
         tracing::info!(channel = %terms.channel, %partner, amount = %ask.amount, "opening a channel");
-        let command = self.pending_reply(PendingReply::PaidIn(request));
+        let command = self.pending_reply(terms.channel, PendingReply::PaidIn(request));
         self.add_channel(identity, Channel::open(terms, ask.share_a, command));
     }
 

@@ -69,6 +69,8 @@ pub(crate) struct BatchEffects {
     pub(crate) messages: Vec<(Address, Envelope)>,
     /// Requests whose response carries the messages that are ready.
     pub(crate) inbound: Vec<(PeerId, InboundId)>,
+    /// The commands that channels were given in this batch.
+    pub(crate) commands: Vec<CommandId>,
     pub(crate) outcomes: Vec<(Address, CommandId, Result<CommandOutcome, CommandError>)>,
     pub(crate) notices: Vec<(Address, CoreNotice)>,
     /// Partners that broke a rule, and which.

@@ -48,7 +48,7 @@ impl Engine {
         let new = |engine: &Self| engine.find_channel(&selector, Purpose::Pay);
         match self.payment_target(&selector, payment.id.as_ref(), new) {
             Ok(target) => {
-                let command = self.pending_reply(PendingReply::Paid(request));
+                let command = self.pending_reply(target.channel, PendingReply::Paid(request));
                 self.order_payment(target, payment, command);
             }
             Err(error) => self.reply(request, Err(error)),
@@ -69,10 +69,12 @@ impl Engine {
         let channel = self.find_channel(&selector, Purpose::Pay);
         self.paid_many.insert(request, PaidMany { replies: vec![None; count], missing: count });
         for (index, payment) in payments.into_iter().enumerate() {
-            let command = self.pending_reply(PendingReply::OneOf(request, index));
             match self.payment_target(&selector, payment.id.as_ref(), |_| channel.clone()) {
-                Ok(target) => self.order_payment(target, payment, command),
-                Err(error) => self.fail(command, error),
+                Ok(target) => {
+                    let command = self.pending_reply(target.channel, PendingReply::OneOf(request, index));
+                    self.order_payment(target, payment, command);
+                }
+                Err(error) => self.reply_one_of(request, index, Err(error)),
             }
         }
     }

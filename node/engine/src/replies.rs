@@ -44,18 +44,34 @@ impl PendingReply {
     }
 }
 
+/// A command that a channel was given, and whose user has no reply yet.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct PendingCommand {
+    pub(crate) channel: Address,
+    pub(crate) reply: PendingReply,
+}
+
 impl Engine {
     /// Replies to a user, with the batch and whatever becomes of it: for what does not depend on the disk.
     pub(crate) fn reply(&mut self, request: RequestId, reply: ApiResult<Reply>) {
         self.batch.effects.independent.replies.push((request, reply));
     }
 
-    /// A number for a command whose user waits.
-    pub(crate) fn pending_reply(&mut self, pending: PendingReply) -> CommandId {
+    /// A number for a command whose user waits, and which this channel is given in this batch.
+    pub(crate) fn pending_reply(&mut self, channel: Address, reply: PendingReply) -> CommandId {
         self.next_command += 1;
         let id = CommandId(self.next_command);
-        self.pending_replies.insert(id, pending);
+        self.pending_replies.insert(id, PendingCommand { channel, reply });
+        self.batch.effects.commands.push(id);
         id
+    }
+
+    /// The commands of a channel that have no reply yet, oldest first.
+    pub(crate) fn pending_commands(&self, channel: &Address) -> Vec<CommandId> {
+        let of_channel = self.pending_replies.iter().filter(|(_, pending)| pending.channel == *channel);
+        let mut of_channel: Vec<_> = of_channel.map(|(id, _)| *id).collect();
+        of_channel.sort_unstable();
+        of_channel
     }
 
     /// Replies with the core's outcome of a command.
@@ -65,7 +81,7 @@ impl Engine {
         id: CommandId,
         outcome: Result<CommandOutcome, CommandError>,
     ) {
-        let Some(pending) = self.pending_replies.remove(&id) else { return };
+        let Some(PendingCommand { reply: pending, .. }) = self.pending_replies.remove(&id) else { return };
         let reply = match outcome {
             Ok(done) => self.describe_outcome(channel, pending, done),
             Err(denied) => Err(self.describe_refusal(channel, pending, &denied)),
@@ -77,7 +93,7 @@ impl Engine {
     pub(crate) fn fail(&mut self, id: CommandId, error: ApiError) {
         self.payment_ids.remove(id);
         if let Some(pending) = self.pending_replies.remove(&id) {
-            self.send_reply(pending, Err(error));
+            self.send_reply(pending.reply, Err(error));
         }
     }
 

@@ -15,7 +15,7 @@ impl Engine {
     pub(crate) fn close(&mut self, request: RequestId, order: &CloseRequest, gas: ApiResult<()>) {
         match self.close_command(order, gas) {
             Ok((channel, command)) => {
-                let id = self.pending_reply(PendingReply::Closing(request));
+                let id = self.pending_reply(channel, PendingReply::Closing(request));
                 self.apply(channel, Input::Command(id, command));
             }
             Err(error) => self.reply(request, Err(error)),
@@ -85,7 +85,7 @@ impl Engine {
         };
         match self.channel_to_settle(selector, purpose, gas) {
             Ok((channel, was_over)) => {
-                let id = self.pending_reply(PendingReply::PaidOut { request, was_over });
+                let id = self.pending_reply(channel, PendingReply::PaidOut { request, was_over });
                 self.apply(channel, Input::Command(id, command));
             }
             Err(error) => self.reply(request, Err(error)),
