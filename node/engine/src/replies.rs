@@ -219,3 +219,6 @@ pub(crate) fn chain_is_gone() -> ApiError {
         "infos shows what became of it when the chain is back",
     )
 }
+
+#[cfg(test)]
+mod tests;
