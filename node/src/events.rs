@@ -13,7 +13,7 @@ const KEPT: usize = 4096;
 /// How long a reader that has asked counts as watching.
 const WATCHED_FOR: Duration = Duration::from_secs(60);
 /// How long a reader waits for an event before it is told that there is none.
-const PATIENCE: Duration = Duration::from_secs(20);
+const LONG_POLL: Duration = Duration::from_secs(20);
 
 /// The log. Clones share it.
 #[derive(Clone, Default)]
@@ -56,7 +56,7 @@ impl EventLog {
     /// What has happened after the event number `after`; 0 asks only for what comes. Waits a while
     /// if there is nothing.
     pub async fn after(&self, after: u64) -> Events {
-        self.wait_after(after, PATIENCE).await
+        self.wait_after(after, LONG_POLL).await
     }
 
     async fn wait_after(&self, after: u64, patience: Duration) -> Events {

@@ -18,7 +18,7 @@ const RECORD_VERSION: u32 = 1;
 
 impl Engine {
     /// The channel, if it has lost data and is not closing.
-    pub(crate) fn lost(&self, channel: &Address) -> Option<&DataLoss> {
+    pub(crate) fn data_loss(&self, channel: &Address) -> Option<&DataLoss> {
         match &self.channels.get(channel)?.channel {
             Channel::DataLoss(lost) => Some(lost),
             Channel::Opening(_)
@@ -32,7 +32,7 @@ impl Engine {
     /// Whether a channel has lost data; then its user has to have seen the shares (rule 9: a FINAL receipt can't
     /// be challenged).
     pub(crate) fn may_close(&self, channel: Address, confirmed: bool) -> ApiResult<bool> {
-        let Some(lost) = self.lost(&channel) else { return Ok(false) };
+        let Some(lost) = self.data_loss(&channel) else { return Ok(false) };
         if confirmed {
             return Ok(true);
         }

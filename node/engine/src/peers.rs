@@ -11,7 +11,7 @@ use crate::engine::Engine;
 use crate::event::{ConnectionId, RequestId};
 use crate::outbox::{Dial, DisconnectReason, Notice, Reply};
 use crate::selection::begins_like;
-use crate::sessions::{AwaitedProof, Session};
+use crate::sessions::{PendingHandshake, Session};
 use crate::storage::KnownPeer;
 use crate::token_bucket::{LogLimiter, PeerBudget};
 
@@ -87,7 +87,7 @@ pub struct Peers {
     /// Users who wait for a session with a connected peer.
     waiting: Vec<(PeerId, RequestId)>,
     /// Peers that said hello and have to prove themselves.
-    pub(crate) awaited_proofs: HashMap<PeerId, AwaitedProof>,
+    pub(crate) pending_handshakes: HashMap<PeerId, PendingHandshake>,
     /// Limits what the log has about strangers.
     pub(crate) log_limiter: LogLimiter,
 }
@@ -104,7 +104,7 @@ impl Peers {
             by_wallet: HashMap::new(),
             persistent: persistent.collect(),
             waiting: Vec::new(),
-            awaited_proofs: HashMap::new(),
+            pending_handshakes: HashMap::new(),
             log_limiter: LogLimiter::default(),
         }
     }
@@ -312,7 +312,7 @@ impl Engine {
         tracing::debug!(%peer, "disconnected");
         self.end_session(peer, "the connection was lost");
         self.peers.connected.remove(peer);
-        self.peers.awaited_proofs.remove(peer);
+        self.peers.pending_handshakes.remove(peer);
         self.fail_waiting_for_session(peer, &connection_ended());
         if let Some(described) = described.filter(|peer| peer.wallet.is_some()) {
             self.notice(Notice::Disconnected(described));

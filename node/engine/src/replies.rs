@@ -83,8 +83,8 @@ impl Engine {
     ) {
         let Some(PendingCommand { reply: pending, .. }) = self.pending_replies.remove(&id) else { return };
         let reply = match outcome {
-            Ok(done) => self.describe_outcome(channel, pending, done),
-            Err(denied) => Err(self.describe_refusal(channel, pending, &denied)),
+            Ok(outcome) => self.describe_outcome(channel, pending, outcome),
+            Err(error) => Err(self.describe_error(channel, pending, &error)),
         };
         self.send_reply(pending, reply);
     }
@@ -110,17 +110,17 @@ impl Engine {
         }
     }
 
-    fn describe_refusal(&self, channel: Address, pending: PendingReply, denied: &CommandError) -> ApiError {
-        match (pending, denied) {
+    fn describe_error(&self, channel: Address, pending: PendingReply, error: &CommandError) -> ApiError {
+        match (pending, error) {
             (PendingReply::Closing(_), CommandError::PeerOffline | CommandError::PeerStopped) => {
-                let hint = if self.lost(&channel).is_some() {
+                let hint = if self.data_loss(&channel).is_some() {
                     "this node has lost data of the channel and can't close it without the other side: ask its owner"
                 } else {
                     "without --cooperative, or with --fallback beside it, closechannel needs nobody"
                 };
-                ApiError { hint: hint.into(), ..explain(denied) }
+                ApiError { hint: hint.into(), ..explain(error) }
             }
-            _ => explain(denied),
+            _ => explain(error),
         }
     }
 
@@ -128,13 +128,13 @@ impl Engine {
         &self,
         address: Address,
         pending: PendingReply,
-        done: CommandOutcome,
+        outcome: CommandOutcome,
     ) -> ApiResult<Reply> {
         let Some(entry) = self.channels.get(&address) else { return Err(out_of_place()) };
         let channel = &entry.channel;
-        match (pending, done) {
-            (PendingReply::Paid(_) | PendingReply::OneOf(..), done @ CommandOutcome::Paid { .. }) => {
-                paid(channel, done).map(Reply::Paid)
+        match (pending, outcome) {
+            (PendingReply::Paid(_) | PendingReply::OneOf(..), outcome @ CommandOutcome::Paid { .. }) => {
+                paid(channel, outcome).map(Reply::Paid)
             }
             (PendingReply::PaidIn(_), CommandOutcome::PaidIn { tx }) => {
                 let mine = channel.balances().of(channel.setup().role());
@@ -142,11 +142,11 @@ impl Engine {
                 let state = contract_state(channel);
                 Ok(Reply::PaidIn(PaidIn { channel: address.into(), amount, mine, state, tx }))
             }
-            (PendingReply::Closing(_), done @ CommandOutcome::Closing { .. }) => {
-                closing(address, &done).map(Reply::Closing)
+            (PendingReply::Closing(_), outcome @ CommandOutcome::Closing { .. }) => {
+                closing(address, &outcome).map(Reply::Closing)
             }
-            (PendingReply::PaidOut { was_over, .. }, done @ CommandOutcome::PaidOut { .. }) => {
-                paid_out(channel, &done, was_over).map(Reply::PaidOut)
+            (PendingReply::PaidOut { was_over, .. }, outcome @ CommandOutcome::PaidOut { .. }) => {
+                paid_out(channel, &outcome, was_over).map(Reply::PaidOut)
             }
             (PendingReply::Imported(_), CommandOutcome::Imported { receipt, both_signed }) => {
                 let own = channel.setup().role();
@@ -177,16 +177,16 @@ pub fn contract_state(channel: &Channel) -> thunder_api::ChannelState {
     }
 }
 
-fn paid(channel: &Channel, done: CommandOutcome) -> ApiResult<Paid> {
-    let CommandOutcome::Paid { id, amount, nonce } = done else { return Err(out_of_place()) };
+fn paid(channel: &Channel, outcome: CommandOutcome) -> ApiResult<Paid> {
+    let CommandOutcome::Paid { id, amount, nonce } = outcome else { return Err(out_of_place()) };
     let (balances, role) = (channel.balances(), channel.setup().role());
     let (mine, theirs) = (balances.of(role), balances.of(role.other()));
     let address = channel.setup().terms().channel;
     Ok(Paid { id, channel: address.into(), amount, nonce: nonce.get(), mine, theirs })
 }
 
-fn paid_out(channel: &Channel, done: &CommandOutcome, by_other: bool) -> ApiResult<PaidOut> {
-    let CommandOutcome::PaidOut { tx, received } = done else { return Err(out_of_place()) };
+fn paid_out(channel: &Channel, outcome: &CommandOutcome, by_other: bool) -> ApiResult<PaidOut> {
+    let CommandOutcome::PaidOut { tx, received } = outcome else { return Err(out_of_place()) };
     let OnChain::Closed { end, .. } = channel.view().status else { return Err(out_of_place()) };
     let end = match end.kind {
         EndKind::Withdrawn => Ended::Withdrawn,
@@ -198,8 +198,8 @@ fn paid_out(channel: &Channel, done: &CommandOutcome, by_other: bool) -> ApiResu
     Ok(PaidOut { channel: address.into(), tx: *tx, received: *received, end, by_other })
 }
 
-fn closing(channel: Address, done: &CommandOutcome) -> ApiResult<ClosingStarted> {
-    let CommandOutcome::Closing { tx, mode, nonce, withdrawable_at } = done else {
+fn closing(channel: Address, outcome: &CommandOutcome) -> ApiResult<ClosingStarted> {
+    let CommandOutcome::Closing { tx, mode, nonce, withdrawable_at } = outcome else {
         return Err(out_of_place());
     };
     let mode = match mode {

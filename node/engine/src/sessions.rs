@@ -2,7 +2,7 @@
 //! channels. A session has a number of its own; a packet with another number is dropped.
 //!
 //! The side that dials says hello ([`Greeting`]), gets a welcome with the other side's proof, and sends its own
-//! ([`Proving`]); the other side awaits it ([`AwaitedProof`]). Then the session is [`Open`].
+//! ([`Proving`]); the other side awaits it ([`PendingHandshake`]). Then the session is [`Open`].
 
 use thunder_api::{ApiError, Code};
 use thunder_protocol::channel::PeerInput;
@@ -62,7 +62,7 @@ impl Open {
 
 /// The other side said hello and was welcomed; its proof is awaited.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct AwaitedProof {
+pub(crate) struct PendingHandshake {
     /// The other side's challenge.
     theirs: B256,
     /// The own challenge.
@@ -173,13 +173,13 @@ impl Engine {
         };
         let challenge = self.random_bytes();
         self.end_session(peer, "the other side starts a new one");
-        let awaited = AwaitedProof { theirs: hello.challenge, own: challenge };
-        self.peers.awaited_proofs.insert(peer.clone(), awaited);
+        let awaited = PendingHandshake { theirs: hello.challenge, own: challenge };
+        self.peers.pending_handshakes.insert(peer.clone(), awaited);
         Response::Welcome(Welcome { chain_id: identity.chain_id, challenge, proof })
     }
 
     pub(crate) fn on_prove(&mut self, peer: &PeerId, proof: &Proof) -> Response {
-        let Some(AwaitedProof { theirs, own }) = self.peers.awaited_proofs.remove(peer) else {
+        let Some(PendingHandshake { theirs, own }) = self.peers.pending_handshakes.remove(peer) else {
             return Response::Error(WireError::NoSession);
         };
         if !self.is_proof_valid(peer, own, proof) {
@@ -287,7 +287,7 @@ impl Engine {
 
     /// Ends every session: nothing of an earlier wallet or chain is left.
     pub(crate) fn end_all_sessions(&mut self, why: &str) {
-        self.peers.awaited_proofs.clear();
+        self.peers.pending_handshakes.clear();
         for peer in self.peers.connected.keys().cloned().collect::<Vec<_>>() {
             self.end_session(&peer, why);
             self.say_hello(&peer);

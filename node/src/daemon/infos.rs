@@ -129,8 +129,9 @@ impl Daemon {
                 Channel::Closing(closing) if closing.challenge_evidence().is_some() => {
                     warnings.push(format!("channel {address}: the other side closed on an old receipt"));
                 }
-                other => warnings
-                    .extend(super::lost::warning(other).map(|what| format!("channel {address}: {what}"))),
+                other => warnings.extend(
+                    super::data_loss::warning(other).map(|what| format!("channel {address}: {what}")),
+                ),
             }
             if let Some(why) = &entry.unreadable {
                 warnings.push(format!("channel {address} can't be read: {why}; nothing is signed over it"));

@@ -4,12 +4,12 @@
 
 mod chain;
 mod channel_info;
+mod data_loss;
 mod dial;
 mod discovery;
 mod funds;
 mod infos;
 pub mod limits;
-mod lost;
 mod measure;
 mod network;
 mod notices;

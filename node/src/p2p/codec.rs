@@ -101,14 +101,14 @@ impl WireCodec {
     async fn read<T: DeserializeOwned>(
         &self,
         io: &mut (impl AsyncRead + Unpin + Send),
-        is_asked_for: bool,
+        is_response: bool,
     ) -> io::Result<Held<T>> {
         let mut bytes = Vec::new();
         // One byte more, so that what is longer is seen as such.
         let _ = (&mut *io).take(SMALL_MESSAGE as u64 + 1).read_to_end(&mut bytes).await?;
         if bytes.len() > SMALL_MESSAGE {
             // Answers are as many as the own requests.
-            let queued = if is_asked_for { (None, None) } else { self.queue()? };
+            let queued = if is_response { (None, None) } else { self.queue()? };
             let _places = self.places().await?;
             drop(queued);
             read_on(io, &mut bytes).await?;

@@ -6,7 +6,7 @@ use thunder_protocol::onchain::{Call, ClosePlan, OnChain};
 use thunder_protocol::{Address, Amount, Channel, Memo, PaymentId};
 
 use crate::node::Waiting;
-use crate::world::{Order, World};
+use crate::world::{RequestedPayment, World};
 
 /// So many of the last ids of a user may be ordered again.
 const REPEATED: u64 = 6;
@@ -55,7 +55,7 @@ impl World {
         let id = PaymentId::new(format!("{node}-{number}")).unwrap();
         // With 18 decimals, so that no two orders are the same.
         let amount = Amount::from_base_units(u128::from(number) * 10_000_000_000_000_000).unwrap();
-        let order = Order { amount, paid_over: None, is_refused: false };
+        let order = RequestedPayment { amount, paid_over: None, is_refused: false };
         self.orders.entry((node, id.clone())).or_insert(order);
         let payment = PaymentRequest { amount, memo: Memo::default(), id: Some(id.clone()) };
         let selector = if is_repeated { Selector::default() } else { named(&channel) };
