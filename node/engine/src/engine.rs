@@ -164,25 +164,25 @@ impl Engine {
         }
     }
 
-    fn on_command(&mut self, request: RequestId, command: Command) {
+    fn on_command(&mut self, request_id: RequestId, command: Command) {
         match command {
-            Command::Connect { peer, addresses } => self.connect(request, peer, addresses),
-            Command::Open { request: terms, partner } => self.offer_channel(request, &terms, partner),
+            Command::Connect { peer, addresses } => self.connect(request_id, peer, addresses),
+            Command::Open { request, partner } => self.offer_channel(request_id, &request, partner),
             Command::Fund { channel, value } => match self.require_chain() {
                 Ok(_) => {
-                    let id = self.pending_reply(channel, PendingReply::PaidIn(request));
+                    let id = self.pending_reply(channel, PendingReply::PaidIn(request_id));
                     let fund = thunder_protocol::channel::Command::Fund { value: Some(value) };
                     self.apply(channel, Input::Command(id, fund));
                 }
-                Err(error) => self.reply(request, Err(error)),
+                Err(error) => self.reply(request_id, Err(error)),
             },
-            Command::Pay(order) => self.pay(request, order),
-            Command::PayMany(order) => self.pay_many(request, order),
-            Command::Close { request: order, gas } => self.close(request, &order, gas),
-            Command::Settle { command, selector, gas } => self.settle(request, command, &selector, gas),
-            Command::ImportReceipt(order) => self.import_receipt(request, &order),
+            Command::Pay(request) => self.pay(request_id, request),
+            Command::PayMany(request) => self.pay_many(request_id, request),
+            Command::Close { request, gas } => self.close(request_id, &request, gas),
+            Command::Settle { command, selector, gas } => self.settle(request_id, command, &selector, gas),
+            Command::ImportReceipt(request) => self.import_receipt(request_id, &request),
             Command::AwaitBlock(block) => {
-                self.block_waiters.push((block, request));
+                self.block_waiters.push((block, request_id));
                 self.reply_block_waiters();
             }
         }
