@@ -134,6 +134,22 @@ fn a_challenge_goes_out_from_a_refused_batch_and_from_a_frozen_channel() {
 }
 
 #[test]
+fn a_frozen_channel_writes_nothing_and_warns_although_the_disk_has_room_again() {
+    let (mut node, mut remote, channel) = with_channel();
+    paid(&mut node, &mut remote, channel, "rent");
+    node.disk.set_full(true);
+    let _ = node.command(close());
+    node.disk.set_full(false);
+    let outbox = node.view(channel, OnChain::Closing(old_closing()));
+    assert_eq!(calls(&outbox), [CallKind::Challenge]);
+    let stored = &node.disk.channels(CHAIN.genesis).unwrap()[0];
+    assert!(
+        matches!(stored.channel, Channel::Active(_)),
+        "the next start has the state that the disk took last"
+    );
+}
+
+#[test]
 fn of_the_calls_of_a_batch_the_challenges_go_out_first() {
     let (mut node, mut remote, channel) = with_channel();
     paid(&mut node, &mut remote, channel, "rent");

@@ -89,6 +89,7 @@ fn a_packet_of_the_new_session_says_that_the_own_proof_has_arrived() {
     let session = SessionId::new(challenge, CHALLENGE);
     let packet = |session| Request::Packet(Packet { session, messages: Vec::new() });
     assert_eq!(node.request(&remote, packet(SessionId::new(CHALLENGE, challenge))), no_session());
+    assert_eq!(node.session(&remote), None, "a packet of another session");
     assert!(matches!(node.request(&remote, packet(session)), Some(Response::Packet(_))));
     assert_eq!(node.session(&remote), Some(session));
 }
