@@ -48,19 +48,18 @@ impl EventLog {
         self.shared.news.notify_waiters();
     }
 
-    /// Whether somebody reads along, so that events that come by the thousand are worth making.
+    /// Whether a reader has asked lately. Without one, events that come by the thousand are not made.
     pub fn is_watched(&self) -> bool {
         self.lock().watched_until.is_some_and(|until| until > Instant::now())
     }
 
-    /// What has happened after the event number `after`; 0 asks only for what comes. Waits a while
-    /// if there is nothing.
+    /// Returns the events after the number `after`; with 0 those from now on. Waits for up to 20 seconds if there are none.
     pub async fn after(&self, after: u64) -> Events {
         self.wait_after(after, LONG_POLL).await
     }
 
-    async fn wait_after(&self, after: u64, patience: Duration) -> Events {
-        let deadline = Instant::now() + patience;
+    async fn wait_after(&self, after: u64, limit: Duration) -> Events {
+        let deadline = Instant::now() + limit;
         let mut after = if after == 0 { self.lock().newest() } else { after };
         loop {
             // Registered before looking, so that no news is missed in between.

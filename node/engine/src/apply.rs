@@ -104,7 +104,7 @@ impl Engine {
         self.collect(address, Effects { persist: Some(Vec::new()), ..effects });
     }
 
-    /// The disk did not answer a question about this channel: nothing of the batch may stand.
+    /// Marks the batch as failed, because the disk did not answer a question about this channel.
     pub(crate) fn fail_batch(&mut self, channel: Address, error: StorageError) {
         self.batch.effects.written.push(channel);
         self.batch.failure.get_or_insert(error);
@@ -162,7 +162,7 @@ impl Engine {
         if effects.is_caught_up {
             outbox.chain.push(ChainCommand::CaughtUp);
         }
-        // What these have said themselves.
+        // What handling the outcomes, notices and misbehaviours above has added.
         outbox.append(std::mem::take(&mut self.batch.effects.independent));
         outbox
     }
@@ -201,7 +201,7 @@ impl Engine {
         for channel in &written {
             self.freeze(*channel, &error);
         }
-        // What is left is of channels that the disk has as they are.
+        // The outcomes that are left are of channels that the batch did not change.
         for (channel, command, outcome) in outcomes {
             self.reply_outcome(channel, command, outcome);
         }
@@ -262,7 +262,7 @@ impl Engine {
         self.fail(command, error);
     }
 
-    /// What watchers and the log should have of a channel's notice.
+    /// Logs a channel's notice, and returns it for `watch`.
     fn announcement(&self, channel: Address, notice: CoreNotice) -> Option<Notice> {
         let warning = |message: &str| Notice::Warning { channel: Some(channel), message: message.to_owned() };
         Some(match notice {
@@ -297,7 +297,8 @@ impl Engine {
     }
 }
 
-/// Why an input is not applied: only the chain still moves a frozen channel, and only its own wallet any.
+/// Why an input is not applied: a frozen channel takes only what the chain shows, and a channel of another wallet takes
+/// nothing.
 fn refusal(entry: &ChannelEntry, wallet: &Signer, input: &Input) -> Option<thunder_api::ApiError> {
     if let Some(reason) = entry.frozen.as_ref().filter(|_| !matches!(input, Input::Chain(_))) {
         return Some(frozen(reason));
@@ -306,8 +307,8 @@ fn refusal(entry: &ChannelEntry, wallet: &Signer, input: &Input) -> Option<thund
     (setup.party(setup.role()) != wallet.address()).then(other_wallet)
 }
 
-/// What a channel still does that the disk knows nothing of: it warns, and it punishes a closing on an old
-/// receipt, which needs nothing but the receipt.
+/// The effects that a frozen channel still has, because they need nothing on disk: warnings, and a challenge of a closing
+/// on an old receipt.
 fn without_disk(effects: Effects) -> Effects {
     let Effects { mut submit, mut notify, .. } = effects;
     submit.retain(|call| matches!(call, Call::Challenge(_)));

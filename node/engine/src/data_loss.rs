@@ -67,7 +67,7 @@ impl Engine {
         Err(ApiError::new(Code::DataLost, message, hint))
     }
 
-    /// `receipts --import`. What is wrong with the receipt itself the core says.
+    /// `receipts --import`. Checks the file; the core checks the receipt in it.
     pub(crate) fn import_receipt(&mut self, request_id: RequestId, request: &ImportRequest) {
         match self.given_receipt(request) {
             Ok((channel, given)) => {

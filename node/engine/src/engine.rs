@@ -41,8 +41,8 @@ pub struct Settings {
     pub auto_challenge: bool,
 }
 
-/// A node, without clock, disk, network, chain or keyboard. Events go in, batches come out; nothing that a batch
-/// asks for can be had before the batch is on the disk.
+/// The state of a node, without I/O. Events go in, batches come out; nothing that a batch asks for can be had before the
+/// batch is on the disk.
 pub struct Engine {
     pub(crate) settings: Settings,
     pub(crate) disk: Box<dyn Storage>,
@@ -83,7 +83,7 @@ pub struct Start {
     pub chain: Option<(ChainId, Option<u64>)>,
     /// Peers to be connected with.
     pub peers: Vec<(PeerId, KnownPeer)>,
-    /// Random, and secret: challenges, salts and payment ids are made of it.
+    /// The seed of the generator of challenges, salts and payment ids: random and secret.
     pub seed: [u8; 32],
     /// The time.
     pub now: Millis,
@@ -157,7 +157,7 @@ impl Engine {
             PeerEvent::RequestFailed { peer, id, is_unsupported } => {
                 self.on_request_failed(&peer, id, is_unsupported);
             }
-            // What a response carried may be lost: a new session shows both sides where they stand.
+            // The messages in the response may be lost. In a new session both sides send their state again.
             PeerEvent::ResponseFailed { peer } => {
                 self.restart_session(&peer, "a response was not delivered");
             }
@@ -374,8 +374,8 @@ pub fn confirmations_on(own: Option<u64>, chain_id: u64) -> u64 {
     own.unwrap_or(if LOCAL_CHAIN_IDS.contains(&chain_id) { 1 } else { 6 })
 }
 
-/// The world while an input is applied. `is_readable`: whether the channel itself can be read; otherwise nothing is
-/// signed over it.
+/// What the core needs to know while an input is applied. `is_readable`: whether the channel can be read from the chain;
+/// otherwise nothing is signed over it.
 pub(crate) fn context<'a>(
     settings: &Settings,
     chain: &ChainState,

@@ -233,8 +233,7 @@ impl Engine {
         }
     }
 
-    /// A packet has come of a session that the other side knows to be open: it has the own proof, and its word
-    /// for it is still on the way.
+    /// Opens the session of a packet that has overtaken the response to the own proof: the other side has the proof.
     pub(crate) fn open_proved_session(&mut self, peer: &PeerId, id: SessionId) {
         let session = self.peers.connected.get(peer).and_then(|connected| connected.session.proving(id));
         if let Some(session) = session {
@@ -277,7 +276,7 @@ impl Engine {
         }
     }
 
-    /// Something may have been lost: both sides show each other anew where they stand.
+    /// Ends a session in which a message may have been lost. In the next one both sides send their state again.
     pub(crate) fn restart_session(&mut self, peer: &PeerId, why: &str) {
         if self.peers.connected.get(peer).is_some_and(|connected| connected.session.is_open()) {
             self.end_session(peer, why);
@@ -309,7 +308,7 @@ impl Engine {
         }
         connected.session = Session::None;
         let hint = match error {
-            // It comes by itself.
+            // The next hello is likely to succeed.
             WireError::NotReady | WireError::NoSession => "",
             WireError::NoWallet => "connect again when the other side has a wallet",
             WireError::OtherChain(_) => "both nodes have to use the same chain: see --RPC",
@@ -347,7 +346,7 @@ impl Engine {
     }
 
     /// Whether the log may have one more line about a peer: always, if there is an open channel with it.
-    /// Strangers are without number.
+    /// For all other peers together the number of lines is limited.
     pub(crate) fn may_log(&mut self, wallet: Option<&Address>) -> bool {
         wallet.is_some_and(|wallet| self.channels.has_open_with(wallet))
             || self.peers.log_limiter.may_log(self.now)

@@ -26,9 +26,9 @@ impl Engine {
         self.require_wallet()?;
         let channel = self.find_channel(&request.channel, Purpose::Close)?;
         let has_lost_data = self.may_close(channel, request.confirmed)?;
-        // The flag that stops the channel is set only if the chain can be told.
+        // The closing flag stops payments, so it is set only if the closing can be sent.
         self.require_chain()?;
-        // What was ordered before is not to be failed by it.
+        // Payments that came before in this batch are proposed first, so that the closing does not fail them.
         self.propose_payments();
         let is_closed = self.channels.get(&channel).is_some_and(|entry| !Purpose::Close.fits(&entry.channel));
         if !is_closed {
@@ -101,7 +101,7 @@ impl Engine {
     ) -> ApiResult<(Address, bool)> {
         self.require_wallet()?;
         let channel = match (self.find_channel(selector, purpose), purpose) {
-            // What is paid out already is worth a reply: by the other side, perhaps.
+            // A channel that is paid out already, perhaps by the other side, gets a reply and no error.
             (Err(error), Purpose::Withdraw) => self.newest_paid_out(selector).ok_or(error)?,
             (found, _) => found?,
         };
