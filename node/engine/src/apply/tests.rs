@@ -323,3 +323,41 @@ fn a_channel_that_a_refused_batch_did_not_change_stays_usable_and_its_users_get_
     let is_frozen = |channel| node.engine.channels().get(channel).unwrap().frozen.is_some();
     assert!(is_frozen(&channel) && !is_frozen(&other));
 }
+
+#[test]
+fn rule_6_an_id_is_free_again_after_the_disk_has_refused_its_payment() {
+    let (mut node, _remote, _) = with_channel();
+    node.disk.set_full(true);
+    let _ = node.command(pay("rent"));
+    node.disk.set_full(false);
+    let mut second = Remote::new(201);
+    node.open_session(&second);
+    let other = node.open_channel(&mut second);
+    let Command::Pay(order) = pay("rent") else { panic!("no payment") };
+    let selector = Selector { channel: Some(other.to_string()), peer: None };
+    let (_, outbox) = node.command(Command::Pay(PayRequest { channel: selector, ..order }));
+    assert!(
+        matches!(&sent(&outbox)[..], [Envelope::Channel { channel, .. }] if *channel == other),
+        "{outbox:?}"
+    );
+}
+
+#[test]
+fn a_user_whose_challenge_goes_out_from_a_refused_batch_waits_for_its_outcome() {
+    let (mut node, mut remote, channel) = with_channel();
+    paid(&mut node, &mut remote, channel, "rent");
+    let mut second = Remote::new(201);
+    node.open_session(&second);
+    let _ = node.open_channel(&mut second);
+    node.engine.settings.auto_challenge = false;
+    assert_eq!(calls(&node.view(channel, OnChain::Closing(old_closing()))), []);
+    let (challenging, paying) = (RequestId(node.next()), RequestId(node.next()));
+    let command = SettleCommand::Challenge;
+    let challenge = Command::Settle { command, selector: Selector::default(), gas: Ok(()) };
+    node.disk.set_full(true);
+    node.engine.handle(Event::Command(challenging, challenge), node.now);
+    let outbox = node.handle(Event::Command(paying, pay("coffee")));
+    assert_eq!(calls(&outbox), [CallKind::Challenge]);
+    assert!(error(&outbox, paying).message.contains("nothing was done"), "{outbox:?}");
+    assert!(reply(&outbox, challenging).is_none(), "{outbox:?}");
+}

@@ -328,3 +328,14 @@ fn a_lost_response_ends_the_session_so_that_both_sides_show_where_they_stand() {
     let outbox = node.wait(crate::peers::FIRST_RETRY);
     assert!(matches!(&outbox.requests[..], [(_, _, Request::Hello(_))]), "{outbox:?}");
 }
+
+#[test]
+fn a_packet_whose_session_ends_in_the_same_batch_is_answered_with_no_session() {
+    let (mut node, remote) = (Node::new(), Remote::new(HIGH));
+    let session = node.open_session(&remote);
+    let (id, peer) = (crate::InboundId(node.next()), remote.id.clone());
+    let request = Request::Packet(Packet { session, messages: Vec::new() });
+    node.engine.handle(Event::Peer(PeerEvent::Request { peer, id, request }), node.now);
+    let outbox = node.handle(Event::Peer(PeerEvent::ResponseFailed { peer: remote.id.clone() }));
+    assert_eq!(outbox.responses, [(id, Response::Error(WireError::NoSession))]);
+}
