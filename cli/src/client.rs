@@ -56,9 +56,9 @@ impl Node {
         call: impl Future<Output = Result<Result<T, ApiError>, RpcError>>,
     ) -> Result<T, ApiError> {
         let answer = tokio::select! {
-            // Listened for before anything is sent.
+            // Ctrl-C is listened for before anything is sent.
             biased;
-            // Whoever only looks is simply gone.
+            // A call that only reads ends with the process: nothing has to be said about its outcome.
             Ok(()) = tokio::signal::ctrl_c(), if !matches!(stake, Stake::Nothing) => None,
             answer = progress::show(doing, self.shows_progress, call) => Some(answer),
         };

@@ -1,4 +1,4 @@
-//! `closechannel`: which way, and what if that way leads nowhere.
+//! `closechannel`: alone, cooperatively, or cooperatively with a fallback.
 
 use thunder_api::{ApiError, CloseMode, CloseRequest, ClosingStarted, Code, ExitCode, Selector};
 
@@ -6,7 +6,7 @@ use crate::args::CloseChannel;
 use crate::client::{Node, Stake};
 use crate::files;
 use crate::output::{Failure, Output, human, safe};
-use crate::run::done;
+use crate::run::unwritten_effect;
 
 /// A channel to close, as the user wants it.
 pub(crate) struct Closing {
@@ -56,15 +56,15 @@ pub(crate) async fn close(node: &Node, output: &Output, closing: Closing) -> Res
         }
         answer => answer?,
     };
-    output.answer(&answer, human::closing).map_err(done)
+    output.answer(&answer, human::closing).map_err(unwritten_effect)
 }
 
 async fn ask(node: &Node, doing: &str, request: CloseRequest) -> Result<ClosingStarted, ApiError> {
     node.ask(doing, Stake::State, node.calls.close_channel(node.context(), request)).await
 }
 
-/// Closes alone after the cooperative way has `failed`. Where nobody knows how far that one went,
-/// a refusal must not read as if nothing had happened.
+/// Closes alone after the cooperative close has `failed`. If the outcome of the cooperative close is unknown, a refusal
+/// must not read as if nothing had happened.
 async fn alone_after(
     node: &Node,
     request: CloseRequest,
@@ -82,7 +82,7 @@ async fn alone_after(
     })
 }
 
-/// Whether the cooperative way failed for a reason that closing alone does not share.
+/// Whether the cooperative close failed because of the other side, so that closing alone can succeed.
 fn is_up_to_the_other_side(code: Code) -> bool {
     matches!(
         code,

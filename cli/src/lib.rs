@@ -50,7 +50,7 @@ pub fn completions(shell: Shell, mut definition: clap::Command) -> String {
     script.replace(&name.replace('-', "__subcmd__"), &name.replace('-', "__"))
 }
 
-/// Does what the command line says and tells how it went.
+/// Carries out the command line. Returns the exit code.
 pub async fn main(arguments: Vec<OsString>) -> ExitCode {
     let cli = match parse(&arguments) {
         Ok(cli) => cli,
@@ -69,7 +69,7 @@ fn parse(arguments: &[OsString]) -> Result<Cli, clap::Error> {
 
 /// Prints clap's own text, and with `--json` the error as an object too.
 fn refuse(error: &clap::Error, arguments: &[OsString]) -> ExitCode {
-    // A closed pipe is no reason to say anything more.
+    // A failure to print (a closed pipe) has no place left to be reported at.
     let _ = error.print();
     if usage::is_answer(error) {
         return ExitCode::SUCCESS;

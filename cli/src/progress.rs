@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
-/// What is done within this time needs no spinner.
+/// A call that takes less than this shows no spinner.
 const BLINK: Duration = Duration::from_millis(150);
 /// How often the spinner turns.
 const TURN: Duration = Duration::from_millis(100);

@@ -15,15 +15,14 @@ use crate::close::{self, Closing};
 use crate::output::{Failure, Output, human};
 use crate::{files, secrets, watch};
 
-/// Does what the command line says. Whatever is wrong with the user's own files and input is found
-/// out before thunderd is asked for anything.
+/// Carries out the command. Errors in the user's own files and input are found before thunderd is asked for anything.
 pub(crate) async fn run(cli: Cli, output: &Output) -> Result<(), Failure> {
     let connect = Node::connect(&cli.global);
     match cli.command.unwrap_or(Command::Infos) {
         Command::Infos => infos(&connect.await?, output).await,
         Command::Importwallet(arguments) => {
             let wallet = secrets::read(arguments, output)?;
-            // Before the user is asked: who types 24 words wants them to get somewhere.
+            // Connected before the prompt, so that no user types 24 words in vain.
             let node = connect.await?;
             import_wallet(&node, output, wallet).await
         }
@@ -52,7 +51,7 @@ pub(crate) async fn run(cli: Cli, output: &Output) -> Result<(), Failure> {
         Command::Restore { file, unsigned } => restore(&connect.await?, output, &file, unsigned).await,
         Command::Watch => watch::watch(&connect.await?, output).await,
         Command::Completions { shell } => {
-            output.text(&crate::completions(shell, crate::definition())).map_err(unread)
+            output.text(&crate::completions(shell, crate::definition())).map_err(unwritten_query)
         }
     }
 }
@@ -60,25 +59,25 @@ pub(crate) async fn run(cli: Cli, output: &Output) -> Result<(), Failure> {
 async fn infos(node: &Node, output: &Output) -> Result<(), Failure> {
     let call = node.calls.infos(node.context());
     let infos = node.ask("asking thunderd", Stake::Nothing, call).await?;
-    output.answer(&infos, human::infos).map_err(unread)
+    output.answer(&infos, human::infos).map_err(unwritten_query)
 }
 
 async fn import_wallet(node: &Node, output: &Output, wallet: secrets::Wallet) -> Result<(), Failure> {
     let call = node.calls.import_wallet(node.context(), wallet.complete()?);
     let imported = node.ask("encrypting the wallet", Stake::State, call).await?;
-    output.answer(&imported, human::imported).map_err(done)
+    output.answer(&imported, human::imported).map_err(unwritten_effect)
 }
 
 async fn balance(node: &Node, output: &Output) -> Result<(), Failure> {
     let call = node.calls.balance(node.context());
     let balance = node.ask("asking the chain", Stake::Nothing, call).await?;
-    output.answer(&balance, human::balance).map_err(unread)
+    output.answer(&balance, human::balance).map_err(unwritten_query)
 }
 
 async fn connect_to(node: &Node, output: &Output, address: String) -> Result<(), Failure> {
     let call = node.calls.connect(node.context(), address);
     let peer = node.ask("connecting, and checking who it is", Stake::State, call).await?;
-    output.answer(&peer, human::connected).map_err(done)
+    output.answer(&peer, human::connected).map_err(unwritten_effect)
 }
 
 async fn open_channel(node: &Node, output: &Output, arguments: OpenChannel) -> Result<(), Failure> {
@@ -87,7 +86,7 @@ async fn open_channel(node: &Node, output: &Output, arguments: OpenChannel) -> R
     let call = node.calls.open_channel(node.context(), request);
     let doing = "opening the channel: waiting for the transaction and its confirmations";
     let channel = node.ask(doing, Stake::State, call).await?;
-    output.answer(&channel, human::opened).map_err(done)
+    output.answer(&channel, human::opened).map_err(unwritten_effect)
 }
 
 async fn fund(node: &Node, output: &Output, arguments: Fund) -> Result<(), Failure> {
@@ -95,7 +94,7 @@ async fn fund(node: &Node, output: &Output, arguments: Fund) -> Result<(), Failu
     let call = node.calls.fund(node.context(), request);
     let doing = "paying in: waiting for the transaction and its confirmations";
     let channel = node.ask(doing, Stake::State, call).await?;
-    output.answer(&channel, human::funded).map_err(done)
+    output.answer(&channel, human::funded).map_err(unwritten_effect)
 }
 
 async fn pay(node: &Node, output: &Output, arguments: Pay) -> Result<(), Failure> {
@@ -109,7 +108,7 @@ async fn pay(node: &Node, output: &Output, arguments: Pay) -> Result<(), Failure
     };
     let call = node.calls.pay(node.context(), PayRequest { channel: arguments.which.into(), payment });
     let paid = node.ask("waiting for the other side's signature", Stake::Payment(&id), call).await?;
-    output.answer(&paid, human::paid).map_err(done)
+    output.answer(&paid, human::paid).map_err(unwritten_effect)
 }
 
 async fn withdraw(node: &Node, output: &Output, which: Which) -> Result<(), Failure> {
@@ -135,14 +134,14 @@ fn show_paid_out(
     paid: &PaidOut,
     human: impl FnOnce(&PaidOut) -> String,
 ) -> Result<(), Failure> {
-    output.answer(paid, human).map_err(done)
+    output.answer(paid, human).map_err(unwritten_effect)
 }
 
 async fn history(node: &Node, output: &Output, arguments: ListPayments) -> Result<(), Failure> {
     let request = HistoryRequest { channel: arguments.which.into(), limit: arguments.limit };
     let call = node.calls.history(node.context(), request);
     let history = node.ask("asking thunderd", Stake::Nothing, call).await?;
-    output.answer(&history, human::history).map_err(unread)
+    output.answer(&history, human::history).map_err(unwritten_query)
 }
 
 /// Exports as JSON for people, too: it is meant for other tools, or for a file.
@@ -153,12 +152,13 @@ async fn receipts(node: &Node, output: &Output, arguments: ExportReceipts) -> Re
     if arguments.watchtower {
         return watchtower(output, receipts.watchtower.as_ref(), arguments.output.as_deref());
     }
-    let json = serde_json::to_string_pretty(&receipts).map_err(io::Error::from).map_err(unread)? + "\n";
+    let json =
+        serde_json::to_string_pretty(&receipts).map_err(io::Error::from).map_err(unwritten_query)? + "\n";
     let Some(path) = arguments.output else {
-        return output.answer(&receipts, |_| json).map_err(unread);
+        return output.answer(&receipts, |_| json).map_err(unwritten_query);
     };
     files::create(&path, &json)?;
-    output.answer(&receipts, |receipts| human::exported(receipts, &path)).map_err(unread)
+    output.answer(&receipts, |receipts| human::exported(receipts, &path)).map_err(unwritten_query)
 }
 
 async fn import_receipt(
@@ -170,7 +170,7 @@ async fn import_receipt(
     let request = ImportRequest { channel, file };
     let call = node.calls.import_receipt(node.context(), request);
     let imported = node.ask("checking the receipt", Stake::State, call).await?;
-    output.answer(&imported, human::receipt_imported).map_err(done)
+    output.answer(&imported, human::receipt_imported).map_err(unwritten_effect)
 }
 
 /// The record for a third party, which can stand alone.
@@ -179,19 +179,19 @@ fn watchtower(output: &Output, record: Option<&Watchtower>, path: Option<&Path>)
         let message = "the other side has signed no receipt yet that could be challenged with";
         ApiError::new(Code::WrongState, message, "a watchtower is of use after the first payment; see infos")
     })?;
-    let json = serde_json::to_string_pretty(record).map_err(io::Error::from).map_err(unread)? + "\n";
+    let json = serde_json::to_string_pretty(record).map_err(io::Error::from).map_err(unwritten_query)? + "\n";
     let Some(path) = path else {
-        return output.answer(record, |_| json).map_err(unread);
+        return output.answer(record, |_| json).map_err(unwritten_query);
     };
     files::create(path, &json)?;
-    output.answer(record, |record| human::watched(record, path)).map_err(unread)
+    output.answer(record, |record| human::watched(record, path)).map_err(unwritten_query)
 }
 
 async fn backup(node: &Node, output: &Output, file: &Path, force: bool) -> Result<(), Failure> {
     let request = BackupRequest { file: files::absolute(file)?, force };
     let call = node.calls.backup(node.context(), request);
     let made = node.ask("copying the node's state", Stake::State, call).await?;
-    output.answer(&made, human::backed_up).map_err(done)
+    output.answer(&made, human::backed_up).map_err(unwritten_effect)
 }
 
 async fn restore(node: &Node, output: &Output, file: &Path, unsigned: bool) -> Result<(), Failure> {
@@ -204,7 +204,7 @@ async fn restore(node: &Node, output: &Output, file: &Path, unsigned: bool) -> R
              and their shares before you trust them",
         );
     }
-    output.answer(&restored, human::restored).map_err(done)
+    output.answer(&restored, human::restored).map_err(unwritten_effect)
 }
 
 /// 128 random bits: no two payments ever share them.
@@ -218,11 +218,11 @@ fn new_payment_id() -> Result<PaymentId, ApiError> {
 }
 
 /// The answer of a command that only reads could not be written.
-fn unread(cause: io::Error) -> Failure {
-    Failure::Write { cause, done: false }
+fn unwritten_query(cause: io::Error) -> Failure {
+    Failure::Write { cause, has_effect: false }
 }
 
 /// The answer of a command that has changed something could not be written.
-pub(crate) fn done(cause: io::Error) -> Failure {
-    Failure::Write { cause, done: true }
+pub(crate) fn unwritten_effect(cause: io::Error) -> Failure {
+    Failure::Write { cause, has_effect: true }
 }

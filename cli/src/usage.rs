@@ -17,7 +17,7 @@ pub(crate) fn wants_json(arguments: &[OsString], variable: Option<OsString>) -> 
     })
 }
 
-/// Whether it is no error at all: the user asked for the help page or the version.
+/// Whether the parser's "error" is the help page or the version that the user asked for.
 pub(crate) fn is_answer(error: &clap::Error) -> bool {
     matches!(error.kind(), ErrorKind::DisplayHelp | ErrorKind::DisplayVersion)
 }

@@ -9,8 +9,8 @@ use thunder_api::ApiError;
 use crate::client::{Node, Stake, within};
 use crate::output::{Failure, Output, human};
 
-/// How long one question for events may stay open. It is asked again then, so the user's
-/// `--timeout` has no say in it unless it is longer.
+/// The time limit of one call for events, after which the next one is made. The user's `--timeout` counts only if it is
+/// longer.
 const POLL: Duration = Duration::from_secs(120);
 
 /// Prints events until Ctrl-C, or until nobody reads them.
@@ -32,7 +32,9 @@ pub(crate) async fn watch(node: &Node, output: &Output) -> Result<(), Failure> {
         };
         after = events.next;
         for event in &events.events {
-            output.answer(event, human::event).map_err(|cause| Failure::Write { cause, done: false })?;
+            output
+                .answer(event, human::event)
+                .map_err(|cause| Failure::Write { cause, has_effect: false })?;
         }
     }
 }

@@ -12,7 +12,7 @@ use tokio::io::{AsyncBufReadExt, BufReader, Lines};
 use tokio::process::{ChildStdout, Command};
 
 /// How long it may take, compiling thunderd included. Nothing is asserted about how long it does.
-const PATIENCE: Duration = Duration::from_secs(1_800);
+const TIMEOUT: Duration = Duration::from_secs(1_800);
 
 /// How long it may take to tidy up, if a test fails and has to end it.
 const GRACE: Duration = Duration::from_secs(60);
@@ -44,7 +44,7 @@ impl Demo {
     }
 
     async fn next(&mut self) -> Option<String> {
-        let line = tokio::time::timeout(PATIENCE, self.lines.next_line()).await.unwrap().unwrap()?;
+        let line = tokio::time::timeout(TIMEOUT, self.lines.next_line()).await.unwrap().unwrap()?;
         self.shown.push(line.clone());
         Some(line)
     }
@@ -52,7 +52,7 @@ impl Demo {
     /// Reads to the end, and makes sure that nothing is left.
     async fn end(mut self) -> (ExitStatus, String) {
         while self.next().await.is_some() {}
-        let status = tokio::time::timeout(PATIENCE, self.process.wait()).await.unwrap().unwrap();
+        let status = tokio::time::timeout(TIMEOUT, self.process.wait()).await.unwrap().unwrap();
         let shown = self.shown.join("\n");
         for folder in self.words_after("--data-dir") {
             assert!(!Path::new(&folder).parent().unwrap().exists(), "{folder} is left:\n{shown}");

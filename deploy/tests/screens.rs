@@ -1,5 +1,6 @@
 //! What thunderd and thunder-deploy print, kept in `snapshots/`: in a pipe, on a terminal of 80 columns, and there with
-//! `NO_COLOR`. `cli/tests/cli/snapshots.rs` does the same for thunder-cli.
+//! `NO_COLOR`, in a section for each command. `cli/tests/cli/snapshots.rs` does the same for thunder-cli. After a change
+//! on purpose: `cargo insta review`, or the tests again with `INSTA_UPDATE=always`.
 #![cfg(unix)]
 #![expect(clippy::unwrap_used, reason = "a panic is how a test fails")]
 
@@ -21,11 +22,18 @@ fn program(name: &str, home: &TempDir, arguments: &[&str]) -> Command {
     command
 }
 
-fn check(name: &str, text: &str) {
+/// The files in `snapshots/`.
+const FILES: [&str; 3] = ["commands", "failures", "help"];
+
+/// Compares a file in `snapshots/` with these sections: all of them, in this order, and no others.
+fn check(file: &str, sections: Vec<(String, String)>) {
+    assert!(FILES.contains(&file), "{file}");
+    let sections = sections.into_iter().map(|(name, text)| format!("===== {name} =====\n\n{text}"));
+    let text = sections.collect::<Vec<_>>().join("\n");
     let mut settings = insta::Settings::clone_current();
     settings.set_prepend_module_to_snapshot(false);
     settings.set_omit_expression(true);
-    settings.bind(|| insta::assert_snapshot!(name, text));
+    settings.bind(|| insta::assert_snapshot!(file, text));
 }
 
 /// What it prints in a pipe, on a terminal, and on one without colours, and its exit code.
@@ -54,18 +62,28 @@ fn shown([piped, coloured, plain]: [String; 3]) -> String {
 #[test]
 fn every_help_page_is_what_is_kept() {
     let home = TempDir::new().unwrap();
-    let mut pages = vec![("help-thunderd".to_owned(), "thunderd", vec!["--help".to_owned()])];
-    pages.push(("help-thunder-deploy".to_owned(), "thunder-deploy", vec!["--help".to_owned()]));
+    let mut pages = vec![("thunderd", vec!["--help".to_owned()])];
+    pages.push(("thunder-deploy", vec!["--help".to_owned()]));
     for command in thunder_deploy::definition().get_subcommands() {
-        let name = command.get_name().to_owned();
-        pages.push((format!("help-thunder-deploy-{name}"), "thunder-deploy", vec!["help".into(), name]));
+        pages.push(("thunder-deploy", vec!["help".into(), command.get_name().to_owned()]));
     }
-    for (name, of, arguments) in pages {
-        let arguments: Vec<_> = arguments.iter().map(String::as_str).collect();
-        let (code, texts) = screens(|| program(of, &home, &arguments), Stream::Out);
+    let section = |(of, arguments): (&str, Vec<String>)| {
+        let words: Vec<_> = arguments.iter().map(String::as_str).collect();
+        let name = format!("{of} {}", arguments.join(" "));
+        let (code, texts) = screens(|| program(of, &home, &words), Stream::Out);
         assert_eq!(code, 0, "{name}");
-        check(&name, &shown(texts));
-    }
+        (name, shown(texts))
+    };
+    check("help", pages.into_iter().map(section).collect());
+}
+
+#[test]
+fn nothing_is_kept_that_is_printed_no_more() {
+    let kept = std::fs::read_dir(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/snapshots")).unwrap();
+    let kept = kept.map(|entry| entry.unwrap().file_name().into_string().unwrap());
+    let mut kept: Vec<_> = kept.filter_map(|name| name.strip_suffix(".snap").map(str::to_owned)).collect();
+    kept.sort();
+    assert_eq!(kept, FILES);
 }
 
 #[tokio::test]
@@ -75,6 +93,7 @@ async fn what_thunder_deploy_says_is_what_is_kept() {
     testnet.deploy().await.unwrap();
     let rpc = testnet.rpc_url();
     let alice = "0x70997970C51812dc3A010C7d01b50e0d17dc79C8";
+    let mut sections = Vec::new();
     for (name, words) in [("thd", &["thd", "--to", alice, "--amount", "0.5"][..]), ("mine", &["mine", "24"])]
     {
         let command =
@@ -83,8 +102,9 @@ async fn what_thunder_deploy_says_is_what_is_kept() {
         let json = command(&["--json"]).output().unwrap();
         let json: Value = serde_json::from_slice(&json.stdout).unwrap();
         let text = format!("exit code {code}\n\n{}\n-- with --json --\n{json:#}\n", shown(texts));
-        check(name, &without_varying(&text));
+        sections.push((name.to_owned(), without_varying(&text)));
     }
+    check("commands", sections);
 }
 
 #[test]
@@ -94,9 +114,10 @@ fn what_a_failure_looks_like_is_what_is_kept() {
     let rpc = format!("127.0.0.1:{port}");
     let (code, texts) =
         screens(|| program("thunder-deploy", &home, &["mine", "1", "--RPC", &rpc]), Stream::Err);
-    check("no-chain", &without_varying(&format!("exit code {code}\n\n{}", shown(texts))));
+    let no_chain = without_varying(&format!("exit code {code}\n\n{}", shown(texts)));
     let (code, texts) = screens(|| program("thunderd", &home, &["--port", "many"]), Stream::Err);
-    check("wrong-usage", &format!("exit code {code}\n\n{}", shown(texts)));
+    let wrong_usage = format!("exit code {code}\n\n{}", shown(texts));
+    check("failures", vec![("no-chain".to_owned(), no_chain), ("wrong-usage".to_owned(), wrong_usage)]);
 }
 
 /// Transactions, and how much and how many there are after several runs, differ.

@@ -94,10 +94,10 @@ pub enum BackupError {
         /// How much there has to be.
         needed: u64,
     },
-    /// What is to be replaced is something else.
+    /// The file that `--force` would replace is not a backup.
     #[error("{0} is there already, and is not a backup of a Thunder node")]
     NoBackup(PathBuf),
-    /// It is done, and not known to be on the disk.
+    /// The backup is in place, and it is not certain that it is on the disk.
     #[error("the backup was put in place, and {path} can't be written for good: {source}")]
     Unsure {
         /// Which.

@@ -13,7 +13,7 @@ const KEPT: usize = 4096;
 /// How long a reader that has asked counts as watching.
 const WATCHED_FOR: Duration = Duration::from_secs(60);
 /// How long a reader waits for an event before it is told that there is none.
-const PATIENCE: Duration = Duration::from_secs(20);
+const LONG_POLL: Duration = Duration::from_secs(20);
 
 /// The log. Clones share it.
 #[derive(Clone, Default)]
@@ -48,19 +48,18 @@ impl EventLog {
         self.shared.news.notify_waiters();
     }
 
-    /// Whether somebody reads along, so that events that come by the thousand are worth making.
+    /// Whether a reader has asked lately. Without one, events that come by the thousand are not made.
     pub fn is_watched(&self) -> bool {
         self.lock().watched_until.is_some_and(|until| until > Instant::now())
     }
 
-    /// What has happened after the event number `after`; 0 asks only for what comes. Waits a while
-    /// if there is nothing.
+    /// Returns the events after the number `after`; with 0 those from now on. Waits for up to 20 seconds if there are none.
     pub async fn after(&self, after: u64) -> Events {
-        self.wait_after(after, PATIENCE).await
+        self.wait_after(after, LONG_POLL).await
     }
 
-    async fn wait_after(&self, after: u64, patience: Duration) -> Events {
-        let deadline = Instant::now() + patience;
+    async fn wait_after(&self, after: u64, limit: Duration) -> Events {
+        let deadline = Instant::now() + limit;
         let mut after = if after == 0 { self.lock().newest() } else { after };
         loop {
             // Registered before looking, so that no news is missed in between.

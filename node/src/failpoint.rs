@@ -14,7 +14,7 @@ macro_rules! failpoint {
     };
 }
 
-/// Nothing, not even the name of the point or a look at the condition.
+/// Expands to nothing: neither the name nor the condition is in the program.
 #[cfg(not(feature = "failpoints"))]
 macro_rules! failpoint {
     ($($anything:tt)*) => {};

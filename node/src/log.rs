@@ -21,17 +21,17 @@ const MAX_LINE: usize = 8 << 10;
 const LAST_LINES: Duration = Duration::from_secs(1);
 /// Why lines are lost.
 pub(crate) const WHY_LOST: &str = "standard error is closed, on a full disk, or not read fast enough";
-/// How often it looks whether they are.
+/// How often the end of the process checks whether all lines are written.
 const LOOK_EVERY: Duration = Duration::from_millis(2);
 
-/// What became of the lines of one stream.
+/// Counts of one stream's lines.
 #[derive(Debug, Default)]
 struct Counts {
     queued: AtomicU64,
     written: AtomicU64,
-    /// Those that the system refused to write.
+    /// Lines that the system refused to write.
     refused: AtomicU64,
-    /// Those for which the queue had no room.
+    /// Lines for which the queue had no room.
     overflow: OnceLock<ErrorCounter>,
 }
 
@@ -125,7 +125,7 @@ impl<W: Write> Stream<W> {
         self.to.flush()
     }
 
-    /// Tells a reader that has caught up how many lines it has missed, which is where they are missing.
+    /// Writes how many lines were lost, once the queue is empty: in the log, that line is where they are missing.
     fn report_lost(&mut self) {
         let lost = self.counts.lost();
         if lost == self.reported || self.counts.pending() > 1 {

@@ -11,7 +11,7 @@ use thunder_node::start::{self, End};
 use tokio::task::LocalSet;
 use tracing_subscriber::EnvFilter;
 
-/// How long what is under way beside the node's thread is waited for at its end.
+/// How long the end of the process waits for work on other threads.
 const LAST_WORK: Duration = Duration::from_secs(5);
 
 pub(crate) fn main() -> ExitCode {
@@ -37,11 +37,11 @@ fn run(mut config: Config, console: &Console) -> Result<(), (String, u8)> {
         // One thread runs everything: the fewer hops between threads, the faster a payment.
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
         let runtime = runtime.map_err(|error| (format!("can't start: {error}"), 1))?;
-        // All that a node holds is gone with these before it starts anew.
+        // Dropping these frees the lock, the sockets and the database before the next start.
         let local = LocalSet::new();
         let end = local.block_on(&runtime, start::run(&mut config, console, stop_signal()));
         drop(local);
-        // A backup to a disk that hangs keeps nobody waiting.
+        // The wait is bounded: a backup to a disk that hangs must not hold up the end.
         runtime.shutdown_timeout(LAST_WORK);
         match end {
             Ok(End::Stopped) => return Ok(()),
@@ -52,7 +52,7 @@ fn run(mut config: Config, console: &Console) -> Result<(), (String, u8)> {
 }
 
 fn log_to(console: &Console, filter: &str) -> Result<(), String> {
-    // What these say at their own discretion helps nobody; who asks for them by name gets them.
+    // These libraries log what does not help a user. A filter that names them overrides this.
     let filters = format!("tarpc=off,libp2p_swarm=warn,libp2p_mdns=error,{filter}");
     let filters = EnvFilter::try_new(filters)
         .map_err(|error| format!("--log {filter}: {error}; try error, warn, info, debug or trace"))?;

@@ -97,8 +97,7 @@ pub fn catalogue() -> impl Iterator<Item = Description> {
     counters.chain(histograms).chain(gauges)
 }
 
-/// Makes the recorder that everything below goes to, once in a process. Without it all of that does
-/// nothing.
+/// Installs the recorder of the metrics, once in a process. Without a recorder, counting does nothing.
 pub(crate) fn install() -> Result<PrometheusHandle, BuildError> {
     static RECORDER: OnceLock<PrometheusHandle> = OnceLock::new();
     if let Some(handle) = RECORDER.get() {

@@ -19,9 +19,9 @@ use tokio::sync::{Semaphore, mpsc, oneshot};
 
 use crate::daemon::{self, Health};
 
-/// How many are served at a time; others wait.
+/// How many connections are served at a time; others wait.
 const MAX_CONNECTIONS: usize = 16;
-/// How long a question may take to come.
+/// How long the header of a request may take.
 const HEADER_TIMEOUT: Duration = Duration::from_secs(5);
 /// How long all of a connection may take.
 const CONNECTION_TIMEOUT: Duration = Duration::from_secs(15);
@@ -123,7 +123,7 @@ async fn answer(
     }
 }
 
-/// Has the daemon's loop set the gauges, and learns how the node is. Nothing if it stands still.
+/// Has the daemon set the gauges, and returns the node's health; `None` if the daemon does not answer in time.
 async fn measure(requests: &mpsc::Sender<daemon::Request>) -> Option<Health> {
     let (reply, health) = oneshot::channel();
     let answer = async {

@@ -40,7 +40,7 @@ const MAX_IN_FLIGHT: usize = 1 << 16;
 /// How long reading the newest blocks is waited for.
 const READ_WITHIN: Duration = Duration::from_secs(5);
 
-/// What a handler needs.
+/// The handlers of the API's calls, with what they need.
 #[derive(Clone)]
 pub struct Handlers {
     requests: mpsc::Sender<Request>,
@@ -55,8 +55,7 @@ pub struct Handlers {
 }
 
 impl Handlers {
-    /// Handlers that leave orders in `requests`.
-    /// `serving` is closed when they and their clients are gone.
+    /// Handlers that send what users ask for to `requests`. `serving` is closed when they and their clients are gone.
     pub fn new(
         requests: mpsc::Sender<Request>,
         chain: Chain,
@@ -106,7 +105,7 @@ impl Handlers {
         Thunder::serve(self)
     }
 
-    /// Leaves an order and waits for the answer.
+    /// Sends a request to the daemon and waits for the reply.
     async fn ask<T>(&self, make: impl FnOnce(oneshot::Sender<ApiResult<T>>) -> Request) -> ApiResult<T> {
         let (reply, answer) = oneshot::channel();
         self.requests.send(make(reply)).await.map_err(|_| stopping())?;
@@ -163,8 +162,8 @@ impl Handlers {
         Ok(done)
     }
 
-    /// Lets the daemon read what the chain has by now, so that it does not refuse for blocks that a
-    /// user knows of already. Without an answer it goes on with what it has.
+    /// Waits until the daemon has read the chain's newest block, so that a command is not refused because of blocks that
+    /// its user knows of already. If that takes too long, the command is handled with what was read.
     async fn read_chain(&self) {
         let read = async {
             let head = self.chain.head().await.ok()?;
@@ -173,13 +172,13 @@ impl Handlers {
         let _ = tokio::time::timeout(READ_WITHIN, read).await;
     }
 
-    /// For any other channel than one that has yet to open, the chain is not asked anew: whoever pays in a loop must
-    /// not use up what the endpoint allows when the partner closes.
+    /// Whether the channel has yet to open. For any other channel a payment asks the endpoint nothing, so that payments
+    /// in a loop do not use up its rate limit.
     async fn is_opening(&self, channel: &Selector) -> bool {
         self.ask(|reply| Request::IsOpening(channel.clone(), reply)).await == Ok(true)
     }
 
-    /// Whether there is ether for an order. A challenge does not wait for what an endpoint says of it.
+    /// Whether the wallet has ether for a command's gas. For a challenge no endpoint is asked, so that it loses no time.
     async fn gas_for(&self, command: SettleCommand) -> ApiResult<()> {
         match command {
             SettleCommand::Challenge => Ok(()),
@@ -188,8 +187,8 @@ impl Handlers {
         }
     }
 
-    /// The same for a call that takes money out of a channel: an endpoint that does not say what the wallet has
-    /// keeps it from nothing.
+    /// Whether the wallet has ether for a call that takes money out of a channel. If the endpoint does not answer in time,
+    /// the call is made.
     async fn own_gas(&self, call: CallKind) -> ApiResult<()> {
         let (wallet, _) = self.ask(Request::Shares).await?;
         match tokio::time::timeout(READ_WITHIN, self.require_gas(wallet, call)).await {

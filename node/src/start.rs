@@ -191,14 +191,14 @@ pub async fn run(
     if !has_to_restart {
         return Ok(End::Stopped);
     }
-    // Nothing is listened to any more; who waits for an answer gets it first.
+    // No new call is taken. Clients that wait for an answer get it before the restart.
     drop(daemon);
     drop(tasks);
     let _ = tokio::time::timeout(LAST_ANSWERS, served.recv()).await;
     Ok(End::Restored)
 }
 
-/// The daemon's loop, when it panics.
+/// The error for a panic in the daemon's loop.
 fn loop_ended(panic: String) -> PartEnded {
     PartEnded { part: "the node's loop", panic: Some(panic) }
 }
@@ -239,7 +239,7 @@ fn read_password(path: &Path) -> Result<Secret, StartError> {
     if password.expose().is_empty() { Err(failed("it is empty".into())) } else { Ok(password) }
 }
 
-/// Listens at once, so that what stands in the way is known; serves while the node runs.
+/// Opens the metrics socket, so that an error ends the start, and starts the task that serves it.
 fn serve_metrics(
     address: SocketAddr,
     requests: mpsc::Sender<Request>,
@@ -255,7 +255,7 @@ fn serve_metrics(
     Ok(())
 }
 
-/// What a person who starts a node wants to know.
+/// Prints the node's addresses, chain, wallet and channels after the start.
 fn announce(daemon: &Daemon, config: &Config, directory: &Path, socket: &str, console: &Console) {
     let wallet = match daemon.wallet_address() {
         Some(address) => shown(address).to_string(),
@@ -279,6 +279,6 @@ fn announce(daemon: &Daemon, config: &Config, directory: &Path, socket: &str, co
         format!("  channels    {}", daemon.open_channels()),
         "Ready. Ctrl-C stops the node.".into(),
     ]);
-    // A node whose output nobody reads is a node all the same.
+    // The node runs on if standard output can't be written.
     let _ = console.out().write_all((lines.join("\n") + "\n").as_bytes());
 }

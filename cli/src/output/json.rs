@@ -19,8 +19,7 @@ pub(crate) fn print<T: Serialize>(value: &T) -> io::Result<()> {
     out.flush()
 }
 
-/// Prints an error's object. The same goes to standard error as text, so nothing is lost if
-/// nobody reads this.
+/// Prints an error's object. A failure to print it is ignored: the same error is printed to standard error as text.
 pub(crate) fn print_error(error: &ApiError) {
     let _ = print(&Refused { error });
 }

@@ -16,14 +16,14 @@ pub(crate) use text::safe;
 /// Why a command did not end well.
 #[derive(Debug)]
 pub(crate) enum Failure {
-    /// It was not done, or nobody knows.
+    /// The call has failed, or its outcome is unknown.
     Api(ApiError),
     /// Its answer could not be written.
     Write {
         /// Why.
         cause: io::Error,
         /// Whether the command has changed something.
-        done: bool,
+        has_effect: bool,
     },
 }
 
@@ -55,31 +55,31 @@ impl Output {
         out.flush()
     }
 
-    /// Tells a person what to beware of.
+    /// Prints a warning for people.
     pub(crate) fn warning(&self, message: &str) {
         self.remark("warning", AnsiColor::Yellow.on_default().bold(), message);
     }
 
-    /// Tells a person what goes on.
+    /// Prints a note for people.
     pub(crate) fn note(&self, message: &str) {
         self.remark("note", Style::new().bold(), message);
     }
 
     fn remark(&self, label: &str, style: Style, message: &str) {
         if !self.json {
-            // Nothing depends on it.
+            // The command's result does not depend on whether a remark could be printed.
             let _ = writeln!(anstream::stderr(), "{style}{label}:{style:#} {message}");
         }
     }
 
-    /// Says what went wrong and what to do, and gives the exit code for it.
+    /// Prints what went wrong and what to do. Returns the exit code.
     pub(crate) fn failure(&self, failure: Failure) -> ExitCode {
         let error = match failure {
             Failure::Api(error) => error,
             Failure::Write { cause, .. } if cause.kind() == io::ErrorKind::BrokenPipe => {
                 return ExitCode::SUCCESS;
             }
-            Failure::Write { cause, done } => text::unwritten(&cause, done),
+            Failure::Write { cause, has_effect } => text::unwritten(&cause, has_effect),
         };
         if self.json {
             json::print_error(&error);

@@ -7,9 +7,9 @@ use anstyle::Style;
 use jiff::Timestamp;
 use thunder_api::{ApiError, Code};
 
-/// What stands out.
+/// The style of amounts, labels and names.
 pub(super) const BOLD: Style = Style::new().bold();
-/// What is there for whoever looks for it.
+/// The style of details that most readers skip.
 pub(super) const DIM: Style = Style::new().dimmed();
 
 /// Labels and values, one a line, the values below each other.
@@ -87,11 +87,11 @@ pub(super) fn short(name: impl Display) -> String {
     }
 }
 
-/// An answer that nobody got to see is bad news if the command has changed something: whoever
-/// takes that for "nothing was done" does it twice.
-pub(super) fn unwritten(cause: &io::Error, done: bool) -> ApiError {
+/// The error for an answer that could not be written. If the command `has_effect`, the error says so: a user who
+/// believes that nothing was done would repeat the command.
+pub(super) fn unwritten(cause: &io::Error, has_effect: bool) -> ApiError {
     let message = format!("can't write the answer: {cause}");
-    if done {
+    if has_effect {
         ApiError::new(Code::Timeout, message, "it was done all the same: look at `thunder-cli infos`")
     } else {
         ApiError::new(Code::File, message, "look at where standard output goes")

@@ -1,6 +1,6 @@
 //! What each command prints, kept in `snapshots/`: in a pipe, with `--json`, on a terminal of 80 columns, and there
-//! with `NO_COLOR`. The pages of the JSON reference show these, too. After a change on purpose: `cargo insta review`,
-//! or the tests again with `INSTA_UPDATE=always`.
+//! with `NO_COLOR`. Each file has a section for each command, under a heading. The pages of the JSON reference show
+//! these, too. After a change on purpose: `cargo insta review`, or the tests again with `INSTA_UPDATE=always`.
 
 use std::process::Command;
 
@@ -34,12 +34,18 @@ const COMMANDS: &[(&str, &[&str])] = &[
     ("watch", &["watch"]),
 ];
 
-/// The name of the test's snapshots is the command's.
-fn check(name: &str, text: &str) {
+/// The files in `snapshots/`.
+const FILES: [&str; 3] = ["commands", "help", "refusals"];
+
+/// Compares a file in `snapshots/` with these sections: all of them, in this order, and no others.
+fn check(file: &str, sections: impl IntoIterator<Item = (String, String)>) {
+    assert!(FILES.contains(&file), "{file}");
+    let sections = sections.into_iter().map(|(name, text)| format!("===== {name} =====\n\n{text}"));
+    let text = sections.collect::<Vec<_>>().join("\n");
     let mut settings = insta::Settings::clone_current();
     settings.set_prepend_module_to_snapshot(false);
     settings.set_omit_expression(true);
-    settings.bind(|| insta::assert_snapshot!(name, text));
+    settings.bind(|| insta::assert_snapshot!(file, text));
 }
 
 /// The command line with a stand-in's answers, in every way it can be looked at.
@@ -107,44 +113,41 @@ fn what_each_command_prints_is_what_is_kept() {
     }
     let record = serde_json::to_string(&exported().watchtower).unwrap();
     std::fs::write(node.directory().join("record.json"), record).unwrap();
-    for (name, arguments) in COMMANDS {
-        check(name, &screens(&node, arguments, Stream::Out));
-    }
+    let section =
+        |(name, arguments): &(&str, &[&str])| ((*name).to_owned(), screens(&node, arguments, Stream::Out));
+    check("commands", COMMANDS.iter().map(section));
 }
 
 #[test]
 fn what_a_refusal_looks_like_is_what_is_kept() {
     let nobody = Scripted::start(Mood::Refusing(Code::InsufficientBalance));
-    check("refused", &screens(&nobody, &["pay", "20"], Stream::Err));
-    check("wrong-usage", &screens(&nobody, &["pay", "1.5e3"], Stream::Err));
+    let refusals = [("refused", ["pay", "20"]), ("wrong-usage", ["pay", "1.5e3"])];
+    let section =
+        |(name, arguments): (&str, [&str; 2])| (name.to_owned(), screens(&nobody, &arguments, Stream::Err));
+    check("refusals", refusals.map(section));
 }
 
 #[test]
 fn every_help_page_is_what_is_kept() {
     let directory = tempfile::tempdir().unwrap();
-    let mut pages = vec![("help".to_owned(), vec!["--help".to_owned()])];
+    let mut pages = vec![vec!["--help".to_owned()]];
     for command in thunder_cli::definition().get_subcommands() {
-        pages.push((format!("help-{}", command.get_name()), vec!["help".into(), command.get_name().into()]));
+        pages.push(vec!["help".into(), command.get_name().into()]);
     }
-    for (name, arguments) in pages {
-        let arguments: Vec<_> = arguments.iter().map(String::as_str).collect();
-        check(&name, &help(|| thunder_cli(directory.path(), &arguments)));
-    }
+    let section = |arguments: Vec<String>| {
+        let words: Vec<_> = arguments.iter().map(String::as_str).collect();
+        (arguments.join(" "), help(|| thunder_cli(directory.path(), &words)))
+    };
+    check("help", pages.into_iter().map(section));
 }
 
 #[test]
 fn nothing_is_kept_that_is_printed_no_more() {
-    let helps = thunder_cli::definition();
-    let helps = helps.get_subcommands().map(|command| format!("help-{}", command.get_name()));
-    let others = ["help", "refused", "wrong-usage"].map(str::to_owned);
-    let mut used: Vec<_> =
-        COMMANDS.iter().map(|(name, _)| (*name).to_owned()).chain(helps).chain(others).collect();
-    used.sort();
     let kept = std::fs::read_dir(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/cli/snapshots")).unwrap();
     let kept = kept.map(|entry| entry.unwrap().file_name().into_string().unwrap());
     let mut kept: Vec<_> = kept.filter_map(|name| name.strip_suffix(".snap").map(str::to_owned)).collect();
     kept.sort();
-    assert_eq!(kept, used);
+    assert_eq!(kept, FILES);
 }
 
 /// A help page, in a pipe and on a terminal.

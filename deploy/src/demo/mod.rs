@@ -45,7 +45,7 @@ pub enum DemoError {
     },
     /// A program says something that makes no sense.
     #[error("`{command}` answers what makes no sense: {answer}")]
-    Nonsense {
+    InvalidOutput {
         /// As typed.
         command: String,
         /// What it answers.
@@ -75,7 +75,7 @@ impl DemoError {
             Self::Command { .. }
             | Self::TooLate { .. }
             | Self::NodeEnded { .. }
-            | Self::Nonsense { .. }
+            | Self::InvalidOutput { .. }
             | Self::WrongBalances(_) => {
                 ("demo_failed", "start it again; if it fails again, this is a bug, and its output the report")
             }

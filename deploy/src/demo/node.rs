@@ -16,7 +16,7 @@ use crate::process::Process;
 use crate::programs::Binaries;
 
 /// How long anything may take, on a machine that has much else to do.
-const PATIENCE: Duration = Duration::from_secs(120);
+const STEP_TIMEOUT: Duration = Duration::from_secs(120);
 /// How often it is asked for.
 const POLL: Duration = Duration::from_millis(200);
 /// How long a node may take to end.
@@ -85,7 +85,7 @@ impl Node {
         }
         serde_json::from_slice(&output.stdout).map_err(|_| {
             let answer = String::from_utf8_lossy(&output.stdout).into_owned();
-            DemoError::Nonsense { command: typed.to_string(), answer }.into()
+            DemoError::InvalidOutput { command: typed.to_string(), answer }.into()
         })
     }
 
@@ -103,11 +103,14 @@ impl Node {
                 let status = status.to_string();
                 return Err(DemoError::NodeEnded { name: self.name, status, logs: self.log_end() }.into());
             }
-            if started.elapsed() > PATIENCE {
+            if started.elapsed() > STEP_TIMEOUT {
                 let what = format!("{} ({})", what, self.name);
-                return Err(
-                    DemoError::TooLate { what, seconds: PATIENCE.as_secs(), logs: self.log_end() }.into()
-                );
+                return Err(DemoError::TooLate {
+                    what,
+                    seconds: STEP_TIMEOUT.as_secs(),
+                    logs: self.log_end(),
+                }
+                .into());
             }
             tokio::time::sleep(POLL).await;
         }

@@ -150,14 +150,14 @@ async fn balances(
         [alice, bob].into_iter().zip(users).zip([(TO_BOB, TO_ALICE), (TO_ALICE, TO_BOB)])
     {
         let on_chain = testnet.chain().thd_balance(user).await.map_err(DeployError::from)?;
-        let said = node.ask("balance").await?;
+        let reported = node.ask("balance").await?;
         rows.push(Row {
             name: node.name,
             paid,
             received,
             expected: expected(paid, received)?,
             on_chain: decimals(on_chain),
-            said: said["total"].as_str().unwrap_or("nothing").to_owned(),
+            reported: reported["total"].as_str().unwrap_or("nothing").to_owned(),
         });
     }
     output::text(&table(&rows))?;
@@ -175,16 +175,16 @@ struct Row {
     received: &'static str,
     expected: String,
     on_chain: String,
-    said: String,
+    reported: String,
 }
 
 impl Row {
     fn complaint(&self) -> Option<String> {
-        let Self { name, expected, on_chain, said, .. } = self;
-        let is_right = on_chain == expected && said == expected;
+        let Self { name, expected, on_chain, reported, .. } = self;
+        let is_right = on_chain == expected && reported == expected;
         (!is_right).then(|| {
             format!(
-                "{name} should have {expected} THD, has {on_chain} on the chain, and thunder-cli says {said}"
+                "{name} should have {expected} THD, has {on_chain} on the chain, and thunder-cli says {reported}"
             )
         })
     }
@@ -209,9 +209,9 @@ fn table(rows: &[Row]) -> String {
         "\n{DIM}{:8}{:>10}{:>10}{:>10}{:>10}{:>14}{DIM:#}\n",
         head[0], head[1], head[2], head[3], head[4], head[5]
     );
-    for Row { name, paid, received, said, on_chain, .. } in rows {
+    for Row { name, paid, received, reported, on_chain, .. } in rows {
         text.push_str(&format!(
-            "{BOLD}{name:8}{BOLD:#}{START:>10}{paid:>10}{received:>10}{said:>10}{on_chain:>14}\n"
+            "{BOLD}{name:8}{BOLD:#}{START:>10}{paid:>10}{received:>10}{reported:>10}{on_chain:>14}\n"
         ));
     }
     text
@@ -261,13 +261,13 @@ mod tests {
 
     #[test]
     fn a_wrong_balance_is_noticed_on_either_side() {
-        let row = |on_chain: &str, said: &str| Row {
+        let row = |on_chain: &str, reported: &str| Row {
             name: "Alice",
             paid: TO_BOB,
             received: TO_ALICE,
             expected: "98.75".into(),
             on_chain: on_chain.into(),
-            said: said.into(),
+            reported: reported.into(),
         };
         assert_eq!(row("98.75", "98.75").complaint(), None);
         assert!(row("98.5", "98.75").complaint().is_some());

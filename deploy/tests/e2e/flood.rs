@@ -106,7 +106,7 @@ fn nothing_forged_replayed_or_out_of_turn_is_accepted() {
         // A channel of others ends the connection, however often it is named.
         let request = packet(open, std::iter::repeat_n(channel, MAX_MESSAGES));
         mallory.send(Bytes::All(codec::encode(&request).unwrap()));
-        mallory.sent_away().await;
+        mallory.disconnected().await;
     });
     wait_for("only alice is left", || strangers(&bob, 1) == 0);
     assert_eq!(bob.log().matches("MISBEHAVIOUR").count(), 1, "said once");
@@ -404,7 +404,7 @@ fn who_asks_for_openings_in_vain_is_sent_away_and_fills_no_log() {
         let session = mallory.open_session(CHAIN_ID, &wallet).await;
         let messages = vec![Envelope::Open(OpenMessage::Ask(ask)); MAX_MESSAGES];
         mallory.send(Bytes::All(codec::encode(&Request::Packet(Packet { session, messages })).unwrap()));
-        mallory.sent_away().await;
+        mallory.disconnected().await;
     });
     wait_for("it is gone", || strangers(&bob, 0) == 0);
     let said = lines(&bob) - before;

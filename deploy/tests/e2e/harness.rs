@@ -19,7 +19,7 @@ use tokio::runtime::Runtime;
 pub const PHRASE: &str = "test test test test test test test test test test test junk";
 
 /// How long a condition may take to come true. It is never waited for longer than needed.
-const PATIENCE: Duration = Duration::from_secs(60);
+const TIMEOUT: Duration = Duration::from_secs(60);
 
 pub fn thd(text: &str) -> Amount {
     text.parse().unwrap()
@@ -27,7 +27,7 @@ pub fn thd(text: &str) -> Amount {
 
 /// Waits until something is so.
 pub fn wait_for(what: &str, mut is_so: impl FnMut() -> bool) {
-    let end = Instant::now() + PATIENCE;
+    let end = Instant::now() + TIMEOUT;
     while !is_so() {
         assert!(Instant::now() < end, "never came true: {what}");
         std::thread::sleep(Duration::from_millis(30));

@@ -15,7 +15,7 @@ use thunder_protocol::{B256, Crypto, Signer, codec, node_binding_digest};
 use tokio::sync::Semaphore;
 
 /// How long the victim may take to do what it has to.
-const PATIENCE: Duration = Duration::from_secs(60);
+const TIMEOUT: Duration = Duration::from_secs(60);
 
 /// What is written on a stream.
 #[derive(Debug, Clone)]
@@ -192,7 +192,7 @@ impl Mallory {
                 }
             }
         };
-        tokio::time::timeout(PATIENCE, working).await.expect("it comes true");
+        tokio::time::timeout(TIMEOUT, working).await.expect("it comes true");
     }
 
     /// What became of these requests: the answer, or `None` if there was none. Never dials again.
@@ -219,11 +219,11 @@ impl Mallory {
     }
 
     /// Waits until the victim has ended the connection.
-    pub async fn sent_away(&mut self) {
+    pub async fn disconnected(&mut self) {
         let closed = async {
             while !matches!(self.swarm.select_next_some().await, SwarmEvent::ConnectionClosed { .. }) {}
         };
-        tokio::time::timeout(PATIENCE, closed).await.expect("it is sent away");
+        tokio::time::timeout(TIMEOUT, closed).await.expect("it is sent away");
     }
 
     /// Several messages at once.

@@ -7,7 +7,7 @@ use serde_json::Value;
 use thunder_deploy::{Testnet, TestnetOptions};
 
 /// How long anything may take. Nothing is asserted about how long it does.
-pub(crate) const PATIENCE: Duration = Duration::from_secs(120);
+pub(crate) const TIMEOUT: Duration = Duration::from_secs(120);
 
 /// The command, without the variables of whoever runs the tests.
 pub(crate) fn command(arguments: &[&str]) -> Command {
@@ -22,7 +22,7 @@ pub(crate) fn command(arguments: &[&str]) -> Command {
 /// Runs a command beside the test's own work, and returns what it printed.
 pub(crate) async fn run(command: Command) -> Output {
     let mut command = tokio::process::Command::from(command);
-    tokio::time::timeout(PATIENCE, command.kill_on_drop(true).output()).await.unwrap().unwrap()
+    tokio::time::timeout(TIMEOUT, command.kill_on_drop(true).output()).await.unwrap().unwrap()
 }
 
 /// Runs it on a testnet with `--json`; it has to succeed.
@@ -60,7 +60,7 @@ pub(crate) async fn testnet() -> Testnet {
 pub(crate) async fn until(what: &str, mut is_so: impl AsyncFnMut() -> bool) {
     let started = Instant::now();
     while !is_so().await {
-        assert!(started.elapsed() < PATIENCE, "{what}");
+        assert!(started.elapsed() < TIMEOUT, "{what}");
         tokio::time::sleep(Duration::from_millis(50)).await;
     }
 }

@@ -6,7 +6,7 @@ use std::net::TcpListener;
 use std::process::Stdio;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use crate::common::{PATIENCE, command, fail, testnet, until};
+use crate::common::{TIMEOUT, command, fail, testnet, until};
 use alloy_primitives::{Address, address};
 use serde_json::Value;
 use thunder_chain::contracts::{TESTNET_OWNER, deterministic};
@@ -27,7 +27,7 @@ async fn height(testnet: &Testnet) -> u64 {
 /// The command and the object that it prints. It is asked to end when a test fails.
 fn start(arguments: &[&str]) -> (Process, Value) {
     let mut command = command(&[&["testnet", "--json"], arguments].concat());
-    let mut process = Process::spawn(command.stdout(Stdio::piped()).stderr(Stdio::null()), PATIENCE).unwrap();
+    let mut process = Process::spawn(command.stdout(Stdio::piped()).stderr(Stdio::null()), TIMEOUT).unwrap();
     let mut line = String::new();
     BufReader::new(process.child().stdout.as_mut().unwrap()).read_line(&mut line).unwrap();
     let answer = serde_json::from_str(&line).unwrap_or_else(|error| panic!("{error}: {line}"));
@@ -200,7 +200,7 @@ async fn asked_to_end_it_leaves_no_anvil_behind() {
         let chain = chain_at(&answer);
         chain.require_contracts().await.unwrap();
         kill_process(Pid::from_child(process.child()), signal).unwrap();
-        let status = tokio::time::timeout(PATIENCE, process.wait()).await.unwrap().unwrap();
+        let status = tokio::time::timeout(TIMEOUT, process.wait()).await.unwrap().unwrap();
         assert!(status.success(), "{signal:?}: {status}");
         // anvil holds the port as long as it lives.
         let port = u16::try_from(answer["port"].as_u64().unwrap()).unwrap();
@@ -221,12 +221,12 @@ async fn g7_output_that_is_closed_or_not_read_neither_ends_nor_blocks_it() {
         let reader = Some(reader).filter(|_| !is_closed);
         let port = thunder_deploy::ports::free().unwrap();
         let mut command = command(&["testnet", "--port", &port.to_string()]);
-        let mut process = Process::spawn(command.stdout(writer).stderr(Stdio::null()), PATIENCE).unwrap();
+        let mut process = Process::spawn(command.stdout(writer).stderr(Stdio::null()), TIMEOUT).unwrap();
         let rpc = format!("127.0.0.1:{port}").parse().unwrap();
         let chain = Chain::new(&rpc, deterministic()).unwrap();
         until("both contracts are there", async || chain.require_contracts().await.is_ok()).await;
         kill_process(Pid::from_child(process.child()), Signal::TERM).unwrap();
-        let status = tokio::time::timeout(PATIENCE, process.wait()).await.unwrap().unwrap();
+        let status = tokio::time::timeout(TIMEOUT, process.wait()).await.unwrap().unwrap();
         assert!(status.success(), "closed {is_closed}: {status}");
         drop(reader);
     }
@@ -245,7 +245,7 @@ async fn asked_to_end_it_writes_its_state() {
         let (mut process, answer) = start(&arguments);
         blocks.push(chain_at(&answer).head().await.unwrap().number);
         kill_process(Pid::from_child(process.child()), Signal::TERM).unwrap();
-        tokio::time::timeout(PATIENCE, process.wait()).await.unwrap().unwrap();
+        tokio::time::timeout(TIMEOUT, process.wait()).await.unwrap().unwrap();
     }
     assert_eq!(blocks, [2, 2], "deployed once");
 }
@@ -260,6 +260,6 @@ async fn an_anvil_that_dies_is_said_so() {
     let children = std::fs::read_to_string(format!("/proc/{id}/task/{id}/children")).unwrap();
     let anvil = Pid::from_raw(children.trim().parse().unwrap()).unwrap();
     kill_process(anvil, Signal::KILL).unwrap();
-    let status = tokio::time::timeout(PATIENCE, process.wait()).await.unwrap().unwrap();
+    let status = tokio::time::timeout(TIMEOUT, process.wait()).await.unwrap().unwrap();
     assert_eq!(status.code(), Some(1));
 }

@@ -26,7 +26,7 @@ use tokio::task::LocalSet;
 
 use crate::Result;
 use crate::load;
-use crate::node::{ALICE, Node, checked, patient, with_defaults};
+use crate::node::{ALICE, Node, checked, long_call, with_defaults};
 use crate::report::Report;
 use crate::seed::{Seeder, nobody};
 use crate::stats::percentile;
@@ -175,20 +175,20 @@ impl Crowd {
             }
         }
         let connecting = futures::stream::iter(&self.ports).map(|port| async move {
-            checked(hub.client.connect(patient(), format!("127.0.0.1:{port}")).await)
+            checked(hub.client.connect(long_call(), format!("127.0.0.1:{port}")).await)
         });
         connecting.buffer_unordered(CONNECTING).try_collect::<Vec<_>>().await?;
         for tries in 0..3000 {
             if tries % 300 == 0 {
                 testnet.mine(1).await?;
             }
-            let infos = checked(hub.client.infos(patient()).await)?;
+            let infos = checked(hub.client.infos(long_call()).await)?;
             if infos.channels.iter().all(|channel| channel.next == "pay, closechannel") {
                 return Ok(());
             }
             tokio::time::sleep(Duration::from_millis(100)).await;
         }
-        let infos = checked(hub.client.infos(patient()).await)?;
+        let infos = checked(hub.client.infos(long_call()).await)?;
         let mut states = std::collections::BTreeMap::new();
         for channel in infos.channels {
             *states.entry(channel.next).or_insert(0) += 1;
@@ -200,7 +200,7 @@ impl Crowd {
     async fn channels(&self) -> Result<Vec<ChannelInfo>> {
         let asked = futures::stream::iter(&self.ports).map(|port| async move {
             let client = local::connect(*port).await.map_err(|error| error.to_string())?;
-            let infos = checked(client.infos(patient()).await)?;
+            let infos = checked(client.infos(long_call()).await)?;
             Ok::<_, Box<dyn std::error::Error>>(infos.channels)
         });
         asked.buffer_unordered(CONNECTING).try_concat().await
@@ -212,14 +212,14 @@ async fn survived(hub: &Node, crowd: &Crowd, channels: &[Selector], paid: &[BTre
     for (channel, paid) in channels.iter().zip(paid) {
         let limit = u32::try_from(paid.len())?;
         let request = HistoryRequest { channel: channel.clone(), limit };
-        let history = checked(hub.client.history(patient(), request).await)?.payments;
+        let history = checked(hub.client.history(long_call(), request).await)?.payments;
         let done = history.iter().filter(|payment| payment.status == PaymentStatus::Done);
         if done.map(|payment| payment.id.to_string()).collect::<BTreeSet<_>>() != *paid {
             return Err("an acknowledged payment is missing or double after the kill".into());
         }
     }
     let standing = |channel: &ChannelInfo, paid: Amount| (channel.channel.to_string(), channel.nonce, paid);
-    let ours = checked(hub.client.infos(patient()).await)?.channels;
+    let ours = checked(hub.client.infos(long_call()).await)?.channels;
     let mut ours: Vec<_> = ours.iter().map(|channel| standing(channel, channel.theirs)).collect();
     let theirs = crowd.channels().await?;
     let mut theirs: Vec<_> = theirs.iter().map(|channel| standing(channel, channel.mine)).collect();

@@ -9,11 +9,11 @@ use thunder_protocol::{Amount, Memo, PaymentId};
 
 use crate::Result;
 use crate::bound::receipts_per_second;
-use crate::node::{Node, checked, patient};
+use crate::node::{Node, checked, long_call};
 
 /// What one run of callers brought.
 #[derive(Debug, Default)]
-pub(crate) struct Done {
+pub(crate) struct LoadResult {
     /// How long each call took, in microseconds.
     pub(crate) took: Vec<f64>,
     /// Payments a second.
@@ -35,19 +35,19 @@ pub(crate) async fn pay(
     run: &str,
     count: usize,
     in_flight: usize,
-) -> Result<Done> {
+) -> Result<LoadResult> {
     let call = |number: usize| async move {
         let id = format!("{run}-{number}");
         let channel = channels.get(number % channels.len().max(1)).cloned();
         let payment = order(amount, &id)?;
         let request = PayRequest { channel: channel.unwrap_or_default(), payment };
         let begun = Instant::now();
-        checked(node.client.pay(patient(), request).await)?;
+        checked(node.client.pay(long_call(), request).await)?;
         Ok::<_, Box<dyn std::error::Error>>((begun.elapsed().as_secs_f64() * 1e6, id))
     };
     let begun = Instant::now();
     let mut calls: FuturesUnordered<_> = (0..in_flight.min(count)).map(call).collect();
-    let (mut next, mut done) = (calls.len(), Done::default());
+    let (mut next, mut done) = (calls.len(), LoadResult::default());
     while let Some(result) = calls.next().await {
         let (took, id) = result?;
         done.took.push(took);
@@ -69,14 +69,14 @@ pub(crate) async fn pay_many(
     run: &str,
     calls: usize,
     batch: usize,
-) -> Result<Done> {
-    let (begun, mut done) = (Instant::now(), Done::default());
+) -> Result<LoadResult> {
+    let (begun, mut done) = (Instant::now(), LoadResult::default());
     for call in 0..calls {
         let ids: Vec<_> = (0..batch).map(|number| format!("{run}-{call}-{number}")).collect();
         let payments = ids.iter().map(|id| order(amount, id)).collect::<Result<_>>()?;
         let request = PayManyRequest { channel: channel.clone(), payments };
         let begun = Instant::now();
-        let paid = checked(node.client.pay_many(patient(), request).await)?;
+        let paid = checked(node.client.pay_many(long_call(), request).await)?;
         done.took.push(begun.elapsed().as_secs_f64() * 1e6);
         for answer in paid {
             answer.map_err(|error| error.to_string())?;

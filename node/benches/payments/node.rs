@@ -13,7 +13,7 @@ use thunder_protocol::Address;
 use crate::Result;
 
 /// How long anything may take that is not measured.
-pub(crate) const PATIENCE: Duration = Duration::from_secs(120);
+pub(crate) const TIMEOUT: Duration = Duration::from_secs(120);
 
 /// The development accounts of a payer and a payee.
 pub(crate) const ALICE: u32 = 1;
@@ -23,9 +23,9 @@ pub(crate) const BOB: u32 = 2;
 const DATA: &str = "data";
 
 /// A context whose call may last this long.
-pub(crate) fn patient() -> tarpc::context::Context {
+pub(crate) fn long_call() -> tarpc::context::Context {
     let mut context = tarpc::context::current();
-    context.deadline = Instant::now() + PATIENCE;
+    context.deadline = Instant::now() + TIMEOUT;
     context
 }
 
@@ -75,12 +75,12 @@ impl Node {
             phrase: Secret::new(DEVELOPMENT_PHRASE.to_owned()),
             path: format!("m/44'/60'/0'/0/{index}"),
         };
-        Ok(checked(self.client.import_wallet(patient(), source).await)?.address.0)
+        Ok(checked(self.client.import_wallet(long_call(), source).await)?.address.0)
     }
 
     /// A channel, as `infos` has it: this one, or the newest.
     pub(crate) async fn channel(&self, channel: &Selector) -> Result<ChannelInfo> {
-        let infos = checked(self.client.infos(patient()).await)?;
+        let infos = checked(self.client.infos(long_call()).await)?;
         let wanted = |info: &ChannelInfo| {
             channel.channel.as_ref().is_none_or(|wanted| info.channel.to_string() == *wanted)
         };

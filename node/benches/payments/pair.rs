@@ -11,8 +11,8 @@ use thunder_protocol::Amount;
 
 use crate::Result;
 use crate::delay::Delayed;
-use crate::load::{self, Done};
-use crate::node::{ALICE, BOB, Node, PATIENCE, checked, patient};
+use crate::load::{self, LoadResult};
+use crate::node::{ALICE, BOB, Node, TIMEOUT, checked, long_call};
 
 /// Everything that a measurement needs.
 pub(crate) struct Pair {
@@ -43,10 +43,10 @@ impl Pair {
         }
         let delayed = if delay.is_zero() { None } else { Some(Delayed::start(bob.port, delay)?) };
         let port = delayed.as_ref().map_or(bob.port, |delayed| delayed.port);
-        checked(alice.client.connect(patient(), format!("127.0.0.1:{port}")).await)?;
+        checked(alice.client.connect(long_call(), format!("127.0.0.1:{port}")).await)?;
         let request =
             OpenRequest { amount: "2000".parse()?, deposit: None, peer: None, accept_short_period: false };
-        let opened = checked(alice.client.open_channel(patient(), request).await)?;
+        let opened = checked(alice.client.open_channel(long_call(), request).await)?;
         let channel = Selector { channel: Some(opened.channel.to_string()), peer: None };
         let total = "2000".parse()?;
         let pair = Self {
@@ -66,13 +66,13 @@ impl Pair {
             id: None,
         };
         let request = thunder_api::PayRequest { channel: pair.channel.clone(), payment: half };
-        let paid = checked(pair.alice.client.pay(patient(), request).await)?;
+        let paid = checked(pair.alice.client.pay(long_call(), request).await)?;
         Ok(Self { begun_with: [paid.mine, paid.theirs], ..pair })
     }
 
     /// Waits until both sides can pay.
     pub(crate) async fn usable(&self) -> Result<()> {
-        let end = Instant::now() + PATIENCE;
+        let end = Instant::now() + TIMEOUT;
         for node in [&self.alice, &self.bob] {
             while node.channel(&self.channel).await?.next != "pay, closechannel" {
                 if Instant::now() > end {
@@ -92,7 +92,7 @@ impl Pair {
         run: &str,
         count: usize,
         in_flight: usize,
-    ) -> Result<(Done, Duration)> {
+    ) -> Result<(LoadResult, Duration)> {
         let channel = slice::from_ref(&self.channel);
         let mut done = load::pay(&self.alice, channel, amount, run, count, in_flight).await?;
         let ready = self.survives(amount, &[std::mem::take(&mut done.ids), Vec::new()]).await?;
@@ -148,7 +148,7 @@ impl Pair {
     async fn has_each_once(&self, node: &Node, own: usize, ids: &[Vec<String>; 2]) -> Result<()> {
         let count: usize = ids.iter().map(Vec::len).sum();
         let request = HistoryRequest { channel: self.channel.clone(), limit: u32::try_from(count)? };
-        let history = checked(node.client.history(patient(), request).await)?;
+        let history = checked(node.client.history(long_call(), request).await)?;
         let mut found = [std::collections::BTreeSet::new(), std::collections::BTreeSet::new()];
         for payment in &history.payments {
             let payer = if payment.direction == thunder_api::Direction::Out { own } else { 1 - own };

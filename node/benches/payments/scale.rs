@@ -8,7 +8,7 @@ use thunder_deploy::DevelopmentAccount;
 use thunder_protocol::{Amount, Role};
 
 use crate::load;
-use crate::node::{ALICE, checked, patient};
+use crate::node::{ALICE, checked, long_call};
 use crate::pair::Pair;
 use crate::report::Report;
 use crate::seed::{Seeder, nobody};
@@ -143,7 +143,7 @@ async fn answers(plan: &Plan, [one, wide, long]: [&Pair; 3], report: &mut Report
         ["one channel".to_owned(), format!("{} channels", plan.idle), format!("{} channels", plan.channels)];
     for (pair, name) in [one, wide, long].into_iter().zip(names) {
         let begun = Instant::now();
-        let infos = checked(pair.alice.client.infos(patient()).await)?;
+        let infos = checked(pair.alice.client.infos(long_call()).await)?;
         report.add(&format!("infos, {name}"), "ms", begun.elapsed().as_secs_f64() * 1e3);
         if infos.channels.is_empty() {
             return Err("infos shows no channel".into());
@@ -152,7 +152,7 @@ async fn answers(plan: &Plan, [one, wide, long]: [&Pair; 3], report: &mut Report
     for limit in [20, 10_000] {
         let request = HistoryRequest { channel: Selector::default(), limit };
         let begun = Instant::now();
-        checked(long.alice.client.history(patient(), request).await)?;
+        checked(long.alice.client.history(long_call(), request).await)?;
         let name = format!("history of {limit} among {}", plan.history());
         report.add(&name, "ms", begun.elapsed().as_secs_f64() * 1e3);
     }

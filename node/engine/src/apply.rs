@@ -1,15 +1,16 @@
 //! Applying inputs to channels, and what becomes of a batch: on the disk, or refused by it.
 
-use thunder_protocol::channel::{Effects, Notice as CoreNotice, PeerInput};
+use thunder_protocol::channel::{CommandId, Effects, Notice as CoreNotice, PeerInput};
 use thunder_protocol::onchain::Call;
 use thunder_protocol::{Address, ChainId, Input, Signer, Transition};
 
 use crate::channels::ChannelEntry;
 use crate::engine::Engine;
-use crate::errors::{disk_error, frozen, other_wallet};
+use crate::errors::{disk_error, frozen, frozen_undecided, other_wallet};
 use crate::outbox::{
     Batch, BatchEffects, ChainCommand, Committed, DisconnectReason, Notice, Outbox, Refused,
 };
+use crate::replies::PendingReply;
 use crate::storage::{ChannelState, NewChannel, PaymentWrites, StorageError};
 use crate::texts;
 
@@ -103,7 +104,7 @@ impl Engine {
         self.collect(address, Effects { persist: Some(Vec::new()), ..effects });
     }
 
-    /// The disk did not answer a question about this channel: nothing of the batch may stand.
+    /// Marks the batch as failed, because the disk did not answer a question about this channel.
     pub(crate) fn fail_batch(&mut self, channel: Address, error: StorageError) {
         self.batch.effects.written.push(channel);
         self.batch.failure.get_or_insert(error);
@@ -161,26 +162,48 @@ impl Engine {
         if effects.is_caught_up {
             outbox.chain.push(ChainCommand::CaughtUp);
         }
-        // What these have said themselves.
+        // What handling the outcomes, notices and misbehaviours above has added.
         outbox.append(std::mem::take(&mut self.batch.effects.independent));
         outbox
     }
 
-    /// What a batch asks for that the disk has refused: nothing of it is sent or answered, and its channels
-    /// freeze. A challenge goes out all the same.
+    /// What a batch asks for that the disk has refused: nothing of it is sent but challenges, and its channels freeze.
+    /// Users are told what the disk says; whether a payment of an earlier batch was made is open.
     pub fn refused(&mut self, batch: Box<Refused>) -> Outbox {
         let Refused { effects, error } = *batch;
-        let BatchEffects { independent: mut outbox, calls, outcomes, written, connected, .. } = effects;
-        let challenges = calls.into_iter().filter(|(_, call)| matches!(call, Call::Challenge(_))).collect();
+        let BatchEffects {
+            independent: mut outbox,
+            calls,
+            commands,
+            outcomes,
+            written,
+            connected,
+            is_caught_up,
+            ..
+        } = effects;
+        let is_challenge = |(_, call): &(Address, Call)| matches!(call, Call::Challenge(_));
+        let challenges: Vec<_> = calls.into_iter().filter(is_challenge).collect();
+        let challenged: Vec<_> = challenges.iter().map(|(channel, _)| *channel).collect();
         outbox.chain.extend(self.submissions(challenges));
+        if is_caught_up {
+            outbox.chain.push(ChainCommand::CaughtUp);
+        }
         if written.is_empty() {
             tracing::warn!(%error, "the disk refused a write that concerns no channel; make room or repair the disk");
         }
-        for channel in written {
-            self.freeze(channel, &error);
+        for command in commands {
+            let pending = self.pending_replies.get(&command);
+            // A challenge that is sent is something that was done.
+            if pending.is_some_and(|pending| !challenged.contains(&pending.channel)) {
+                self.fail(command, disk_error(&error));
+            }
         }
-        for (_, command, _) in outcomes {
-            self.fail(command, disk_error(&error));
+        for channel in &written {
+            self.freeze(*channel, &error);
+        }
+        // The outcomes that are left are of channels that the batch did not change.
+        for (channel, command, outcome) in outcomes {
+            self.reply_outcome(channel, command, outcome);
         }
         for request in connected.into_iter().flat_map(|(_, requests)| requests) {
             self.reply(request, Err(disk_error(&error)));
@@ -209,19 +232,37 @@ impl Engine {
         self.notice(Notice::Warning { channel: Some(channel), message });
     }
 
-    /// Users who wait for something that was not proposed learn that it will not be.
+    /// Users who wait for something of a channel that freezes learn that nothing more comes.
     fn fail_waiting(&mut self, channel: Address, error: &StorageError) {
         let Some(wallet) = self.wallet.take() else { return };
         let context = context(&self.settings, &self.chain, self.now, &wallet, true);
         let input = Input::Peer(PeerInput::Disconnected);
         let effects = self.channels.apply(channel, input, &context).unwrap_or_default();
         self.wallet = Some(wallet);
+        // These payments were not proposed.
         for (command, _) in effects.reply {
             self.fail(command, frozen(&error.to_string()));
         }
+        for command in self.pending_commands(&channel) {
+            self.fail_frozen(command, error);
+        }
     }
 
-    /// What watchers and the log should have of a channel's notice.
+    /// Tells the user of a command of an earlier batch that its channel is frozen.
+    fn fail_frozen(&mut self, command: CommandId, error: &StorageError) {
+        let Some(pending) = self.pending_replies.get(&command) else { return };
+        let reason = error.to_string();
+        let error = match pending.reply {
+            PendingReply::Paid(_) | PendingReply::OneOf(..) => frozen_undecided(&reason),
+            PendingReply::PaidIn(_)
+            | PendingReply::Closing(_)
+            | PendingReply::PaidOut { .. }
+            | PendingReply::Imported(_) => frozen(&reason),
+        };
+        self.fail(command, error);
+    }
+
+    /// Logs a channel's notice, and returns it for `watch`.
     fn announcement(&self, channel: Address, notice: CoreNotice) -> Option<Notice> {
         let warning = |message: &str| Notice::Warning { channel: Some(channel), message: message.to_owned() };
         Some(match notice {
@@ -256,7 +297,8 @@ impl Engine {
     }
 }
 
-/// Why an input is not applied: only the chain still moves a frozen channel, and only its own wallet any.
+/// Why an input is not applied: a frozen channel takes only what the chain shows, and a channel of another wallet takes
+/// nothing.
 fn refusal(entry: &ChannelEntry, wallet: &Signer, input: &Input) -> Option<thunder_api::ApiError> {
     if let Some(reason) = entry.frozen.as_ref().filter(|_| !matches!(input, Input::Chain(_))) {
         return Some(frozen(reason));
@@ -265,8 +307,8 @@ fn refusal(entry: &ChannelEntry, wallet: &Signer, input: &Input) -> Option<thund
     (setup.party(setup.role()) != wallet.address()).then(other_wallet)
 }
 
-/// What a channel still does that the disk knows nothing of: it warns, and it punishes a closing on an old
-/// receipt, which needs nothing but the receipt.
+/// The effects that a frozen channel still has, because they need nothing on disk: warnings, and a challenge of a closing
+/// on an old receipt.
 fn without_disk(effects: Effects) -> Effects {
     let Effects { mut submit, mut notify, .. } = effects;
     submit.retain(|call| matches!(call, Call::Challenge(_)));
@@ -275,3 +317,6 @@ fn without_disk(effects: Effects) -> Effects {
 }
 
 pub(crate) use crate::engine::context;
+
+#[cfg(test)]
+mod tests;

@@ -1,4 +1,4 @@
-//! Events of the chain, and what the chain task is told.
+//! Events of the chain, and commands to the chain task.
 
 use thunder_protocol::channel::{ChainInput, Outcome};
 use thunder_protocol::onchain::{CHALLENGE_PERIOD, EventPosition};
@@ -90,8 +90,10 @@ impl Engine {
 
     /// Replaces the channels by those that the disk has for the chain in use.
     fn load_channels(&mut self) {
-        for (_, pending) in self.pending_replies.drain().collect::<Vec<_>>() {
-            self.reply(pending.request(), Err(chain_is_gone()));
+        let mut commands: Vec<_> = self.pending_replies.keys().copied().collect();
+        commands.sort_unstable();
+        for command in commands {
+            self.fail(command, chain_is_gone());
         }
         self.paid_many.clear();
         self.payment_ids = Default::default();
@@ -116,7 +118,7 @@ impl Engine {
             // Nothing can be done for them without the wallet, so nothing counts as read.
             return;
         }
-        // A lower block than before: what waits for a higher one may have to do something now.
+        // After a reorganisation to a lower block every waiting channel looks at the chain again.
         let is_lower = before.is_some_and(|before| head < before);
         let first = if is_lower { u64::MAX } else { head.saturating_add(1) };
         for channel in self.channels.take_block_ticks(first) {
@@ -152,8 +154,8 @@ impl Engine {
         }
     }
 
-    /// For the first time since the start the chain is read to its end: now other nodes are let in, and what was
-    /// under way goes on.
+    /// Notes that the chain was read to its end for the first time since the start: sessions may open from now on, and
+    /// what was under way in the channels goes on.
     fn catch_up(&mut self) {
         if self.chain.is_caught_up || self.chain.identity.is_none() {
             return;
@@ -188,7 +190,7 @@ impl Engine {
         }
     }
 
-    /// Whatever is under way in a channel goes on.
+    /// Resumes what was under way in the channels when the node stopped.
     pub(crate) fn resume_channels(&mut self) {
         let changing = self.channels.newest_first().filter(|(_, entry)| !entry.is_over);
         for channel in changing.map(|(address, _)| *address).collect::<Vec<_>>() {
@@ -196,7 +198,7 @@ impl Engine {
         }
     }
 
-    // ---- what the chain task is told ----------------------------------------------------------
+    // ---- commands to the chain task - ----------------------------------------------------------
 
     pub(crate) fn tell_chain(&mut self, command: ChainCommand) {
         self.batch.effects.independent.chain.push(command);

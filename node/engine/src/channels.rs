@@ -21,9 +21,9 @@ pub struct ChannelEntry {
     pub created: Millis,
     /// Whether it can't change any more, as the disk has it.
     pub is_over: bool,
-    /// Why nothing can be done with it any more: a write has failed, and the disk is behind.
+    /// Why the channel is frozen: a write has failed, and the disk has an older state.
     pub frozen: Option<String>,
-    /// Why the chain can't be read as far as this channel goes. Nothing is signed over it meanwhile.
+    /// Why the channel can't be read from the chain. Nothing is signed over it meanwhile.
     pub unreadable: Option<String>,
     /// How much depends on reading it in time, as the chain task was told; `None` if it is not watched.
     pub(crate) stake: Option<Stake>,
@@ -159,8 +159,8 @@ impl Channels {
         Some(address)
     }
 
-    /// Takes out all channels that want to be told of a block below `first`. They are taken at once: what asks
-    /// for another block meanwhile waits for that.
+    /// Takes out all channels that wait for a block below `first`, at once: a channel that then waits for another block is
+    /// not among them.
     pub(crate) fn take_block_ticks(&mut self, first: u64) -> Vec<Address> {
         let later = self.block_ticks.split_off(&(first, Address::ZERO));
         let due = std::mem::replace(&mut self.block_ticks, later);
@@ -255,8 +255,8 @@ pub const fn is_live(channel: &Channel) -> bool {
     !matches!(channel, Channel::Closed(_))
 }
 
-/// Whether the partner wanted to open this channel and the chain does not show it: nothing that a person would
-/// call a channel yet.
+/// Whether the partner wanted to open this channel and the chain does not show it. Such a channel does not count as
+/// open, and a command means it only by its address.
 pub fn is_inbound_pending(channel: &Channel) -> bool {
     matches!(channel, Channel::Opening(state)
         if state.common.view.status == OnChain::Missing && state.common.setup.role() == Role::B)

@@ -18,7 +18,7 @@ const RECORD_VERSION: u32 = 1;
 
 impl Engine {
     /// The channel, if it has lost data and is not closing.
-    pub(crate) fn lost(&self, channel: &Address) -> Option<&DataLoss> {
+    pub(crate) fn data_loss(&self, channel: &Address) -> Option<&DataLoss> {
         match &self.channels.get(channel)?.channel {
             Channel::DataLoss(lost) => Some(lost),
             Channel::Opening(_)
@@ -32,7 +32,7 @@ impl Engine {
     /// Whether a channel has lost data; then its user has to have seen the shares (rule 9: a FINAL receipt can't
     /// be challenged).
     pub(crate) fn may_close(&self, channel: Address, confirmed: bool) -> ApiResult<bool> {
-        let Some(lost) = self.lost(&channel) else { return Ok(false) };
+        let Some(lost) = self.data_loss(&channel) else { return Ok(false) };
         if confirmed {
             return Ok(true);
         }
@@ -67,21 +67,21 @@ impl Engine {
         Err(ApiError::new(Code::DataLost, message, hint))
     }
 
-    /// `receipts --import`. What is wrong with the receipt itself the core says.
-    pub(crate) fn import_receipt(&mut self, request: RequestId, order: &ImportRequest) {
-        match self.given_receipt(order) {
+    /// `receipts --import`. Checks the file; the core checks the receipt in it.
+    pub(crate) fn import_receipt(&mut self, request_id: RequestId, request: &ImportRequest) {
+        match self.given_receipt(request) {
             Ok((channel, given)) => {
-                let command = self.pending_reply(PendingReply::Imported(request));
+                let command = self.pending_reply(channel, PendingReply::Imported(request_id));
                 self.apply(channel, Input::Command(command, Command::Import(given.into())));
             }
-            Err(error) => self.reply(request, Err(error)),
+            Err(error) => self.reply(request_id, Err(error)),
         }
     }
 
     /// The channel and the receipt of a file.
-    fn given_receipt(&self, order: &ImportRequest) -> ApiResult<(Address, ImportedReceipt)> {
+    fn given_receipt(&self, request: &ImportRequest) -> ApiResult<(Address, ImportedReceipt)> {
         self.require_wallet()?;
-        let (of, chain_id) = match &order.file {
+        let (of, chain_id) = match &request.file {
             ExportedFile::Receipts(file) => (file.channel, file.chain_id),
             ExportedFile::Watchtower(file) => (file.channel, file.chain_id),
         };
@@ -92,7 +92,7 @@ impl Engine {
             return Err(invalid(what));
         }
         let named = Selector { channel: Some(of.to_string()), peer: None };
-        let meant = if order.channel == Selector::default() { &named } else { &order.channel };
+        let meant = if request.channel == Selector::default() { &named } else { &request.channel };
         let address = self.find_channel(meant, Purpose::Import)?;
         if Account(address) != of {
             return Err(invalid(format!("the file is of channel {of}, not of {}", Account(address))));
@@ -100,7 +100,7 @@ impl Engine {
         let Some(entry) = self.channels.get(&address) else { return Err(invalid("the channel is gone")) };
         let setup = entry.channel.setup();
         let (own, partner) = (setup.party(setup.role()), setup.partner());
-        let given = match &order.file {
+        let given = match &request.file {
             ExportedFile::Receipts(file) => from_export(file, setup.role())?,
             ExportedFile::Watchtower(file) => from_record(file, own, partner)?,
         };

@@ -18,7 +18,7 @@ use crate::outbox::{Batch, Notice};
 use crate::payment_ids::{BatchPayments, PaymentIds};
 use crate::payments::PaidMany;
 use crate::peers::{NewConnection, Peers};
-use crate::replies::PendingReply;
+use crate::replies::{PendingCommand, PendingReply};
 use crate::storage::{KnownPeer, Storage, StorageError};
 
 /// How often connections of peers that don't prove who they are are ended, in milliseconds.
@@ -41,8 +41,8 @@ pub struct Settings {
     pub auto_challenge: bool,
 }
 
-/// A node, without clock, disk, network, chain or keyboard. Events go in, batches come out; nothing that a batch
-/// asks for can be had before the batch is on the disk.
+/// The state of a node, without I/O. Events go in, batches come out; nothing that a batch asks for can be had before the
+/// batch is on the disk.
 pub struct Engine {
     pub(crate) settings: Settings,
     pub(crate) disk: Box<dyn Storage>,
@@ -58,7 +58,7 @@ pub struct Engine {
     pub(crate) next_row: i64,
     pub(crate) peers: Peers,
     pub(crate) openings: Openings,
-    pub(crate) pending_replies: HashMap<CommandId, PendingReply>,
+    pub(crate) pending_replies: HashMap<CommandId, PendingCommand>,
     pub(crate) paid_many: HashMap<RequestId, PaidMany>,
     /// The ids of own payments that wait.
     pub(crate) payment_ids: PaymentIds,
@@ -83,7 +83,7 @@ pub struct Start {
     pub chain: Option<(ChainId, Option<u64>)>,
     /// Peers to be connected with.
     pub peers: Vec<(PeerId, KnownPeer)>,
-    /// Random, and secret: challenges, salts and payment ids are made of it.
+    /// The seed of the generator of challenges, salts and payment ids: random and secret.
     pub seed: [u8; 32],
     /// The time.
     pub now: Millis,
@@ -135,7 +135,7 @@ impl Engine {
                 let is_abandoned = |request: &RequestId| requests.contains(request);
                 self.openings.abandon(is_abandoned);
                 self.block_waiters.retain(|(_, request)| !is_abandoned(request));
-                self.pending_replies.retain(|_, pending| !is_abandoned(&pending.request()));
+                self.pending_replies.retain(|_, pending| !is_abandoned(&pending.reply.request()));
                 self.paid_many.retain(|request, _| !is_abandoned(request));
             }
             Event::Deadline => self.on_deadline(),
@@ -157,32 +157,32 @@ impl Engine {
             PeerEvent::RequestFailed { peer, id, is_unsupported } => {
                 self.on_request_failed(&peer, id, is_unsupported);
             }
-            // What a response carried may be lost: a new session shows both sides where they stand.
+            // The messages in the response may be lost. In a new session both sides send their state again.
             PeerEvent::ResponseFailed { peer } => {
                 self.restart_session(&peer, "a response was not delivered");
             }
         }
     }
 
-    fn on_command(&mut self, request: RequestId, command: Command) {
+    fn on_command(&mut self, request_id: RequestId, command: Command) {
         match command {
-            Command::Connect { peer, addresses } => self.connect(request, peer, addresses),
-            Command::Open { request: terms, partner } => self.offer_channel(request, &terms, partner),
+            Command::Connect { peer, addresses } => self.connect(request_id, peer, addresses),
+            Command::Open { request, partner } => self.offer_channel(request_id, &request, partner),
             Command::Fund { channel, value } => match self.require_chain() {
                 Ok(_) => {
-                    let id = self.pending_reply(PendingReply::PaidIn(request));
+                    let id = self.pending_reply(channel, PendingReply::PaidIn(request_id));
                     let fund = thunder_protocol::channel::Command::Fund { value: Some(value) };
                     self.apply(channel, Input::Command(id, fund));
                 }
-                Err(error) => self.reply(request, Err(error)),
+                Err(error) => self.reply(request_id, Err(error)),
             },
-            Command::Pay(order) => self.pay(request, order),
-            Command::PayMany(order) => self.pay_many(request, order),
-            Command::Close { request: order, gas } => self.close(request, &order, gas),
-            Command::Settle { command, selector, gas } => self.settle(request, command, &selector, gas),
-            Command::ImportReceipt(order) => self.import_receipt(request, &order),
+            Command::Pay(request) => self.pay(request_id, request),
+            Command::PayMany(request) => self.pay_many(request_id, request),
+            Command::Close { request, gas } => self.close(request_id, &request, gas),
+            Command::Settle { command, selector, gas } => self.settle(request_id, command, &selector, gas),
+            Command::ImportReceipt(request) => self.import_receipt(request_id, &request),
             Command::AwaitBlock(block) => {
-                self.block_waiters.push((block, request));
+                self.block_waiters.push((block, request_id));
                 self.reply_block_waiters();
             }
         }
@@ -352,6 +352,11 @@ impl Engine {
         OutboundId(self.next_outbound)
     }
 
+    /// The number of the request to a peer that was sent last.
+    pub(crate) const fn last_outbound_id(&self) -> OutboundId {
+        OutboundId(self.next_outbound)
+    }
+
     pub(crate) fn send_request(&mut self, peer: &PeerId, request: Request) -> OutboundId {
         let id = self.next_outbound_id();
         self.batch.effects.independent.requests.push((id, peer.clone(), request));
@@ -369,8 +374,8 @@ pub fn confirmations_on(own: Option<u64>, chain_id: u64) -> u64 {
     own.unwrap_or(if LOCAL_CHAIN_IDS.contains(&chain_id) { 1 } else { 6 })
 }
 
-/// The world while an input is applied. `is_readable`: whether the channel itself can be read; otherwise nothing is
-/// signed over it.
+/// What the core needs to know while an input is applied. `is_readable`: whether the channel can be read from the chain;
+/// otherwise nothing is signed over it.
 pub(crate) fn context<'a>(
     settings: &Settings,
     chain: &ChainState,

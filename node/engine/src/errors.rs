@@ -31,6 +31,16 @@ pub(crate) fn frozen(reason: &str) -> ApiError {
     )
 }
 
+/// The error for a payment of before the disk refused a write of its channel: the other side may have answered it.
+pub(crate) fn frozen_undecided(reason: &str) -> ApiError {
+    ApiError {
+        code: Code::PaymentUndecided,
+        hint: "make room on the disk or repair it, restart thunderd, and repeat it with the same --id; history shows it"
+            .into(),
+        ..frozen(reason)
+    }
+}
+
 /// The error for a command that the disk refused.
 pub fn disk_error(error: &StorageError) -> ApiError {
     ApiError::new(
@@ -41,8 +51,8 @@ pub fn disk_error(error: &StorageError) -> ApiError {
 }
 
 /// The error for a command that the core refuses.
-pub(crate) fn explain(denied: &CommandError) -> ApiError {
-    let (code, hint) = match denied {
+pub(crate) fn explain(error: &CommandError) -> ApiError {
+    let (code, hint) = match error {
         CommandError::WrongState(_) => (Code::WrongState, "see infos for what can be done with it next"),
         CommandError::NotConfirmed => (Code::NotConfirmed, "wait for a few blocks; infos says how many"),
         CommandError::ChainStale => (Code::ChainUnreachable, "check the RPC endpoint; see infos"),
@@ -87,14 +97,14 @@ pub(crate) fn explain(denied: &CommandError) -> ApiError {
                 format!("try again in {blocks} blocks (on a local testnet: thunder-deploy mine {blocks})");
             return ApiError::new(
                 Code::TooEarly,
-                format!("{}, and now is block {head}", texts::denied(denied)),
+                format!("{}, and now is block {head}", texts::command_error(error)),
                 hint,
             );
         }
         CommandError::CallFailed { kind, reason } => return call_failed(*kind, reason),
         CommandError::UnderWay => (Code::UnderWay, "see infos for how far it is"),
     };
-    ApiError::new(code, texts::denied(denied), hint)
+    ApiError::new(code, texts::command_error(error), hint)
 }
 
 fn call_failed(kind: CallKind, reason: &CallFailure) -> ApiError {

@@ -181,7 +181,7 @@ pub enum ChainEvent {
     },
 }
 
-/// What a user may order.
+/// A user's command.
 #[derive(Debug)]
 pub enum Command {
     /// `connect`.

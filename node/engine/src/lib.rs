@@ -31,6 +31,8 @@ mod selection;
 mod sessions;
 mod settling;
 mod storage;
+#[cfg(test)]
+mod testing;
 mod texts;
 mod token_bucket;
 

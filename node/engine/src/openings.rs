@@ -51,7 +51,7 @@ impl Openings {
         self.offers.values().map(|offer| offer.request)
     }
 
-    /// Forgets the offers whose users wait no more, so that nothing is opened behind their backs.
+    /// Forgets the offers whose users wait no more, so that no channel is opened for them.
     pub(crate) fn abandon(&mut self, is_abandoned: impl Fn(&RequestId) -> bool) {
         self.offers.retain(|_, offer| !is_abandoned(&offer.request));
     }
@@ -123,7 +123,7 @@ impl Engine {
                 if self.may_log(Some(&partner)) {
                     tracing::info!(%partner, %reason, "refused to open a channel");
                 }
-                // An honest node asks once, and tells its user why not.
+                // An honest node does not repeat an offer that was refused.
                 if let Some(peer) = self.peers.by_wallet(&partner).cloned() {
                     self.take_budget(&peer, UNKNOWN_CHANNEL_COST);
                 }
@@ -132,8 +132,8 @@ impl Engine {
         }
     }
 
-    /// The other side wants to open a channel. It costs this side nothing; if the terms are in order it is on
-    /// disk before the answer goes out.
+    /// Accepts the partner's offer if its terms are in order. The channel is on disk before the answer is sent. Accepting
+    /// costs this side nothing.
     fn accept(&mut self, partner: Address, ask: &OpenAsk) -> Result<OpenAccept, OpenRefuseReason> {
         let Ok((identity, part_b)) = self.require_ready() else {
             return Err(OpenRefuseReason::ChainUnreachable);
@@ -175,18 +175,18 @@ impl Engine {
             .count()
     }
 
-    /// Whether a channel ever had this address; also if the disk does not say.
+    /// Whether a channel ever had this address. Returns true, too, if the disk does not answer.
     fn is_address_used(&self, address: &Address) -> bool {
         self.channels.get(address).is_some() || self.disk.knows_address(address).unwrap_or(true)
     }
 
     /// Forgets channels that the other side wanted to open long ago, and whose transaction never came.
     ///
-    /// Nothing was paid in and nothing was signed for such a channel, and half of its salt was made here, fresh:
-    /// no receipt can exist for its address, and no other channel can get it. So the row is deleted, or whoever
-    /// asks without end would fill the disk. If the transaction comes later, this node knows of no such
-    /// channel: what is in it is the opener's, who takes it back with `cancel` or closes on receipt 0. What
-    /// comes out of a backup may have been signed for since; its address stays known.
+    /// Nothing was paid in and nothing was signed for such a channel, and half of its salt was random and made here: no
+    /// receipt can exist for its address, and no other channel can get the address. So the row is deleted; otherwise a
+    /// peer could fill the disk with offers. If the transaction comes later, this node does not know the channel: the
+    /// money in it belongs to the opener, who takes it back with `cancel` or closes on receipt 0. For a channel out of a
+    /// backup something may have been signed after the backup; its address stays known.
     pub(crate) fn give_up_inbound_pending(&mut self) {
         if !self.is_chain_fresh() {
             return; // the transaction may be there, and not read yet
@@ -207,8 +207,8 @@ impl Engine {
         }
     }
 
-    /// The channel that both halves come to. Its address is computed from the own factory's, and never asked
-    /// for.
+    /// The terms of the channel that both halves of the salt give. The address is computed from the own factory's
+    /// address, and not taken from the other side.
     fn terms_of(&self, ask: &OpenAsk, accept: &OpenAccept, role: Role) -> Terms {
         let salt = salt(ask.half_a, accept.half_b);
         let (part_a, part_b) = (ask.part_a, accept.part_b);
@@ -246,11 +246,11 @@ impl Engine {
             return self.reply(request, Err(error));
         };
         tracing::info!(channel = %terms.channel, %partner, amount = %ask.amount, "opening a channel");
-        let command = self.pending_reply(PendingReply::PaidIn(request));
+        let command = self.pending_reply(terms.channel, PendingReply::PaidIn(request));
         self.add_channel(identity, Channel::open(terms, ask.share_a, command));
     }
 
-    /// Users who have waited too long for a yes or no learn that there is none.
+    /// Replies to the users whose offers were not answered in time.
     pub(crate) fn expire_offers(&mut self) {
         let now = self.now;
         let error = ApiError::new(
@@ -263,7 +263,7 @@ impl Engine {
         }
     }
 
-    /// The session with this partner is over; what was asked in it has no answer.
+    /// Replies to the users whose offers were made in a session that is over.
     pub(crate) fn fail_openings(&mut self, partner: &Address) {
         let error = ApiError::new(
             Code::PeerNotConnected,
@@ -285,3 +285,6 @@ fn is_restored(channel: &Channel) -> bool {
 pub fn deposit_of(request: &OpenRequest) -> Amount {
     request.deposit.unwrap_or(request.amount)
 }
+
+#[cfg(test)]
+mod tests;

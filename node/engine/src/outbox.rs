@@ -17,7 +17,7 @@ use crate::storage::{Storage, StorageError, Writes};
 #[must_use]
 pub struct Batch {
     pub(crate) writes: Writes,
-    /// The disk has refused a question; then it gets nothing of the batch.
+    /// Why the disk did not answer a question; then nothing of the batch is written.
     pub(crate) failure: Option<StorageError>,
     pub(crate) effects: BatchEffects,
 }
@@ -62,13 +62,15 @@ pub struct Refused {
 /// What a batch asks for.
 #[derive(Debug, Default)]
 pub(crate) struct BatchEffects {
-    /// What depends on nothing that is on the disk: handshakes, refusals, and how the chain is read.
+    /// What does not depend on the disk: handshakes, refusals, and commands on how to read the chain.
     pub(crate) independent: Outbox,
     pub(crate) calls: Vec<(Address, Call)>,
     /// Messages, by the wallet that they are for.
     pub(crate) messages: Vec<(Address, Envelope)>,
     /// Requests whose response carries the messages that are ready.
     pub(crate) inbound: Vec<(PeerId, InboundId)>,
+    /// The commands that channels were given in this batch.
+    pub(crate) commands: Vec<CommandId>,
     pub(crate) outcomes: Vec<(Address, CommandId, Result<CommandOutcome, CommandError>)>,
     pub(crate) notices: Vec<(Address, CoreNotice)>,
     /// Partners that broke a rule, and which.
@@ -95,7 +97,7 @@ pub struct Outbox {
     pub requests: Vec<(OutboundId, PeerId, wire::Request)>,
     /// Replies to users.
     pub replies: Vec<(RequestId, ApiResult<Reply>)>,
-    /// What watchers and the log should have.
+    /// What `watch` and the metrics show.
     pub notices: Vec<Notice>,
     /// Peers whose connections are to be ended, and why.
     pub disconnects: Vec<(PeerId, DisconnectReason)>,
@@ -121,7 +123,7 @@ impl Outbox {
 pub enum DisconnectReason {
     /// It broke a rule that no honest node breaks.
     Misbehaviour,
-    /// It asks too much in vain.
+    /// It has spent its budget of refused requests.
     BudgetSpent,
     /// It comes back while its earlier connections are still being ended.
     Banned,
@@ -131,7 +133,7 @@ pub enum DisconnectReason {
     TooManyStrangers,
 }
 
-/// An order to the chain task.
+/// A command to the chain task.
 #[derive(Debug)]
 pub enum ChainCommand {
     /// Watch these channels, and no others.

@@ -45,7 +45,7 @@ impl Engine {
 
     pub(crate) fn on_response(&mut self, peer: &PeerId, id: OutboundId, response: Response) {
         match response {
-            // An answer to no question, if there is no such session.
+            // Without such a session the packet is dropped: there is nobody to send an error to.
             Response::Packet(packet) => drop(self.on_packet(peer, packet)),
             Response::Error(error) => self.on_refused(peer, id, error),
             handshake @ (Response::Welcome(_) | Response::Proved) => {
@@ -87,7 +87,7 @@ impl Engine {
         Ok(())
     }
 
-    /// The other side does not know a channel that is with it. Logged once, however many there are in a packet.
+    /// Logs that the partner does not know a channel with it: one line for each packet.
     fn log_unknown_channel(&self, wallet: &Address, messages: &[Envelope]) {
         let known = self.channels.of_partner(wallet);
         let mut unknown = messages.iter().filter_map(|envelope| match envelope {
@@ -137,7 +137,7 @@ impl Engine {
         Ok(repeated)
     }
 
-    /// Adds a message about a channel to the batch. A sync tells all that an earlier one of the batch tells.
+    /// Adds a message about a channel to the batch. A sync replaces an earlier one of the same batch.
     pub(crate) fn push_message(&mut self, partner: Address, channel: Address, mut message: Message) {
         let messages = &mut self.batch.effects.messages;
         if let Message::Sync(sync) = &mut message {

@@ -9,8 +9,8 @@ use thunder_protocol::{Address, PaymentId};
 use crate::channels::Channels;
 use crate::storage::{PaymentWrites, Storage, StorageError, StoredPayment};
 
-/// The ids of own payments that were ordered and may not be on disk yet, because the queues of the channels are
-/// kept in memory only. An id is removed when its command is answered: then the payment is on disk or was not
+/// The ids of own payments that channels were given and that may not be on disk yet, because the channels' queues are in
+/// memory only. An id is removed when its command is answered: then the payment is on disk or was not
 /// made.
 #[derive(Debug, Default)]
 pub(crate) struct PaymentIds {
@@ -20,7 +20,7 @@ pub(crate) struct PaymentIds {
     ids: HashMap<CommandId, PaymentId>,
 }
 
-/// An own payment that was ordered before.
+/// An own payment that a user has made before, under the same id.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct EarlierPayment {
     /// The channel that it was ordered over.

@@ -43,36 +43,38 @@ impl PaidMany {
 }
 
 impl Engine {
-    pub(crate) fn pay(&mut self, request: RequestId, order: PayRequest) {
-        let PayRequest { channel: selector, payment } = order;
+    pub(crate) fn pay(&mut self, request_id: RequestId, request: PayRequest) {
+        let PayRequest { channel: selector, payment } = request;
         let new = |engine: &Self| engine.find_channel(&selector, Purpose::Pay);
         match self.payment_target(&selector, payment.id.as_ref(), new) {
             Ok(target) => {
-                let command = self.pending_reply(PendingReply::Paid(request));
-                self.order_payment(target, payment, command);
+                let command = self.pending_reply(target.channel, PendingReply::Paid(request_id));
+                self.apply_payment(target, payment, command);
             }
-            Err(error) => self.reply(request, Err(error)),
+            Err(error) => self.reply(request_id, Err(error)),
         }
     }
 
-    pub(crate) fn pay_many(&mut self, request: RequestId, order: PayManyRequest) {
-        let PayManyRequest { channel: selector, payments } = order;
+    pub(crate) fn pay_many(&mut self, request_id: RequestId, request: PayManyRequest) {
+        let PayManyRequest { channel: selector, payments } = request;
         let count = payments.len();
         if let Err(error) = self.require_wallet() {
-            return self.reply(request, Err(error));
+            return self.reply(request_id, Err(error));
         }
         if count == 0 || count > MAX_PAYMENTS_IN_CALL {
             let message = format!("a call takes 1 to {MAX_PAYMENTS_IN_CALL} payments");
-            return self.reply(request, Err(ApiError::new(Code::Busy, message, "make several calls")));
+            return self.reply(request_id, Err(ApiError::new(Code::Busy, message, "make several calls")));
         }
         // For what is new; a payment that was made before needs no channel.
         let channel = self.find_channel(&selector, Purpose::Pay);
-        self.paid_many.insert(request, PaidMany { replies: vec![None; count], missing: count });
+        self.paid_many.insert(request_id, PaidMany { replies: vec![None; count], missing: count });
         for (index, payment) in payments.into_iter().enumerate() {
-            let command = self.pending_reply(PendingReply::OneOf(request, index));
             match self.payment_target(&selector, payment.id.as_ref(), |_| channel.clone()) {
-                Ok(target) => self.order_payment(target, payment, command),
-                Err(error) => self.fail(command, error),
+                Ok(target) => {
+                    let command = self.pending_reply(target.channel, PendingReply::OneOf(request_id, index));
+                    self.apply_payment(target, payment, command);
+                }
+                Err(error) => self.reply_one_of(request_id, index, Err(error)),
             }
         }
     }
@@ -118,9 +120,9 @@ impl Engine {
         Err(ApiError::new(Code::IdInUse, message, hint))
     }
 
-    fn order_payment(&mut self, target: Target, order: PaymentRequest, command: CommandId) {
+    fn apply_payment(&mut self, target: Target, request: PaymentRequest, command: CommandId) {
         let Target { channel, id, known, is_new } = target;
-        let PaymentRequest { amount, memo, id: _ } = order;
+        let PaymentRequest { amount, memo, id: _ } = request;
         if is_new {
             self.payment_ids.insert(id.clone(), channel, command);
         }
@@ -130,11 +132,11 @@ impl Engine {
     }
 
     /// One of many payments has a reply.
-    pub(crate) fn reply_one_of(&mut self, request: RequestId, index: usize, reply: ApiResult<Paid>) {
-        let all = self.paid_many.get_mut(&request).and_then(|many| many.put(index, reply));
+    pub(crate) fn reply_one_of(&mut self, request_id: RequestId, index: usize, reply: ApiResult<Paid>) {
+        let all = self.paid_many.get_mut(&request_id).and_then(|many| many.put(index, reply));
         if let Some(all) = all {
-            self.paid_many.remove(&request);
-            self.reply(request, Ok(Reply::PaidMany(all)));
+            self.paid_many.remove(&request_id);
+            self.reply(request_id, Ok(Reply::PaidMany(all)));
         }
     }
 

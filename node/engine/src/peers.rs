@@ -11,7 +11,7 @@ use crate::engine::Engine;
 use crate::event::{ConnectionId, RequestId};
 use crate::outbox::{Dial, DisconnectReason, Notice, Reply};
 use crate::selection::begins_like;
-use crate::sessions::{AwaitedProof, Session};
+use crate::sessions::{PendingHandshake, Session};
 use crate::storage::KnownPeer;
 use crate::token_bucket::{LogLimiter, PeerBudget};
 
@@ -49,12 +49,13 @@ impl ConnectedPeer {
         self.connections.values().next()
     }
 
-    /// Until when a peer may stay that no user of this node asked for and that has not proved who it is.
+    /// The time at which a stranger is disconnected: a peer that no user of this node asked for and that has not proved
+    /// who it is. `None` for any other peer.
     fn stranger_until(&self) -> Option<Millis> {
         self.prove_by.filter(|_| !self.session.is_open() && !self.is_requested)
     }
 
-    /// A session is over: there is time again to begin another.
+    /// Gives a peer whose session is over the time to begin another one.
     pub(crate) fn await_proof_anew(&mut self, now: Millis) {
         self.prove_by = self.prove_by.map(|_| now.saturating_add(PROVE_WITHIN));
     }
@@ -77,7 +78,7 @@ impl PersistentPeer {
     }
 }
 
-/// All that is known of peers.
+/// The peers that are connected, and those to be connected with.
 #[derive(Debug)]
 pub struct Peers {
     own_id: PeerId,
@@ -87,7 +88,7 @@ pub struct Peers {
     /// Users who wait for a session with a connected peer.
     waiting: Vec<(PeerId, RequestId)>,
     /// Peers that said hello and have to prove themselves.
-    pub(crate) awaited_proofs: HashMap<PeerId, AwaitedProof>,
+    pub(crate) pending_handshakes: HashMap<PeerId, PendingHandshake>,
     /// Limits what the log has about strangers.
     pub(crate) log_limiter: LogLimiter,
 }
@@ -104,7 +105,7 @@ impl Peers {
             by_wallet: HashMap::new(),
             persistent: persistent.collect(),
             waiting: Vec::new(),
-            awaited_proofs: HashMap::new(),
+            pending_handshakes: HashMap::new(),
             log_limiter: LogLimiter::default(),
         }
     }
@@ -186,7 +187,7 @@ impl Peers {
         }
     }
 
-    /// The strangers that have to go so that there are not too many: those who have had the most time.
+    /// Takes out the strangers above the limit: those whose time ends first.
     fn evict_strangers(&mut self) -> Vec<PeerId> {
         let strangers =
             self.connected.iter().filter_map(|(peer, it)| Some((it.stranger_until()?, peer.clone())));
@@ -194,7 +195,7 @@ impl Peers {
         strangers.sort_unstable();
         strangers.truncate(strangers.len().saturating_sub(MAX_STRANGERS));
         for (_, peer) in &strangers {
-            // It is on its way out and does not count any more.
+            // Its connections are being ended; it does not count as a stranger any more.
             if let Some(connected) = self.connected.get_mut(peer) {
                 connected.prove_by = None;
             }
@@ -312,7 +313,7 @@ impl Engine {
         tracing::debug!(%peer, "disconnected");
         self.end_session(peer, "the connection was lost");
         self.peers.connected.remove(peer);
-        self.peers.awaited_proofs.remove(peer);
+        self.peers.pending_handshakes.remove(peer);
         self.fail_waiting_for_session(peer, &connection_ended());
         if let Some(described) = described.filter(|peer| peer.wallet.is_some()) {
             self.notice(Notice::Disconnected(described));
@@ -381,7 +382,7 @@ impl Engine {
         }
     }
 
-    /// Takes from the budget of a peer that asked for something in vain; one that does nothing else is banned.
+    /// Takes the cost of a refused request from the peer's budget. A peer that has spent its budget is banned.
     pub(crate) fn take_budget(&mut self, peer: &PeerId, cost: u32) {
         let Some(connected) = self.peers.connected.get_mut(peer) else { return };
         if connected.is_banned || connected.budget.0.try_take(cost, self.now) {
@@ -428,3 +429,6 @@ fn connection_ended() -> ApiError {
     let hint = "see the log of the other node, and connect again";
     ApiError::new(Code::PeerUnreachable, "the other node ended the connection", hint)
 }
+
+#[cfg(test)]
+mod tests;

@@ -44,18 +44,34 @@ impl PendingReply {
     }
 }
 
+/// A command that a channel was given, and whose user has no reply yet.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct PendingCommand {
+    pub(crate) channel: Address,
+    pub(crate) reply: PendingReply,
+}
+
 impl Engine {
     /// Replies to a user, with the batch and whatever becomes of it: for what does not depend on the disk.
     pub(crate) fn reply(&mut self, request: RequestId, reply: ApiResult<Reply>) {
         self.batch.effects.independent.replies.push((request, reply));
     }
 
-    /// A number for a command whose user waits.
-    pub(crate) fn pending_reply(&mut self, pending: PendingReply) -> CommandId {
+    /// A number for a command whose user waits, and which this channel is given in this batch.
+    pub(crate) fn pending_reply(&mut self, channel: Address, reply: PendingReply) -> CommandId {
         self.next_command += 1;
         let id = CommandId(self.next_command);
-        self.pending_replies.insert(id, pending);
+        self.pending_replies.insert(id, PendingCommand { channel, reply });
+        self.batch.effects.commands.push(id);
         id
+    }
+
+    /// The commands of a channel that have no reply yet, oldest first.
+    pub(crate) fn pending_commands(&self, channel: &Address) -> Vec<CommandId> {
+        let of_channel = self.pending_replies.iter().filter(|(_, pending)| pending.channel == *channel);
+        let mut of_channel: Vec<_> = of_channel.map(|(id, _)| *id).collect();
+        of_channel.sort_unstable();
+        of_channel
     }
 
     /// Replies with the core's outcome of a command.
@@ -65,10 +81,10 @@ impl Engine {
         id: CommandId,
         outcome: Result<CommandOutcome, CommandError>,
     ) {
-        let Some(pending) = self.pending_replies.remove(&id) else { return };
+        let Some(PendingCommand { reply: pending, .. }) = self.pending_replies.remove(&id) else { return };
         let reply = match outcome {
-            Ok(done) => self.describe_outcome(channel, pending, done),
-            Err(denied) => Err(self.describe_refusal(channel, pending, &denied)),
+            Ok(outcome) => self.describe_outcome(channel, pending, outcome),
+            Err(error) => Err(self.describe_error(channel, pending, &error)),
         };
         self.send_reply(pending, reply);
     }
@@ -77,7 +93,7 @@ impl Engine {
     pub(crate) fn fail(&mut self, id: CommandId, error: ApiError) {
         self.payment_ids.remove(id);
         if let Some(pending) = self.pending_replies.remove(&id) {
-            self.send_reply(pending, Err(error));
+            self.send_reply(pending.reply, Err(error));
         }
     }
 
@@ -94,17 +110,17 @@ impl Engine {
         }
     }
 
-    fn describe_refusal(&self, channel: Address, pending: PendingReply, denied: &CommandError) -> ApiError {
-        match (pending, denied) {
+    fn describe_error(&self, channel: Address, pending: PendingReply, error: &CommandError) -> ApiError {
+        match (pending, error) {
             (PendingReply::Closing(_), CommandError::PeerOffline | CommandError::PeerStopped) => {
-                let hint = if self.lost(&channel).is_some() {
+                let hint = if self.data_loss(&channel).is_some() {
                     "this node has lost data of the channel and can't close it without the other side: ask its owner"
                 } else {
                     "without --cooperative, or with --fallback beside it, closechannel needs nobody"
                 };
-                ApiError { hint: hint.into(), ..explain(denied) }
+                ApiError { hint: hint.into(), ..explain(error) }
             }
-            _ => explain(denied),
+            _ => explain(error),
         }
     }
 
@@ -112,13 +128,13 @@ impl Engine {
         &self,
         address: Address,
         pending: PendingReply,
-        done: CommandOutcome,
+        outcome: CommandOutcome,
     ) -> ApiResult<Reply> {
         let Some(entry) = self.channels.get(&address) else { return Err(out_of_place()) };
         let channel = &entry.channel;
-        match (pending, done) {
-            (PendingReply::Paid(_) | PendingReply::OneOf(..), done @ CommandOutcome::Paid { .. }) => {
-                paid(channel, done).map(Reply::Paid)
+        match (pending, outcome) {
+            (PendingReply::Paid(_) | PendingReply::OneOf(..), outcome @ CommandOutcome::Paid { .. }) => {
+                paid(channel, outcome).map(Reply::Paid)
             }
             (PendingReply::PaidIn(_), CommandOutcome::PaidIn { tx }) => {
                 let mine = channel.balances().of(channel.setup().role());
@@ -126,11 +142,11 @@ impl Engine {
                 let state = contract_state(channel);
                 Ok(Reply::PaidIn(PaidIn { channel: address.into(), amount, mine, state, tx }))
             }
-            (PendingReply::Closing(_), done @ CommandOutcome::Closing { .. }) => {
-                closing(address, &done).map(Reply::Closing)
+            (PendingReply::Closing(_), outcome @ CommandOutcome::Closing { .. }) => {
+                closing(address, &outcome).map(Reply::Closing)
             }
-            (PendingReply::PaidOut { was_over, .. }, done @ CommandOutcome::PaidOut { .. }) => {
-                paid_out(channel, &done, was_over).map(Reply::PaidOut)
+            (PendingReply::PaidOut { was_over, .. }, outcome @ CommandOutcome::PaidOut { .. }) => {
+                paid_out(channel, &outcome, was_over).map(Reply::PaidOut)
             }
             (PendingReply::Imported(_), CommandOutcome::Imported { receipt, both_signed }) => {
                 let own = channel.setup().role();
@@ -161,16 +177,16 @@ pub fn contract_state(channel: &Channel) -> thunder_api::ChannelState {
     }
 }
 
-fn paid(channel: &Channel, done: CommandOutcome) -> ApiResult<Paid> {
-    let CommandOutcome::Paid { id, amount, nonce } = done else { return Err(out_of_place()) };
+fn paid(channel: &Channel, outcome: CommandOutcome) -> ApiResult<Paid> {
+    let CommandOutcome::Paid { id, amount, nonce } = outcome else { return Err(out_of_place()) };
     let (balances, role) = (channel.balances(), channel.setup().role());
     let (mine, theirs) = (balances.of(role), balances.of(role.other()));
     let address = channel.setup().terms().channel;
     Ok(Paid { id, channel: address.into(), amount, nonce: nonce.get(), mine, theirs })
 }
 
-fn paid_out(channel: &Channel, done: &CommandOutcome, by_other: bool) -> ApiResult<PaidOut> {
-    let CommandOutcome::PaidOut { tx, received } = done else { return Err(out_of_place()) };
+fn paid_out(channel: &Channel, outcome: &CommandOutcome, by_other: bool) -> ApiResult<PaidOut> {
+    let CommandOutcome::PaidOut { tx, received } = outcome else { return Err(out_of_place()) };
     let OnChain::Closed { end, .. } = channel.view().status else { return Err(out_of_place()) };
     let end = match end.kind {
         EndKind::Withdrawn => Ended::Withdrawn,
@@ -182,8 +198,8 @@ fn paid_out(channel: &Channel, done: &CommandOutcome, by_other: bool) -> ApiResu
     Ok(PaidOut { channel: address.into(), tx: *tx, received: *received, end, by_other })
 }
 
-fn closing(channel: Address, done: &CommandOutcome) -> ApiResult<ClosingStarted> {
-    let CommandOutcome::Closing { tx, mode, nonce, withdrawable_at } = done else {
+fn closing(channel: Address, outcome: &CommandOutcome) -> ApiResult<ClosingStarted> {
+    let CommandOutcome::Closing { tx, mode, nonce, withdrawable_at } = outcome else {
         return Err(out_of_place());
     };
     let mode = match mode {
@@ -203,3 +219,6 @@ pub(crate) fn chain_is_gone() -> ApiError {
         "infos shows what became of it when the chain is back",
     )
 }
+
+#[cfg(test)]
+mod tests;

@@ -2,7 +2,7 @@
 //! channels. A session has a number of its own; a packet with another number is dropped.
 //!
 //! The side that dials says hello ([`Greeting`]), gets a welcome with the other side's proof, and sends its own
-//! ([`Proving`]); the other side awaits it ([`AwaitedProof`]). Then the session is [`Open`].
+//! ([`Proving`]); the other side awaits it ([`PendingHandshake`]). Then the session is [`Open`].
 
 use thunder_api::{ApiError, Code};
 use thunder_protocol::channel::PeerInput;
@@ -48,11 +48,21 @@ pub(crate) struct Open {
     pub(crate) id: SessionId,
     /// The wallet that the other side speaks for.
     pub(crate) wallet: Address,
+    /// The newest request that was sent before this session. What becomes of it and of those before it says nothing
+    /// about this session.
+    last_before: OutboundId,
+}
+
+impl Open {
+    /// Whether this request was sent in this session.
+    fn has_sent(&self, request: OutboundId) -> bool {
+        request > self.last_before
+    }
 }
 
 /// The other side said hello and was welcomed; its proof is awaited.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct AwaitedProof {
+pub(crate) struct PendingHandshake {
     /// The other side's challenge.
     theirs: B256,
     /// The own challenge.
@@ -163,13 +173,13 @@ impl Engine {
         };
         let challenge = self.random_bytes();
         self.end_session(peer, "the other side starts a new one");
-        let awaited = AwaitedProof { theirs: hello.challenge, own: challenge };
-        self.peers.awaited_proofs.insert(peer.clone(), awaited);
+        let awaited = PendingHandshake { theirs: hello.challenge, own: challenge };
+        self.peers.pending_handshakes.insert(peer.clone(), awaited);
         Response::Welcome(Welcome { chain_id: identity.chain_id, challenge, proof })
     }
 
     pub(crate) fn on_prove(&mut self, peer: &PeerId, proof: &Proof) -> Response {
-        let Some(AwaitedProof { theirs, own }) = self.peers.awaited_proofs.remove(peer) else {
+        let Some(PendingHandshake { theirs, own }) = self.peers.pending_handshakes.remove(peer) else {
             return Response::Error(WireError::NoSession);
         };
         if !self.is_proof_valid(peer, own, proof) {
@@ -178,7 +188,8 @@ impl Engine {
             }
             return Response::Error(WireError::BadProof);
         }
-        let session = Open { id: SessionId::new(theirs, own), wallet: proof.wallet };
+        let id = SessionId::new(theirs, own);
+        let session = Open { id, wallet: proof.wallet, last_before: self.last_outbound_id() };
         self.open_session(peer, session, false);
         Response::Proved
     }
@@ -213,16 +224,16 @@ impl Engine {
             return self.say_hello_later(peer);
         }
         let Some(proof) = self.prove(peer, welcome.challenge) else { return };
+        let last_before = self.last_outbound_id();
         let request = self.send_request(peer, Request::Prove(proof));
         if let Some(connected) = self.peers.connected.get_mut(peer) {
             let id = SessionId::new(own, welcome.challenge);
-            let session = Open { id, wallet: welcome.proof.wallet };
+            let session = Open { id, wallet: welcome.proof.wallet, last_before };
             connected.session = Session::Proving(Proving { session, request });
         }
     }
 
-    /// A packet has come of a session that the other side knows to be open: it has the own proof, and its word
-    /// for it is still on the way.
+    /// Opens the session of a packet that has overtaken the response to the own proof: the other side has the proof.
     pub(crate) fn open_proved_session(&mut self, peer: &PeerId, id: SessionId) {
         let session = self.peers.connected.get(peer).and_then(|connected| connected.session.proving(id));
         if let Some(session) = session {
@@ -265,7 +276,7 @@ impl Engine {
         }
     }
 
-    /// Something may have been lost: both sides show each other anew where they stand.
+    /// Ends a session in which a message may have been lost. In the next one both sides send their state again.
     pub(crate) fn restart_session(&mut self, peer: &PeerId, why: &str) {
         if self.peers.connected.get(peer).is_some_and(|connected| connected.session.is_open()) {
             self.end_session(peer, why);
@@ -275,6 +286,7 @@ impl Engine {
 
     /// Ends every session: nothing of an earlier wallet or chain is left.
     pub(crate) fn end_all_sessions(&mut self, why: &str) {
+        self.peers.pending_handshakes.clear();
         for peer in self.peers.connected.keys().cloned().collect::<Vec<_>>() {
             self.end_session(&peer, why);
             self.say_hello(&peer);
@@ -285,15 +297,18 @@ impl Engine {
     pub(crate) fn on_refused(&mut self, peer: &PeerId, request: OutboundId, error: WireError) {
         tracing::debug!(%peer, %error, "the other node refuses");
         let Some(connected) = self.peers.connected.get_mut(peer) else { return };
-        if connected.session.is_open() {
-            return self.restart_session(peer, "the other side says that there is none");
+        if let Some(open) = connected.session.open() {
+            if open.has_sent(request) {
+                self.restart_session(peer, "the other side says that there is none");
+            }
+            return;
         }
         if !connected.session.is_begun_by(request) {
             return;
         }
         connected.session = Session::None;
         let hint = match error {
-            // It comes by itself.
+            // The next hello is likely to succeed.
             WireError::NotReady | WireError::NoSession => "",
             WireError::NoWallet => "connect again when the other side has a wallet",
             WireError::OtherChain(_) => "both nodes have to use the same chain: see --RPC",
@@ -315,7 +330,7 @@ impl Engine {
         if connected.session.is_begun_by(request) {
             connected.session = Session::None;
             self.say_hello_later(peer);
-        } else {
+        } else if connected.session.open().is_some_and(|open| open.has_sent(request)) {
             self.restart_session(peer, "a request failed");
         }
     }
@@ -331,9 +346,12 @@ impl Engine {
     }
 
     /// Whether the log may have one more line about a peer: always, if there is an open channel with it.
-    /// Strangers are without number.
+    /// For all other peers together the number of lines is limited.
     pub(crate) fn may_log(&mut self, wallet: Option<&Address>) -> bool {
         wallet.is_some_and(|wallet| self.channels.has_open_with(wallet))
             || self.peers.log_limiter.may_log(self.now)
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -12,29 +12,29 @@ use crate::replies::PendingReply;
 use crate::selection::Purpose;
 
 impl Engine {
-    pub(crate) fn close(&mut self, request: RequestId, order: &CloseRequest, gas: ApiResult<()>) {
-        match self.close_command(order, gas) {
+    pub(crate) fn close(&mut self, request_id: RequestId, request: &CloseRequest, gas: ApiResult<()>) {
+        match self.close_command(request, gas) {
             Ok((channel, command)) => {
-                let id = self.pending_reply(PendingReply::Closing(request));
+                let id = self.pending_reply(channel, PendingReply::Closing(request_id));
                 self.apply(channel, Input::Command(id, command));
             }
-            Err(error) => self.reply(request, Err(error)),
+            Err(error) => self.reply(request_id, Err(error)),
         }
     }
 
-    fn close_command(&mut self, order: &CloseRequest, gas: ApiResult<()>) -> ApiResult<(Address, Command)> {
+    fn close_command(&mut self, request: &CloseRequest, gas: ApiResult<()>) -> ApiResult<(Address, Command)> {
         self.require_wallet()?;
-        let channel = self.find_channel(&order.channel, Purpose::Close)?;
-        let has_lost_data = self.may_close(channel, order.confirmed)?;
-        // The flag that stops the channel is set only if the chain can be told.
+        let channel = self.find_channel(&request.channel, Purpose::Close)?;
+        let has_lost_data = self.may_close(channel, request.confirmed)?;
+        // The closing flag stops payments, so it is set only if the closing can be sent.
         self.require_chain()?;
-        // What was ordered before is not to be failed by it.
+        // Payments that came before in this batch are proposed first, so that the closing does not fail them.
         self.propose_payments();
         let is_closed = self.channels.get(&channel).is_some_and(|entry| !Purpose::Close.fits(&entry.channel));
         if !is_closed {
             gas?;
         }
-        let command = match &order.mode {
+        let command = match &request.mode {
             thunder_api::CloseMode::Alone | thunder_api::CloseMode::Cooperative if has_lost_data => {
                 Command::SignFinal
             }
@@ -73,22 +73,22 @@ impl Engine {
 
     pub(crate) fn settle(
         &mut self,
-        request: RequestId,
-        order: SettleCommand,
+        request_id: RequestId,
+        command: SettleCommand,
         selector: &Selector,
         gas: ApiResult<()>,
     ) {
-        let (purpose, command) = match order {
+        let (purpose, command) = match command {
             SettleCommand::Challenge => (Purpose::Challenge, Command::Challenge),
             SettleCommand::Withdraw => (Purpose::Withdraw, Command::Withdraw),
             SettleCommand::Cancel => (Purpose::Cancel, Command::Cancel),
         };
         match self.channel_to_settle(selector, purpose, gas) {
             Ok((channel, was_over)) => {
-                let id = self.pending_reply(PendingReply::PaidOut { request, was_over });
+                let id = self.pending_reply(channel, PendingReply::PaidOut { request: request_id, was_over });
                 self.apply(channel, Input::Command(id, command));
             }
-            Err(error) => self.reply(request, Err(error)),
+            Err(error) => self.reply(request_id, Err(error)),
         }
     }
 
@@ -101,7 +101,7 @@ impl Engine {
     ) -> ApiResult<(Address, bool)> {
         self.require_wallet()?;
         let channel = match (self.find_channel(selector, purpose), purpose) {
-            // What is paid out already is worth a reply: by the other side, perhaps.
+            // A channel that is paid out already, perhaps by the other side, gets a reply and no error.
             (Err(error), Purpose::Withdraw) => self.newest_paid_out(selector).ok_or(error)?,
             (found, _) => found?,
         };

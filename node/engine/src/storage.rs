@@ -22,7 +22,7 @@ pub trait Storage {
     fn knows_payment_of_partner(&self, row: i64, id: &PaymentId) -> Result<bool, StorageError>;
     /// Puts all of this on the disk, or nothing. Once it returns `Ok`, it is there; after an error nothing is.
     fn commit(&mut self, writes: &Writes) -> Result<(), StorageError>;
-    /// Nothing of the batch is to be written, because a question was not answered.
+    /// Drops what was prepared for a batch that will not be committed, because a question was not answered.
     fn discard(&mut self) {}
 }
 

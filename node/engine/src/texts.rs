@@ -7,8 +7,8 @@ use thunder_protocol::onchain::EndKind;
 use thunder_protocol::{Memo, Receipt, Role};
 
 /// Why a command is refused, or what became of it.
-pub(crate) fn denied(denied: &CommandError) -> String {
-    match denied {
+pub(crate) fn command_error(error: &CommandError) -> String {
+    match error {
         CommandError::WrongState(conflict) => format!("the channel is {}", state_conflict(*conflict)),
         CommandError::NotConfirmed => "the channel's opening is not confirmed yet".into(),
         CommandError::ChainStale => "the channel was not read from the chain for too long to pay safely".into(),

@@ -1,9 +1,8 @@
-//! Token buckets: what a peer may ask for in vain, and how many log lines strangers may cause.
+//! Token buckets: how many refused requests a peer may make, and how many log lines strangers may cause.
 
 use thunder_protocol::channel::Millis;
 
-/// Tokens that a peer has at first: as many requests in vain as may have been in flight when a session ended,
-/// twice.
+/// Tokens that a peer has at first: twice the number of requests that may be in flight (and refused) when a session ends.
 pub const BUDGET: u32 = 1024;
 /// Tokens that a peer gets every second, up to [`BUDGET`].
 pub const BUDGET_PER_SECOND: u32 = 16;
@@ -14,9 +13,9 @@ pub(crate) const REFUSAL_COST: u32 = 1;
 /// The price of a packet about unknown channels, and of a refused opening.
 pub(crate) const UNKNOWN_CHANNEL_COST: u32 = 16;
 
-/// Log lines about strangers: so many at once.
+/// The most log lines about strangers at once.
 pub const STRANGER_LINES: u32 = 128;
-/// Log lines about strangers: as many more every second, up to [`STRANGER_LINES`].
+/// Log lines about strangers that are added every second, up to [`STRANGER_LINES`].
 pub const STRANGER_LINES_PER_SECOND: u32 = 1;
 
 /// A token bucket, filled once a second.
@@ -50,7 +49,7 @@ impl TokenBucket {
     }
 }
 
-/// A peer's budget of requests in vain.
+/// A peer's budget of refused requests.
 #[derive(Debug)]
 pub(crate) struct PeerBudget(pub(crate) TokenBucket);
 

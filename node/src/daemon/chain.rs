@@ -50,7 +50,7 @@ impl Daemon {
         self.handle(Event::Chain(event));
     }
 
-    /// Reports that are nothing to the engine.
+    /// Handles the reports that the engine does not need.
     fn on_other_report(&mut self, report: Report) {
         match report {
             Report::Taken { channel, kind, tx } => {

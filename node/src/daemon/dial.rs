@@ -11,9 +11,8 @@ use thunder_engine::{Dial, PeerEvent, RequestId};
 use super::Daemon;
 use super::network::libp2p_peer;
 
-/// Whether a connection may go out from the port that others are listened for on, so that the other side sees that
-/// one. On Windows the system, or what stands in for it, may refuse to share it, and then there would be no
-/// connection.
+/// Whether outgoing connections use the port that the node listens on, so that the other side sees that port. Windows (and
+/// Wine) may refuse to share the port, and then the dial would fail.
 const SHARES_PORT: bool = !cfg!(windows);
 
 /// A `connect` that has reached nobody yet.

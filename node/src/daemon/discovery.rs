@@ -79,7 +79,7 @@ impl Daemon {
     }
 }
 
-/// Without who is expected there.
+/// The multiaddr without the peer id at its end.
 fn bare(mut address: Multiaddr) -> Multiaddr {
     if matches!(address.iter().last(), Some(Protocol::P2p(_))) {
         address.pop();

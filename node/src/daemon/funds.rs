@@ -1,5 +1,5 @@
-//! What threatens the node's word on the chain before anything is lost: too little ether for gas, and
-//! endpoints that are of no use.
+//! Warnings of what may keep the node's transactions off the chain: too little ether for gas, and RPC endpoints that do
+//! not work.
 
 use thunder_api::Event;
 use thunder_chain::{GasFunds, gas_limit};
@@ -65,7 +65,7 @@ impl Daemon {
         warnings
     }
 
-    /// Tells watchers.
+    /// Adds a warning to the events that `watch` shows.
     pub(super) fn warn(&mut self, message: String) {
         self.events.push(Event::Warning { message, channel: None });
     }

@@ -28,7 +28,7 @@ fn needs_somebody(entry: &ChannelEntry) -> bool {
     }
 }
 
-/// At most so many, in the order in which they are: those with the least rank, and of equals the first.
+/// Returns at most `count` items in their order: those with the lowest rank, and among equals the first ones.
 fn at_most<T, K: Ord>(count: usize, all: Vec<T>, rank: impl Fn(&T) -> K) -> Vec<T> {
     if all.len() <= count {
         return all;
@@ -40,7 +40,7 @@ fn at_most<T, K: Ord>(count: usize, all: Vec<T>, rank: impl Fn(&T) -> K) -> Vec<
     kept.into_iter().map(|(_, one)| one).collect()
 }
 
-/// Whether anything was ever paid over it.
+/// Whether anything was ever paid over the channel.
 fn was_used(channel: &Channel) -> bool {
     channel.receipts().is_some_and(|receipts| receipts.agreed.nonce() > Nonce::ZERO)
 }
@@ -129,8 +129,9 @@ impl Daemon {
                 Channel::Closing(closing) if closing.challenge_evidence().is_some() => {
                     warnings.push(format!("channel {address}: the other side closed on an old receipt"));
                 }
-                other => warnings
-                    .extend(super::lost::warning(other).map(|what| format!("channel {address}: {what}"))),
+                other => warnings.extend(
+                    super::data_loss::warning(other).map(|what| format!("channel {address}: {what}")),
+                ),
             }
             if let Some(why) = &entry.unreadable {
                 warnings.push(format!("channel {address} can't be read: {why}; nothing is signed over it"));

@@ -10,10 +10,10 @@ use thunder_api::ChannelState;
 use thunder_engine::contract_state;
 use thunder_protocol::Channel;
 
-/// Nobody learns more by asking more often.
+/// The shortest time between two measurements. Questions in between get the values of the last one.
 const MEASURE_EVERY: Duration = Duration::from_secs(1);
 
-/// What `/health` and `/ready` say. Nothing of it names anybody.
+/// What `/health` and `/ready` say. Neither names a peer, a wallet or a channel.
 #[derive(Debug, Clone, Default)]
 pub struct Health {
     /// Why the node has to be looked after, if it has.
@@ -23,8 +23,8 @@ pub struct Health {
 }
 
 impl Daemon {
-    /// Sets the gauges, and says how the node is. All channels are looked at, so it is done when
-    /// somebody asks and not too often.
+    /// Sets the gauges, and returns the node's health. It reads all channels, so it runs only on request, at most once
+    /// every [`MEASURE_EVERY`].
     pub(super) fn measure(&mut self) -> Health {
         let now = Instant::now();
         if let Some((at, health)) = &self.measured

@@ -4,12 +4,12 @@
 
 mod chain;
 mod channel_info;
+mod data_loss;
 mod dial;
 mod discovery;
 mod funds;
 mod infos;
 pub mod limits;
-mod lost;
 mod measure;
 mod network;
 mod notices;
@@ -63,14 +63,14 @@ pub struct Daemon {
     requests: mpsc::Receiver<Request>,
     are_requests_open: bool,
     wallet_file: WalletFile,
-    /// A backup waits to be put in place by a new start.
+    /// Whether a backup was restored, which the next start puts in place.
     is_restored: bool,
     chain: ChainStatus,
     replies: PendingReplies,
     events: EventLog,
     upkeep_at: Instant,
     metrics: Metrics,
-    /// When what `--metrics` says was measured, and how the node was then.
+    /// When the gauges were set last, and the node's health at that time.
     measured: Option<(Instant, Health)>,
     lost_lines: LostLines,
 }
@@ -184,8 +184,8 @@ impl Daemon {
         self.engine.channels().open_count()
     }
 
-    /// Handles what comes until `until` says stop or the time is up: used at the start, to have
-    /// something to say about the chain and the addresses.
+    /// Handles inputs until `until` returns true or the deadline passes. The start uses it, so that the chain and the
+    /// addresses are known when the node announces itself.
     pub async fn run_until(&mut self, deadline: Instant, until: impl Fn(&Self) -> bool) {
         while !until(self) {
             tokio::select! {
@@ -195,7 +195,7 @@ impl Daemon {
         }
     }
 
-    /// What the chain is, for people.
+    /// The endpoint, the chain id and the block in one line, for people.
     pub fn chain_summary(&self) -> String {
         let chain = self.engine.chain();
         match (chain.is_connected(), chain.identity, chain.head) {
@@ -251,7 +251,7 @@ impl Daemon {
         self.upkeep_at.min(Instant::now() + Duration::from_millis(wait))
     }
 
-    /// Handles this input and all that are there by now, writes, and only then does the rest.
+    /// Handles this input and all that are waiting, writes the batch to disk, and then carries out its outbox.
     fn batch(&mut self, first: Input) {
         self.abandon_openings();
         self.dispatch(first);
@@ -314,7 +314,7 @@ impl Daemon {
         }
     }
 
-    /// A user who has given up before anything was signed gets no channel behind their back.
+    /// Drops the openings whose users have given up before anything was signed.
     fn abandon_openings(&mut self) {
         let uncommitted: Vec<RequestId> = self.engine.uncommitted_requests().collect();
         if uncommitted.is_empty() {

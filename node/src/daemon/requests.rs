@@ -87,10 +87,10 @@ impl Daemon {
             Request::MayRestore(directory, reply) => drop(reply.send(self.may_restore(&directory))),
             Request::Restore(backup, directory, reply) => drop(reply.send(self.restore(backup, &directory))),
             Request::Import(sealed, reply) => drop(reply.send(self.import(sealed))),
-            Request::OpenWith(order, reply) => drop(reply.send(self.open_with(&order))),
-            Request::FundHow(order, reply) => drop(reply.send(self.fund_how(&order))),
+            Request::OpenWith(request, reply) => drop(reply.send(self.open_with(&request))),
+            Request::FundHow(request, reply) => drop(reply.send(self.fund_how(&request))),
             Request::IsOpening(selector, reply) => drop(reply.send(self.is_opening(&selector))),
-            Request::History(order, reply) => drop(reply.send(self.history(&order))),
+            Request::History(request, reply) => drop(reply.send(self.history(&request))),
             Request::Receipts(selector, reply) => drop(reply.send(self.receipts(&selector))),
             Request::Connect(address, found, reply) => {
                 let peer = address.peer().as_ref().map(engine_peer);
@@ -103,11 +103,11 @@ impl Daemon {
             Request::Fund(channel, value, reply) => {
                 self.command(PendingReply::PaidIn(reply), Command::Fund { channel, value });
             }
-            Request::Pay(order, reply) => {
-                self.command(PendingReply::Paid(reply, Instant::now()), Command::Pay(order));
+            Request::Pay(request, reply) => {
+                self.command(PendingReply::Paid(reply, Instant::now()), Command::Pay(request));
             }
-            Request::PayMany(order, reply) => {
-                self.command(PendingReply::PaidMany(reply, Instant::now()), Command::PayMany(order));
+            Request::PayMany(request, reply) => {
+                self.command(PendingReply::PaidMany(reply, Instant::now()), Command::PayMany(request));
             }
             Request::Close(request, gas, reply) => {
                 self.command(PendingReply::Closing(reply), Command::Close { request, gas });
@@ -115,8 +115,8 @@ impl Daemon {
             Request::Settle(command, selector, gas, reply) => {
                 self.command(PendingReply::PaidOut(reply), Command::Settle { command, selector, gas });
             }
-            Request::ImportReceipt(order, reply) => {
-                self.command(PendingReply::Imported(reply), Command::ImportReceipt(Box::new(order)));
+            Request::ImportReceipt(request, reply) => {
+                self.command(PendingReply::Imported(reply), Command::ImportReceipt(Box::new(request)));
             }
             Request::ReadUpTo(block, reply) => {
                 self.command(PendingReply::Block(reply), Command::AwaitBlock(block));

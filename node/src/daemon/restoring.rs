@@ -11,7 +11,7 @@ use crate::backup::{self, BackupError, Unpacked};
 use crate::store::StoreError;
 
 impl Daemon {
-    /// The node has to have nothing, so that nothing is replaced.
+    /// Refuses a restore into a node that has a wallet or channels, which the backup would replace.
     pub(super) fn may_restore(&self, directory: &Path) -> ApiResult<()> {
         let has_channels = self.store.has_channels().map_err(|error| disk_error(&error.into()))?;
         if has_channels || self.engine.wallet().is_some() || backup::has_wallet(directory) {
@@ -42,7 +42,7 @@ impl Daemon {
     }
 }
 
-/// Nothing was changed, and what to do.
+/// The error for a backup or a restore that failed, with what to do.
 pub(crate) fn backup_error(error: &BackupError) -> ApiError {
     let (code, hint) = match error {
         BackupError::NoBackup(_) => (Code::File, "name another file; --force replaces backups only"),

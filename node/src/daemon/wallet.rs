@@ -12,7 +12,7 @@ use crate::chain_task::ChainRequest;
 use crate::keys::{self, Key, SealedWallet, WalletError};
 
 impl Daemon {
-    /// Loads the wallet that the data directory has, if it can.
+    /// Loads the wallet of the data directory, if there is one and its password is right.
     pub fn load_wallet(&mut self) {
         let loaded = match self.wallet_file.load() {
             Ok(None) => return,

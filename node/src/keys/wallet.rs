@@ -15,7 +15,7 @@ use super::random_bytes;
 /// Why there is no wallet. None of these says anything of the secret.
 #[derive(Debug, thiserror::Error)]
 pub enum WalletError {
-    /// The key is not to be had.
+    /// The key can't be read or derived.
     #[error(transparent)]
     Key(#[from] KeyError),
     /// The system's random number generator fails.
@@ -24,13 +24,13 @@ pub enum WalletError {
     /// A file can't be read or written.
     #[error(transparent)]
     File(#[from] FileError),
-    /// What was encrypted is not what it should be.
+    /// The key file that was written does not decrypt to the key.
     #[error("the key file that was made does not read back")]
     NotKept,
     /// The file with the wallet's password has something else in it.
     #[error("the password file {0} is not a text")]
     PasswordFile(PathBuf),
-    /// It is done, and not known to be on the disk.
+    /// The wallet is in place, and it is not certain that it is on the disk.
     #[error("the wallet is in use, and it is not certain that it is on the disk: {0}")]
     Unsure(FileError),
 }

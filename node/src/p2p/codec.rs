@@ -101,14 +101,14 @@ impl WireCodec {
     async fn read<T: DeserializeOwned>(
         &self,
         io: &mut (impl AsyncRead + Unpin + Send),
-        is_asked_for: bool,
+        is_response: bool,
     ) -> io::Result<Held<T>> {
         let mut bytes = Vec::new();
         // One byte more, so that what is longer is seen as such.
         let _ = (&mut *io).take(SMALL_MESSAGE as u64 + 1).read_to_end(&mut bytes).await?;
         if bytes.len() > SMALL_MESSAGE {
-            // Answers are as many as the own requests.
-            let queued = if is_asked_for { (None, None) } else { self.queue()? };
+            // Responses need no place in the queue: there are only as many as own requests.
+            let queued = if is_response { (None, None) } else { self.queue()? };
             let _places = self.places().await?;
             drop(queued);
             read_on(io, &mut bytes).await?;
@@ -128,14 +128,15 @@ impl WireCodec {
         Ok(Held { message, _room: Some(room) })
     }
 
-    /// Whoever can't be read at once may wait, if not too many do.
+    /// Takes a place in the queue for large messages. Fails if too many wait.
     fn queue(&self) -> io::Result<(Option<SemaphorePermit<'_>>, Option<SemaphorePermit<'_>>)> {
         let full = |_| io::Error::other("too many large messages wait to be read");
         let here = self.here.as_ref().map(|here| here.waiting.try_acquire().map_err(full)).transpose()?;
         Ok((here, Some(self.in_all.waiting.try_acquire().map_err(full)?)))
     }
 
-    /// A place for a large message: first here, so that nobody waits with places for all in hand.
+    /// Takes the places for a large message: that of the connection first, so that none of the shared places is held
+    /// while waiting.
     async fn places(&self) -> io::Result<(Option<SemaphorePermit<'_>>, SemaphorePermit<'_>)> {
         let here = match &self.here {
             Some(here) => Some(here.reading.acquire().await.map_err(io::Error::other)?),
@@ -145,8 +146,8 @@ impl WireCodec {
     }
 }
 
-/// Reads the rest of a larger message, or a byte more than a message may have. The buffer never takes twice what is in
-/// it, as `read_to_end` has it.
+/// Reads the rest of a larger message, or one byte more than a message may have. The buffer grows in small steps;
+/// `read_to_end` would double it.
 async fn read_on(io: &mut (impl AsyncRead + Unpin), bytes: &mut Vec<u8>) -> io::Result<()> {
     let mut chunk = vec![0; CHUNK];
     while bytes.len() <= MAX_LEN {

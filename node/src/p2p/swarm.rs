@@ -26,7 +26,7 @@ pub const MAX_STREAMS: usize = 512;
 pub const PING_INTERVAL: Duration = Duration::from_secs(10);
 /// A probe that is not answered in this time ends the connection.
 pub const PING_TIMEOUT: Duration = Duration::from_secs(10);
-/// Both sides may dial at the same time; more connections to one node serve nobody.
+/// The most connections with one node. Both sides may dial at the same time.
 pub const MAX_PER_PEER: u32 = 4;
 /// Connections that are being set up from outside.
 pub const MAX_PENDING_INCOMING: u32 = 256;

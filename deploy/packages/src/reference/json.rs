@@ -28,7 +28,7 @@ const ANSWERS: [(&str, &str); 17] = [
     ("watch", "Event"),
 ];
 
-/// What comes between a snapshot's parts.
+/// Where the part with JSON of a snapshot's section begins.
 const JSON_PART: &str = "-- with --json --\n";
 
 pub(super) fn page(root: &Path) -> Result<String, Error> {
@@ -46,15 +46,19 @@ pub(super) fn page(root: &Path) -> Result<String, Error> {
          | `Option` | `null` if there is none |\n\
          | `Vec` | a list |\n",
     );
+    let path = root.join("cli/tests/cli/snapshots/commands.snap");
+    let snapshot = read(&path)?.replace("\r\n", "\n");
     for (command, answer) in ANSWERS {
         find(&all, answer, root)?;
-        // A snapshot's name has one dash where the command has a flag.
+        // A section's name has one dash where the command has a flag.
         let title = command.replace('-', " --");
         let _ = write!(text, "\n## {title}\n\n[`{answer}`](#{})\n\n```json\n", answer.to_lowercase());
-        let path = root.join("cli/tests/cli/snapshots").join(format!("{command}.snap"));
-        let snapshot = read(&path)?.replace("\r\n", "\n");
-        let example = snapshot.split_once(JSON_PART).and_then(|(_, rest)| rest.split_once("\n\n"));
-        let (example, _) = example.ok_or_else(|| Error::content(&path, "it has no part with JSON"))?;
+        let section = snapshot.split_once(&format!("===== {command} =====\n"));
+        let section = section.and_then(|(_, rest)| rest.split("\n===== ").next());
+        let example = section.and_then(|section| section.split_once(JSON_PART));
+        let example = example.and_then(|(_, rest)| rest.split_once("\n\n"));
+        let missing = || Error::content(&path, format!("it has no section {command} with JSON"));
+        let (example, _) = example.ok_or_else(missing)?;
         let _ = writeln!(text, "{example}\n```");
     }
     text.push_str("\n# Types\n");

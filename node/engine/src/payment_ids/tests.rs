@@ -16,11 +16,7 @@ use thunder_testing::disk::payments;
 use super::*;
 use crate::channels::ChannelEntry;
 use crate::storage::{ChannelState, NewChannel, Writes};
-use disk::Disk;
-
-#[path = "../../tests/simulation/disk.rs"]
-#[expect(dead_code, reason = "the simulation has more use for it")]
-mod disk;
+use crate::testing::disk::Disk;
 
 const GENESIS: B256 = B256::repeat_byte(9);
 const CHANNELS: usize = 2;

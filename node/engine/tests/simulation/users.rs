@@ -7,7 +7,7 @@ use thunder_protocol::{Address, Amount, Channel, Memo, PaymentId};
 use thunder_testing::values::thd;
 
 use crate::node::Waiting;
-use crate::world::{Order, World};
+use crate::world::{RequestedPayment, World};
 
 /// So many of the last ids of a user may be ordered again.
 const REPEATED: u64 = 6;
@@ -67,7 +67,7 @@ impl World {
         let command = Command::Pay(PayRequest { channel: selector, payment });
         self.command(node, Waiting::Pay(id.clone()), command);
         let last = RequestId(self.nodes[node].last_number);
-        let new = Order { amount, paid_over: None, is_refused: false, is_unpaid: false, last };
+        let new = RequestedPayment { amount, paid_over: None, is_refused: false, is_unpaid: false, last };
         let order = self.orders.entry((node, id)).or_insert(new);
         (order.is_unpaid, order.last) = (false, last);
     }

@@ -56,7 +56,7 @@ fn items(outbox: Outbox) -> Vec<Item> {
 
 /// A payment that a user has ordered.
 #[derive(Debug, Clone)]
-pub(crate) struct Order {
+pub(crate) struct RequestedPayment {
     pub(crate) amount: Amount,
     /// The channel over which the user was told that it was paid.
     pub(crate) paid_over: Option<Address>,
@@ -94,7 +94,7 @@ pub(crate) struct World {
     pub(crate) delivered: Vec<(usize, Packet)>,
     pub(crate) sessions: BTreeMap<(usize, usize), SessionId>,
     /// The payments that users have ordered, by payer.
-    pub(crate) orders: BTreeMap<(usize, PaymentId), Order>,
+    pub(crate) orders: BTreeMap<(usize, PaymentId), RequestedPayment>,
     pub(crate) fault: Option<Fault>,
     /// Nothing goes wrong any more.
     pub(crate) is_well: bool,
