@@ -300,3 +300,6 @@ fn watch(entry: &ChannelEntry, stake: Stake) -> Watch {
         since: entry.since,
     }
 }
+
+#[cfg(test)]
+mod tests;

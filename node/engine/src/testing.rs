@@ -1,19 +1,20 @@
 //! A node for unit tests: an engine, a disk in memory, and other nodes of which there are only the keys. What those
 //! say is made by the tests.
 
-use thunder_api::{ApiError, ApiResult, EndpointInfo};
+use thunder_api::{ApiError, ApiResult, EndpointInfo, PayRequest, PaymentRequest, Selector};
 use thunder_protocol::channel::{Context, PeerInput};
-use thunder_protocol::onchain::{ChainView, EventPosition, OnChain};
+use thunder_protocol::onchain::{CallKind, ChainView, Closing, ClosingEvent, EventPosition, OnChain};
 use thunder_protocol::wire::{
     Envelope, Hello, Message, OpenAccept, OpenAsk, OpenMessage, Packet, Proof, Request, Response, SessionId,
 };
 use thunder_protocol::{
-    Address, Amount, B256, ChainId, Channel, Contracts, Crypto, Input, Signer, node_binding_digest,
+    Address, Amount, B256, Balances, ChainId, Channel, Contracts, Crypto, Input, Memo, Nonce, PaymentId,
+    Role, Signer, node_binding_digest,
 };
 
 use crate::{
-    ChainEvent, Command, ConnectionId, Engine, Event, InboundId, Outbox, PeerEvent, PeerId, Reply, RequestId,
-    Settings, Start,
+    ChainCommand, ChainEvent, Command, ConnectionId, Engine, Event, InboundId, Outbox, PeerEvent, PeerId,
+    Reply, RequestId, Settings, Start,
 };
 use disk::Disk;
 
@@ -300,4 +301,61 @@ pub(crate) fn error(outbox: &Outbox, request: RequestId) -> &ApiError {
         Some(Err(error)) => error,
         other => panic!("no error: {other:?}"),
     }
+}
+
+/// An order to pay 1 THD.
+pub(crate) fn pay(id: &str) -> Command {
+    let id = Some(PaymentId::new(id).unwrap());
+    let payment = PaymentRequest { amount: thd("1"), memo: Memo::default(), id };
+    Command::Pay(PayRequest { channel: Selector::default(), payment })
+}
+
+/// A node with an ACTIVE channel with another node.
+pub(crate) fn with_channel() -> (Node, Remote, Address) {
+    let (mut node, mut remote) = (Node::new(), Remote::new(200));
+    node.open_session(&remote);
+    let channel = node.open_channel(&mut remote);
+    (node, remote, channel)
+}
+
+/// A payment that both sides have signed.
+pub(crate) fn paid(node: &mut Node, remote: &mut Remote, channel: Address, id: &str) {
+    let (_, outbox) = node.command(pay(id));
+    let answer = answers(node, remote, &outbox);
+    node.exchange(remote, channel, answer, Vec::new());
+}
+
+/// What the other node answers to the messages in the outbox.
+pub(crate) fn answers(node: &Node, remote: &mut Remote, outbox: &Outbox) -> Vec<Message> {
+    let apply = |envelope| match envelope {
+        Envelope::Channel { message, .. } => {
+            let input = PeerInput::Message { message, repeated: Vec::new() };
+            remote.apply(Input::Peer(input), node.now)
+        }
+        other => panic!("not of a channel: {other:?}"),
+    };
+    sent(outbox).into_iter().flat_map(apply).collect()
+}
+
+/// The other side closes on receipt 0.
+pub(crate) fn old_closing() -> Closing {
+    let balances = Balances { a: thd("10"), b: Amount::ZERO };
+    let event = ClosingEvent { base_nonce: Nonce::ZERO, by_proposal: false, tx: B256::ZERO };
+    Closing {
+        closer: Role::B,
+        nonce: Nonce::ZERO,
+        balances,
+        block: HEAD - 1,
+        paid_in: Some(balances),
+        event: Some(event),
+    }
+}
+
+/// The contract calls that are ordered.
+pub(crate) fn calls(outbox: &Outbox) -> Vec<CallKind> {
+    let call = |command: &ChainCommand| match command {
+        ChainCommand::Submit(call) => Some(call.1.kind()),
+        _ => None,
+    };
+    outbox.chain.iter().filter_map(call).collect()
 }

@@ -2,50 +2,19 @@
 //! challenges, and users are answered.
 
 use thunder_api::{CloseMode, CloseRequest, Code, PayRequest, PaymentRequest, Selector};
-use thunder_protocol::onchain::{CallKind, Closing, ClosingEvent, OnChain};
+use thunder_protocol::onchain::{CallKind, Closing, OnChain};
 use thunder_protocol::wire::{Envelope, Message, Packet, Request};
-use thunder_protocol::{Amount, B256, Balances, Channel, Memo, Nonce, PaymentId, Role};
+use thunder_protocol::{B256, Channel, Memo, Nonce, PaymentId, Role};
 
 use super::*;
-use crate::testing::{CHAIN, HEAD, Node, Remote, error, reply, sent, thd};
+use crate::testing::{
+    CHAIN, HEAD, Node, Remote, answers, calls, error, old_closing, paid, pay, reply, sent, thd, with_channel,
+};
 use crate::{ChainEvent, Command, Event, InboundId, PeerEvent, Reply, RequestId, SettleCommand, Storage};
-
-fn pay(id: &str) -> Command {
-    let id = Some(PaymentId::new(id).unwrap());
-    let payment = PaymentRequest { amount: thd("1"), memo: Memo::default(), id };
-    Command::Pay(PayRequest { channel: Selector::default(), payment })
-}
 
 fn close() -> Command {
     let request = CloseRequest { channel: Selector::default(), mode: CloseMode::Alone, confirmed: false };
     Command::Close { request, gas: Ok(()) }
-}
-
-/// A node with an ACTIVE channel with another node.
-fn with_channel() -> (Node, Remote, Address) {
-    let (mut node, mut remote) = (Node::new(), Remote::new(200));
-    node.open_session(&remote);
-    let channel = node.open_channel(&mut remote);
-    (node, remote, channel)
-}
-
-/// A payment that both sides have signed.
-fn paid(node: &mut Node, remote: &mut Remote, channel: Address, id: &str) {
-    let (_, outbox) = node.command(pay(id));
-    let answer = answers(node, remote, &outbox);
-    node.exchange(remote, channel, answer, Vec::new());
-}
-
-/// What the other node answers to the messages in the outbox.
-fn answers(node: &Node, remote: &mut Remote, outbox: &Outbox) -> Vec<Message> {
-    let apply = |envelope| match envelope {
-        Envelope::Channel { message, .. } => {
-            let input = PeerInput::Message { message, repeated: Vec::new() };
-            remote.apply(Input::Peer(input), node.now)
-        }
-        other => panic!("not of a channel: {other:?}"),
-    };
-    sent(outbox).into_iter().flat_map(apply).collect()
 }
 
 /// A message of the other node, with all that comes of it.
@@ -54,28 +23,6 @@ fn message(node: &mut Node, remote: &Remote, channel: Address, message: Message)
     let packet = Packet { session: node.session(remote).unwrap(), messages };
     let (id, peer) = (InboundId(node.next()), remote.id.clone());
     node.handle(Event::Peer(PeerEvent::Request { peer, id, request: Request::Packet(packet) }))
-}
-
-/// The other side closes on receipt 0.
-fn old_closing() -> Closing {
-    let balances = Balances { a: thd("10"), b: Amount::ZERO };
-    let event = ClosingEvent { base_nonce: Nonce::ZERO, by_proposal: false, tx: B256::ZERO };
-    Closing {
-        closer: Role::B,
-        nonce: Nonce::ZERO,
-        balances,
-        block: HEAD - 1,
-        paid_in: Some(balances),
-        event: Some(event),
-    }
-}
-
-fn calls(outbox: &Outbox) -> Vec<CallKind> {
-    let call = |command: &ChainCommand| match command {
-        ChainCommand::Submit(call) => Some(call.1.kind()),
-        _ => None,
-    };
-    outbox.chain.iter().filter_map(call).collect()
 }
 
 fn is_silent(outbox: &Outbox) -> bool {
