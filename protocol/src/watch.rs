@@ -26,5 +26,5 @@ pub struct Watch {
     /// Whether to make sure, once it is there, that it is what was agreed on.
     pub verify: bool,
     /// Its events are not older than this block.
-    pub since: u64,
+    pub first_block: u64,
 }

@@ -5,7 +5,7 @@ use thunder_protocol::{Address, Amount, B256, Nonce, Role};
 
 use crate::endpoint::Millis;
 use crate::settle::Reading;
-use crate::state::{ChannelState, ENDED};
+use crate::state::ChannelState;
 use thunder_protocol::{Contracts, Stake, Watch, clone_code};
 
 /// Why a contract is not the channel that was agreed on.
@@ -72,7 +72,7 @@ pub(crate) struct Channel {
 
 impl Channel {
     pub(crate) fn new(watch: &Watch, contracts: &Contracts, endpoints: usize) -> Self {
-        let Watch { terms, view, stake, verify, since } = watch;
+        let Watch { terms, view, stake, verify, first_block } = watch;
         let closing = match view.status {
             OnChain::Closing(closing) | OnChain::Closed { closing: Some(closing), .. } => Some(closing),
             _ => None,
@@ -105,7 +105,7 @@ impl Channel {
             },
             told: Some(view.status),
             told_since: view.newest,
-            events_from: *since,
+            events_from: *first_block,
             unverified,
             contradicted: None,
             divided_since: None,
@@ -121,16 +121,21 @@ impl Channel {
         self.told.is_some_and(|told| state.is_shown_by(&told))
     }
 
-    /// The partner's closing that one endpoint shows, whatever others say, and the newest block at which it was
-    /// shown. What was read before the end that is believed is only older, and claims nothing.
-    pub(crate) fn claimed(&self) -> Option<(Closing, u64)> {
-        let has_ended = self.believed.is_some_and(|believed| believed.stage() == ENDED);
-        let claims = self.readings.iter().flatten().filter(|reading| {
-            Some(reading.state) != self.believed && !(has_ended && reading.block < self.since)
-        });
-        let closings = claims.filter_map(|reading| Some((self.closing_of(&reading.state)?, reading.block)));
-        let of_partner = closings.filter(|(closing, _)| closing.closer != self.role);
-        of_partner.max_by_key(|(_, block)| *block)
+    /// The partner's closings that endpoints show and that are not believed, and the newest block at which each
+    /// was shown. One of them may be invented, which hides no other.
+    pub(crate) fn claims(&self) -> Vec<(Closing, u64)> {
+        let mut claims: Vec<(Closing, u64)> = Vec::new();
+        let doubted = self.readings.iter().flatten().filter(|reading| Some(reading.state) != self.believed);
+        for reading in doubted {
+            let Some(closing) = self.closing_of(&reading.state).filter(|it| it.closer != self.role) else {
+                continue;
+            };
+            match claims.iter_mut().find(|(known, _)| known.is_same(&closing)) {
+                Some((_, shown_at)) => *shown_at = reading.block.max(*shown_at),
+                None => claims.push((closing, reading.block)),
+            }
+        }
+        claims
     }
 
     fn closing_of(&self, state: &ChannelState) -> Option<Closing> {

@@ -218,7 +218,7 @@ impl Bench {
         let newest = Some(EventPosition { block: 1, tx: None }).filter(|_| status != OnChain::Missing);
         let view = ChainView { status, newest, ..ChainView::missing(0) };
         let terms = terms(channel, &self.contracts);
-        Watch { terms, view, stake: Stake::AtRisk, verify: self.verify, since: 0 }
+        Watch { terms, view, stake: Stake::AtRisk, verify: self.verify, first_block: 0 }
     }
 
     // ---- what the guard does ------------------------------------------------------------------

@@ -133,7 +133,7 @@ impl<'a> Seeder<'a> {
                 genesis,
                 wallet: setup.party(setup.role()),
                 partner: setup.partner(),
-                since: position.block,
+                first_block: position.block,
                 created: 0,
             });
             let state = seen.channel.encode()?;

@@ -88,7 +88,7 @@ impl Engine {
         let Transition { channel, effects } = transition;
         let setup = channel.setup();
         let (address, row, created) = (setup.terms().channel, self.next_row, self.now);
-        let since = self.chain.head.unwrap_or(0).saturating_sub(OPENING_MARGIN);
+        let first_block = self.chain.head.unwrap_or(0).saturating_sub(OPENING_MARGIN);
         self.next_row += 1;
         self.batch.writes.opened.push(NewChannel {
             row,
@@ -96,10 +96,10 @@ impl Engine {
             genesis: identity.genesis,
             wallet: setup.party(setup.role()),
             partner: setup.partner(),
-            since,
+            first_block,
             created,
         });
-        self.channels.insert(ChannelEntry::new(row, channel, since, created));
+        self.channels.insert(ChannelEntry::new(row, channel, first_block, created));
         self.update_watch(address);
         self.collect(address, Effects { persist: Some(Vec::new()), ..effects });
     }

@@ -1,7 +1,7 @@
 //! Events of the chain, and commands to the chain task.
 
-use thunder_protocol::channel::{ChainInput, Outcome};
-use thunder_protocol::onchain::{CHALLENGE_PERIOD, EventPosition};
+use thunder_protocol::channel::{ChainInput, Millis, Outcome};
+use thunder_protocol::onchain::CHALLENGE_PERIOD;
 use thunder_protocol::{Address, ChainId, Channel, Input, Nonce, Stake, Watch};
 
 use crate::channels::{ChannelEntry, Channels};
@@ -14,9 +14,9 @@ use crate::replies::chain_is_gone;
 const NOTE_HEAD_EVERY: u64 = 8;
 /// How long a channel that failed to open is watched, in milliseconds: its transaction may be mined after all.
 const WATCH_FAILED_FOR: u64 = 24 * 60 * 60 * 1000;
-/// For how many blocks a channel is watched after its end, a week at 12 s a block: a reorganisation may take the
-/// end back, and an endpoint may have invented it.
-const WATCH_ENDED_FOR: u64 = 50_400;
+/// How long a channel is watched after its end was seen, in milliseconds: a reorganisation may take the end back, and
+/// an endpoint may have invented it.
+const WATCH_ENDED_FOR: Millis = 7 * 24 * 60 * 60 * 1000;
 /// How often ends that are older are looked for, in blocks.
 const UNWATCH_EVERY: u64 = 1_024;
 /// How often the log has that blocks were taken back at most, in milliseconds.
@@ -272,16 +272,12 @@ impl Engine {
                 let is_watched = if closed.outcome() == Outcome::Abandoned {
                     self.now.saturating_sub(entry.created) < WATCH_FAILED_FOR
                 } else {
-                    !self.is_over(channel) || !self.is_old_end(closed.common.view.newest)
+                    let is_young = |at: Millis| self.now.saturating_sub(at) < WATCH_ENDED_FOR;
+                    !self.is_over(channel) || closed.seen_at.is_some_and(is_young)
                 };
                 is_watched.then_some(Stake::Nothing)
             }
         }
-    }
-
-    fn is_old_end(&self, end: Option<EventPosition>) -> bool {
-        let head = self.chain.head.unwrap_or(0);
-        end.is_some_and(|end| end.block.saturating_add(WATCH_ENDED_FOR) < head)
     }
 
     fn is_over(&self, channel: &Channel) -> bool {
@@ -297,7 +293,7 @@ fn watch(entry: &ChannelEntry, stake: Stake) -> Watch {
         stake,
         // A channel that was never used is checked, also if it was given up once.
         verify: entry.channel.receipts().is_none(),
-        since: entry.since,
+        first_block: entry.first_block,
     }
 }
 

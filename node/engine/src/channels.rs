@@ -16,7 +16,7 @@ pub struct ChannelEntry {
     /// Its state.
     pub channel: Channel,
     /// Its events are not older than this block.
-    pub since: u64,
+    pub first_block: u64,
     /// When it was agreed on, in milliseconds since 1970.
     pub created: Millis,
     /// Whether it can't change any more, as the disk has it.
@@ -34,11 +34,11 @@ pub struct ChannelEntry {
 }
 
 impl ChannelEntry {
-    pub(crate) const fn new(row: i64, channel: Channel, since: u64, created: Millis) -> Self {
+    pub(crate) const fn new(row: i64, channel: Channel, first_block: u64, created: Millis) -> Self {
         Self {
             row,
             channel,
-            since,
+            first_block,
             created,
             is_over: false,
             frozen: None,
@@ -57,8 +57,8 @@ impl ChannelEntry {
 
 impl From<StoredChannel> for ChannelEntry {
     fn from(stored: StoredChannel) -> Self {
-        let StoredChannel { id, genesis: _, channel, since, created, over } = stored;
-        Self { is_over: over, ..Self::new(id, channel, since, created) }
+        let StoredChannel { id, genesis: _, channel, first_block, created, is_over } = stored;
+        Self { is_over, ..Self::new(id, channel, first_block, created) }
     }
 }
 

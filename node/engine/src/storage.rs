@@ -36,11 +36,11 @@ pub struct StoredChannel {
     /// Its state.
     pub channel: Channel,
     /// Its events are not older than this block.
-    pub since: u64,
+    pub first_block: u64,
     /// When it was agreed on, in milliseconds since 1970.
     pub created: u64,
     /// Whether it can't change any more, or was given up.
-    pub over: bool,
+    pub is_over: bool,
 }
 
 /// A payment as the disk has it.
@@ -116,7 +116,7 @@ pub struct NewChannel {
     /// The partner's wallet.
     pub partner: Address,
     /// Its events are not older than this block.
-    pub since: u64,
+    pub first_block: u64,
     /// When it was agreed on, in milliseconds since 1970.
     pub created: u64,
 }

@@ -117,8 +117,8 @@ fn mark_channels(
     let here = store.identity()?.map(|identity| identity.genesis);
     store.mark_all_lost(|stored| {
         let (is_closed, is_nothing) = (is_closed(&stored.channel), is_inbound_pending(&stored.channel));
-        let over = stored.over && (is_closed || is_nothing);
-        channels += u64::from(!over && !is_closed);
+        let is_over = stored.is_over && (is_closed || is_nothing);
+        channels += u64::from(!is_over && !is_closed);
         newest = Some(own_wallet(&stored.channel));
         let is_gone = here != Some(stored.genesis) && is_local(&stored.channel);
         let may_be_foreign = is_closed || is_nothing || is_gone;
@@ -126,7 +126,7 @@ fn mark_channels(
             None => untrusted_channel(stored.channel, from)?,
             Some(signer) => signed_channel(stored.channel, from, signer, may_be_foreign)?,
         };
-        Ok::<_, BackupError>(StoredChannel { channel, over, ..stored })
+        Ok::<_, BackupError>(StoredChannel { channel, is_over, ..stored })
     })?;
     Ok((channels, signer.or(newest)))
 }

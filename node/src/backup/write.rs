@@ -100,5 +100,5 @@ fn copy_database(directory: &Path, copy: &Path) -> Result<u64, BackupError> {
         let content = Zeroizing::new(fs::read(entry.path()).map_err(failed(&entry.path()))?);
         copied.execute("INSERT INTO backup_files VALUES (?1, ?2)", params![name, content.as_slice()])?;
     }
-    Ok(copied.query_row("SELECT count(*) FROM channels WHERE over = 0", [], |row| row.get(0))?)
+    Ok(copied.query_row("SELECT count(*) FROM channels WHERE is_over = 0", [], |row| row.get(0))?)
 }

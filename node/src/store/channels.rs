@@ -17,13 +17,13 @@ impl Store {
     /// The channels of a chain, oldest first, without those that were given up.
     pub fn channels(&self, genesis: B256) -> Result<Vec<StoredChannel>, StoreError> {
         let mut channels = self.read_channels("genesis = ?1", genesis.as_slice())?;
-        channels.retain(|stored| !(stored.over && matches!(stored.channel, Channel::Opening(_))));
+        channels.retain(|stored| !(stored.is_over && matches!(stored.channel, Channel::Opening(_))));
         Ok(channels)
     }
 
     /// The channels, of whatever chain, that another wallet than this one is needed for.
     pub fn channels_of_other_wallets(&self, wallet: &Address) -> Result<Vec<StoredChannel>, StoreError> {
-        self.read_channels("wallet <> ?1 AND over = 0", wallet.as_slice())
+        self.read_channels("wallet <> ?1 AND is_over = 0", wallet.as_slice())
     }
 
     /// A row number above that of every channel that ever was.
@@ -36,7 +36,7 @@ impl Store {
     pub(super) fn read_channels(&self, condition: &str, of: &[u8]) -> Result<Vec<StoredChannel>, StoreError> {
         let connection = self.connection.borrow();
         let mut statement = connection.prepare(&format!(
-            "SELECT id, state, since, created, over, genesis FROM channels WHERE {condition} ORDER BY id"
+            "SELECT id, state, first_block, created, is_over, genesis FROM channels WHERE {condition} ORDER BY id"
         ))?;
         let rows = statement.query_map(params![of], |row| {
             Ok((
@@ -50,11 +50,11 @@ impl Store {
         })?;
         let mut channels = Vec::new();
         for row in rows {
-            let (id, state, since, created, over, genesis) = row?;
+            let (id, state, first_block, created, is_over, genesis) = row?;
             let genesis = B256::try_from(genesis.as_slice())
                 .map_err(|_| StoreError::Damaged("the chain of a channel".into()))?;
             let channel = Channel::decode(&state, |nonce| self.proposed_payments(&connection, id, nonce))?;
-            channels.push(StoredChannel { id, genesis, channel, since, created, over });
+            channels.push(StoredChannel { id, genesis, channel, first_block, created, is_over });
         }
         Ok(channels)
     }
@@ -64,7 +64,7 @@ impl Store {
         let connection = self.connection.borrow();
         let count = connection
             .query_row(
-                "SELECT count(*) FROM channels WHERE genesis <> ?1 AND over = 0",
+                "SELECT count(*) FROM channels WHERE genesis <> ?1 AND is_over = 0",
                 params![genesis.as_slice()],
                 |row| row.get(0),
             )

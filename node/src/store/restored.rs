@@ -152,13 +152,13 @@ fn checked(kind: &str, value: ValueRef<'_>) -> Option<Value> {
 fn replace(connection: &Connection, stored: &StoredChannel) -> Result<(), StoreError> {
     let setup = stored.channel.setup();
     connection.execute(
-        "UPDATE channels SET address = ?2, wallet = ?3, partner = ?4, over = ?5, state = ?6 WHERE id = ?1",
+        "UPDATE channels SET address = ?2, wallet = ?3, partner = ?4, is_over = ?5, state = ?6 WHERE id = ?1",
         params![
             stored.id,
             setup.terms().channel.as_slice(),
             setup.party(setup.role()).as_slice(),
             setup.partner().as_slice(),
-            stored.over,
+            stored.is_over,
             stored.channel.encode()?
         ],
     )?;

@@ -14,7 +14,7 @@ type Step = fn(&Connection) -> Result<(), StoreError>;
 const STEPS: [Step; 3] = [
     |connection| Ok(connection.execute_batch(FORMAT_1)?),
     |connection| Ok(connection.execute_batch(FORMAT_2)?),
-    transactions_in_cbor,
+    to_format_3,
 ];
 /// The newest format.
 const NEWEST: i64 = STEPS.len() as i64;
@@ -123,6 +123,9 @@ const FORMAT_2: &str = "
 ";
 
 const FORMAT_3: &str = "
+    ALTER TABLE channels RENAME COLUMN since TO first_block;
+    ALTER TABLE channels RENAME COLUMN over TO is_over;
+
     ALTER TABLE transactions RENAME TO transactions_2;
     CREATE TABLE transactions (
         genesis BLOB NOT NULL,
@@ -136,7 +139,7 @@ const FORMAT_3: &str = "
 ";
 
 /// The records of transactions were JSON. One that can't be read stops the migration: it may be a challenge.
-fn transactions_in_cbor(connection: &Connection) -> Result<(), StoreError> {
+fn to_format_3(connection: &Connection) -> Result<(), StoreError> {
     connection.execute_batch(FORMAT_3)?;
     let mut old = connection.prepare("SELECT genesis, channel, kind, record FROM transactions_2")?;
     let mut insert = connection.prepare("INSERT INTO transactions VALUES (?1, ?2, ?3, ?4)")?;

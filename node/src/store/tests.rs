@@ -54,7 +54,7 @@ fn opening(row: i64, channel: &Channel, is_over: bool) -> Writes {
         genesis: GENESIS,
         wallet: setup.party(setup.role()),
         partner: setup.partner(),
-        since: 3,
+        first_block: 3,
         created: 4,
     };
     Writes { opened: vec![opened], states: vec![state(row, channel, is_over)], ..Writes::default() }
@@ -90,7 +90,7 @@ fn a_channel_comes_back_as_it_was() {
     let store = Store::in_memory();
     added(&store, 1);
     let stored = store.channels(GENESIS).unwrap();
-    assert_eq!((stored[0].since, stored[0].created), (3, 4));
+    assert_eq!((stored[0].first_block, stored[0].created), (3, 4));
     assert_eq!(stored[0].channel.encode().unwrap(), channel(1).encode().unwrap());
     assert!(store.knows_address(&Address::repeat_byte(1)).unwrap());
     assert!(store.channels(B256::ZERO).unwrap().is_empty(), "another chain");
@@ -173,18 +173,34 @@ fn rule_6_an_own_payment_is_found_by_its_id_over_whatever_channel_it_went() {
     assert_eq!(plan, ["SEARCH payments USING INDEX payments_by_id (payment_id=? AND outgoing=?)"]);
 }
 
-#[test]
-fn payments_of_the_first_format_are_kept() {
+/// A database of the first format, but for the names of two columns, so that what is written now fits.
+fn first_format() -> Store {
     let mut connection = Connection::open_in_memory().unwrap();
     schema::create(&mut connection, 1).unwrap();
-    let store = Store { connection: Rc::new(RefCell::new(connection)), is_in_transaction: Rc::default() };
+    let rename = "ALTER TABLE channels RENAME COLUMN since TO first_block;
+        ALTER TABLE channels RENAME COLUMN over TO is_over;";
+    connection.execute_batch(rename).unwrap();
+    Store { connection: Rc::new(RefCell::new(connection)), is_in_transaction: Rc::default() }
+}
+
+/// Gives them their old names, and opens it as the present release does.
+fn from_first_format(store: Store) -> Store {
+    let connection = Rc::into_inner(store.connection).unwrap().into_inner();
+    let rename = "ALTER TABLE channels RENAME COLUMN first_block TO since;
+        ALTER TABLE channels RENAME COLUMN is_over TO over;";
+    connection.execute_batch(rename).unwrap();
+    Store::prepare(connection).unwrap()
+}
+
+#[test]
+fn payments_of_the_first_format_are_kept() {
+    let store = first_format();
     let (id, other) = (added(&store, 1), added(&store, 2));
     write(&store, id, &channel(1), vec![insert("a", 1), insert("b", 1)]).unwrap();
     write(&store, other, &channel(2), vec![insert("a", 1)]).unwrap();
     let all = |store: &Store| store.payments(&PaymentQuery { limit: 10, channel: None }).unwrap();
     let before = all(&store);
-    let connection = Rc::into_inner(store.connection).unwrap().into_inner();
-    let store = Store::prepare(connection).unwrap();
+    let store = from_first_format(store);
     assert_eq!((before.len(), all(&store)), (3, before));
     assert_eq!(store.own_payments(&PaymentId::new("a").unwrap()).unwrap().len(), 2);
     assert!(write(&store, id, &channel(1), vec![insert("a", 3)]).is_err(), "it is applied once");
@@ -248,16 +264,14 @@ fn a_flood_of_openings_that_never_come_leaves_the_database_as_small_as_it_was() 
 
 #[test]
 fn openings_that_the_first_format_gave_up_are_deleted_and_restored_ones_are_kept() {
-    let mut connection = Connection::open_in_memory().unwrap();
-    schema::create(&mut connection, 1).unwrap();
-    let store = Store { connection: Rc::new(RefCell::new(connection)), is_in_transaction: Rc::default() };
+    let store = first_format();
     let add = |channel: &Channel, is_over: bool| {
         add(&store, channel, is_over);
         channel.setup().terms().channel
     };
     let given_up = add(&awaited(1), true);
     let kept = [add(&awaited(2).mark_stale(), true), add(&awaited(3), false), add(&channel(1), false)];
-    let store = Store::prepare(Rc::into_inner(store.connection).unwrap().into_inner()).unwrap();
+    let store = from_first_format(store);
     assert!(!store.knows_address(&given_up).unwrap());
     assert!(kept.iter().all(|address| store.knows_address(address).unwrap()));
 }
@@ -289,13 +303,13 @@ fn rule_9_a_rebuilt_database_has_the_rows_that_count_and_no_transaction() {
         assert_eq!(count("SELECT count(*) FROM transactions"), 0);
         assert_eq!(count("SELECT count(*) FROM sqlite_schema WHERE name = 'more'"), 0);
         let mark = |stored: StoredChannel| {
-            assert!(stored.over, "as the column says");
+            assert!(stored.is_over, "as the column says");
             let channel = stored.channel.mark_stale();
-            Ok::<_, StoreError>(StoredChannel { channel, over: false, ..stored })
+            Ok::<_, StoreError>(StoredChannel { channel, is_over: false, ..stored })
         };
         store.mark_all_lost(mark).unwrap();
         let stored = store.channels(GENESIS).unwrap();
-        assert_eq!((stored.len(), stored[0].over, stored[0].since), (1, false, 3));
+        assert_eq!((stored.len(), stored[0].is_over, stored[0].first_block), (1, false, 3));
         let lost = channel(1).mark_stale().encode().unwrap();
         assert_eq!(stored[0].channel.encode().unwrap(), lost);
     }

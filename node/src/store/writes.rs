@@ -71,7 +71,7 @@ fn write(connection: &Connection, writes: &Writes) -> Result<(), StoreError> {
         connection.prepare_cached("DELETE FROM channels WHERE id = ?1")?.execute(params![row])?;
     }
     for row in given_up {
-        connection.prepare_cached("UPDATE channels SET over = 1 WHERE id = ?1")?.execute(params![row])?;
+        connection.prepare_cached("UPDATE channels SET is_over = 1 WHERE id = ?1")?.execute(params![row])?;
     }
     peers.iter().try_for_each(|peer| write_peer(connection, peer))?;
     if let Some((genesis, head)) = head {
@@ -84,9 +84,9 @@ fn write(connection: &Connection, writes: &Writes) -> Result<(), StoreError> {
 
 /// Inserts the row of a channel; its state comes with the others.
 fn insert_channel(connection: &Connection, channel: &NewChannel) -> Result<(), StoreError> {
-    let NewChannel { row, address, genesis, wallet, partner, since, created } = channel;
+    let NewChannel { row, address, genesis, wallet, partner, first_block, created } = channel;
     connection.execute(
-        "INSERT INTO channels (id, address, genesis, wallet, partner, since, created, state)
+        "INSERT INTO channels (id, address, genesis, wallet, partner, first_block, created, state)
          VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, x'')",
         params![
             row,
@@ -94,7 +94,7 @@ fn insert_channel(connection: &Connection, channel: &NewChannel) -> Result<(), S
             genesis.as_slice(),
             wallet.as_slice(),
             partner.as_slice(),
-            since,
+            first_block,
             created
         ],
     )?;
@@ -163,7 +163,7 @@ fn renumber_payments(
 fn write_state(connection: &Connection, state: &ChannelState) -> Result<(), StoreError> {
     let ChannelState { row, state, is_over } = state;
     connection
-        .prepare_cached("UPDATE channels SET state = ?2, over = ?3 WHERE id = ?1")?
+        .prepare_cached("UPDATE channels SET state = ?2, is_over = ?3 WHERE id = ?1")?
         .execute(params![row, state, is_over])?;
     Ok(())
 }

@@ -7,7 +7,7 @@ use crate::{Amount, Balances, Nonce, PaymentId};
 use super::closing::{Closing, closed_by};
 use super::common::Common;
 use super::effects::Effects;
-use super::input::{ChainInput, Command, CommandId, Context, Input, PeerInput};
+use super::input::{ChainInput, Command, CommandId, Context, Input, Millis, PeerInput};
 use super::opening::Opening;
 use super::outcome::{ClosedBy, CommandError, CommandOutcome};
 use super::reason::{NoChallenge, StateConflict};
@@ -24,6 +24,9 @@ pub struct Closed {
     pub plan: Option<ClosePlan>,
     /// Whether the closer's last proposal was taken into the history (rule 12).
     pub(super) recorded: bool,
+    /// When this side saw the end, by its own clock, in milliseconds since 1970. A block's number would be the word of an
+    /// endpoint.
+    pub seen_at: Option<Millis>,
 }
 
 /// How a channel ended.
@@ -43,7 +46,7 @@ pub enum Outcome {
 
 impl Closed {
     pub(super) const fn new(common: Common) -> Self {
-        Self { common, has_receipts: true, plan: None, recorded: false }
+        Self { common, has_receipts: true, plan: None, recorded: false, seen_at: None }
     }
 
     /// A channel in which nothing was ever signed.
@@ -52,8 +55,9 @@ impl Closed {
     }
 
     /// The chain shows the end: whoever waited for it is told.
-    pub(super) fn seen(mut self, effects: &mut Effects) -> Box<Self> {
+    pub(super) fn seen(mut self, context: &Context<'_>, effects: &mut Effects) -> Box<Self> {
         effects.persist();
+        self.seen_at = Some(context.now);
         for kind in [CallKind::Close, CallKind::Challenge, CallKind::Withdraw, CallKind::Cancel] {
             let done = self.done(kind);
             self.common.waiting.answer(kind, &done, effects);

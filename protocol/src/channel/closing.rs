@@ -380,7 +380,7 @@ impl Closing {
             OnChain::Closed { .. } => {
                 let Self { common, plan, recorded, .. } = *self;
                 let closed = Closed { plan, recorded, ..Closed::new(common) };
-                return Channel::Closed(closed.seen(effects));
+                return Channel::Closed(closed.seen(context, effects));
             }
         }
         Channel::Closing(self)

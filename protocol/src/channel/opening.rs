@@ -223,7 +223,9 @@ impl Opening {
                 self.common.receipts = Receipts::new(known.unwrap_or(self.common.setup.terms().shares));
                 return self.common.leave(context, effects);
             }
-            OnChain::Closed { .. } => return Channel::Closed(Closed::unused(self.common).seen(effects)),
+            OnChain::Closed { .. } => {
+                return Channel::Closed(Closed::unused(self.common).seen(context, effects));
+            }
         }
         Channel::Opening(self)
     }

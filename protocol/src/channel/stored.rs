@@ -1,5 +1,5 @@
-//! A channel's record on disk: a flat map for each state, as release 0.0.1 wrote it. It stays as it is,
-//! byte for byte, whatever becomes of the types in memory.
+//! A channel's record on disk: a flat map for each state, as release 0.0.1 wrote it. Its names stay as they are,
+//! whatever becomes of the types in memory; what is new is optional.
 
 use std::borrow::Cow;
 
@@ -16,6 +16,7 @@ use super::closing::Closing;
 use super::common::{Common, WaitList};
 use super::cooperative_closing::CooperativeClosing;
 use super::data_loss::DataLoss;
+use super::input::Millis;
 use super::opening::Opening;
 use super::receipts::Receipts;
 use super::setup::Setup;
@@ -76,6 +77,9 @@ pub(super) enum Stored<'a> {
         plan: Option<ClosePlan>,
         lost: bool,
         recorded: bool,
+        /// Records of 0.0.1 do not have it.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        seen_at: Option<Millis>,
     },
 }
 
@@ -99,8 +103,9 @@ impl<'a> From<&'a Channel> for Stored<'a> {
                 Self::Closing { setup, receipts, view, plan, lost, recorded }
             }
             Channel::Closed(state) => {
-                let Closed { plan, recorded, has_receipts, .. } = **state;
-                Self::Closed { setup, receipts: has_receipts.then_some(receipts), view, plan, lost, recorded }
+                let Closed { plan, recorded, has_receipts, seen_at, .. } = **state;
+                let receipts = has_receipts.then_some(receipts);
+                Self::Closed { setup, receipts, view, plan, lost, recorded, seen_at }
             }
         }
     }
@@ -142,13 +147,13 @@ impl From<Stored<'_>> for Channel {
                 closing.recorded = recorded;
                 Self::Closing(Box::new(closing))
             }
-            Stored::Closed { setup, receipts, view, plan, lost, recorded } => {
+            Stored::Closed { setup, receipts, view, plan, lost, recorded, seen_at } => {
                 let has_receipts = receipts.is_some();
                 let common = match receipts {
                     Some(receipts) => common(setup, receipts, view, lost),
                     None => Common { view, may_be_stale: lost, ..Common::new(setup.into_owned()) },
                 };
-                Self::Closed(Box::new(Closed { common, has_receipts, plan, recorded }))
+                Self::Closed(Box::new(Closed { common, has_receipts, plan, recorded, seen_at }))
             }
         }
     }

@@ -48,7 +48,9 @@ impl Guard {
             Purpose::Verify(..) | Purpose::Contracts(_) => true,
             Purpose::Transaction(why) => !matches!(
                 why,
-                TransactionQuestion::Count | TransactionQuestion::Balance | TransactionQuestion::Receipt(..)
+                TransactionQuestion::Count { .. }
+                    | TransactionQuestion::Balance
+                    | TransactionQuestion::Receipt(..)
             ),
             _ => false,
         };

@@ -3,6 +3,7 @@
 use thunder_protocol::Address;
 use thunder_protocol::onchain::{ChainView, OnChain};
 
+use super::chain::MAX_LAG;
 use super::{Guard, Report};
 use crate::endpoint::Millis;
 use crate::settle::{Reading, Verdict, settle};
@@ -30,7 +31,9 @@ impl Guard {
         let shown = channel.readings.iter().zip(&live).filter(|(_, live)| **live);
         let readings: Vec<_> = shown.filter_map(|(reading, _)| *reading).collect();
         let lasts = channel.contradicted.is_some_and(|since| head >= since.saturating_add(LASTS));
-        let verdict = settle(&readings, lasts);
+        // Those that are behind catch up within a block or two.
+        let is_late = channel.divided_since.is_some_and(|since| head >= since.saturating_add(BEHIND_WITHIN));
+        let verdict = settle(&readings, is_late, lasts);
         let is_divided = matches!(verdict, Verdict::Behind | Verdict::Contradiction { .. });
         if is_divided {
             self.divided.insert(address);
@@ -39,9 +42,7 @@ impl Guard {
         }
         let since = *channel.divided_since.get_or_insert(head);
         channel.divided_since = is_divided.then_some(since);
-        // Those that are behind catch up within a block or two.
-        let is_contradiction = matches!(verdict, Verdict::Contradiction { .. })
-            || is_divided && head >= since.saturating_add(BEHIND_WITHIN);
+        let is_contradiction = matches!(verdict, Verdict::Contradiction { .. });
         let was_contradiction = channel.contradicted.is_some();
         channel.contradicted = is_contradiction.then(|| channel.contradicted.unwrap_or(head));
         let believed = match verdict {
@@ -56,7 +57,7 @@ impl Guard {
         if let Some(reading) = believed {
             self.believe(address, &reading, is_contradiction, now);
         }
-        self.report_claim(address);
+        self.report_claims(address);
     }
 
     fn believe(&mut self, address: Address, reading: &Reading, is_contested: bool, now: Millis) {
@@ -70,18 +71,18 @@ impl Guard {
         self.report_view(address, now);
     }
 
-    /// A closing of the partner's that one endpoint shows is told at once, whatever others show.
-    fn report_claim(&mut self, address: Address) {
+    /// Closings of the partner's that one endpoint shows are told at once, whatever others show.
+    fn report_claims(&mut self, address: Address) {
         let channel = self.channels.as_ref().and_then(|channels| channels.get(&address));
         let divided = self.divided.contains(&address) || self.endpoints.len() > 1;
-        let Some((closing, shown_at)) = channel.filter(|_| divided).and_then(Channel::claimed) else {
-            return;
-        };
+        let claims = channel.filter(|_| divided).map(Channel::claims).unwrap_or_default();
         // An endpoint that was not asked for long claims nothing.
-        if closing.withdrawable_at() > self.lowest_head() {
+        let head = self.lowest_head();
+        for (closing, shown_at) in claims.into_iter().filter(|(closing, _)| closing.withdrawable_at() > head)
+        {
             self.divided.insert(address);
             if let Some(transactions) = &mut self.transactions {
-                transactions.on_claim(address, closing.block, shown_at);
+                transactions.on_claim(address, closing.block, shown_at.min(head.saturating_add(MAX_LAG)));
             }
             self.report(Report::Claim { channel: address, closing });
         }

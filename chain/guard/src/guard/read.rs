@@ -249,6 +249,11 @@ impl Guard {
     fn on_state(&mut self, e: usize, address: Address, block: u64, state: ChannelState, now: Millis) {
         let head = self.endpoints.get(e).and_then(|endpoint| endpoint.head).map_or(0, |head| head.number);
         let is_local = self.chain.is_some_and(|chain| chain.is_local());
+        // The block is the endpoint's own word: one of its machines may be ahead of the head, by a few blocks.
+        let block = block.min(head.saturating_add(MAX_LAG));
+        if matches!(state, ChannelState::Closing { block: closed_at, .. } if closed_at > block) {
+            return self.on_unreadable(e, address, "it is closing in a block that is not there yet", TRIES);
+        }
         let Some(channel) = self.channels.as_mut().and_then(|channels| channels.get_mut(&address)) else {
             return;
         };
@@ -269,7 +274,7 @@ impl Guard {
         let Some(seen_once) = channel.seen_once.get_mut(e) else { return };
         let shown_at = seen_once.filter(|(shown, _)| *shown == state).map(|(_, block)| block);
         let is_shown_again = shown_at.is_some_and(|at| is_step_back || is_local || block > at);
-        let is_confirmed = is_shown_again && desk.ancestor.is_none();
+        let is_confirmed = is_shown_again && (is_end || desk.ancestor.is_none());
         if is_older || ((is_step_back || is_end) && !is_confirmed) {
             let is_kept = (is_step_back || is_end) && !is_older;
             *seen_once = Some((state, shown_at.unwrap_or(block))).filter(|_| is_kept);
@@ -396,7 +401,7 @@ mod tests {
             amount: Amount::ONE_THD,
             shares: shares(),
         };
-        Watch { terms, view: ChainView::missing(0), stake, verify: false, since: 0 }
+        Watch { terms, view: ChainView::missing(0), stake, verify: false, first_block: 0 }
     }
 
     /// A guard with two endpoints that watches a channel.

@@ -13,7 +13,10 @@ use crate::question::{Answer, Estimate, Question};
 /// Why a question is asked.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum TransactionQuestion {
-    Count,
+    /// How many transactions are mined; or how many there are with those that wait, where that is refused.
+    Count {
+        is_pending: bool,
+    },
     Pending,
     Balance,
     Price,
@@ -60,9 +63,9 @@ impl Transactions {
             return None;
         }
         count.slot.asked(now);
-        let question =
-            if count.by_pending { Question::PendingNonce(account) } else { Question::Nonce(account) };
-        Some((TransactionQuestion::Count, question))
+        let is_pending = count.by_pending;
+        let question = if is_pending { Question::PendingNonce(account) } else { Question::Nonce(account) };
+        Some((TransactionQuestion::Count { is_pending }, question))
     }
 
     /// What other calls wait for, and whether they are mined.
@@ -186,7 +189,12 @@ impl Transactions {
         };
         let again = now.saturating_add(if number.is_some() { 0 } else { RETRY });
         match question {
-            TransactionQuestion::Count => self.counted(endpoint, result, again, now),
+            TransactionQuestion::Count { is_pending } => {
+                self.counted(endpoint, is_pending, result, around);
+                if let Some(count) = self.counts.get_mut(endpoint) {
+                    count.slot.answered(again);
+                }
+            }
             TransactionQuestion::Pending => {
                 self.pending_slot.answered(again);
                 // Without a pending block there is no hint, and none is needed.
@@ -218,21 +226,26 @@ impl Transactions {
 
     /// How many transactions are mined, or, where that is refused, how many there are with those that wait: of
     /// these the own ones are not mined.
-    fn counted(&mut self, endpoint: usize, result: &Result<Answer, AskError>, again: Millis, now: Millis) {
+    fn counted(
+        &mut self,
+        endpoint: usize,
+        is_pending: bool,
+        result: &Result<Answer, AskError>,
+        around: &Surroundings,
+    ) {
         let (clock, lowest_own) = (self.clock, self.lowest_unmined());
         let Some(count) = self.counts.get_mut(endpoint) else { return };
-        count.slot.answered(again);
         match result {
             Ok(Answer::Number(number)) => {
                 let Ok(number) = u64::try_from(*number) else { return };
-                let is_pending = std::mem::take(&mut count.by_pending);
+                count.by_pending = false;
                 let number = lowest_own.filter(|_| is_pending).map_or(number, |own| own.min(number));
                 if count.is_believed(number) {
                     (count.count, count.clock) = (Some(number), Some(clock));
-                    (count.at, count.head) = (now, None);
+                    (count.at, count.head) = (around.now, None);
                 }
             }
-            Err(AskError::Refused(_) | AskError::Invalid(_)) => count.by_pending = !count.by_pending,
+            Err(AskError::Refused(_) | AskError::Invalid(_)) => count.by_pending = !is_pending,
             Ok(_) | Err(_) => {}
         }
         self.note_disagreement();

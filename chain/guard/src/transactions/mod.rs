@@ -387,7 +387,7 @@ impl Transactions {
                 entry.needed_at = entry.needed_at.max(Some(head));
                 // What is said to be mined has had no effect: it is made again.
                 entry.is_new_closing(state_block(state));
-                if matches!(entry.stage, Stage::Mined { block } if head > block)
+                if matches!(entry.stage, Stage::Mined { block } if is_seen_after(block, head))
                     && would_show(entry.key.kind.0, state)
                     && (clock >= entry.again_at || !is_contested)
                 {
@@ -416,10 +416,8 @@ impl Transactions {
         for entry in self.entries.iter_mut().filter(challenge) {
             entry.needed_at = entry.needed_at.max(Some(shown_at));
             entry.is_new_closing(Some(closing_block));
-            // A receipt with a block that nobody has reached yet shows nothing.
             let Stage::Mined { block } = entry.stage else { continue };
-            let is_still_shown = shown_at > block || block > shown_at.saturating_add(plan::USED_PATIENCE);
-            if is_still_shown && clock >= entry.again_at {
+            if is_seen_after(block, shown_at) && clock >= entry.again_at {
                 (entry.stage, entry.used_clock) = (Stage::Out, None);
                 entry.again_at = clock.saturating_add(spacing(entry.reverts));
             }
@@ -526,6 +524,12 @@ const fn would_show(kind: CallKind, state: &ChannelState) -> bool {
 }
 
 /// Whether a call can have no effect (any more) on a channel that was in this state at this height.
+/// Whether a state that was read at a height is as the transaction of this block has left it. A receipt with a block that nobody has reached
+/// yet shows nothing.
+const fn is_seen_after(block: u64, height: u64) -> bool {
+    height > block || block > height.saturating_add(plan::USED_PATIENCE)
+}
+
 const fn is_pointless(kind: CallKind, state: &ChannelState, head: u64) -> bool {
     match kind {
         CallKind::Challenge => match state {

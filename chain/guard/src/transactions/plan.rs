@@ -268,7 +268,13 @@ impl Transactions {
         }
         let was_pointless = entry.stage == Stage::Obsolete;
         let nonce = entry.sent.as_ref().and_then(|sent| sent.nonce_with(&tx));
+        let (is_certain, clock) = (self.is_used_everywhere(nonce), self.clock);
+        let Some(entry) = self.entry_mut(key) else { return };
         if succeeded {
+            // One endpoint's word ends no challenge.
+            if key.is_urgent() && !is_certain {
+                return;
+            }
             entry.stage = Stage::Mined { block };
             (entry.reason, entry.used_clock, entry.mined_tx) = (None, None, Some(tx));
             if let Some(sent) = &mut entry.sent {
@@ -282,15 +288,8 @@ impl Transactions {
         if was_pointless && !key.is_urgent() {
             return self.remove(key);
         }
-        // One endpoint's word, against which another says that nothing was mined, is no reason to give up.
-        // One that has not answered of late says nothing.
-        let clock = self.clock;
-        let is_fresh = |asked: u64| clock <= asked.saturating_add(USED_PATIENCE);
-        let counts = self.counts.iter().filter(|count| count.is_usable && count.clock.is_some_and(is_fresh));
-        let is_certain = counts.into_iter().all(|count| count.count > nonce);
-        let Some(entry) = self.entry_mut(key) else { return };
         entry.was_reverted = true;
-        // Nor is it one to tell that an opening has failed, which may still be mined.
+        // Nor is it a reason to tell that an opening has failed, which may still be mined.
         if !is_certain && !key.is_urgent() {
             return;
         }
@@ -311,6 +310,14 @@ impl Transactions {
             let outcome = Outcome::Failed { channel, kind, error, is_retried: true };
             self.effects.push_back(Effect::Outcome(outcome));
         }
+    }
+
+    /// Whether no endpoint says that a transaction with this nonce is not mined. One that has not answered of late
+    /// says nothing.
+    fn is_used_everywhere(&self, nonce: Option<u64>) -> bool {
+        let is_fresh = |asked: u64| self.clock <= asked.saturating_add(USED_PATIENCE);
+        let counts = self.counts.iter().filter(|count| count.is_usable && count.clock.is_some_and(is_fresh));
+        counts.into_iter().all(|count| count.count > nonce)
     }
 
     fn remove(&mut self, key: Key) {

@@ -75,6 +75,8 @@ pub(crate) struct Faults {
     pub(crate) chain_id: Option<u64>,
     /// Channels that it shows paid out.
     pub(crate) closed: BTreeSet<Address>,
+    /// Channels that it shows closing on the newest receipt.
+    pub(crate) masks: BTreeSet<Address>,
     /// It gives no count of transactions at the newest block.
     pub(crate) refuses_count: bool,
     /// It gives no contract's code.
@@ -225,11 +227,15 @@ impl Endpoint {
             }
             if self.faults.closed.contains(channel) {
                 let nonce = thunder_protocol::Nonce::FINAL;
-                return ChannelState::Closed {
-                    nonce,
-                    balances: crate::ether::shares(9, 1),
-                    block: number - 1,
-                };
+                return ChannelState::Closed { nonce, balances: crate::ether::shares(9, 1), block: 1 };
+            }
+            if self.faults.masks.contains(channel) {
+                let nonce = thunder_protocol::Nonce::new(crate::ether::NEWEST).unwrap();
+                let (closer, block) = (
+                    thunder_protocol::Role::A,
+                    if self.faults.states_off > 0 { u64::from(u32::MAX) } else { number },
+                );
+                return ChannelState::Closing { closer, nonce, balances: crate::ether::shares(1, 9), block };
             }
             if self.faults.invents.contains(channel) {
                 return invented(number);

@@ -14,6 +14,8 @@ use crate::random::Random;
 pub(crate) const CHAIN_ID: u64 = 5;
 /// The first block has this number.
 pub(crate) const FIRST: u64 = 1_000;
+/// The receipt that the node has: newer than what a cheat closes on.
+pub(crate) const NEWEST: u64 = 7;
 
 /// A transaction that waits or is mined.
 #[derive(Debug, Clone)]

@@ -128,7 +128,7 @@ impl World {
             genesis: GENESIS,
             wallet: setup.party(setup.role()),
             partner: setup.partner(),
-            since: 0,
+            first_block: 0,
             created: 0,
         });
         self.writes.states.push(ChannelState { row, state: channel.encode().unwrap(), is_over: false });

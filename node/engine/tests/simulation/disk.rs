@@ -16,7 +16,7 @@ use thunder_testing::disk;
 struct Row {
     address: Address,
     genesis: B256,
-    since: u64,
+    first_block: u64,
     created: u64,
     /// Its state and its payments.
     disk: disk::Disk,
@@ -124,11 +124,11 @@ impl Content {
 
     fn write(&mut self, writes: &Writes, only_states: bool) -> Result<(), StorageError> {
         let Writes { opened, payments, states, forgotten, given_up, peers, head } = writes;
-        for NewChannel { row, address, genesis, since, created, .. } in opened {
+        for NewChannel { row, address, genesis, first_block, created, .. } in opened {
             let new = Row {
                 address: *address,
                 genesis: *genesis,
-                since: *since,
+                first_block: *first_block,
                 created: *created,
                 disk: disk::Disk::default(),
                 is_over: false,
@@ -164,12 +164,12 @@ impl Storage for Disk {
         let rows = content.rows.iter().filter(|(_, row)| row.genesis == genesis);
         let read = |(id, row): (&i64, &Row)| {
             let channel = row.disk.read().map_err(|error| StorageError(error.to_string()))?;
-            let Row { genesis, since, created, is_over: over, .. } = *row;
-            Ok(StoredChannel { id: *id, genesis, channel, since, created, over })
+            let Row { genesis, first_block, created, is_over, .. } = *row;
+            Ok(StoredChannel { id: *id, genesis, channel, first_block, created, is_over })
         };
         let stored: Vec<_> = rows.map(read).collect::<Result<_, _>>()?;
         let is_kept =
-            |stored: &StoredChannel| !(stored.over && matches!(stored.channel, Channel::Opening(_)));
+            |stored: &StoredChannel| !(stored.is_over && matches!(stored.channel, Channel::Opening(_)));
         Ok(stored.into_iter().filter(is_kept).collect())
     }
 
