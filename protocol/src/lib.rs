@@ -3,7 +3,7 @@
 //! asks of the chain.
 //!
 //! Nothing here waits, reads a clock, draws a random number or touches a file or a socket. The
-//! daemon feeds [`Channel::apply`] with [`Input`]s and carries out the [`Effects`] in their one
+//! engine feeds [`Channel::apply`] with [`Input`]s and has the [`Effects`] carried out in their one
 //! fixed order; every rule that protects money is decided in this crate and can be tested, model
 //! checked and fuzzed without a network, a disk or a chain.
 

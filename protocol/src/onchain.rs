@@ -1,4 +1,4 @@
-//! A channel's state on the chain, as the chain crate reads it from the contract.
+//! A channel's state on the chain, as the guard reads it from the contract.
 
 use alloy_primitives::{Address, B256};
 use serde::{Deserialize, Serialize};

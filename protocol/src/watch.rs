@@ -1,4 +1,4 @@
-//! What a node has read of the chain for a channel.
+//! What the engine tells the guard to watch: a channel, what is known of it, and how urgent it is to read it.
 
 use crate::channel::Terms;
 use crate::onchain::ChainView;

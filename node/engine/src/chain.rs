@@ -198,7 +198,7 @@ impl Engine {
         }
     }
 
-    // ---- commands to the chain task - ----------------------------------------------------------
+    // ---- commands to the chain task -----------------------------------------------------------
 
     pub(crate) fn tell_chain(&mut self, command: ChainCommand) {
         self.batch.effects.independent.chain.push(command);

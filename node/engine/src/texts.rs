@@ -1,4 +1,5 @@
-//! The core's types in words for people: each text is here and nowhere else.
+//! What the core reports as types, in words for people: outcomes of commands, risks, states, next steps. Errors that
+//! have texts of their own (of amounts, messages, openings) are defined with them.
 
 use thunder_protocol::channel::{
     CommandError, DataLossStep, NextStep, NoChallenge, Notice, Risk, StateConflict,

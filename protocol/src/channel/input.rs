@@ -6,7 +6,7 @@ use crate::{Amount, Crypto, Nonce, Payment, PaymentId};
 
 use super::import::ImportedReceipt;
 
-/// Milliseconds since the Unix epoch, as the shell's clock has them.
+/// Milliseconds since the Unix epoch, as the node's clock has them.
 pub type Millis = u64;
 
 /// Names a command that somebody waits for.

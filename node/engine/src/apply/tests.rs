@@ -1,4 +1,4 @@
-//! What becomes of a batch that the disk refuses (docs/adr/0013, rule 4): its channels freeze, nothing is sent but
+//! What becomes of a batch that the disk refuses (rule 4 of docs/protocol.md): its channels freeze, nothing is sent but
 //! challenges, and users are answered.
 
 use thunder_api::{CloseMode, CloseRequest, Code, PayRequest, PaymentRequest, Selector};

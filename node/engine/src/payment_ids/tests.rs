@@ -1,4 +1,4 @@
-//! Runs by seed of one wallet with two channels at a time: the core that ships, the database, and a shell that
+//! Runs by seed of one wallet with two channels at a time: the core that ships, a double of the disk, and a driver that
 //! commits, loses what it has not committed, and dies. What is counted in the end is what the other side has.
 
 use std::collections::{BTreeSet, VecDeque};
