@@ -35,15 +35,18 @@ fn the_page_of_limits_has_those_of_the_code_and_no_others() {
         ("BUDGET", daemon::BUDGET.to_string()),
         ("BUDGET_PER_SECOND", daemon::BUDGET_PER_SECOND.to_string()),
         ("HANDSHAKE_COST", daemon::HANDSHAKE_COST.to_string()),
+        ("UNKNOWN_CHANNEL_COST", daemon::UNKNOWN_CHANNEL_COST.to_string()),
         ("STRANGER_LINES", daemon::STRANGER_LINES.to_string()),
         ("STRANGER_LINES_PER_SECOND", daemon::STRANGER_LINES_PER_SECOND.to_string()),
         ("MAX_INBOUND_PENDING", daemon::MAX_INBOUND_PENDING.to_string()),
         ("MAX_INBOUND_PENDING_IN_ALL", daemon::MAX_INBOUND_PENDING_IN_ALL.to_string()),
+        ("INBOUND_PENDING_FOR", from_millis(daemon::INBOUND_PENDING_FOR)),
         ("OFFER_LASTS", from_millis(daemon::OFFER_LASTS)),
         ("MAX_DISCOVERED", daemon::MAX_DISCOVERED.to_string()),
         ("MAX_ADDRESSES", daemon::MAX_ADDRESSES.to_string()),
         ("MAX_SHOWN", daemon::MAX_SHOWN.to_string()),
         ("MAX_HISTORY", daemon::MAX_HISTORY.to_string()),
+        ("MAX_PAYMENTS_IN_CALL", daemon::MAX_PAYMENTS_IN_CALL.to_string()),
     ];
     let page = concat!(env!("CARGO_MANIFEST_DIR"), "/../docs/limits.md");
     let page = std::fs::read_to_string(page).unwrap();

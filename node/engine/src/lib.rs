@@ -64,5 +64,6 @@ pub mod limits {
     pub use crate::peers::{FIRST_RETRY, LAST_RETRY, MAX_STRANGERS, PROVE_WITHIN};
     pub use crate::token_bucket::{
         BUDGET, BUDGET_PER_SECOND, HANDSHAKE_COST, STRANGER_LINES, STRANGER_LINES_PER_SECOND,
+        UNKNOWN_CHANNEL_COST,
     };
 }

@@ -11,7 +11,7 @@ pub const HANDSHAKE_COST: u32 = 16;
 /// The price of a refused request.
 pub(crate) const REFUSAL_COST: u32 = 1;
 /// The price of a packet about unknown channels, and of a refused opening.
-pub(crate) const UNKNOWN_CHANNEL_COST: u32 = 16;
+pub const UNKNOWN_CHANNEL_COST: u32 = 16;
 
 /// The most log lines about strangers at once.
 pub const STRANGER_LINES: u32 = 128;
