@@ -15,7 +15,7 @@ pub mod events;
 pub mod keys;
 pub mod log;
 pub mod metrics;
-mod monitor;
+mod metrics_server;
 pub mod p2p;
 pub mod rpc;
 pub mod start;

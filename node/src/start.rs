@@ -21,7 +21,7 @@ use crate::events::EventLog;
 use crate::keys::{self, FileError, WalletFile};
 use crate::log::Console;
 use crate::metrics;
-use crate::monitor;
+use crate::metrics_server;
 use crate::p2p::{self, NetworkError};
 use crate::rpc::Handlers;
 use crate::store::{Store, StoreError};
@@ -250,8 +250,8 @@ fn serve_metrics(
     listener.set_nonblocking(true).map_err(|error| failed(&error))?;
     let listener = tokio::net::TcpListener::from_std(listener).map_err(|error| failed(&error))?;
     let handle = metrics::install().map_err(|error| failed(&error))?;
-    tasks.spawn("the upkeep of the metrics", monitor::upkeep(handle.clone()));
-    tasks.spawn("the server of the metrics", monitor::serve(listener, handle, requests));
+    tasks.spawn("the upkeep of the metrics", metrics_server::upkeep(handle.clone()));
+    tasks.spawn("the server of the metrics", metrics_server::serve(listener, handle, requests));
     Ok(())
 }
 

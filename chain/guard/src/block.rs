@@ -55,7 +55,7 @@ const REMEMBERED: usize = 64;
 
 /// The newest blocks that an endpoint has shown, one for each height, oldest first.
 #[derive(Debug, Default)]
-pub(crate) struct Shown(VecDeque<(u64, B256)>);
+pub(crate) struct RecentBlocks(VecDeque<(u64, B256)>);
 
 /// How a new head goes on from the blocks before it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -77,7 +77,7 @@ pub(crate) enum Continuity {
     },
 }
 
-impl Shown {
+impl RecentBlocks {
     pub(crate) fn clear(&mut self) {
         self.0.clear();
     }
@@ -125,7 +125,7 @@ impl Shown {
 
 /// The time between two blocks, measured by their timestamps (guard rule G8).
 #[derive(Debug, Default)]
-pub(crate) struct Pace {
+pub(crate) struct BlockTimeEstimate {
     /// Number and timestamp of blocks that were seen, oldest first.
     seen: VecDeque<(u64, u64)>,
 }
@@ -137,7 +137,7 @@ const BELIEVED: std::ops::RangeInclusive<u64> = 100..=60_000;
 /// How many blocks the measure reaches back.
 const WINDOW: u64 = 64;
 
-impl Pace {
+impl BlockTimeEstimate {
     /// Takes a block's number and timestamp, in any order. A block that contradicts those before it
     /// begins the measure anew.
     pub(crate) fn observe(&mut self, number: u64, timestamp: u64) {
@@ -203,7 +203,7 @@ mod tests {
 
     #[test]
     fn a_reorganisation_is_noticed_by_numbers_and_parents() {
-        let mut shown = Shown::default();
+        let mut shown = RecentBlocks::default();
         assert_eq!(shown.push(&head(5, 0, 0)), Continuity::Follows);
         assert_eq!(shown.push(&head(5, 0, 0)), Continuity::Follows, "the same again");
         assert_eq!(shown.push(&head(6, 0, 0)), Continuity::Follows);
@@ -233,7 +233,7 @@ mod tests {
 
     #[test]
     fn g8_the_time_between_blocks_is_measured_and_bounded() {
-        let mut pace = Pace::default();
+        let mut pace = BlockTimeEstimate::default();
         assert_eq!(pace.measured(), None);
         pace.observe(1000, 20_000);
         assert_eq!(pace.wanted(), Some(968));
@@ -245,13 +245,13 @@ mod tests {
         assert_eq!(pace.measured(), None, "time that goes back begins anew");
         pace.observe(1003, u64::MAX);
         assert_eq!(pace.measured(), None, "more than is believed overflows nothing");
-        let mut lied_to = Pace::default();
+        let mut lied_to = BlockTimeEstimate::default();
         lied_to.observe(1000, 20_000);
         lied_to.observe(1060, 20_006);
         lied_to.forget(1001);
         lied_to.observe(1001, 20_012);
         assert_eq!(lied_to.measured(), Some(12_000), "what was taken back measures nothing");
-        let mut fast = Pace::default();
+        let mut fast = BlockTimeEstimate::default();
         (0..200).for_each(|number| fast.observe(number, 7));
         assert_eq!(fast.measured(), Some(100));
     }

@@ -1,6 +1,6 @@
 //! What is known of one endpoint: its chain, its head, what it can do, and when to ask it again.
 
-use crate::block::{Continuity, DEFAULT_BLOCK_TIME, Head, Pace, Shown};
+use crate::block::{BlockTimeEstimate, Continuity, DEFAULT_BLOCK_TIME, Head, RecentBlocks};
 use crate::error::{AskError, bounded};
 use crate::question::STATES_AT_ONCE;
 use thunder_protocol::ChainId;
@@ -49,9 +49,9 @@ pub(crate) struct Endpoint {
     /// Its newest block.
     pub(crate) head: Option<Head>,
     /// The blocks it has shown.
-    pub(crate) shown: Shown,
+    pub(crate) shown: RecentBlocks,
     /// The time between its blocks.
-    pub(crate) pace: Pace,
+    pub(crate) pace: BlockTimeEstimate,
     /// When its head last advanced.
     pub(crate) advanced_at: Millis,
     /// When it last answered anything, if only that it wants fewer requests.
@@ -59,7 +59,7 @@ pub(crate) struct Endpoint {
     /// When it last answered a question.
     well_at: Option<Millis>,
     /// Its answers to the questions for the newest block.
-    pub(crate) polls: Slot,
+    pub(crate) polls: RetryTimer,
     /// The id of the chain that it shows, if it is not the one in use.
     pub(crate) other_chain: Option<u64>,
     /// Whether it is behind the other endpoints.
@@ -110,12 +110,12 @@ impl Endpoint {
             label,
             chain: None,
             head: None,
-            shown: Shown::default(),
-            pace: Pace::default(),
+            shown: RecentBlocks::default(),
+            pace: BlockTimeEstimate::default(),
             advanced_at: 0,
             answered_at: None,
             well_at: None,
-            polls: Slot::default(),
+            polls: RetryTimer::default(),
             other_chain: None,
             is_late: false,
             contradicts: 0,
@@ -299,7 +299,7 @@ impl Endpoint {
         if self.chain != Some(chain) {
             self.chain = Some(chain);
             self.shown.clear();
-            self.pace = Pace::default();
+            self.pace = BlockTimeEstimate::default();
             self.head = None;
         }
     }
@@ -352,7 +352,7 @@ impl Endpoint {
 
 /// A question that is asked again and again: when, and how often at the same time.
 #[derive(Debug, Clone, Copy, Default)]
-pub(crate) struct Slot {
+pub(crate) struct RetryTimer {
     in_flight: u8,
     asked_at: Millis,
     due_at: Millis,
@@ -361,7 +361,7 @@ pub(crate) struct Slot {
 /// How often the same question is asked at the same time.
 pub(crate) const MAX_SAME: u8 = 8;
 
-impl Slot {
+impl RetryTimer {
     /// Whether to ask now: it is due, and not under way, or under way for longer than usual.
     pub(crate) fn is_ready(&self, now: Millis, hedge: Millis) -> bool {
         now >= self.ready_at(hedge)
@@ -467,7 +467,7 @@ mod tests {
 
     #[test]
     fn a_question_that_is_not_answered_is_asked_again_a_bounded_number_of_times() {
-        let mut slot = Slot::default();
+        let mut slot = RetryTimer::default();
         assert!(slot.is_ready(0, 200));
         slot.asked(0);
         assert!(!slot.is_ready(199, 200) && slot.is_ready(200, 200));

@@ -6,12 +6,12 @@
 //!
 //! | rule | where |
 //! |---|---|
-//! | G1 state first | [`state`], `sweep`, `guard/read` |
-//! | G2 each channel for itself | `sweep`, `guard/read` |
-//! | G3 forward only | `guard/explain`, `endpoint` |
+//! | G1 state first | [`state`], `read_schedule`, `guard/read` |
+//! | G2 each channel for itself | `read_schedule`, `guard/read` |
+//! | G3 forward only | `guard/event_search`, `endpoint` |
 //! | G4 no advice is needed | `transactions` |
 //! | G5 numbers are input | `json`, [`Question::read`] |
-//! | G6 several endpoints | `settle`, `guard/channels`, `guard/chain` |
+//! | G6 several endpoints | `reconcile`, `guard/belief`, `guard/chain` |
 //! | G7 a sign of life | `guard/chain`, `transactions` |
 //! | G8 time is the chain's | `block`, `guard/chain` |
 
@@ -22,9 +22,9 @@ mod error;
 mod guard;
 mod json;
 mod question;
-mod settle;
+mod read_schedule;
+mod reconcile;
 pub mod state;
-mod sweep;
 pub mod transactions;
 mod watch;
 

@@ -4,7 +4,7 @@ use thunder_protocol::onchain::{ChainView, Closing, ClosingEvent, End, EndKind, 
 use thunder_protocol::{Address, Amount, B256, Nonce, Role};
 
 use crate::endpoint::Millis;
-use crate::settle::Reading;
+use crate::reconcile::Reading;
 use crate::state::ChannelState;
 use thunder_protocol::{Contracts, Stake, Watch, clone_code};
 

@@ -6,11 +6,11 @@ use thunder_api::{
 use thunder_protocol::channel::{Command, DataLoss, DataLossStep, ImportedReceipt};
 use thunder_protocol::{Address, Channel, Input, Role, Signature};
 
+use crate::closing_commands::parse_receipt;
 use crate::engine::Engine;
 use crate::event::RequestId;
 use crate::replies::PendingReply;
 use crate::selection::Purpose;
-use crate::settling::parse_receipt;
 use crate::texts::shares;
 
 /// The version of watchtower records that is read.

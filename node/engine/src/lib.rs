@@ -15,6 +15,7 @@ mod apply;
 mod chain;
 mod chain_state;
 mod channels;
+mod closing_commands;
 mod data_loss;
 mod engine;
 mod errors;
@@ -29,7 +30,6 @@ mod peers;
 mod replies;
 mod selection;
 mod sessions;
-mod settling;
 mod storage;
 #[cfg(test)]
 mod testing;

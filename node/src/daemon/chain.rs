@@ -42,7 +42,11 @@ impl Daemon {
                 ChainEvent::Endpoints(endpoints)
             }
             Report::Outcome(outcome) => on_outcome(outcome),
-            other => {
+            other @ (Report::Taken { .. }
+            | Report::Late { .. }
+            | Report::Note { .. }
+            | Report::Calls { .. }
+            | Report::Funds(_)) => {
                 self.on_other_report(other);
                 ChainEvent::Alive
             }

@@ -3,14 +3,14 @@
 //! replies. One write and one message then serve as many payments as have come in meanwhile.
 
 mod chain;
+mod chain_warnings;
 mod channel_info;
 mod data_loss;
 mod dial;
 mod discovery;
-mod funds;
+mod health;
 mod infos;
 pub mod limits;
-mod measure;
 mod network;
 mod notices;
 mod outbox;
@@ -40,7 +40,7 @@ use crate::p2p::Behaviour;
 use crate::store::{Store, StoreError};
 
 use chain::ChainStatus;
-pub use measure::Health;
+pub use health::Health;
 use network::{Network, NetworkEvent, engine_peer};
 use replies::{PendingReplies, PendingReply};
 pub use requests::{Reply, Request};

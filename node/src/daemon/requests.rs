@@ -14,7 +14,7 @@ use tokio::sync::oneshot;
 use tokio::time::Instant;
 
 use super::Daemon;
-use super::measure::Health;
+use super::health::Health;
 use super::network::engine_peer;
 use super::replies::PendingReply;
 use crate::backup::Unpacked;

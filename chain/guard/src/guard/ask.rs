@@ -9,7 +9,7 @@ use crate::contracts::closing_topic;
 use crate::endpoint::{MAX_SAME, Millis, SMALLEST_BATCH};
 use crate::error::AskError;
 use crate::question::{Answer, LogFilter, Question};
-use crate::sweep::{MAX_BATCHES, MAX_SINGLE};
+use crate::read_schedule::{MAX_BATCHES, MAX_SINGLE};
 use crate::transactions::TransactionQuestion;
 
 /// With more channels than these calls read, closings are also looked for among the events.
@@ -43,7 +43,12 @@ impl Guard {
     }
 
     /// What one endpoint does not answer the next one is asked first: some questions are put to one of them only.
-    pub(super) fn turn(&mut self, e: usize, purpose: &Purpose, result: &Result<Answer, AskError>) {
+    pub(super) fn rotate_first_asked(
+        &mut self,
+        e: usize,
+        purpose: &Purpose,
+        result: &Result<Answer, AskError>,
+    ) {
         let is_put_to_one = match purpose {
             Purpose::Verify(..) | Purpose::Contracts(_) => true,
             Purpose::Transaction(why) => !matches!(
@@ -137,7 +142,7 @@ impl Guard {
             return None;
         }
         let hedge = self.endpoints.get(e)?.hedge();
-        let around = self.surroundings(now);
+        let around = self.conditions(now);
         let token = self.settings.contracts.token;
         if let Some(transactions) = &mut self.transactions
             && let Some((why, question)) = transactions.question(e, &around, hedge, token)

@@ -182,7 +182,7 @@ impl Guard {
         self.chain = Some(chain);
         self.channels = None;
         self.transactions = None;
-        (self.read_head, self.is_released, self.told) = (None, false, super::Told::default());
+        (self.read_head, self.is_released, self.told) = (None, false, super::LastReported::default());
         for set in [&mut self.urgent, &mut self.divided, &mut self.waiting] {
             set.clear();
         }
@@ -286,14 +286,14 @@ impl Guard {
         if !self.is_usable(e) {
             return;
         }
-        let around = self.surroundings(now);
+        let around = self.conditions(now);
         if let Some(transactions) = &mut self.transactions {
             transactions.on_head(e, &around);
         }
         if let Some(desk) = self.desks.get_mut(e) {
             desk.balance.hurry(now);
         }
-        self.settle_divided(now);
+        self.reconcile_divided(now);
     }
 
     fn on_same_head(&mut self, e: usize, head: &Head, now: Millis) {
@@ -356,7 +356,7 @@ impl Guard {
             }
         }
         if changed && self.endpoints.len() > 1 {
-            self.settle_all(now);
+            self.reconcile_all(now);
         }
         self.tell_read_head(now);
     }

@@ -2,9 +2,9 @@
 //! reports as output. It reads no clock, no disk and no network.
 
 mod ask;
+mod belief;
 mod chain;
-mod channels;
-mod explain;
+mod event_search;
 mod read;
 mod report;
 mod verify;
@@ -16,15 +16,15 @@ use thunder_protocol::{Address, B256, Role};
 use zeroize::Zeroizing;
 
 use crate::block::DEFAULT_BLOCK_TIME;
-use crate::endpoint::{Endpoint, Millis, Slot};
+use crate::endpoint::{Endpoint, Millis, RetryTimer};
 use crate::error::AskError;
 use crate::question::{Answer, Question};
-use crate::sweep::Sweep;
+use crate::read_schedule::Sweep;
 use crate::transactions::{
-    Account, CantSign, Effect, Key, Request, Sent, Surroundings, TransactionQuestion, Transactions,
+    Account, CantSign, Conditions, Effect, Key, Request, Sent, TransactionQuestion, Transactions,
 };
 use crate::watch::Channel;
-use explain::Search;
+use event_search::Search;
 pub use report::{Action, EndpointStatus, Report, Settings, Ticket};
 use thunder_protocol::ChainId;
 
@@ -89,10 +89,10 @@ struct Desk {
     replaced: Option<u64>,
     /// An older block that is compared with what was shown before.
     ancestor: Option<Ancestor>,
-    older: Slot,
+    older: RetryTimer,
     /// Events that tell of closings early, with the account as A and as B.
     hints: [Hints; 2],
-    balance: Slot,
+    balance: RetryTimer,
     /// The head at which all that was due is read.
     read_head: Option<u64>,
     /// Whether it is used: its chain is the right one, and it is up to date.
@@ -104,13 +104,13 @@ struct Desk {
 #[derive(Debug)]
 struct Ancestor {
     number: u64,
-    slot: Slot,
+    slot: RetryTimer,
     other: Option<Option<B256>>,
 }
 
 impl Ancestor {
     fn new(number: u64) -> Self {
-        Self { number, slot: Slot::default(), other: None }
+        Self { number, slot: RetryTimer::default(), other: None }
     }
 }
 
@@ -120,8 +120,8 @@ impl Ancestor {
 struct Identity {
     chain_id: Option<u64>,
     genesis: Option<B256>,
-    chain_id_slot: Slot,
-    genesis_slot: Slot,
+    chain_id_slot: RetryTimer,
+    genesis_slot: RetryTimer,
     /// Another chain than the one that is known, how often it was shown in a row, and since when.
     other: Option<(ChainId, u32, Millis)>,
 }
@@ -131,7 +131,7 @@ struct Identity {
 struct Hints {
     /// Up to which block they were asked for.
     asked_to: Option<u64>,
-    slot: Slot,
+    slot: RetryTimer,
 }
 
 /// The guard.
@@ -168,12 +168,12 @@ pub struct Guard {
     /// Since when a newer one waits to be told.
     read_since: Option<Millis>,
     is_released: bool,
-    told: Told,
+    told: LastReported,
 }
 
 /// What the node was told last.
 #[derive(Debug, Default)]
-struct Told {
+struct LastReported {
     endpoints: Vec<EndpointStatus>,
     calls: (usize, Vec<(Address, String)>),
     fresh: Option<(Option<Millis>, Millis, Option<Millis>)>,
@@ -208,7 +208,7 @@ impl Guard {
             read_head: None,
             read_since: None,
             is_released: false,
-            told: Told::default(),
+            told: LastReported::default(),
         }
     }
 
@@ -251,7 +251,7 @@ impl Guard {
 
     /// Makes a call, unless the same is under way. Without an account nothing is made.
     pub fn submit(&mut self, request: Request, now: Millis) {
-        let around = self.surroundings(now);
+        let around = self.conditions(now);
         if let Some(transactions) = &mut self.transactions {
             transactions.submit(request, &around);
         }
@@ -290,7 +290,7 @@ impl Guard {
 
     fn dispatch(&mut self, asked: &Asked, result: Result<Answer, AskError>, now: Millis) {
         let e = asked.endpoint;
-        self.turn(e, &asked.purpose, &result);
+        self.rotate_first_asked(e, &asked.purpose, &result);
         match &asked.purpose {
             Purpose::ChainId | Purpose::Genesis => self.on_identity(e, &asked.purpose, &result, now),
             Purpose::Newest => {
@@ -316,13 +316,13 @@ impl Guard {
                 {
                     desk.balance.answered(if result.is_ok() { Millis::MAX } else { now + BALANCE_RETRY });
                 }
-                let around = self.surroundings(now);
+                let around = self.conditions(now);
                 if let Some(transactions) = &mut self.transactions {
                     transactions.answered(e, *question, &result, &around);
                 }
             }
             Purpose::Send(key, hash) => {
-                let around = self.surroundings(now);
+                let around = self.conditions(now);
                 if let Some(transactions) = &mut self.transactions {
                     transactions.sent(e, *key, *hash, &result, &around);
                 }
@@ -371,7 +371,7 @@ impl Guard {
     }
 
     fn run_transactions(&mut self, now: Millis) {
-        let around = self.surroundings(now);
+        let around = self.conditions(now);
         let Some(transactions) = &mut self.transactions else { return };
         transactions.plan(&around);
         while let Some(effect) = transactions.next_effect() {
@@ -408,13 +408,13 @@ impl Guard {
         }
     }
 
-    fn surroundings(&self, now: Millis) -> Surroundings {
+    fn conditions(&self, now: Millis) -> Conditions {
         let usable = self.endpoints.iter().zip(&self.desks).filter(|(endpoint, desk)| {
             self.chain.is_some() && endpoint.chain == self.chain && desk.is_identified
         });
         let heads: Vec<_> = usable.filter_map(|(endpoint, _)| endpoint.head).collect();
         let lowest = heads.iter().map(|head| head.number).min();
-        Surroundings {
+        Conditions {
             now,
             head: self.read_head.or(lowest).unwrap_or(0),
             newest: heads.iter().map(|head| head.number).max().unwrap_or(0),

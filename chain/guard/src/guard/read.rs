@@ -9,7 +9,7 @@ use super::{Guard, Report};
 use crate::endpoint::Millis;
 use crate::error::AskError;
 use crate::question::Answer;
-use crate::settle::Reading;
+use crate::reconcile::Reading;
 use crate::state::{ChannelState, ENDED};
 use crate::watch::Channel;
 use thunder_protocol::{Stake, Watch};
@@ -298,7 +298,7 @@ impl Guard {
         }
         channel.seen_again(e, block);
         self.on_readable(address);
-        self.settle(address, now);
+        self.reconcile(address, now);
     }
 
     /// A channel can't be read. After some tries that is said, and the others go on without it (rule G2).
@@ -457,7 +457,7 @@ mod tests {
         both_show(&mut guard, 10, active);
         guard.on_state(0, CHANNEL, 12, active, 0);
         guard.on_state(1, CHANNEL, 12, closing, 0);
-        guard.settle_divided(0);
+        guard.reconcile_divided(0);
         assert_eq!(guard.endpoints.iter().map(|endpoint| endpoint.contradicts).collect::<Vec<_>>(), [1, 1]);
     }
 

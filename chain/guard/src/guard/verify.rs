@@ -5,7 +5,7 @@ use thunder_protocol::Address;
 
 use super::{ContractsPart, Guard, Purpose, Report, VerifyPart};
 use crate::contracts::{calls, read_address, read_number};
-use crate::endpoint::{Millis, Slot};
+use crate::endpoint::{Millis, RetryTimer};
 use crate::error::AskError;
 use crate::question::{Answer, Question};
 use crate::state::ChannelState;
@@ -24,7 +24,7 @@ const TIMES: usize = 2;
 /// What is asked about a channel.
 #[derive(Debug, Default)]
 pub(super) struct Verifying {
-    slots: [Slot; 3],
+    slots: [RetryTimer; 3],
     /// The endpoints whose answers spoke against the channel.
     against: Vec<usize>,
 }
@@ -32,7 +32,7 @@ pub(super) struct Verifying {
 /// Whether THD and the factory are there.
 #[derive(Debug, Default)]
 pub(super) struct ContractsCheck {
-    slot: Slot,
+    slot: RetryTimer,
     token: Option<bool>,
     factory: Option<bool>,
     factory_token: Option<Option<Address>>,
@@ -65,7 +65,7 @@ impl Guard {
             return false;
         }
         self.verifying.entry(address).or_insert_with(|| Verifying {
-            slots: [Slot::default(); 3].map(|mut slot| {
+            slots: [RetryTimer::default(); 3].map(|mut slot| {
                 slot.hurry(now);
                 slot
             }),

@@ -17,16 +17,16 @@
 //! The same call in two transactions has no second effect: the contract's states, the salt and the
 //! permit's nonce see to that.
 
-mod advice;
-mod build;
-mod delivery;
-mod entry;
+mod broadcast;
 pub mod fees;
 mod gas;
 mod nonces;
+mod pending_call;
 mod plan;
+mod questions;
 mod record;
 mod refusal;
+mod sign;
 
 use std::collections::VecDeque;
 
@@ -34,20 +34,20 @@ use thunder_protocol::channel::Terms;
 use thunder_protocol::onchain::{CHALLENGE_PERIOD, Call, CallKind, EndKind, OnChain};
 use thunder_protocol::{Address, B256};
 
-pub use build::{CantSign, PlainAccount, PlainTransaction};
 pub use fees::{Fees, GasFunds};
 pub use gas::gas_limit;
 pub use record::{Attempt, Sent};
+pub use sign::{CantSign, PlainAccount, PlainTransaction};
 
-pub(crate) use advice::TransactionQuestion;
-pub(crate) use build::Account;
-pub(crate) use entry::Key;
+pub(crate) use pending_call::Key;
+pub(crate) use questions::TransactionQuestion;
+pub(crate) use sign::Account;
 
-use crate::endpoint::{Millis, Slot};
+use crate::endpoint::{Millis, RetryTimer};
 use crate::error::Refusal;
 use crate::state::ChannelState;
-use entry::{Entry, Stage};
 use fees::Market;
+use pending_call::{Entry, Stage};
 
 /// A call to be made.
 #[derive(Debug, Clone)]
@@ -131,7 +131,7 @@ pub(crate) struct OwnTx {
 
 /// What is known of the chain while calls are planned.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Surroundings {
+pub(crate) struct Conditions {
     pub(crate) now: Millis,
     /// The number of the newest block at which everything that is due is read.
     pub(crate) head: u64,
@@ -160,12 +160,12 @@ pub(crate) struct Transactions {
     counts: Vec<Count>,
     /// How many there are with those that wait, as one endpoint said, and at which head.
     pending: Option<(u64, u64)>,
-    pending_slot: Slot,
+    pending_slot: RetryTimer,
     /// The account's ether, as last read.
     balance: Option<u128>,
     /// The tip, or gas price, as last suggested, and at which head it was asked for.
     suggested: Option<u128>,
-    suggesting: Slot,
+    suggesting: RetryTimer,
     suggested_clock: Option<u64>,
     /// How many heads have come, and when the last one.
     clock: u64,
@@ -188,7 +188,7 @@ struct Count {
     count: Option<u64>,
     /// A count that does not go on from that one, said once.
     candidate: Option<u64>,
-    slot: Slot,
+    slot: RetryTimer,
     /// Whether the count at the newest block was refused, so that the one with what waits is asked for.
     by_pending: bool,
     /// At which head it was asked for last, and that head's number.
@@ -232,10 +232,10 @@ impl Transactions {
             entries,
             counts: vec![Count::default(); endpoints],
             pending: None,
-            pending_slot: Slot::default(),
+            pending_slot: RetryTimer::default(),
             balance: None,
             suggested: None,
-            suggesting: Slot::default(),
+            suggesting: RetryTimer::default(),
             suggested_clock: None,
             clock: 0,
             ticked_at: 0,
@@ -256,7 +256,7 @@ impl Transactions {
     }
 
     /// Makes a call, unless the same is under way.
-    pub(crate) fn submit(&mut self, request: Request, around: &Surroundings) {
+    pub(crate) fn submit(&mut self, request: Request, around: &Conditions) {
         let key = Key::new(request.terms.channel, request.call.kind());
         let Some(index) = self.entries.iter().position(|entry| entry.key == key) else {
             return self.enter(request, around);
@@ -286,7 +286,7 @@ impl Transactions {
         }
     }
 
-    fn enter(&mut self, request: Request, around: &Surroundings) {
+    fn enter(&mut self, request: Request, around: &Conditions) {
         let order = self.next_order;
         self.next_order += 1;
         let until = around.now.saturating_add(around.patience);
@@ -310,7 +310,7 @@ impl Transactions {
 
     /// An endpoint has a new head: what was asked for the last may be asked again. The same block at other
     /// endpoints is no further step of the clock.
-    pub(crate) fn on_head(&mut self, endpoint: usize, around: &Surroundings) {
+    pub(crate) fn on_head(&mut self, endpoint: usize, around: &Conditions) {
         let is_one_of_several = self.counts.len() > 1;
         let Some(count) = self.counts.get_mut(endpoint) else { return };
         // One that was away, or came later, goes on from where the others are.
@@ -457,7 +457,7 @@ impl Transactions {
     }
 
     /// What the account has for gas, and what a unit costs.
-    pub(crate) fn funds(&self, around: &Surroundings) -> Option<GasFunds> {
+    pub(crate) fn funds(&self, around: &Conditions) -> Option<GasFunds> {
         let fees = Fees::first(&self.market(around), false);
         let price = around.base_fee.map_or(fees.max_fee, |base| base.saturating_add(fees.tip.unwrap_or(0)));
         Some(GasFunds { balance: self.balance?, price })
@@ -467,7 +467,7 @@ impl Transactions {
         self.effects.pop_front()
     }
 
-    fn market(&self, around: &Surroundings) -> Market {
+    fn market(&self, around: &Conditions) -> Market {
         Market { base_fee: around.base_fee, suggested: self.suggested }
     }
 

@@ -2,12 +2,12 @@
 
 use thunder_protocol::onchain::CallKind;
 
-use super::entry::{Entry, Key, Parcel, Stage};
 use super::fees::Fees;
 use super::gas::{gas_limit, with_estimate};
 use super::nonces::{Holder, assign};
+use super::pending_call::{Broadcast, Entry, Key, Stage};
 use super::record::Sent;
-use super::{CallError, Effect, Outcome, Surroundings, Transactions, spacing};
+use super::{CallError, Conditions, Effect, Outcome, Transactions, spacing};
 use crate::endpoint::Millis;
 
 /// Heads without being mined after which a call gets higher fees.
@@ -53,7 +53,7 @@ impl Transactions {
     }
 
     /// Signs whatever can be signed now.
-    pub(crate) fn plan(&mut self, around: &Surroundings) {
+    pub(crate) fn plan(&mut self, around: &Conditions) {
         let Some(base) = self.base().filter(|_| around.has_head) else { return };
         let began = *self.began.get_or_insert(around.now);
         self.is_held = !around.is_released && around.now < began.saturating_add(HOLD_FOR);
@@ -78,7 +78,7 @@ impl Transactions {
     }
 
     /// Calls in the order of their importance that get another nonce than they have.
-    fn assignments(&mut self, base: u64, around: &Surroundings) -> Vec<(Key, u64)> {
+    fn assignments(&mut self, base: u64, around: &Conditions) -> Vec<(Key, u64)> {
         let mut first_permit = true;
         let is_advised = self.pending.is_some_and(|(_, clock)| clock == self.clock);
         let is_unsaved = |entry: &Entry| entry.unsaved_clock == Some(self.clock);
@@ -89,7 +89,7 @@ impl Transactions {
         let held =
             |entry: &Entry| entry.request.as_ref().map_or(0, |request| request.terms.amount.base_units());
         entries.sort_by_key(|entry| {
-            (super::entry::rank(entry.key.kind.0), std::cmp::Reverse(held(entry)), entry.order)
+            (super::pending_call::rank(entry.key.kind.0), std::cmp::Reverse(held(entry)), entry.order)
         });
         // A permit's nonce is right for one at a time: the first of them that is not mined.
         let permit_out = self.entries.iter().any(|entry| entry.stage == Stage::Out && entry.uses_permit());
@@ -145,7 +145,7 @@ impl Transactions {
     }
 
     /// Signs a call under a nonce: its first transaction, or one more because its nonce is another now.
-    fn sign(&mut self, key: Key, nonce: u64, around: &Surroundings) {
+    fn sign(&mut self, key: Key, nonce: u64, around: &Conditions) {
         let is_urgent = key.is_urgent();
         let signed_before = self.entries.iter().filter_map(|entry| entry.fees_at(nonce));
         let signed_before = signed_before.max_by_key(|fees| fees.max_fee);
@@ -167,7 +167,7 @@ impl Transactions {
     }
 
     /// Signs with these fees, and asks for that to be written to disk.
-    fn attempt(&mut self, key: Key, nonce: u64, fees: Fees, gas: u64, around: &Surroundings) {
+    fn attempt(&mut self, key: Key, nonce: u64, fees: Fees, gas: u64, around: &Conditions) {
         let (clock, endpoints) = (self.clock, self.counts.len());
         let Some(entry) = self.entries.iter_mut().find(|entry| entry.key == key) else { return };
         let unsigned = match (entry.sent.take(), &entry.request) {
@@ -203,12 +203,12 @@ impl Transactions {
         entry.sent = Some(sent.clone());
         (entry.stage, entry.is_saved) = (Stage::Out, false);
         (entry.signed_clock, entry.used_clock, entry.wants_raise) = (clock, None, false);
-        entry.deliveries = vec![Parcel::default(); endpoints];
+        entry.deliveries = vec![Broadcast::default(); endpoints];
         self.effects.push_back(Effect::Save(sent));
     }
 
     /// Raises the fees of what is not mined in time, or that an endpoint wants more for.
-    fn raise(&mut self, base: u64, around: &Surroundings) {
+    fn raise(&mut self, base: u64, around: &Conditions) {
         let market = self.market(around);
         let clock = self.clock;
         let due = |entry: &Entry| {

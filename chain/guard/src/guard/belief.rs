@@ -6,7 +6,7 @@ use thunder_protocol::onchain::{ChainView, OnChain};
 use super::chain::MAX_LAG;
 use super::{Guard, Report};
 use crate::endpoint::Millis;
-use crate::settle::{Reading, Verdict, settle};
+use crate::reconcile::{Reading, Verdict, reconcile};
 use crate::state::ChannelState;
 use crate::transactions::brings_about;
 use crate::watch::Channel;
@@ -21,7 +21,7 @@ const EXPLAIN_WITHIN: Millis = 5_000;
 
 impl Guard {
     /// Decides what is believed of a channel, out of what the endpoints that are up to date show.
-    pub(super) fn settle(&mut self, address: Address, now: Millis) {
+    pub(super) fn reconcile(&mut self, address: Address, now: Millis) {
         let is_alone = self.endpoints.len() == 1;
         let live: Vec<_> = self.desks.iter().map(|desk| desk.is_live || is_alone).collect();
         let head = self.newest_head();
@@ -33,7 +33,7 @@ impl Guard {
         let lasts = channel.contradicted.is_some_and(|since| head >= since.saturating_add(LASTS));
         // Those that are behind catch up within a block or two.
         let is_late = channel.divided_since.is_some_and(|since| head >= since.saturating_add(BEHIND_WITHIN));
-        let verdict = settle(&readings, is_late, lasts);
+        let verdict = reconcile(&readings, is_late, lasts);
         let is_divided = matches!(verdict, Verdict::Behind | Verdict::Contradiction { .. });
         if is_divided {
             self.divided.insert(address);
@@ -179,20 +179,20 @@ impl Guard {
     }
 
     /// Channels that endpoints show differently are judged again with each block.
-    pub(super) fn settle_divided(&mut self, now: Millis) {
+    pub(super) fn reconcile_divided(&mut self, now: Millis) {
         for address in self.divided.iter().copied().collect::<Vec<_>>() {
-            self.settle(address, now);
+            self.reconcile(address, now);
         }
         self.count_contradictions();
     }
 
     /// Which endpoints are up to date has changed.
-    pub(super) fn settle_all(&mut self, now: Millis) {
+    pub(super) fn reconcile_all(&mut self, now: Millis) {
         let Some(channels) = &self.channels else { return };
         let mut all: Vec<_> = channels.keys().copied().collect();
         all.sort_unstable();
         for address in all {
-            self.settle(address, now);
+            self.reconcile(address, now);
         }
         self.count_contradictions();
     }

@@ -5,10 +5,10 @@ use std::sync::Arc;
 use thunder_protocol::B256;
 use thunder_protocol::onchain::CallKind;
 
-use super::entry::{Entry, Key, Stage};
 use super::fees::shortage;
+use super::pending_call::{Entry, Key, Stage};
 use super::refusal::Delivery;
-use super::{CallError, Effect, Outcome, Surroundings, Transactions};
+use super::{CallError, Conditions, Effect, Outcome, Transactions};
 use crate::endpoint::Millis;
 use crate::error::{AskError, bounded};
 
@@ -97,7 +97,7 @@ impl Transactions {
         key: Key,
         hash: B256,
         result: &Result<T, AskError>,
-        around: &Surroundings,
+        around: &Conditions,
     ) {
         let delivery = Delivery::of(result);
         let Some(entry) = self.entry_mut(key) else { return };

@@ -3,8 +3,8 @@
 
 use thunder_protocol::{Address, B256};
 
-use super::entry::{Entry, Key, Stage};
-use super::{CallError, Count, Surroundings, Transactions};
+use super::pending_call::{Entry, Key, Stage};
+use super::{CallError, Conditions, Count, Transactions};
 use crate::contracts::{calls, read_number};
 use crate::endpoint::Millis;
 use crate::error::AskError;
@@ -72,7 +72,7 @@ impl Transactions {
     pub(crate) fn question(
         &mut self,
         endpoint: usize,
-        around: &Surroundings,
+        around: &Conditions,
         hedge: Millis,
         token: Address,
     ) -> Option<(TransactionQuestion, Question)> {
@@ -153,7 +153,7 @@ impl Transactions {
 
     fn price_question(
         &mut self,
-        around: &Surroundings,
+        around: &Conditions,
         hedge: Millis,
     ) -> Option<(TransactionQuestion, Question)> {
         let waits = self.entries.iter().any(Entry::is_alive);
@@ -178,7 +178,7 @@ impl Transactions {
         endpoint: usize,
         question: TransactionQuestion,
         result: &Result<Answer, AskError>,
-        around: &Surroundings,
+        around: &Conditions,
     ) {
         /// The wait before a question is asked again that was not answered.
         const RETRY: Millis = 100;
@@ -231,7 +231,7 @@ impl Transactions {
         endpoint: usize,
         is_pending: bool,
         result: &Result<Answer, AskError>,
-        around: &Surroundings,
+        around: &Conditions,
     ) {
         let (clock, lowest_own) = (self.clock, self.lowest_unmined());
         let Some(count) = self.counts.get_mut(endpoint) else { return };

@@ -4,11 +4,11 @@ use thunder_protocol::onchain::{Call, CallKind};
 use thunder_protocol::{Address, B256};
 
 use super::Request;
-use super::build::{kind_uses_permit, uses_permit};
 use super::fees::Fees;
 use super::record::{Attempt, Sent};
 use super::refusal::Delivery;
-use crate::endpoint::{Millis, Slot};
+use super::sign::{kind_uses_permit, uses_permit};
+use crate::endpoint::{Millis, RetryTimer};
 
 /// Names a call: a channel has one of each kind.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -72,9 +72,9 @@ pub(crate) enum Stage {
 #[derive(Debug, Default)]
 pub(crate) struct Advice {
     pub(crate) permit_nonce: Option<u128>,
-    pub(crate) permit: Slot,
+    pub(crate) permit: RetryTimer,
     pub(crate) estimate: Option<u128>,
-    pub(crate) estimating: Slot,
+    pub(crate) estimating: RetryTimer,
     /// Whether the estimate was answered, if with an error.
     pub(crate) is_estimated: bool,
     /// Without it the call is signed after this.
@@ -98,7 +98,7 @@ pub(crate) struct Entry {
     /// At which head the disk last did not take an attempt: the next is made at a later one.
     pub(crate) unsaved_clock: Option<u64>,
     /// What each endpoint said of the newest attempt.
-    pub(crate) deliveries: Vec<Parcel>,
+    pub(crate) deliveries: Vec<Broadcast>,
     /// When it was ordered, and when the newest attempt was made, in heads that came since.
     pub(crate) ordered_clock: u64,
     pub(crate) signed_clock: u64,
@@ -138,8 +138,8 @@ pub(crate) struct Entry {
 
 /// The newest attempt on its way to one endpoint.
 #[derive(Debug, Clone, Default)]
-pub(crate) struct Parcel {
-    pub(crate) slot: Slot,
+pub(crate) struct Broadcast {
+    pub(crate) slot: RetryTimer,
     pub(crate) answer: Option<Delivery>,
     /// At which head it was sent last.
     pub(crate) clock: u64,

@@ -56,7 +56,7 @@ pub(crate) enum Verdict {
 
 /// Judges the readings of the endpoints that are up to date. `is_late`: whether those that are only behind have had
 /// time to catch up. `lasts`: whether the contradiction, if there is one, has lasted for a while.
-pub(crate) fn settle(readings: &[Reading], is_late: bool, lasts: bool) -> Verdict {
+pub(crate) fn reconcile(readings: &[Reading], is_late: bool, lasts: bool) -> Verdict {
     let Some(newest) = readings.iter().max_by_key(|reading| reading.block) else { return Verdict::Unread };
     if readings.iter().all(|reading| reading.state == newest.state) {
         let since = readings.iter().map(|reading| reading.since).min().unwrap_or(newest.since);
@@ -112,32 +112,32 @@ mod tests {
 
     #[test]
     fn g6_one_endpoint_is_believed_as_far_as_it_answers_at_all() {
-        assert_eq!(settle(&[], false, false), Verdict::Unread);
-        assert_eq!(settle(&[active(1, 9)], false, false), Verdict::Agreed(active(1, 9)));
+        assert_eq!(reconcile(&[], false, false), Verdict::Unread);
+        assert_eq!(reconcile(&[active(1, 9)], false, false), Verdict::Agreed(active(1, 9)));
     }
 
     #[test]
     fn g6_who_is_behind_contradicts_nobody() {
-        assert_eq!(settle(&[active(1, 9), closing(10, 10, 10)], false, true), Verdict::Behind);
-        assert_eq!(settle(&[active(1, 9), active(3, 8)], false, false), Verdict::Agreed(active(1, 9)));
+        assert_eq!(reconcile(&[active(1, 9), closing(10, 10, 10)], false, true), Verdict::Behind);
+        assert_eq!(reconcile(&[active(1, 9), active(3, 8)], false, false), Verdict::Agreed(active(1, 9)));
     }
 
     #[test]
     fn g6_a_closing_that_one_endpoint_hides_is_believed_by_majority_only() {
         let hides = active(1, 10);
         let shows = closing(10, 11, 11);
-        assert_eq!(settle(&[hides, shows], false, false), Verdict::Contradiction { believed: None });
+        assert_eq!(reconcile(&[hides, shows], false, false), Verdict::Contradiction { believed: None });
         assert_eq!(
-            settle(&[hides, shows], false, true),
+            reconcile(&[hides, shows], false, true),
             Verdict::Contradiction { believed: None },
             "a claim"
         );
         assert_eq!(
-            settle(&[hides, shows, closing(10, 12, 12)], false, false),
+            reconcile(&[hides, shows, closing(10, 12, 12)], false, false),
             Verdict::Contradiction { believed: Some(shows) }
         );
         assert_eq!(
-            settle(&[hides, shows, active(1, 12)], false, true),
+            reconcile(&[hides, shows, active(1, 12)], false, true),
             Verdict::Contradiction { believed: Some(hides) },
             "most of them say that it is open"
         );
@@ -147,9 +147,9 @@ mod tests {
     fn g6_a_closing_in_a_block_that_is_far_away_outvotes_nobody_for_long() {
         let far = closing(u64::from(u32::MAX), 1 << 40, 1 << 40);
         let shows = closing(10, 11, 12);
-        assert_eq!(settle(&[shows, shows, far], false, false), Verdict::Behind);
+        assert_eq!(reconcile(&[shows, shows, far], false, false), Verdict::Behind);
         assert_eq!(
-            settle(&[shows, shows, far], true, false),
+            reconcile(&[shows, shows, far], true, false),
             Verdict::Contradiction { believed: Some(shows) }
         );
     }
@@ -157,7 +157,7 @@ mod tests {
     #[test]
     fn g6_nothing_is_built_on_an_opening_that_another_endpoint_does_not_show() {
         let (not, yes) = (missing(1, 12), active(10, 12));
-        assert_eq!(settle(&[not, yes], false, true), Verdict::Contradiction { believed: Some(not) });
+        assert_eq!(reconcile(&[not, yes], false, true), Verdict::Contradiction { believed: Some(not) });
     }
 
     #[test]

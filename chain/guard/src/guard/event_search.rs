@@ -7,7 +7,7 @@ use thunder_protocol::{Address, Role};
 
 use super::{Guard, Purpose};
 use crate::contracts::{ChannelEvent, ending_topics, read_event};
-use crate::endpoint::{Millis, Slot};
+use crate::endpoint::{Millis, RetryTimer};
 use crate::error::AskError;
 use crate::question::{Answer, LogFilter, Question};
 use crate::state::ChannelState;
@@ -27,7 +27,7 @@ pub(super) struct Search {
     next: u64,
     /// The last block that can have them.
     last: u64,
-    slot: Slot,
+    slot: RetryTimer,
     tries: u32,
     is_over: bool,
 }
@@ -53,7 +53,7 @@ impl Guard {
             ChannelState::Missing | ChannelState::Empty { .. } | ChannelState::Active { .. } => return,
         };
         let next = next.min(last);
-        let search = Search { state, next, last, slot: Slot::default(), tries: 0, is_over: false };
+        let search = Search { state, next, last, slot: RetryTimer::default(), tries: 0, is_over: false };
         self.searches.insert(address, search);
     }
 
