@@ -10,7 +10,7 @@ use serde_json::Value;
 use thunder_guard::{AskError, read_response, response_id};
 use tokio::net::TcpStream;
 use tokio::sync::{Mutex, mpsc, oneshot};
-use tokio::time::{Instant, timeout_at};
+use tokio::time::{Instant, timeout, timeout_at};
 use tokio_tungstenite::tungstenite::Message;
 use tokio_tungstenite::tungstenite::protocol::WebSocketConfig;
 use tokio_tungstenite::{MaybeTlsStream, WebSocketStream, connect_async_with_config};
@@ -18,6 +18,7 @@ use tokio_tungstenite::{MaybeTlsStream, WebSocketStream, connect_async_with_conf
 use super::{Request, RpcUrl};
 
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
+const SEND_TIMEOUT: Duration = Duration::from_secs(5);
 /// How many requests may wait to be written.
 const MAX_QUEUED: usize = 1024;
 /// The largest message that is read: no answer to any question may be larger.
@@ -30,7 +31,7 @@ pub(crate) struct WebSocket {
     url: RpcUrl,
     next_id: AtomicU64,
     /// `None` or closed when there is none.
-    connection: Mutex<Option<Connection>>,
+    connection: Arc<Mutex<Option<Connection>>>,
 }
 
 /// The way to the task that holds a connection.
@@ -50,7 +51,7 @@ struct Pending {
 
 impl WebSocket {
     pub(super) fn new(url: RpcUrl) -> Self {
-        Self { url, next_id: AtomicU64::new(1), connection: Mutex::default() }
+        Self { url, next_id: AtomicU64::new(1), connection: Arc::default() }
     }
 
     /// Returns the `result` of the answer, as JSON, or [`AskError::Timeout`] after `limit`.
@@ -87,24 +88,35 @@ impl WebSocket {
         }
     }
 
-    /// The connection, made if there is none.
+    /// The connection, made if there is none. Making it goes on if the question is given up meanwhile: it may take
+    /// longer than an answer.
     async fn connection(&self) -> Result<Connection, AskError> {
-        let mut connection = self.connection.lock().await;
+        let mut connection = Arc::clone(&self.connection).lock_owned().await;
         if let Some(open) = connection.as_ref().filter(|open| !open.queue.is_closed()) {
             return Ok(open.clone());
         }
-        let config =
-            WebSocketConfig::default().max_message_size(Some(MAX_MESSAGE)).max_frame_size(Some(MAX_MESSAGE));
-        let connecting = connect_async_with_config(self.url.url().as_str(), Some(config), true);
-        let (stream, _) = tokio::time::timeout(CONNECT_TIMEOUT, connecting)
-            .await
-            .map_err(|_| AskError::Timeout)?
-            .map_err(|error| AskError::Unreachable(error.to_string()))?;
-        let (sender, queue) = mpsc::channel(MAX_QUEUED);
-        let answered = Arc::<AtomicU64>::default();
-        tokio::spawn(serve(stream, queue, Arc::clone(&answered)));
-        Ok(connection.insert(Connection { queue: sender, answered }).clone())
+        let url = self.url.clone();
+        let connecting = tokio::spawn(async move {
+            let made = connect(&url).await;
+            *connection = made.clone().ok();
+            made
+        });
+        connecting.await.unwrap_or_else(|error| Err(AskError::Unreachable(error.to_string())))
     }
+}
+
+async fn connect(url: &RpcUrl) -> Result<Connection, AskError> {
+    let config =
+        WebSocketConfig::default().max_message_size(Some(MAX_MESSAGE)).max_frame_size(Some(MAX_MESSAGE));
+    let connecting = connect_async_with_config(url.url().as_str(), Some(config), true);
+    let (stream, _) = timeout(CONNECT_TIMEOUT, connecting)
+        .await
+        .map_err(|_| AskError::Timeout)?
+        .map_err(|error| AskError::Unreachable(error.to_string()))?;
+    let (queue, requests) = mpsc::channel(MAX_QUEUED);
+    let answered = Arc::<AtomicU64>::default();
+    tokio::spawn(serve(stream, requests, Arc::clone(&answered)));
+    Ok(Connection { queue, answered })
 }
 
 impl Connection {
@@ -129,7 +141,8 @@ async fn serve(
             pending = queue.recv() => {
                 let Some(Pending { id, text, reply }) = pending else { return };
                 waiting.retain(|_, reply| !reply.is_closed());
-                if stream.send(Message::text(text)).await.is_err() {
+                // An endpoint that does not read is as good as gone.
+                if !matches!(timeout(SEND_TIMEOUT, stream.send(Message::text(text))).await, Ok(Ok(()))) {
                     return;
                 }
                 waiting.insert(id, reply);
@@ -161,9 +174,13 @@ mod tests {
 
     use super::*;
 
-    /// A server that answers everything but `silent`, and nothing once it hangs. Returns its address, the number of
-    /// connections that it has had, and what makes the present ones hang.
     async fn server() -> (RpcUrl, Arc<AtomicU64>, watch::Sender<bool>) {
+        slow_server(Duration::ZERO).await
+    }
+
+    /// A server that takes so long to open a connection, and answers everything but `silent`, and nothing once it
+    /// hangs. Returns its address, the number of connections that it has had, and what makes the present ones hang.
+    async fn slow_server(opens_in: Duration) -> (RpcUrl, Arc<AtomicU64>, watch::Sender<bool>) {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let url = format!("ws://{}", listener.local_addr().unwrap()).parse().unwrap();
         let (hang, hangs) = watch::channel(false);
@@ -172,7 +189,11 @@ mod tests {
         tokio::spawn(async move {
             while let Ok((stream, _)) = listener.accept().await {
                 counted.fetch_add(1, Ordering::Relaxed);
-                tokio::spawn(answer(stream, hangs.clone()));
+                let hangs = hangs.clone();
+                tokio::spawn(async move {
+                    tokio::time::sleep(opens_in).await;
+                    answer(stream, hangs).await;
+                });
             }
         });
         (url, connections, hang)
@@ -208,6 +229,15 @@ mod tests {
             let (silent, ()) = tokio::join!(ask(&ws, "silent"), others);
             assert!(matches!(silent, Err(AskError::Timeout)), "{silent:?}");
         }
+        assert_eq!(connections.load(Ordering::Relaxed), 1);
+    }
+
+    #[tokio::test]
+    async fn g3_a_connection_that_takes_longer_than_an_answer_may_is_made_all_the_same() {
+        let (url, connections, _hang) = slow_server(Duration::from_millis(800)).await;
+        let ws = WebSocket::new(url);
+        assert!(matches!(ask(&ws, "eth_chainId").await, Err(AskError::Timeout)));
+        while ask(&ws, "eth_chainId").await.is_err() {}
         assert_eq!(connections.load(Ordering::Relaxed), 1);
     }
 
