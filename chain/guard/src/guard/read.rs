@@ -379,6 +379,7 @@ mod tests {
     use thunder_protocol::{Amount, B256, Balances, Nonce};
 
     use super::*;
+    use crate::block::Head;
     use crate::guard::Settings;
     use thunder_protocol::Contracts;
 
@@ -414,9 +415,17 @@ mod tests {
         guard
     }
 
+    /// An endpoint whose newest block this is shows the channel in a state.
+    fn show(guard: &mut Guard, e: usize, block: u64, state: ChannelState) {
+        let (hash, parent) = (B256::ZERO, B256::ZERO);
+        let head = Head { number: block, hash, parent, timestamp: block, base_fee: None };
+        guard.endpoints[e].head = Some(head);
+        guard.on_state(e, CHANNEL, block, state, 0);
+    }
+
     /// How many of both endpoints count as showing the state, after they have.
     fn both_show(guard: &mut Guard, block: u64, state: ChannelState) -> usize {
-        (0..2).for_each(|e| guard.on_state(e, CHANNEL, block, state, 0));
+        (0..2).for_each(|e| show(guard, e, block, state));
         let readings = &guard.channels.as_ref().unwrap()[&CHANNEL].readings;
         readings.iter().flatten().filter(|reading| reading.state == state).count()
     }
@@ -455,8 +464,8 @@ mod tests {
         let closing =
             ChannelState::Closing { closer: Role::B, nonce: Nonce::ZERO, balances: shares(), block: 11 };
         both_show(&mut guard, 10, active);
-        guard.on_state(0, CHANNEL, 12, active, 0);
-        guard.on_state(1, CHANNEL, 12, closing, 0);
+        show(&mut guard, 0, 12, active);
+        show(&mut guard, 1, 12, closing);
         guard.reconcile_divided(0);
         assert_eq!(guard.endpoints.iter().map(|endpoint| endpoint.contradicts).collect::<Vec<_>>(), [1, 1]);
     }
