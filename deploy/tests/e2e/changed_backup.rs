@@ -113,7 +113,7 @@ impl Scene {
 #[test]
 fn rule_9_a_channel_comes_back_lost_whatever_columns_triggers_and_views_say() {
     let mut scene = Scene::new();
-    let columns = "UPDATE channels SET over = 1, pending_from = 1000000, wallet = x'00', partner = x'00', address = x'00'";
+    let columns = "UPDATE channels SET is_over = 1, pending_from = 1000000, wallet = x'00', partner = x'00', address = x'00'";
     let trigger = "CREATE TRIGGER again AFTER UPDATE ON channels WHEN new.state <> old.state
         BEGIN UPDATE channels SET state = old.state WHERE id = old.id; END";
     let others = "CREATE TABLE more (x); CREATE INDEX less ON payments (memo) WHERE memo > '';
@@ -149,7 +149,7 @@ fn rule_9_a_channel_comes_back_lost_whatever_columns_triggers_and_views_say() {
 fn rule_9_a_backup_that_the_wallet_has_not_signed_is_refused_and_changes_nothing() {
     let mut scene = Scene::new();
     let wallet = scene.wallet.to_string();
-    let changed = scene.changed(|database| database.execute_batch("UPDATE channels SET over = 1").unwrap());
+    let changed = scene.changed(|database| database.execute_batch("UPDATE channels SET is_over = 1").unwrap());
     // With the signature of what was there before.
     let mut old = scene.backup.clone();
     old.truncate(SIGNED.len() + SEAL);
@@ -199,7 +199,7 @@ fn rule_9_an_unsigned_backup_has_receipts_that_both_have_signed_and_values_that_
         "UPDATE channels SET state = 'text'",
         "UPDATE channels SET state = zeroblob(2000000)",
         "UPDATE channels SET genesis = x'00'",
-        "UPDATE channels SET since = -1",
+        "UPDATE channels SET first_block = -1",
         "UPDATE channels SET created = 'now'",
         "UPDATE payments SET outgoing = 2",
         "UPDATE payments SET amount = zeroblob(17)",

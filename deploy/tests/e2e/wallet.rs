@@ -186,7 +186,7 @@ fn a_wallet_is_not_replaced_before_its_closed_channels_are_deep_in_the_chain() {
     assert!(alice.refused(&other, 1, "wallet_in_use").to_string().contains("1 block"));
     let is_over = || -> bool {
         let database = rusqlite::Connection::open(alice.data.path().join("thunder.db")).unwrap();
-        database.query_row("SELECT over FROM channels", [], |row| row.get(0)).unwrap()
+        database.query_row("SELECT is_over FROM channels", [], |row| row.get(0)).unwrap()
     };
     assert!(!is_over());
     world.mine(1);
