@@ -80,7 +80,7 @@ impl Handlers {
                 Ok(stream) => {
                     let config = tarpc::server::Config { pending_response_buffer: MAX_IN_FLIGHT };
                     let channel = BaseChannel::new(config, local::transport(stream));
-                    let requests = channel.execute(Guarded(self.clone().serve_calls()));
+                    let requests = channel.execute(CatchPanic(self.clone().serve_calls()));
                     tokio::task::spawn_local(requests.for_each(|handler| async {
                         tokio::task::spawn_local(handler);
                     }));
@@ -202,9 +202,9 @@ impl Handlers {
 
 /// Answers a call whose handler panics, and keeps the panic from everybody else.
 #[derive(Clone)]
-struct Guarded<S>(S);
+struct CatchPanic<S>(S);
 
-impl<S: Serve> Serve for Guarded<S> {
+impl<S: Serve> Serve for CatchPanic<S> {
     type Req = S::Req;
     type Resp = S::Resp;
 
@@ -329,11 +329,11 @@ impl Thunder for Handlers {
         carried_out(async move {
             let _permit = self.may_copy()?;
             let directory = self.directory.clone();
-            let copied = beside(move || backup::copy(&directory, &path, force)).await?;
+            let copied = on_blocking_thread(move || backup::copy(&directory, &path, force)).await?;
             let copied = copied.map_err(|error| no_backup(&error))?;
             let content = copied.content;
             let (wallet, signature) = self.ask(|reply| Request::SignBackup(content, reply)).await?;
-            let channels = beside(move || copied.seal(wallet, &signature)).await?;
+            let channels = on_blocking_thread(move || copied.seal(wallet, &signature)).await?;
             Ok(BackedUp { file, channels: channels.map_err(|error| no_backup(&error))? })
         })
         .await
@@ -347,7 +347,7 @@ impl Thunder for Handlers {
             // Before anything is unpacked beside a node that has something.
             self.ask(|reply| Request::MayRestore(directory.clone(), reply)).await?;
             let _permit = self.may_copy()?;
-            let unpacked = beside(move || backup::unpack(&directory, &path, unsigned)).await?;
+            let unpacked = on_blocking_thread(move || backup::unpack(&directory, &path, unsigned)).await?;
             let unpacked = unpacked.map_err(|error| backup_error(&error))?;
             self.ask(|reply| Request::Restore(unpacked, self.directory.clone(), reply)).await
         })
@@ -389,7 +389,7 @@ fn absolute(file: &str) -> ApiResult<PathBuf> {
 }
 
 /// Does what takes long on a thread of its own.
-async fn beside<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> ApiResult<T> {
+async fn on_blocking_thread<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> ApiResult<T> {
     tokio::task::spawn_blocking(work).await.map_err(|_| broken())
 }
 

@@ -149,7 +149,8 @@ fn rule_9_a_channel_comes_back_lost_whatever_columns_triggers_and_views_say() {
 fn rule_9_a_backup_that_the_wallet_has_not_signed_is_refused_and_changes_nothing() {
     let mut scene = Scene::new();
     let wallet = scene.wallet.to_string();
-    let changed = scene.changed(|database| database.execute_batch("UPDATE channels SET is_over = 1").unwrap());
+    let changed =
+        scene.changed(|database| database.execute_batch("UPDATE channels SET is_over = 1").unwrap());
     // With the signature of what was there before.
     let mut old = scene.backup.clone();
     old.truncate(SIGNED.len() + SEAL);

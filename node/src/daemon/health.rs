@@ -32,14 +32,14 @@ impl Daemon {
         {
             return health.clone();
         }
-        let measured = self.look();
+        let measured = self.collect();
         self.metrics.set(&measured);
         let health = Health { illness: self.engine.chain().illness(now_ms()), missing: measured.missing };
         self.measured = Some((now, health.clone()));
         health
     }
 
-    fn look(&self) -> Measured {
+    fn collect(&self) -> Measured {
         let (chain, now) = (self.engine.chain(), now_ms());
         let mut measured = Measured {
             peers: self.engine.peers().count(),

@@ -98,7 +98,7 @@ impl Common {
     }
 
     /// Leaves a state in which the channel was open: the chain shows a closing, or the end.
-    pub(super) fn leave(mut self, context: &Context<'_>, effects: &mut Effects) -> Channel {
+    pub(super) fn into_closing_or_closed(mut self, context: &Context<'_>, effects: &mut Effects) -> Channel {
         if matches!(self.view.status, OnChain::Closed { .. }) {
             return Channel::Closed(Closed::new(self).seen(context, effects));
         }

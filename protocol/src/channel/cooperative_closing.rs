@@ -308,7 +308,9 @@ impl CooperativeClosing {
             OnChain::Active { paid_in } => {
                 self.common.take_paid_in(paid_in, effects);
             }
-            OnChain::Closing(_) | OnChain::Closed { .. } => return self.common.leave(context, effects),
+            OnChain::Closing(_) | OnChain::Closed { .. } => {
+                return self.common.into_closing_or_closed(context, effects);
+            }
         }
         Channel::CooperativeClosing(self)
     }

@@ -387,7 +387,9 @@ impl DataLoss {
                 self.common.take_paid_in(paid_in, effects);
                 self.finish_if_ready(context, effects);
             }
-            OnChain::Closing(_) | OnChain::Closed { .. } => return self.common.leave(context, effects),
+            OnChain::Closing(_) | OnChain::Closed { .. } => {
+                return self.common.into_closing_or_closed(context, effects);
+            }
         }
         Channel::DataLoss(self)
     }

@@ -55,7 +55,7 @@ impl Effects {
         }
     }
 
-    pub(super) fn deny(&mut self, callers: impl IntoIterator<Item = CommandId>, why: &CommandError) {
+    pub(super) fn fail_commands(&mut self, callers: impl IntoIterator<Item = CommandId>, why: &CommandError) {
         self.reply.extend(callers.into_iter().map(|caller| (caller, Err(why.clone()))));
     }
 }

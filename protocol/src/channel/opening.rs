@@ -221,7 +221,7 @@ impl Opening {
                     .answer_all(&Err(CommandError::WrongState(StateConflict::ClosedBeforeUse)), effects);
                 let known = closing.paid_in.or((closing.nonce == Nonce::ZERO).then_some(closing.balances));
                 self.common.receipts = Receipts::new(known.unwrap_or(self.common.setup.terms().shares));
-                return self.common.leave(context, effects);
+                return self.common.into_closing_or_closed(context, effects);
             }
             OnChain::Closed { .. } => {
                 return Channel::Closed(Closed::unused(self.common).seen(context, effects));

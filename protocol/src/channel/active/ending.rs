@@ -145,9 +145,9 @@ impl Active {
 
     pub(super) fn stop_paying(&mut self, effects: &mut Effects) {
         self.fail_queue(&CommandError::Closing, effects);
-        effects.deny(self.finish.take(), &CommandError::Closing);
+        effects.fail_commands(self.finish.take(), &CommandError::Closing);
         if let Some(own) = &mut self.common.receipts.proposal {
-            effects.deny(own.take_callers(), &CommandError::Undecided);
+            effects.fail_commands(own.take_callers(), &CommandError::Undecided);
         }
     }
 
@@ -168,7 +168,7 @@ impl Active {
             }
             OnChain::Missing | OnChain::Empty { .. } if untouched => {
                 self.fail_queue(&CommandError::NotConfirmed, effects);
-                effects.deny(self.finish.take(), &CommandError::NotConfirmed);
+                effects.fail_commands(self.finish.take(), &CommandError::NotConfirmed);
                 let Self { common, deposit, link, .. } = *self;
                 Channel::Opening(Box::new(Opening::new(common, deposit, link.online)))
             }
@@ -178,7 +178,7 @@ impl Active {
             }
             OnChain::Closing(_) | OnChain::Closed { .. } => {
                 self.stop_paying(effects);
-                self.common.leave(context, effects)
+                self.common.into_closing_or_closed(context, effects)
             }
         }
     }

@@ -20,7 +20,7 @@ impl Active {
         // Rule 8: what was not proposed is certainly not paid. What was proposed may be answered
         // when the partner is back.
         self.fail_queue(&CommandError::PeerOffline, effects);
-        effects.deny(self.finish.take(), &CommandError::PeerOffline);
+        effects.fail_commands(self.finish.take(), &CommandError::PeerOffline);
     }
 
     /// Shows the partner where this side stands, and asks where it stands.
@@ -117,12 +117,12 @@ impl Active {
             effects.send.push(self.common.receipts.refuse(propose.nonce, RefuseReason::NotNow));
             return Ok(());
         }
-        self.adopt(receipt, propose, crossing.is_some(), context, effects);
+        self.countersign(receipt, propose, crossing.is_some(), context, effects);
         Ok(())
     }
 
     /// Signs the partner's proposal. Everything that follows from it is one write (rule 4).
-    pub(super) fn adopt(
+    pub(super) fn countersign(
         &mut self,
         receipt: Receipt,
         propose: Propose,
@@ -244,10 +244,10 @@ impl Active {
     pub(super) fn peer_stops(&mut self, effects: &mut Effects) {
         self.link.repeat_at = None;
         if let Some(own) = &mut self.common.receipts.proposal {
-            effects.deny(own.take_callers(), &CommandError::Undecided);
+            effects.fail_commands(own.take_callers(), &CommandError::Undecided);
         }
         self.fail_queue(&CommandError::PeerStopped, effects);
-        effects.deny(self.finish.take(), &CommandError::PeerStopped);
+        effects.fail_commands(self.finish.take(), &CommandError::PeerStopped);
     }
 
     pub(super) fn on_sync(
@@ -326,9 +326,9 @@ impl Active {
 
     fn into_data_loss(mut self: Box<Self>, effects: &mut Effects) -> Box<DataLoss> {
         self.fail_queue(&CommandError::Lost, effects);
-        effects.deny(self.finish.take(), &CommandError::Lost);
+        effects.fail_commands(self.finish.take(), &CommandError::Lost);
         if let Some(own) = &mut self.common.receipts.proposal {
-            effects.deny(own.take_callers(), &CommandError::Undecided);
+            effects.fail_commands(own.take_callers(), &CommandError::Undecided);
         }
         Box::new(DataLoss::new(self.common))
     }

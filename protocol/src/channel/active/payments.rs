@@ -164,7 +164,7 @@ impl Active {
         let (payments, displaced) = self.queue.take_all();
         effects.persist_all(displaced.map(|displaced| PaymentWrite::Fail { nonce: displaced.nonce }));
         for pending in payments {
-            effects.deny(pending.callers, why);
+            effects.fail_commands(pending.callers, why);
         }
     }
 }
