@@ -51,7 +51,7 @@ impl Guard {
             Verdict::Unread | Verdict::Behind => None,
         };
         if is_contradiction != was_contradiction {
-            let why = is_contradiction.then(|| "the RPC endpoints contradict each other about it".to_owned());
+            let why = self.doubt(address);
             self.report(Report::Unreadable { channel: address, why });
         }
         if let Some(reading) = believed {

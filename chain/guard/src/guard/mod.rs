@@ -153,8 +153,8 @@ pub struct Guard {
     waiting: BTreeSet<Address>,
     searches: BTreeMap<Address, Search>,
     verifying: BTreeMap<Address, verify::Verifying>,
-    /// Channels that can't be read, and how often that was tried.
-    unreadable: BTreeMap<Address, (u32, Option<String>)>,
+    /// Channels that an endpoint can't read.
+    unreadable: BTreeMap<Address, Unreadable>,
     contracts: verify::ContractsCheck,
     transactions: Option<Transactions>,
     /// The oldest first, so that a run can be repeated.
@@ -169,6 +169,21 @@ pub struct Guard {
     read_since: Option<Millis>,
     is_released: bool,
     told: LastReported,
+}
+
+/// A channel that endpoints can't read.
+#[derive(Debug, Default)]
+struct Unreadable {
+    /// How often in a row each endpoint did not read it.
+    tries: Vec<u32>,
+    /// Why, if the node was told.
+    told: Option<String>,
+}
+
+impl Unreadable {
+    fn is_at(&self, endpoint: usize) -> bool {
+        self.tries.get(endpoint).is_some_and(|tries| *tries > 0)
+    }
 }
 
 /// What the node was told last.

@@ -170,7 +170,7 @@ impl Guard {
                     let channel = self.channels.as_ref().and_then(|channels| channels.get(address));
                     let reading = channel.and_then(|channel| channel.readings.get(e).copied().flatten());
                     reading.is_some_and(|reading| reading.block >= head)
-                        || self.unreadable.contains_key(address)
+                        || self.unreadable.get(address).is_some_and(|unreadable| unreadable.is_at(e))
                 })
         };
         let Some(desk) = self.desks.get(e) else { return };
@@ -297,16 +297,20 @@ impl Guard {
             desk.sweep.read();
         }
         channel.seen_again(e, block);
-        self.on_readable(address);
+        self.on_readable(e, address);
         self.reconcile(address, now);
     }
 
-    /// A channel can't be read. After some tries that is said, and the others go on without it (rule G2).
+    /// A channel can't be read at an endpoint. After some tries the others go on without it (rule G2), and if no
+    /// endpoint can read it, that is said. An endpoint that can't has no say in what the channel's state is.
     fn on_unreadable(&mut self, e: usize, address: Address, why: &str, most: u32) {
+        let usable: Vec<_> = (0..self.endpoints.len()).map(|e| self.is_usable(e)).collect();
         let Some(channel) = self.channels.as_mut().and_then(|channels| channels.get_mut(&address)) else {
             return;
         };
-        let (tries, told) = self.unreadable.entry(address).or_default();
+        let unreadable = self.unreadable.entry(address).or_default();
+        unreadable.tries.resize(usable.len(), 0);
+        let Some(tries) = unreadable.tries.get_mut(e) else { return };
         *tries = tries.saturating_add(1);
         if *tries < most {
             return;
@@ -317,17 +321,41 @@ impl Guard {
             *round = desk.sweep.round;
             desk.sweep.read();
         }
-        if told.is_none() {
-            *told = Some(why.to_owned());
+        if let Some(reading) = channel.readings.get_mut(e).filter(|_| usable.len() > 1) {
+            *reading = None;
+        }
+        let mut tried = unreadable.tries.iter().zip(&usable);
+        let is_everywhere = tried.all(|(tries, is_usable)| !is_usable || *tries >= TRIES);
+        if is_everywhere && unreadable.told.is_none() {
+            unreadable.told = Some(why.to_owned());
             let report = Report::Unreadable { channel: address, why: Some(why.to_owned()) };
             self.report(report);
         }
     }
 
-    fn on_readable(&mut self, address: Address) {
-        if let Some((_, Some(_))) = self.unreadable.remove(&address) {
-            self.report(Report::Unreadable { channel: address, why: None });
+    fn on_readable(&mut self, e: usize, address: Address) {
+        let Some(unreadable) = self.unreadable.get_mut(&address) else { return };
+        if let Some(tries) = unreadable.tries.get_mut(e) {
+            *tries = 0;
         }
+        let was_told = unreadable.told.take().is_some();
+        if unreadable.tries.iter().all(|tries| *tries == 0) {
+            self.unreadable.remove(&address);
+        }
+        if was_told {
+            let why = self.doubt(address);
+            self.report(Report::Unreadable { channel: address, why });
+        }
+    }
+
+    /// Why nothing is to be signed over a channel, if there is a reason.
+    pub(super) fn doubt(&self, address: Address) -> Option<String> {
+        let channel = self.channels.as_ref().and_then(|channels| channels.get(&address));
+        let is_contradicted = channel.is_some_and(|channel| channel.contradicted.is_some());
+        let told = self.unreadable.get(&address).and_then(|unreadable| unreadable.told.clone());
+        told.or_else(|| {
+            is_contradicted.then(|| "the RPC endpoints contradict each other about it".to_owned())
+        })
     }
 
     // ---- early knowledge ----------------------------------------------------------------------

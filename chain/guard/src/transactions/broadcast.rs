@@ -125,10 +125,13 @@ impl Transactions {
             self.effects.push_back(Effect::Taken { channel, kind, tx: hash });
             return;
         }
+        let own_nonce = self.entry_mut(key).and_then(|entry| entry.nonce());
+        let Some(entry) = self.entry_mut(key) else { return };
         match delivery {
             Delivery::Taken | Delivery::NoAnswer => {}
             Delivery::NonceUsed => {
                 if let Some(count) = self.counts.get_mut(endpoint) {
+                    count.used_below = own_nonce.map_or(0, |nonce| nonce.saturating_add(1));
                     (count.clock, count.slot) = (None, Default::default());
                 }
             }

@@ -161,7 +161,7 @@ pub(crate) struct Transactions {
     /// How many there are with those that wait, as one endpoint said, and at which head.
     pending: Option<(u64, u64)>,
     pending_slot: RetryTimer,
-    /// The account's ether, as last read.
+    /// The account's ether: the most that an endpoint says. One that says less would have challenges offer less.
     balance: Option<u128>,
     /// The tip, or gas price, as last suggested, and at which head it was asked for.
     suggested: Option<u128>,
@@ -198,6 +198,10 @@ struct Count {
     at: Millis,
     head: Option<u64>,
     is_usable: bool,
+    /// The account's ether, as it last said.
+    balance: Option<u128>,
+    /// The nonces below are used, as it has said to a transaction.
+    used_below: u64,
     /// How many heads it has had, of those that the clock counts.
     heads: u64,
 }

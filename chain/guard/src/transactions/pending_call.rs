@@ -201,9 +201,9 @@ impl Entry {
     pub(crate) fn is_new_closing(&mut self, closing_block: Option<u64>) {
         if let (Stage::Mined { block }, Some(closing)) = (self.stage, closing_block)
             && self.key.is_urgent()
-            && closing > block
+            && closing >= block
         {
-            (self.reverts, self.again_at, self.was_reverted) = (0, 0, false);
+            (self.reverts, self.again_at) = (0, 0);
         }
     }
 

@@ -154,7 +154,11 @@ impl Transactions {
         // A challenge that was outbid under another nonce goes on from what it has offered; one that was
         // mined in vain was dear enough.
         let outbids = is_urgent && entry.reverts == 0 && !entry.was_reverted;
-        let outbid = entry.newest().filter(|_| outbids).and_then(|newest| newest.fees.raised(&market, true));
+        let offered = match outbids {
+            true => entry.newest().map(|newest| newest.fees),
+            false => entry.fees_at(nonce).filter(|_| is_urgent),
+        };
+        let outbid = offered.and_then(|fees| fees.raised(&market, true));
         let mut fees =
             outbid.unwrap_or_else(|| Fees::first(&market, is_urgent)).above(signed_before, is_urgent);
         let gas = entry.sent.as_ref().map_or_else(
@@ -290,7 +294,7 @@ impl Transactions {
         }
         entry.was_reverted = true;
         // Nor is it a reason to tell that an opening has failed, which may still be mined.
-        if !is_certain && !key.is_urgent() {
+        if !is_certain {
             return;
         }
         entry.reverts = entry.reverts.saturating_add(1);

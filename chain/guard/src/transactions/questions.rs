@@ -204,7 +204,17 @@ impl Transactions {
                     self.pending = Some((hint.unwrap_or(0), self.clock));
                 }
             }
-            TransactionQuestion::Balance => self.balance = number.or(self.balance),
+            TransactionQuestion::Balance => {
+                if let Some(count) = self.counts.get_mut(endpoint) {
+                    count.balance = number.or(count.balance);
+                }
+                self.balance = self
+                    .counts
+                    .iter()
+                    .filter(|count| count.is_usable)
+                    .filter_map(|count| count.balance)
+                    .max();
+            }
             TransactionQuestion::Price => {
                 self.suggesting.answered(again);
                 self.suggested_clock = Some(self.clock);
@@ -233,7 +243,8 @@ impl Transactions {
         result: &Result<Answer, AskError>,
         around: &Conditions,
     ) {
-        let (clock, lowest_own) = (self.clock, self.lowest_unmined());
+        let used_below = self.counts.get(endpoint).map_or(0, |count| count.used_below);
+        let (clock, lowest_own) = (self.clock, self.lowest_unmined(used_below));
         let Some(count) = self.counts.get_mut(endpoint) else { return };
         match result {
             Ok(Answer::Number(number)) => {
@@ -251,9 +262,12 @@ impl Transactions {
         self.note_disagreement();
     }
 
-    /// The lowest nonce of an own transaction that is not known to be mined.
-    fn lowest_unmined(&self) -> Option<u64> {
-        self.entries.iter().filter(|entry| entry.stage == Stage::Out).filter_map(Entry::nonce).min()
+    /// The lowest nonce of an own transaction that is not known to be mined, and that the endpoint does not say is
+    /// used.
+    fn lowest_unmined(&self, used_below: u64) -> Option<u64> {
+        let waits =
+            |entry: &&Entry| matches!(entry.stage, Stage::Out | Stage::Obsolete) && entry.mined_tx.is_none();
+        self.entries.iter().filter(waits).filter_map(Entry::nonce).filter(|nonce| *nonce >= used_below).min()
     }
 
     fn permit_nonce(&mut self, key: Key, result: &Result<Answer, AskError>, again: Millis) {

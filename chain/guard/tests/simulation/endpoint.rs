@@ -81,6 +81,18 @@ pub(crate) struct Faults {
     pub(crate) refuses_count: bool,
     /// It gives no contract's code.
     pub(crate) refuses_code: bool,
+    /// How many blocks above the state's own block the closings are that it invents: a new one with each block.
+    pub(crate) fresh_closing: Option<u64>,
+    /// In which block all the closings are that it invents.
+    pub(crate) invented_at: Option<u64>,
+    /// How long it takes to say what the account's balance is, in milliseconds.
+    pub(crate) balance_after: Option<u64>,
+    /// Its receipts say that the contract refused, so many blocks above its newest.
+    pub(crate) failed_ahead: Option<u64>,
+    /// It shows every state as it was at this block.
+    pub(crate) stale_states: Option<u64>,
+    /// It reads no storage.
+    pub(crate) refuses_storage: bool,
     /// It answers every transaction with this.
     pub(crate) says: Option<&'static str>,
 }
@@ -139,7 +151,10 @@ impl Endpoint {
     ) -> Answered {
         self.asked += 1;
         *self.methods.entry(question.method()).or_default() += 1;
-        let at = Some(now + 1 + random.below(2 * self.faults.delay.max(1)));
+        let mut at = Some(now + 1 + random.below(2 * self.faults.delay.max(1)));
+        if let (Some(after), Question::Balance(_)) = (self.faults.balance_after, question) {
+            at = Some(now + after);
+        }
         if self.faults.rate > 0 {
             if self.second != now / 1000 {
                 (self.second, self.requests) = (now / 1000, 0);
@@ -238,9 +253,11 @@ impl Endpoint {
                 return ChannelState::Closing { closer, nonce, balances: crate::ether::shares(1, 9), block };
             }
             if self.faults.invents.contains(channel) {
-                return invented(number);
+                let fresh = self.faults.fresh_closing.map(|ahead| number + ahead);
+                return invented(fresh.or(self.faults.invented_at).unwrap_or(number - number % 20));
             }
             let hides = self.faults.hides.contains(channel) && number >= self.faults.hides_since;
+            let number = self.faults.stale_states.map_or(number, |at| at.min(number));
             let at = if hides { self.faults.hides_since - 1 } else { number };
             let block = ether.at(at).or(ether.at(number));
             block.and_then(|block| block.states.get(channel)).copied().unwrap_or(ChannelState::Missing)
@@ -289,6 +306,7 @@ impl Endpoint {
                 }
                 Ok(json!(hex::encode_prefixed(bytes)))
             }
+            Question::Storage { .. } if self.faults.refuses_storage => refuse("missing trie node"),
             Question::Storage { channel, block } => {
                 Ok(json!(hex::encode_prefixed(word(&state(channel, *block)))))
             }
@@ -334,6 +352,9 @@ impl Endpoint {
                 number(u128::from(count))
             }
             Question::Tip | Question::GasPrice => number(self.faults.tip),
+            Question::Receipt(hash) if let Some(ahead) = self.faults.failed_ahead => Ok(
+                json!({ "transactionHash": hash, "blockNumber": format!("{:#x}", shown + ahead), "status": "0x0" }),
+            ),
             Question::Receipt(hash) if self.faults.failed_receipts => Ok(
                 json!({ "transactionHash": hash, "blockNumber": format!("{:#x}", shown), "status": "0x0" }),
             ),
@@ -408,9 +429,9 @@ pub(crate) fn garbage(random: &mut Random) -> String {
     }
 }
 
-/// A closing on an old receipt, in the same block for some time, so that it can be believed.
-fn invented(number: u64) -> ChannelState {
+/// A closing on an old receipt.
+fn invented(block: u64) -> ChannelState {
     let nonce = thunder_protocol::Nonce::new(1).unwrap();
     let (closer, balances) = (thunder_protocol::Role::A, crate::ether::shares(9, 1));
-    ChannelState::Closing { closer, nonce, balances, block: number - number % 20 }
+    ChannelState::Closing { closer, nonce, balances, block }
 }

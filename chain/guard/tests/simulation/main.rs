@@ -4,6 +4,7 @@
 #![allow(clippy::indexing_slicing, reason = "a test fails by panicking")]
 
 mod claims;
+mod doubts;
 mod endpoint;
 mod ether;
 mod identity;
