@@ -3,6 +3,7 @@
 use crate::block::{BlockTimeEstimate, Continuity, DEFAULT_BLOCK_TIME, Head, RecentBlocks};
 use crate::error::{AskError, bounded};
 use crate::question::STATES_AT_ONCE;
+use crate::retry_timer::RetryTimer;
 use thunder_protocol::ChainId;
 
 /// Milliseconds of a clock that never goes back.
@@ -350,59 +351,6 @@ impl Endpoint {
     }
 }
 
-/// A question that is asked again and again: when, and how often at the same time.
-#[derive(Debug, Clone, Copy, Default)]
-pub(crate) struct RetryTimer {
-    in_flight: u8,
-    asked_at: Millis,
-    due_at: Millis,
-}
-
-/// How often the same question is asked at the same time.
-pub(crate) const MAX_SAME: u8 = 8;
-
-impl RetryTimer {
-    /// Whether to ask now: it is due, and not under way, or under way for longer than usual.
-    pub(crate) fn is_ready(&self, now: Millis, hedge: Millis) -> bool {
-        now >= self.ready_at(hedge)
-    }
-
-    /// When to ask next.
-    pub(crate) fn ready_at(&self, hedge: Millis) -> Millis {
-        match self.in_flight {
-            0 => self.due_at,
-            MAX_SAME.. => Millis::MAX,
-            _ => self.asked_at.saturating_add(hedge),
-        }
-    }
-
-    /// Whether it is under way, for no longer than this.
-    pub(crate) fn is_under_way(&self, now: Millis, no_longer: Millis) -> bool {
-        self.in_flight > 0 && now < self.asked_at.saturating_add(no_longer)
-    }
-
-    pub(crate) fn asked(&mut self, now: Millis) {
-        self.in_flight = self.in_flight.saturating_add(1);
-        self.asked_at = now;
-    }
-
-    /// It is answered, or not; it is due again at this time.
-    pub(crate) fn answered(&mut self, due_at: Millis) {
-        self.in_flight = self.in_flight.saturating_sub(1);
-        self.due_at = due_at;
-    }
-
-    /// It is due again at this time, and not before.
-    pub(crate) fn wait_until(&mut self, due_at: Millis) {
-        self.due_at = due_at;
-    }
-
-    /// It is due now.
-    pub(crate) fn hurry(&mut self, now: Millis) {
-        self.due_at = self.due_at.min(now);
-    }
-}
-
 /// The highest base fee that is believed of a block, some blocks after the last one that was seen: an eighth
 /// more with each full block (EIP-1559), and 32 times that, for chains with other rules.
 fn highest_base_fee(last: &Head, number: u64) -> u128 {
@@ -463,18 +411,6 @@ mod tests {
         }
         endpoint.take_head(head(8, None), 0);
         assert_eq!(endpoint.head.unwrap().base_fee, None, "a chain that never had one, after a false one");
-    }
-
-    #[test]
-    fn a_question_that_is_not_answered_is_asked_again_a_bounded_number_of_times() {
-        let mut slot = RetryTimer::default();
-        assert!(slot.is_ready(0, 200));
-        slot.asked(0);
-        assert!(!slot.is_ready(199, 200) && slot.is_ready(200, 200));
-        (1..u64::from(MAX_SAME)).for_each(|time| slot.asked(200 * time));
-        assert!(!slot.is_ready(1_000_000, 200));
-        slot.answered(2_000);
-        assert!(slot.is_ready(2_000, 200), "the others are still under way, for longer than usual");
     }
 
     #[test]

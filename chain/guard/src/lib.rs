@@ -24,6 +24,7 @@ mod json;
 mod question;
 mod read_schedule;
 mod reconcile;
+mod retry_timer;
 pub mod state;
 pub mod transactions;
 mod watch;

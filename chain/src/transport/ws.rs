@@ -88,8 +88,8 @@ impl WebSocket {
         }
     }
 
-    /// The connection, made if there is none. Making it goes on if the question is given up meanwhile: it may take
-    /// longer than an answer.
+    /// The connection, made if there is none. A handshake may take longer than an answer: it goes on in a task of its own
+    /// if the question is given up meanwhile, and its end is the connection or `None`.
     async fn connection(&self) -> Result<Connection, AskError> {
         let mut connection = Arc::clone(&self.connection).lock_owned().await;
         if let Some(open) = connection.as_ref().filter(|open| !open.queue.is_closed()) {
@@ -174,37 +174,45 @@ mod tests {
 
     use super::*;
 
-    async fn server() -> (RpcUrl, Arc<AtomicU64>, watch::Sender<bool>) {
-        slow_server(Duration::ZERO).await
+    /// A server that answers every method but `silent`.
+    struct Server {
+        url: RpcUrl,
+        /// How many connections there were.
+        connections: Arc<AtomicU64>,
+        /// Whether handshakes are completed.
+        opens: watch::Sender<bool>,
+        /// Grows when the connections of before begin to hang.
+        hangs: watch::Sender<u64>,
     }
 
-    /// A server that takes so long to open a connection, and answers everything but `silent`, and nothing once it
-    /// hangs. Returns its address, the number of connections that it has had, and what makes the present ones hang.
-    async fn slow_server(opens_in: Duration) -> (RpcUrl, Arc<AtomicU64>, watch::Sender<bool>) {
-        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let url = format!("ws://{}", listener.local_addr().unwrap()).parse().unwrap();
-        let (hang, hangs) = watch::channel(false);
-        let connections = Arc::<AtomicU64>::default();
-        let counted = Arc::clone(&connections);
-        tokio::spawn(async move {
-            while let Ok((stream, _)) = listener.accept().await {
-                counted.fetch_add(1, Ordering::Relaxed);
-                let hangs = hangs.clone();
-                tokio::spawn(async move {
-                    tokio::time::sleep(opens_in).await;
-                    answer(stream, hangs).await;
-                });
-            }
-        });
-        (url, connections, hang)
+    impl Server {
+        async fn start(opens: bool) -> Self {
+            let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+            let url = format!("ws://{}", listener.local_addr().unwrap()).parse().unwrap();
+            let ((opens, may_open), (hangs, hung)) = (watch::channel(opens), watch::channel(0));
+            let connections = Arc::<AtomicU64>::default();
+            let counted = Arc::clone(&connections);
+            tokio::spawn(async move {
+                while let Ok((stream, _)) = listener.accept().await {
+                    counted.fetch_add(1, Ordering::Relaxed);
+                    tokio::spawn(answer(stream, may_open.clone(), hung.clone()));
+                }
+            });
+            Self { url, connections, opens, hangs }
+        }
+
+        fn connections(&self) -> u64 {
+            self.connections.load(Ordering::Relaxed)
+        }
     }
 
-    async fn answer(stream: TcpStream, hangs: watch::Receiver<bool>) {
+    async fn answer(stream: TcpStream, mut may_open: watch::Receiver<bool>, hung: watch::Receiver<u64>) {
+        may_open.wait_for(|opens| *opens).await.unwrap();
+        let hung_before = *hung.borrow();
         let mut stream = tokio_tungstenite::accept_async(stream).await.unwrap();
-        let hangs_from_the_start = *hangs.borrow();
         while let Some(Ok(Message::Text(text))) = stream.next().await {
             let question: Value = serde_json::from_str(&text).unwrap();
-            if question["method"] != "silent" && *hangs.borrow() == hangs_from_the_start {
+            if question["method"] != "silent" && *hung.borrow() == hung_before {
                 let answer = json!({ "jsonrpc": "2.0", "id": question["id"], "result": "0x1" });
                 stream.send(Message::text(answer.to_string())).await.unwrap();
             }
@@ -217,38 +225,40 @@ mod tests {
 
     #[tokio::test]
     async fn g3_one_question_that_is_never_answered_costs_the_others_nothing() {
-        let (url, connections, _hang) = server().await;
-        let ws = WebSocket::new(url);
+        let server = Server::start(true).await;
+        let ws = WebSocket::new(server.url.clone());
         for _ in 0..4 {
-            let others = async {
-                for _ in 0..20 {
-                    ask(&ws, "eth_chainId").await.unwrap();
-                    tokio::time::sleep(Duration::from_millis(20)).await;
+            let silent = ask(&ws, "silent");
+            tokio::pin!(silent);
+            let result = loop {
+                tokio::select! {
+                    result = &mut silent => break result,
+                    answer = ask(&ws, "eth_chainId") => drop(answer.unwrap()),
                 }
             };
-            let (silent, ()) = tokio::join!(ask(&ws, "silent"), others);
-            assert!(matches!(silent, Err(AskError::Timeout)), "{silent:?}");
+            assert!(matches!(result, Err(AskError::Timeout)), "{result:?}");
         }
-        assert_eq!(connections.load(Ordering::Relaxed), 1);
+        assert_eq!(server.connections(), 1);
     }
 
     #[tokio::test]
     async fn g3_a_connection_that_takes_longer_than_an_answer_may_is_made_all_the_same() {
-        let (url, connections, _hang) = slow_server(Duration::from_millis(800)).await;
-        let ws = WebSocket::new(url);
+        let server = Server::start(false).await;
+        let ws = WebSocket::new(server.url.clone());
         assert!(matches!(ask(&ws, "eth_chainId").await, Err(AskError::Timeout)));
+        server.opens.send(true).unwrap();
         while ask(&ws, "eth_chainId").await.is_err() {}
-        assert_eq!(connections.load(Ordering::Relaxed), 1);
+        assert_eq!(server.connections(), 1);
     }
 
     #[tokio::test]
     async fn g3_a_connection_that_hangs_is_made_anew() {
-        let (url, connections, hang) = server().await;
-        let ws = WebSocket::new(url);
+        let server = Server::start(true).await;
+        let ws = WebSocket::new(server.url.clone());
         ask(&ws, "eth_chainId").await.unwrap();
-        hang.send(true).unwrap();
+        server.hangs.send(1).unwrap();
         assert!(matches!(ask(&ws, "eth_chainId").await, Err(AskError::Timeout)));
         ask(&ws, "eth_chainId").await.unwrap();
-        assert_eq!(connections.load(Ordering::Relaxed), 2);
+        assert_eq!(server.connections(), 2);
     }
 }

@@ -221,7 +221,7 @@ impl Engine {
         self.tell_chain(ChainCommand::WatchAll(watches));
     }
 
-    /// The log has it once in a while, as an endpoint may go back and forth.
+    /// Logs a reorganisation, once in a while only: an endpoint may go back and forth.
     fn on_reorganisation(&mut self, first: u64) {
         let last = self.chain.reorganisation_logged;
         if last.is_none_or(|at| self.now.saturating_sub(at) >= LOG_REORGANISATION_EVERY) {
@@ -230,7 +230,7 @@ impl Engine {
         }
     }
 
-    /// Ends that are that old are not watched any more.
+    /// Stops watching channels whose end was seen long ago.
     fn unwatch_old_ends(&mut self) {
         let is_ended = |entry: &ChannelEntry| matches!(entry.channel, Channel::Closed(_));
         let ended =

@@ -6,10 +6,11 @@ use thunder_protocol::{Address, B256, Role};
 
 use super::{Action, Ancestor, Asked, Guard, Purpose};
 use crate::contracts::closing_topic;
-use crate::endpoint::{MAX_SAME, Millis, SMALLEST_BATCH};
+use crate::endpoint::{Millis, SMALLEST_BATCH};
 use crate::error::AskError;
 use crate::question::{Answer, LogFilter, Question};
 use crate::read_schedule::{MAX_BATCHES, MAX_SINGLE};
+use crate::retry_timer::MAX_SAME;
 use crate::transactions::TransactionQuestion;
 
 /// With more channels than these calls read, closings are also looked for among the events.
@@ -42,7 +43,7 @@ impl Guard {
         }
     }
 
-    /// What one endpoint does not answer the next one is asked first: some questions are put to one of them only.
+    /// Some questions are put to one endpoint only. If it does not answer one of them, the next endpoint comes first.
     pub(super) fn rotate_first_asked(
         &mut self,
         e: usize,

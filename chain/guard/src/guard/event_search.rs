@@ -7,9 +7,10 @@ use thunder_protocol::{Address, Role};
 
 use super::{Guard, Purpose};
 use crate::contracts::{ChannelEvent, ending_topics, read_event};
-use crate::endpoint::{Millis, RetryTimer};
+use crate::endpoint::Millis;
 use crate::error::AskError;
 use crate::question::{Answer, LogFilter, Question};
+use crate::retry_timer::RetryTimer;
 use crate::state::ChannelState;
 use crate::watch::Channel;
 

@@ -16,10 +16,11 @@ use thunder_protocol::{Address, B256, Role};
 use zeroize::Zeroizing;
 
 use crate::block::DEFAULT_BLOCK_TIME;
-use crate::endpoint::{Endpoint, Millis, RetryTimer};
+use crate::endpoint::{Endpoint, Millis};
 use crate::error::AskError;
 use crate::question::{Answer, Question};
 use crate::read_schedule::Sweep;
+use crate::retry_timer::RetryTimer;
 use crate::transactions::{
     Account, CantSign, Conditions, Effect, Key, Request, Sent, TransactionQuestion, Transactions,
 };
@@ -114,8 +115,8 @@ impl Ancestor {
     }
 }
 
-/// What an endpoint says of its chain, asked now and then. A few odd answers make no other chain, and what
-/// they have made does not last.
+/// The chain id and block 0 of an endpoint, asked for once in a while. A few wrong answers make no other chain, and a
+/// chain that wrong answers have made is left again.
 #[derive(Debug, Default)]
 struct Identity {
     chain_id: Option<u64>,

@@ -5,9 +5,10 @@ use thunder_protocol::Address;
 
 use super::{ContractsPart, Guard, Purpose, Report, VerifyPart};
 use crate::contracts::{calls, read_address, read_number};
-use crate::endpoint::{Millis, RetryTimer};
+use crate::endpoint::Millis;
 use crate::error::AskError;
 use crate::question::{Answer, Question};
+use crate::retry_timer::RetryTimer;
 use crate::state::ChannelState;
 use crate::watch::NotTheChannel;
 

@@ -125,13 +125,12 @@ impl Transactions {
             self.effects.push_back(Effect::Taken { channel, kind, tx: hash });
             return;
         }
-        let own_nonce = self.entry_mut(key).and_then(|entry| entry.nonce());
-        let Some(entry) = self.entry_mut(key) else { return };
         match delivery {
             Delivery::Taken | Delivery::NoAnswer => {}
             Delivery::NonceUsed => {
+                let used_below = entry.nonce().map_or(0, |nonce| nonce.saturating_add(1));
                 if let Some(count) = self.counts.get_mut(endpoint) {
-                    count.used_below = own_nonce.map_or(0, |nonce| nonce.saturating_add(1));
+                    count.used_below = used_below.max(count.used_below);
                     (count.clock, count.slot) = (None, Default::default());
                 }
             }
@@ -160,7 +159,7 @@ impl Transactions {
         let lacks_ether =
             entry.deliveries.iter().any(|parcel| matches!(parcel.answer, Some(Delivery::NoEther(_))));
         let cost = entry.sent.as_ref().zip(entry.newest()).map(|(sent, newest)| newest.fees.cost(sent.gas));
-        let missing = cost.zip(self.balance).and_then(|(cost, balance)| shortage(cost, balance));
+        let missing = cost.zip(self.balance()).and_then(|(cost, balance)| shortage(cost, balance));
         let error = match missing.filter(|_| lacks_ether) {
             Some(missing) => CallError::NoEther(missing),
             None => CallError::Refused(reason),

@@ -18,6 +18,8 @@
 //! permit's nonce see to that.
 
 mod broadcast;
+mod counts;
+mod effects;
 pub mod fees;
 mod gas;
 mod nonces;
@@ -30,94 +32,26 @@ mod sign;
 
 use std::collections::VecDeque;
 
-use thunder_protocol::channel::Terms;
-use thunder_protocol::onchain::{CHALLENGE_PERIOD, Call, CallKind, EndKind, OnChain};
+use thunder_protocol::onchain::{CHALLENGE_PERIOD, CallKind, EndKind, OnChain};
 use thunder_protocol::{Address, B256};
 
+pub use effects::{CallError, Outcome, Request};
 pub use fees::{Fees, GasFunds};
 pub use gas::gas_limit;
 pub use record::{Attempt, Sent};
 pub use sign::{CantSign, PlainAccount, PlainTransaction};
 
+pub(crate) use effects::Effect;
 pub(crate) use pending_call::Key;
 pub(crate) use questions::TransactionQuestion;
 pub(crate) use sign::Account;
 
-use crate::endpoint::{Millis, RetryTimer};
-use crate::error::Refusal;
+use crate::endpoint::Millis;
+use crate::retry_timer::RetryTimer;
 use crate::state::ChannelState;
+use counts::Count;
 use fees::Market;
 use pending_call::{Entry, Stage};
-
-/// A call to be made.
-#[derive(Debug, Clone)]
-pub struct Request {
-    /// The channel.
-    pub terms: Terms,
-    /// The call.
-    pub call: Call,
-}
-
-/// Why a call was not made, or had no effect.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum CallError {
-    /// The contract refuses it.
-    Reverted(Refusal),
-    /// The transaction was mined, and the contract refused it.
-    MinedInVain(B256),
-    /// The account has too little ether: what is needed, what there is, and what is missing, in ether.
-    NoEther([String; 3]),
-    /// The endpoints refuse the transaction, with this reason.
-    Refused(String),
-    /// The wallet can't sign it.
-    CantSign,
-}
-
-/// What became of a call.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Outcome {
-    /// It was not made, or had no effect.
-    Failed {
-        /// The channel.
-        channel: Address,
-        /// Which call.
-        kind: CallKind,
-        /// Why.
-        error: CallError,
-        /// Whether it is tried again by itself.
-        is_retried: bool,
-    },
-    /// It is in a block.
-    Mined {
-        /// The channel.
-        channel: Address,
-        /// Which call.
-        kind: CallKind,
-        /// The transaction.
-        tx: B256,
-        /// The block.
-        block: u64,
-    },
-}
-
-/// What the calls ask the guard to do.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) enum Effect {
-    /// Write this to disk, and say so: it is sent only after that.
-    Save(Sent),
-    /// The disk need not keep this any more.
-    Forget(Sent),
-    /// Somebody may wait for this.
-    Outcome(Outcome),
-    /// An endpoint has taken a transaction, the first one to do so.
-    Taken { channel: Address, kind: CallKind, tx: B256 },
-    /// A challenge is not mined after so many blocks.
-    Late { channel: Address, blocks: u64, tried: String },
-    /// The chain took a mined transaction back; it is sent again.
-    TakenBack { channel: Address, kind: CallKind },
-    /// Another program has used the account's nonce; the call is made under another.
-    Overtaken { channel: Address, kind: CallKind, nonce: u64 },
-}
 
 /// A transaction of the own account.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -161,8 +95,6 @@ pub(crate) struct Transactions {
     /// How many there are with those that wait, as one endpoint said, and at which head.
     pending: Option<(u64, u64)>,
     pending_slot: RetryTimer,
-    /// The account's ether: the most that an endpoint says. One that says less would have challenges offer less.
-    balance: Option<u128>,
     /// The tip, or gas price, as last suggested, and at which head it was asked for.
     suggested: Option<u128>,
     suggesting: RetryTimer,
@@ -180,30 +112,6 @@ pub(crate) struct Transactions {
     /// goes ahead of what was under way.
     is_held: bool,
     effects: VecDeque<Effect>,
-}
-
-/// What one endpoint says of the account's mined transactions.
-#[derive(Debug, Clone, Copy, Default)]
-struct Count {
-    count: Option<u64>,
-    /// A count that does not go on from that one, said once.
-    candidate: Option<u64>,
-    slot: RetryTimer,
-    /// Whether the count at the newest block was refused, so that the one with what waits is asked for.
-    by_pending: bool,
-    /// At which head it was asked for last, and that head's number.
-    clock: Option<u64>,
-    /// When it was answered; and, once a question for the newest block was asked after that, the highest of
-    /// the endpoint's heads that the count can be of.
-    at: Millis,
-    head: Option<u64>,
-    is_usable: bool,
-    /// The account's ether, as it last said.
-    balance: Option<u128>,
-    /// The nonces below are used, as it has said to a transaction.
-    used_below: u64,
-    /// How many heads it has had, of those that the clock counts.
-    heads: u64,
 }
 
 /// How deep a mined transaction is before it is forgotten, in blocks beyond the confirmations.
@@ -237,7 +145,6 @@ impl Transactions {
             counts: vec![Count::default(); endpoints],
             pending: None,
             pending_slot: RetryTimer::default(),
-            balance: None,
             suggested: None,
             suggesting: RetryTimer::default(),
             suggested_clock: None,
@@ -350,15 +257,9 @@ impl Transactions {
         }
     }
 
-    /// An endpoint has said what its newest block is, to a question that was asked at this time.
-    pub(crate) fn on_polled(&mut self, endpoint: usize, asked_at: Millis, head: u64) {
-        if let Some(count) = self.counts.get_mut(endpoint).filter(|count| asked_at >= count.at) {
-            count.head.get_or_insert(head);
-        }
-    }
-
     /// Blocks from this height on were taken back: what was mined there has to be seen again.
     pub(crate) fn on_reorganisation(&mut self, first: u64) {
+        self.counts.iter_mut().for_each(|count| count.used_below = 0);
         for entry in &mut self.entries {
             if matches!(entry.stage, Stage::Mined { block } if block >= first) {
                 (entry.stage, entry.in_vain) = (Stage::Out, None);
@@ -464,7 +365,7 @@ impl Transactions {
     pub(crate) fn funds(&self, around: &Conditions) -> Option<GasFunds> {
         let fees = Fees::first(&self.market(around), false);
         let price = around.base_fee.map_or(fees.max_fee, |base| base.saturating_add(fees.tip.unwrap_or(0)));
-        Some(GasFunds { balance: self.balance?, price })
+        Some(GasFunds { balance: self.balance()?, price })
     }
 
     pub(crate) fn next_effect(&mut self) -> Option<Effect> {
@@ -528,8 +429,8 @@ const fn would_show(kind: CallKind, state: &ChannelState) -> bool {
 }
 
 /// Whether a call can have no effect (any more) on a channel that was in this state at this height.
-/// Whether a state that was read at a height is as the transaction of this block has left it. A receipt with a block that nobody has reached
-/// yet shows nothing.
+/// Whether a state that was read at a height is as the transaction of this block has left it. The block of a false
+/// receipt may be one that nobody has reached yet.
 const fn is_seen_after(block: u64, height: u64) -> bool {
     height > block || block > height.saturating_add(plan::USED_PATIENCE)
 }

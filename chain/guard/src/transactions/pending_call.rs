@@ -8,7 +8,8 @@ use super::fees::Fees;
 use super::record::{Attempt, Sent};
 use super::refusal::Delivery;
 use super::sign::{kind_uses_permit, uses_permit};
-use crate::endpoint::{Millis, RetryTimer};
+use crate::endpoint::Millis;
+use crate::retry_timer::RetryTimer;
 
 /// Names a call: a channel has one of each kind.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]

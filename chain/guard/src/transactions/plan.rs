@@ -28,30 +28,6 @@ const MOST_FOREIGN: u64 = 16;
 const MAX_ATTEMPTS: usize = 64;
 
 impl Transactions {
-    /// The lowest account nonce that is not mined. Endpoints that are behind say less; where they
-    /// disagree for longer, each is believed in turn, so that a challenge reaches the honest ones.
-    pub(super) fn base(&self) -> Option<u64> {
-        let mut counts: Vec<_> =
-            self.counts.iter().filter(|count| count.is_usable).filter_map(|count| count.count).collect();
-        counts.sort_unstable();
-        counts.dedup();
-        let (highest, turns) = (*counts.last()?, u64::try_from(counts.len()).unwrap_or(1));
-        let lasts = self.disagreement.is_some_and(|since| self.clock >= since.saturating_add(2));
-        if turns < 2 || !lasts {
-            return Some(highest);
-        }
-        counts.get(usize::try_from(self.clock % turns).unwrap_or(0)).copied()
-    }
-
-    /// Notes how far the endpoints agree on the count.
-    pub(super) fn note_disagreement(&mut self) {
-        let usable = self.counts.iter().filter(|count| count.is_usable);
-        let mut counts = usable.filter_map(|count| count.count);
-        let first = counts.next();
-        let differ = first.is_some_and(|first| counts.any(|count| count != first));
-        self.disagreement = if differ { self.disagreement.or(Some(self.clock)) } else { None };
-    }
-
     /// Signs whatever can be signed now.
     pub(crate) fn plan(&mut self, around: &Conditions) {
         let Some(base) = self.base().filter(|_| around.has_head) else { return };
@@ -151,8 +127,8 @@ impl Transactions {
         let signed_before = signed_before.max_by_key(|fees| fees.max_fee);
         let Some(entry) = self.entries.iter().find(|entry| entry.key == key) else { return };
         let market = self.market(around);
-        // A challenge that was outbid under another nonce goes on from what it has offered; one that was
-        // mined in vain was dear enough.
+        // A challenge that was outbid under another nonce goes on from what it has offered. One that was mined in
+        // vain was dear enough: it goes on from what was offered under this nonce.
         let outbids = is_urgent && entry.reverts == 0 && !entry.was_reverted;
         let offered = match outbids {
             true => entry.newest().map(|newest| newest.fees),
@@ -166,7 +142,7 @@ impl Transactions {
             |sent| sent.gas,
         );
         fees =
-            fees.affordable(around.base_fee.filter(|_| is_urgent), self.balance.filter(|_| is_urgent), gas);
+            fees.affordable(around.base_fee.filter(|_| is_urgent), self.balance().filter(|_| is_urgent), gas);
         self.attempt(key, nonce, fees, gas, around);
     }
 
@@ -231,7 +207,7 @@ impl Transactions {
         let keys: Vec<_> = stands.filter(|entry| due(entry)).map(|entry| entry.key).collect();
         for key in keys {
             let is_urgent = key.is_urgent();
-            let (balance, base_fee) = (self.balance.filter(|_| is_urgent), around.base_fee);
+            let (balance, base_fee) = (self.balance().filter(|_| is_urgent), around.base_fee);
             let Some(entry) = self.entry_mut(key) else { continue };
             let Some(sent) = &entry.sent else { continue };
             let (nonce, gas) = (sent.nonce, sent.gas);
@@ -314,14 +290,6 @@ impl Transactions {
             let outcome = Outcome::Failed { channel, kind, error, is_retried: true };
             self.effects.push_back(Effect::Outcome(outcome));
         }
-    }
-
-    /// Whether no endpoint says that a transaction with this nonce is not mined. One that has not answered of late
-    /// says nothing.
-    fn is_used_everywhere(&self, nonce: Option<u64>) -> bool {
-        let is_fresh = |asked: u64| self.clock <= asked.saturating_add(USED_PATIENCE);
-        let counts = self.counts.iter().filter(|count| count.is_usable && count.clock.is_some_and(is_fresh));
-        counts.into_iter().all(|count| count.count > nonce)
     }
 
     fn remove(&mut self, key: Key) {

@@ -4,7 +4,7 @@
 use thunder_protocol::{Address, B256};
 
 use super::pending_call::{Entry, Key, Stage};
-use super::{CallError, Conditions, Count, Transactions};
+use super::{CallError, Conditions, Transactions};
 use crate::contracts::{calls, read_number};
 use crate::endpoint::Millis;
 use crate::error::AskError;
@@ -32,20 +32,6 @@ const PRICE_EVERY: u64 = 4;
 
 /// How many blocks a receipt may be ahead of what any endpoint has shown.
 const AHEAD: u64 = 2;
-/// How many transactions may be mined between two counts.
-const MOST_MINED: u64 = 16;
-
-impl Count {
-    /// Whether a count is taken for true: it goes on from the last one, or is said twice in a row.
-    fn is_believed(&mut self, count: u64) -> bool {
-        let goes_on =
-            self.count.is_some_and(|before| (before..=before.saturating_add(MOST_MINED)).contains(&count));
-        let is_believed = goes_on || self.candidate == Some(count);
-        self.candidate = Some(count);
-        is_believed
-    }
-}
-
 impl Transactions {
     /// What urgent calls wait for.
     pub(crate) fn urgent_question(
@@ -208,12 +194,6 @@ impl Transactions {
                 if let Some(count) = self.counts.get_mut(endpoint) {
                     count.balance = number.or(count.balance);
                 }
-                self.balance = self
-                    .counts
-                    .iter()
-                    .filter(|count| count.is_usable)
-                    .filter_map(|count| count.balance)
-                    .max();
             }
             TransactionQuestion::Price => {
                 self.suggesting.answered(again);
@@ -232,42 +212,6 @@ impl Transactions {
                 }
             }
         }
-    }
-
-    /// How many transactions are mined, or, where that is refused, how many there are with those that wait: of
-    /// these the own ones are not mined.
-    fn counted(
-        &mut self,
-        endpoint: usize,
-        is_pending: bool,
-        result: &Result<Answer, AskError>,
-        around: &Conditions,
-    ) {
-        let used_below = self.counts.get(endpoint).map_or(0, |count| count.used_below);
-        let (clock, lowest_own) = (self.clock, self.lowest_unmined(used_below));
-        let Some(count) = self.counts.get_mut(endpoint) else { return };
-        match result {
-            Ok(Answer::Number(number)) => {
-                let Ok(number) = u64::try_from(*number) else { return };
-                count.by_pending = false;
-                let number = lowest_own.filter(|_| is_pending).map_or(number, |own| own.min(number));
-                if count.is_believed(number) {
-                    (count.count, count.clock) = (Some(number), Some(clock));
-                    (count.at, count.head) = (around.now, None);
-                }
-            }
-            Err(AskError::Refused(_) | AskError::Invalid(_)) => count.by_pending = !is_pending,
-            Ok(_) | Err(_) => {}
-        }
-        self.note_disagreement();
-    }
-
-    /// The lowest nonce of an own transaction that is not known to be mined, and that the endpoint does not say is
-    /// used.
-    fn lowest_unmined(&self, used_below: u64) -> Option<u64> {
-        let waits =
-            |entry: &&Entry| matches!(entry.stage, Stage::Out | Stage::Obsolete) && entry.mined_tx.is_none();
-        self.entries.iter().filter(waits).filter_map(Entry::nonce).filter(|nonce| *nonce >= used_below).min()
     }
 
     fn permit_nonce(&mut self, key: Key, result: &Result<Answer, AskError>, again: Millis) {
@@ -299,16 +243,6 @@ impl Transactions {
             // It is not needed.
             Err(AskError::Refused(_) | AskError::Invalid(_)) => entry.advice.is_estimated = true,
             Ok(_) | Err(_) => {}
-        }
-    }
-
-    /// Which endpoints show the chain of this account now.
-    pub(crate) fn set_usable(&mut self, endpoint: usize, is_usable: bool) {
-        if let Some(count) = self.counts.get_mut(endpoint)
-            && count.is_usable != is_usable
-        {
-            count.is_usable = is_usable;
-            self.note_disagreement();
         }
     }
 }

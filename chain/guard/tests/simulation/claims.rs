@@ -7,7 +7,7 @@ use super::endpoint::{Faults, Lies};
 use super::world::{World, cheat};
 use super::{GWEI, cheated, honest};
 
-/// It shows a closing on the newest receipt, which no challenge answers, in a block far above the true one.
+/// One endpoint shows a closing on the newest receipt, which no challenge answers, in a block far above the true one.
 #[test]
 fn g6_a_closing_that_cant_be_challenged_hides_no_true_one() {
     for (count, liar) in [(2, 0), (2, 1), (3, 0), (3, 2)] {
@@ -33,7 +33,7 @@ fn g6_a_closing_that_cant_be_challenged_hides_no_true_one() {
     }
 }
 
-/// It says that the challenge is mined, in a block that nobody reaches, with heads and a count to match.
+/// One endpoint says that the challenge is mined, in a block that nobody reaches, with heads and a count to match.
 #[test]
 fn g6_a_receipt_in_a_block_that_nobody_reaches_ends_no_challenge() {
     for (count, liar) in [(2, 0), (2, 1), (3, 1)] {
@@ -65,7 +65,7 @@ fn g6_a_receipt_in_a_block_that_nobody_reaches_ends_no_challenge() {
     }
 }
 
-/// At the start, before another endpoint answers, it shows a channel paid out in a block long ago.
+/// At the start, before the honest endpoint answers, the other one shows a channel paid out in a block long ago.
 #[test]
 fn g6_an_end_that_the_first_endpoint_to_answer_invents_hides_no_closing() {
     for states_at in [1, 1 << 40] {

@@ -86,6 +86,25 @@ fn g4_where_the_count_is_refused_what_others_do_to_a_nonce_keeps_no_challenge_wa
 }
 
 #[test]
+fn g4_where_the_count_is_refused_a_challenge_that_is_taken_back_is_made_again() {
+    let mut world = World::new(1, 1, 12_000, vec![Faults { refuses_count: true, ..honest() }]);
+    let first = cheated(&mut world, 0);
+    assert!(first.is_some_and(|blocks| blocks <= 2), "{first:?}");
+    let channel = world.channel(0);
+    blocks(&mut world, 1);
+    // The chain goes back to the block of the closing, and has lost the challenge.
+    while world.ether.state(&channel).stage() > 3 {
+        let mut random = world.random.clone();
+        world.ether.take_back(1, &mut random);
+    }
+    world.ether.pool.clear();
+    world.ether.least_tip = 5 * GWEI;
+    blocks(&mut world, 16);
+    let again = world.answered_after(channel);
+    assert!(again.is_some_and(|blocks| blocks <= 16), "{again:?}");
+}
+
+#[test]
 fn g6_a_new_invented_closing_with_each_block_costs_little_ether() {
     for (count, liar) in LIARS {
         for ahead in [0, 3] {
@@ -96,11 +115,7 @@ fn g6_a_new_invented_closing_with_each_block_costs_little_ether() {
             faults.invents.insert(channel);
             (faults.fresh_closing, faults.states_off) = (Some(ahead), ahead);
             blocks(&mut world, 60);
-            let wei: u128 = world
-                .ether
-                .own_mined()
-                .map(|mined| (mined.transaction.tip + GWEI).min(mined.transaction.max_fee) * 35_000)
-                .sum();
+            let wei = world.spent();
             assert!(wei <= 20 * 10u128.pow(15), "{count} {liar} {ahead}: {wei} wei");
         }
     }

@@ -77,9 +77,9 @@ pub(crate) struct Faults {
     pub(crate) closed: BTreeSet<Address>,
     /// Channels that it shows closing on the newest receipt.
     pub(crate) masks: BTreeSet<Address>,
-    /// It gives no count of transactions at the newest block.
+    /// The count of transactions at the newest block is refused.
     pub(crate) refuses_count: bool,
-    /// It gives no contract's code.
+    /// Questions for a contract's code are refused.
     pub(crate) refuses_code: bool,
     /// How many blocks above the state's own block the closings are that it invents: a new one with each block.
     pub(crate) fresh_closing: Option<u64>,
@@ -89,9 +89,9 @@ pub(crate) struct Faults {
     pub(crate) balance_after: Option<u64>,
     /// Its receipts say that the contract refused, so many blocks above its newest.
     pub(crate) failed_ahead: Option<u64>,
-    /// It shows every state as it was at this block.
+    /// The block whose states are shown for every later block.
     pub(crate) stale_states: Option<u64>,
-    /// It reads no storage.
+    /// Questions for storage are refused.
     pub(crate) refuses_storage: bool,
     /// It answers every transaction with this.
     pub(crate) says: Option<&'static str>,

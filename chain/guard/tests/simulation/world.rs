@@ -360,6 +360,14 @@ impl World {
         self.guard.submit(Request { terms, call }, self.now);
     }
 
+    /// What the own transactions that are mined have cost, in wei, with the gas of a refused challenge each.
+    pub(crate) fn spent(&self) -> u128 {
+        const GAS: u128 = 35_000;
+        let price = |tip: u128, max_fee: u128| (tip + 1_000_000_000).min(max_fee);
+        let mined = self.ether.own_mined();
+        mined.map(|mined| price(mined.transaction.tip, mined.transaction.max_fee) * GAS).sum()
+    }
+
     /// Blocks from the cheat's closing to its challenge; `None` if there is none.
     pub(crate) fn answered_after(&self, channel: Address) -> Option<u64> {
         let is = |state: &ChannelState, stage: u8| state.stage() == stage;
