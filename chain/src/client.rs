@@ -1,4 +1,4 @@
-//! Questions beside the guard's: balances for people, and what the deploy tool asks.
+//! `ChainClient`: single questions to a chain, beside the guard's: balances for users, and what `thunder-deploy` asks.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -17,16 +17,16 @@ use thunder_protocol::{Address, B256};
 use crate::error::ChainError;
 use crate::transport::{RpcUrls, TIMEOUT, Transport};
 
-/// A chain, asked through one or several RPC endpoints. Cheap to clone.
+/// Asks a chain through one or several RPC endpoints. Cheap to clone.
 #[derive(Debug, Clone)]
-pub struct Chain {
+pub struct ChainClient {
     transports: Arc<[Transport]>,
-    /// The endpoint that answered last is asked first.
+    /// The index of the endpoint that answered last, which is asked first.
     preferred: Arc<AtomicUsize>,
     contracts: Contracts,
 }
 
-impl Chain {
+impl ChainClient {
     /// A client for the endpoints. Nothing is asked yet.
     ///
     /// # Errors
@@ -46,7 +46,7 @@ impl Chain {
         Arc::clone(&self.transports)
     }
 
-    /// The first answer that any endpoint gives.
+    /// Asks one endpoint after the other until one answers; a revert is an answer.
     async fn ask(&self, question: &Question) -> Result<Answer, ChainError> {
         let count = self.transports.len();
         let first = self.preferred.load(Ordering::Relaxed);
@@ -95,7 +95,7 @@ impl Chain {
         })
     }
 
-    /// Which chain it is.
+    /// The chain's id and genesis block.
     ///
     /// # Errors
     ///

@@ -1,4 +1,4 @@
-//! Bindings of the compiled contracts, and where they are.
+//! The compiled contracts: ABI bindings, creation code, and their CREATE2 addresses on local testnets.
 //!
 //! ABI and bytecode are those committed under `contracts/artifacts`; a test proves that they are
 //! what the sources compile to.
@@ -32,8 +32,8 @@ pub const CREATE2_DEPLOYER: Address = thunder_protocol::address!("4e59b44847b379
 /// Anybody can mint there.
 pub const TESTNET_OWNER: Address = thunder_protocol::address!("f39Fd6e51aad88F6F4ce6aB8827279cffFb92266");
 
-/// THD and the factory at the addresses that are the same on every local testnet.
-pub fn deterministic() -> Contracts {
+/// Returns the addresses of THD and the factory on a local testnet, which are the same on each (CREATE2).
+pub fn local_testnet_contracts() -> Contracts {
     let token = create2_address(&thd_init_code(TESTNET_OWNER));
     Contracts { token, factory: create2_address(&factory_init_code(token)) }
 }

@@ -1,4 +1,4 @@
-//! Why something on the chain did not work.
+//! `ChainError`: why a question to the chain has no answer, or a transaction failed; revert reasons decoded.
 
 use ethers::contract::ContractRevert;
 use ethers::types::Bytes;
@@ -36,7 +36,7 @@ pub enum ChainError {
     /// The answer makes no sense.
     #[error("the RPC endpoint {0}")]
     InvalidResponse(String),
-    /// The key is no key.
+    /// The secret is no valid key.
     #[error("the wallet can't sign transactions")]
     CantSign,
 }

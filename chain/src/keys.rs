@@ -18,12 +18,12 @@ pub use keyfile::{KeyfileError, decrypt_keyfile, encrypt_keyfile, is_keyfile};
 
 /// A secret key and its address. The key is never shown, and wiped when dropped.
 #[derive(Clone, PartialEq, Eq)]
-pub struct Key {
+pub struct SecretKey {
     secret: Zeroizing<[u8; 32]>,
     address: Address,
 }
 
-impl Key {
+impl SecretKey {
     /// A key of these 32 bytes.
     ///
     /// # Errors
@@ -47,7 +47,7 @@ impl Key {
 }
 
 /// Hexadecimal, with or without 0x.
-impl FromStr for Key {
+impl FromStr for SecretKey {
     type Err = KeyError;
 
     fn from_str(text: &str) -> Result<Self, KeyError> {
@@ -56,9 +56,9 @@ impl FromStr for Key {
     }
 }
 
-impl fmt::Debug for Key {
+impl fmt::Debug for SecretKey {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "Key(secret of {})", self.address)
+        write!(f, "SecretKey(of {})", self.address)
     }
 }
 
@@ -89,7 +89,7 @@ pub enum KeyError {
 }
 
 /// The key at `path` of a seed phrase. Case and spacing of the words don't matter.
-pub fn from_phrase(phrase: &str, path: &str) -> Result<Key, KeyError> {
+pub fn from_phrase(phrase: &str, path: &str) -> Result<SecretKey, KeyError> {
     let words = Zeroizing::new(phrase.split_whitespace().collect::<Vec<_>>().join(" "));
     let words = Zeroizing::new(words.to_lowercase());
     let mnemonic =
@@ -98,7 +98,7 @@ pub fn from_phrase(phrase: &str, path: &str) -> Result<Key, KeyError> {
     let key = mnemonic.derive_key(path, None).map_err(|_| KeyError::Path)?;
     let signing: &SigningKey = key.as_ref();
     let mut bytes = signing.to_bytes();
-    let key = Key::new(bytes.as_slice());
+    let key = SecretKey::new(bytes.as_slice());
     bytes.as_mut_slice().zeroize();
     key
 }
@@ -145,11 +145,11 @@ mod tests {
     fn a_key_is_read_from_hexadecimal_digits_and_not_shown() {
         let key = from_phrase(PHRASE, DEFAULT_PATH).unwrap();
         let digits = hex::encode(key.expose().as_slice());
-        assert_eq!(format!("0x{digits}").parse::<Key>().unwrap(), key);
-        assert_eq!(format!("{key:?}"), format!("Key(secret of {TESTNET_OWNER})"));
+        assert_eq!(format!("0x{digits}").parse::<SecretKey>().unwrap(), key);
+        assert_eq!(format!("{key:?}"), format!("SecretKey(of {TESTNET_OWNER})"));
         let order = "fffffffffffffffffffffffffffffffebaaedce6af48a03bbfd25e8cd0364141";
         for bad in ["", "0x", "12", &"0".repeat(64), order, &"1".repeat(66), "secret"] {
-            assert!(matches!(bad.parse::<Key>(), Err(KeyError::OutOfRange)), "{bad}");
+            assert!(matches!(bad.parse::<SecretKey>(), Err(KeyError::OutOfRange)), "{bad}");
         }
     }
 }

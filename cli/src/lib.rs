@@ -8,10 +8,10 @@ mod close;
 mod files;
 mod menu;
 mod output;
+mod parse_error;
 mod progress;
 mod run;
 mod secrets;
-mod usage;
 mod values;
 mod watch;
 
@@ -71,11 +71,11 @@ fn parse(arguments: &[OsString]) -> Result<Cli, clap::Error> {
 fn refuse(error: &clap::Error, arguments: &[OsString]) -> ExitCode {
     // A failure to print (a closed pipe) has no place left to be reported at.
     let _ = error.print();
-    if usage::is_answer(error) {
+    if parse_error::is_answer(error) {
         return ExitCode::SUCCESS;
     }
-    let error = usage::to_api_error(error);
-    if usage::wants_json(arguments, std::env::var_os("THUNDER_JSON")) {
+    let error = parse_error::to_api_error(error);
+    if parse_error::wants_json(arguments, std::env::var_os("THUNDER_JSON")) {
         output::json::print_error(&error);
     }
     ExitCode::from(error.code.exit_code() as u8)

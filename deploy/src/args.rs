@@ -1,4 +1,4 @@
-//! The command line: its words, its flags, and what they may be.
+//! The command line of thunder-deploy: commands, flags, and the parsing of their values.
 
 use std::ffi::OsString;
 use std::fmt;
@@ -12,7 +12,7 @@ use clap::error::{Error as ClapError, ErrorKind};
 use clap::{Args, Parser, Subcommand};
 use thunder_chain::{Amount, RpcUrl};
 
-use crate::keys::{Key, from_hex};
+use crate::keys::{SecretKey, from_hex};
 use crate::output;
 
 /// The most blocks that are mined at once; it takes some seconds.
@@ -54,28 +54,28 @@ pub(crate) enum Command {
         long_about = "Run a local Ethereum testnet (anvil, chain id 31337) with THD and the channel factory on it, \
                       until Ctrl-C. Its accounts and their seed phrase are known to everybody."
     )]
-    Testnet(Testnet),
+    Testnet(TestnetArgs),
     /// Give an address THD (and, on a local testnet, ETH for gas)
     #[command(
         long_about = "Give an address THD. Deploys THD and the channel factory first if they are not there. On a \
                       local testnet (chain id 31337 or 1337) it needs no key, and the address gets 10 ETH for gas \
                       if it has none."
     )]
-    Thd(Thd),
+    Thd(ThdArgs),
     /// Mine empty blocks on a local testnet (the challenge period is 24)
-    Mine(Mine),
+    Mine(MineArgs),
     /// Show everything: testnet, two nodes, a channel, payments, closing
     #[command(
         long_about = "Show everything, as a user would do it: a testnet, two nodes with wallets, a channel between \
                       them, payments both ways, closing, withdrawing, and the balances. Each command is shown with \
                       what it prints. Nothing is left behind."
     )]
-    Demo(Demo),
+    Demo(DemoArgs),
 }
 
 /// Where the chain is.
 #[derive(Debug, Args)]
-pub(crate) struct Endpoint {
+pub(crate) struct EndpointArgs {
     /// The RPC endpoint: IP:Port, or an http(s):// or ws(s):// URL
     #[arg(
         long = "RPC",
@@ -89,7 +89,7 @@ pub(crate) struct Endpoint {
 }
 
 #[derive(Debug, Args)]
-pub(crate) struct Testnet {
+pub(crate) struct TestnetArgs {
     /// The port of the RPC endpoint; 0 takes any that is free
     #[arg(long, value_name = "port", default_value_t = 8545)]
     pub(crate) port: u16,
@@ -105,7 +105,7 @@ pub(crate) struct Testnet {
 }
 
 #[derive(Debug, Args)]
-pub(crate) struct Thd {
+pub(crate) struct ThdArgs {
     /// Who gets them
     #[arg(long, value_name = "address", value_parser = address)]
     pub(crate) to: Address,
@@ -113,11 +113,11 @@ pub(crate) struct Thd {
     #[arg(long, value_name = "THD", default_value = "100", value_parser = amount, allow_negative_numbers = true)]
     pub(crate) amount: Amount,
     #[command(flatten)]
-    pub(crate) endpoint: Endpoint,
+    pub(crate) endpoint: EndpointArgs,
     /// The owner's secret key, for other chains. Whoever can list processes can read it: better use
     /// --keyfile, or the environment variable THUNDER_DEPLOY_KEY
     #[arg(long, value_name = "hex", value_parser = key, conflicts_with = "keyfile")]
-    pub(crate) key: Option<Key>,
+    pub(crate) key: Option<SecretKey>,
     /// The owner's key file (Web3 Secret Storage V3); its password is asked for, unseen
     #[arg(long, value_name = "file")]
     pub(crate) keyfile: Option<PathBuf>,
@@ -127,16 +127,16 @@ pub(crate) struct Thd {
 }
 
 #[derive(Debug, Args)]
-pub(crate) struct Mine {
+pub(crate) struct MineArgs {
     /// How many
     #[arg(value_name = "n", value_parser = clap::value_parser!(u64).range(1..=MAX_BLOCKS), allow_negative_numbers = true)]
     pub(crate) blocks: u64,
     #[command(flatten)]
-    pub(crate) endpoint: Endpoint,
+    pub(crate) endpoint: EndpointArgs,
 }
 
 #[derive(Debug, Args)]
-pub(crate) struct Demo {
+pub(crate) struct DemoArgs {
     /// Leave it running to play with, until Ctrl-C
     #[arg(long)]
     pub(crate) keep: bool,
@@ -183,7 +183,7 @@ fn amount(text: &str) -> Result<Amount, BadValue> {
     if amount.is_zero() { Err(bad("nothing at all; write THD like 10 or 0.25".into())) } else { Ok(amount) }
 }
 
-fn key(text: &str) -> Result<Key, BadValue> {
+fn key(text: &str) -> Result<SecretKey, BadValue> {
     from_hex(text).map_err(|error| BadValue { code: "invalid_key", reason: error.to_string() })
 }
 

@@ -1,11 +1,11 @@
-//! What can go wrong, what to do about it, and the exit code for it.
+//! Errors of thunder-deploy, each with an error code, an exit code and a hint.
 
 use thunder_chain::ChainError;
 
+use crate::binaries::BinariesError;
 use crate::demo::DemoError;
 use crate::deployment::DeployError;
-use crate::keys::KeyError;
-use crate::programs::BinariesError;
+use crate::keys::OperatorKeyError;
 use crate::testnet::TestnetError;
 use crate::tools::ToolError;
 
@@ -21,13 +21,13 @@ pub enum Exit {
     Chain = 4,
 }
 
-/// What to tell besides what happened.
-pub(crate) struct Advice {
-    /// A stable name, for programs.
+/// What an error is shown with, besides its message.
+pub(crate) struct ErrorInfo {
+    /// A stable name of the error, for programs.
     pub(crate) code: &'static str,
     /// The exit code.
     pub(crate) exit: Exit,
-    /// What to do.
+    /// What the user can do about it.
     pub(crate) hint: String,
 }
 
@@ -42,7 +42,7 @@ pub enum Error {
     Testnet(#[from] TestnetError),
     /// There is no usable key.
     #[error(transparent)]
-    Key(#[from] KeyError),
+    Key(#[from] OperatorKeyError),
     /// Something on the chain did not work.
     #[error(transparent)]
     Deploy(#[from] DeployError),
@@ -58,20 +58,20 @@ pub enum Error {
 }
 
 impl Error {
-    /// The exit code.
+    /// Returns the exit code for this error.
     pub fn exit(&self) -> Exit {
-        self.advice().exit
+        self.info().exit
     }
 
-    pub(crate) fn advice(&self) -> Advice {
+    pub(crate) fn info(&self) -> ErrorInfo {
         match self {
-            Self::Tool(error) => error.advice(),
-            Self::Testnet(error) => error.advice(),
-            Self::Key(error) => error.advice(),
-            Self::Deploy(error) => error.advice(),
-            Self::Binaries(error) => error.advice(),
-            Self::Demo(error) => error.advice(),
-            Self::Output(_) => Advice {
+            Self::Tool(error) => error.info(),
+            Self::Testnet(error) => error.info(),
+            Self::Key(error) => error.info(),
+            Self::Deploy(error) => error.info(),
+            Self::Binaries(error) => error.info(),
+            Self::Demo(error) => error.info(),
+            Self::Output(_) => ErrorInfo {
                 code: "output",
                 exit: Exit::Refused,
                 hint: "look at where standard output goes".into(),
@@ -80,8 +80,8 @@ impl Error {
     }
 }
 
-/// What to do about the chain.
-pub(crate) fn chain_advice(error: &ChainError) -> Advice {
+/// The codes and the hint for an error of the chain.
+pub(crate) fn chain_error_info(error: &ChainError) -> ErrorInfo {
     let (code, exit, hint) = match error {
         ChainError::Unreachable(_) => (
             "chain_unreachable",
@@ -104,5 +104,5 @@ pub(crate) fn chain_advice(error: &ChainError) -> Advice {
             ("chain_unreachable", Exit::Chain, "make sure that --RPC names an Ethereum JSON-RPC endpoint")
         }
     };
-    Advice { code, exit, hint: hint.into() }
+    ErrorInfo { code, exit, hint: hint.into() }
 }

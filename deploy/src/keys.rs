@@ -1,4 +1,4 @@
-//! Keys: the well-known ones of local testnets, and the user's own.
+//! Secret keys: those of the development accounts, which everybody knows, and the one that the user gives.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -6,57 +6,57 @@ use std::path::{Path, PathBuf};
 use alloy_primitives::Address;
 use thunder_chain::keys;
 
-use crate::error::{Advice, Exit};
+use crate::error::{ErrorInfo, Exit};
 
-pub use thunder_chain::keys::Key;
+pub use thunder_chain::keys::SecretKey;
 
 /// The seed phrase of local testnets, as anvil and hardhat have it. Everybody knows it.
 pub const DEVELOPMENT_PHRASE: &str = "test test test test test test test test test test test junk";
 
 /// Why there is no usable key.
 #[derive(Debug, thiserror::Error)]
-pub enum KeyError {
+pub enum OperatorKeyError {
     /// Not 32 bytes in hexadecimal, or not between 1 and the order of the curve.
     #[error("not a secret key: it has 64 hexadecimal digits")]
     NotAKey,
     /// The chain is no local testnet, and no key was given.
     #[error("chain {chain_id} is no local testnet, so somebody has to pay for the transactions")]
     Needed {
-        /// Its id.
+        /// The chain's id.
         chain_id: u64,
     },
     /// A file can't be read.
     #[error("can't read {path}: {source}")]
     Unreadable {
-        /// Which.
+        /// The file.
         path: PathBuf,
-        /// Why.
+        /// The I/O error.
         source: std::io::Error,
     },
     /// Not a key file.
     #[error("{path} is no Web3 Secret Storage (V3) file that can be read: {reason}")]
     NotAKeyfile {
-        /// Which.
+        /// The file.
         path: PathBuf,
-        /// Why not.
+        /// What is wrong with it.
         reason: String,
     },
     /// The password is not the file's.
     #[error("the password does not fit {path}")]
     WrongPassword {
-        /// Which file.
+        /// The key file.
         path: PathBuf,
     },
-    /// Nobody is there to be asked for the password.
+    /// The password was not given, and there is no terminal to ask for it on.
     #[error("the password of {path} is missing, and there is no terminal to ask on")]
     NoTerminal {
-        /// Which file.
+        /// The key file.
         path: PathBuf,
     },
 }
 
-impl KeyError {
-    pub(crate) fn advice(&self) -> Advice {
+impl OperatorKeyError {
+    pub(crate) fn info(&self) -> ErrorInfo {
         let (code, exit, hint) = match self {
             Self::NotAKey => {
                 ("invalid_key", Exit::Usage, "write it like 0x followed by 64 hexadecimal digits")
@@ -73,44 +73,44 @@ impl KeyError {
                 ("usage", Exit::Usage, "name a file that holds the password with --password-file")
             }
         };
-        Advice { code, exit, hint: hint.into() }
+        ErrorInfo { code, exit, hint: hint.into() }
     }
 }
 
 /// Reads a Web3 Secret Storage file. Takes a second or so: that is what protects the password.
-pub(crate) fn from_keyfile(path: &Path, password: &str) -> Result<Key, KeyError> {
-    let unreadable = |source| KeyError::Unreadable { path: path.into(), source };
+pub(crate) fn from_keyfile(path: &Path, password: &str) -> Result<SecretKey, OperatorKeyError> {
+    let unreadable = |source| OperatorKeyError::Unreadable { path: path.into(), source };
     let json = fs::read(path).map_err(unreadable)?;
     keys::decrypt_keyfile(&json, password).map_err(|error| match error {
-        keys::KeyError::Password => KeyError::WrongPassword { path: path.into() },
+        keys::KeyError::Password => OperatorKeyError::WrongPassword { path: path.into() },
         keys::KeyError::Keyfile(reason) => {
-            KeyError::NotAKeyfile { path: path.into(), reason: reason.to_string() }
+            OperatorKeyError::NotAKeyfile { path: path.into(), reason: reason.to_string() }
         }
-        other => KeyError::NotAKeyfile { path: path.into(), reason: other.to_string() },
+        other => OperatorKeyError::NotAKeyfile { path: path.into(), reason: other.to_string() },
     })
 }
 
 /// Reads a secret key as people write it.
-pub(crate) fn from_hex(text: &str) -> Result<Key, KeyError> {
-    text.parse().map_err(|_| KeyError::NotAKey)
+pub(crate) fn from_hex(text: &str) -> Result<SecretKey, OperatorKeyError> {
+    text.parse().map_err(|_| OperatorKeyError::NotAKey)
 }
 
 /// One of the accounts of the well-known seed phrase, which local testnets make rich.
 #[derive(Debug, Clone)]
 pub struct DevelopmentAccount {
-    /// Its place: the last number of m/44'/60'/0'/0/0, and what `importwallet --index` takes.
+    /// Its index: the last number of m/44'/60'/0'/0/0, and what `importwallet --index` takes.
     pub index: u32,
     /// Its address.
     pub address: Address,
     /// Its key.
-    pub key: Key,
+    pub key: SecretKey,
 }
 
 impl DevelopmentAccount {
     /// The account with this index.
-    pub fn new(index: u32) -> Result<Self, KeyError> {
+    pub fn new(index: u32) -> Result<Self, OperatorKeyError> {
         let path = format!("m/44'/60'/0'/0/{index}");
-        let key = keys::from_phrase(DEVELOPMENT_PHRASE, &path).map_err(|_| KeyError::NotAKey)?;
+        let key = keys::from_phrase(DEVELOPMENT_PHRASE, &path).map_err(|_| OperatorKeyError::NotAKey)?;
         Ok(Self { index, address: key.address(), key })
     }
 }
@@ -133,7 +133,7 @@ mod tests {
 
     #[test]
     fn what_is_no_key_is_refused() {
-        assert!(matches!(from_hex("secret"), Err(KeyError::NotAKey)));
+        assert!(matches!(from_hex("secret"), Err(OperatorKeyError::NotAKey)));
     }
 
     #[test]
@@ -145,7 +145,7 @@ mod tests {
         fs::write(&path, file).unwrap();
         let account = DevelopmentAccount::new(3).unwrap();
         assert_eq!(from_keyfile(&path, "correct horse").unwrap().address(), account.address);
-        assert!(matches!(from_keyfile(&path, "wrong"), Err(KeyError::WrongPassword { .. })));
+        assert!(matches!(from_keyfile(&path, "wrong"), Err(OperatorKeyError::WrongPassword { .. })));
         for (from, to) in [
             ("\"version\": 3", "\"version\": 1"),
             ("\"dklen\": 32", "\"dklen\": 16"),
@@ -154,9 +154,9 @@ mod tests {
         ] {
             fs::write(&path, file.replacen(from, to, 1)).unwrap();
             let refused = from_keyfile(&path, "correct horse");
-            assert!(matches!(refused, Err(KeyError::NotAKeyfile { .. })), "{to}");
+            assert!(matches!(refused, Err(OperatorKeyError::NotAKeyfile { .. })), "{to}");
         }
-        assert!(matches!(from_keyfile(folder.path(), "x"), Err(KeyError::Unreadable { .. })));
+        assert!(matches!(from_keyfile(folder.path(), "x"), Err(OperatorKeyError::Unreadable { .. })));
     }
 
     /// Another cipher than AES-128-CTR would give another key.

@@ -5,29 +5,29 @@
 //! [`Testnet`] is a real anvil that ends with its owner, [`Binaries`] are the real programs.
 
 mod args;
-mod banner;
+mod binaries;
 mod demo;
 mod deployment;
 mod error;
 mod keys;
-mod money;
 mod output;
 pub mod ports;
 pub mod process;
-mod programs;
 mod run;
 mod signals;
 mod testnet;
+mod testnet_summary;
 pub mod tools;
+mod units;
 
 use std::ffi::OsString;
 use std::process::ExitCode;
 
+pub use binaries::{Binaries, BinariesError, beside};
 pub use demo::DemoError;
 pub use deployment::{DeployError, Deployed, Operator};
 pub use error::{Error, Exit};
-pub use keys::{DEVELOPMENT_PHRASE, DevelopmentAccount, Key, KeyError};
-pub use programs::{Binaries, BinariesError, beside};
+pub use keys::{DEVELOPMENT_PHRASE, DevelopmentAccount, OperatorKeyError, SecretKey};
 pub use testnet::{Testnet, TestnetError, TestnetOptions};
 
 /// The command line as clap knows it, for completions and man pages.

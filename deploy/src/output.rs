@@ -1,4 +1,4 @@
-//! What the user gets to see: answers on standard output, errors on standard error.
+//! Printing: answers on standard output (text or JSON), errors on standard error.
 
 use std::fmt::{Display, Write as _};
 use std::io::{self, Write as _};
@@ -10,11 +10,11 @@ use serde_json::json;
 
 use crate::error::{Error, Exit};
 
-/// What stands out.
+/// Emphasised text.
 pub(crate) const BOLD: Style = Style::new().bold();
-/// What is there for whoever looks for it.
+/// Secondary text: labels and remarks.
 pub(crate) const DIM: Style = Style::new().dimmed();
-/// What is as it should be.
+/// A result that is right.
 pub(crate) const GOOD: Style = AnsiColor::Green.on_default().bold();
 
 /// Prints text for people.
@@ -33,8 +33,8 @@ pub(crate) fn answer<T: Serialize>(
     if json { object(value) } else { text(&human(value)) }
 }
 
-/// The same for a program that runs on: in a thread of its own, so that a reader that is gone or does not read neither
-/// ends nor blocks it.
+/// Prints an answer without waiting for it, for a program that runs on: in a thread of its own, so that a reader that is
+/// gone or does not read neither ends nor blocks the program.
 pub(crate) fn answer_and_go_on<T: Serialize + Send + 'static>(
     value: T,
     json: bool,
@@ -67,14 +67,14 @@ pub(crate) fn fields(fields: &[(&str, String)]) -> String {
     text
 }
 
-/// Says what went wrong and what to do, and gives the exit code for it.
+/// Prints an error with its hint, and returns its exit code.
 pub(crate) fn failure(error: &Error, json: bool) -> ExitCode {
-    let advice = error.advice();
-    report(advice.code, error, &advice.hint, json);
-    ExitCode::from(advice.exit as u8)
+    let info = error.info();
+    report(info.code, error, &info.hint, json);
+    ExitCode::from(info.exit as u8)
 }
 
-/// The same for a command line that makes no sense.
+/// Prints what is wrong with a command line, and returns the exit code for wrong usage.
 pub(crate) fn usage(code: &str, message: &str, json: bool) -> ExitCode {
     report(code, message, "see `thunder-deploy help`", json);
     ExitCode::from(Exit::Usage as u8)

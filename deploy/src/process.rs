@@ -1,4 +1,4 @@
-//! Child processes that never outlive their owner.
+//! `Process`: a child process that ends when its owner is dropped.
 
 use std::io;
 use std::process::{Child, Command, ExitStatus};
@@ -7,8 +7,8 @@ use std::time::{Duration, Instant};
 /// How often a child is asked whether it has ended.
 const POLL: Duration = Duration::from_millis(20);
 
-/// A running child. When dropped it is asked to end, and made to if it does not within its grace.
-/// It is ended by its own id, which nobody else can have before it is waited for.
+/// A running child process. When dropped it gets SIGTERM, and SIGKILL if it has not ended after `grace`. Its id can't
+/// belong to another process meanwhile, because the child has not been waited for.
 #[derive(Debug)]
 pub struct Process {
     child: Child,
@@ -16,7 +16,7 @@ pub struct Process {
 }
 
 impl Process {
-    /// Starts a program. Without grace it is simply killed when the time comes.
+    /// Starts a program. With a grace of zero it is killed without SIGTERM.
     pub fn spawn(command: &mut Command, grace: Duration) -> io::Result<Self> {
         Ok(Self { child: command.spawn()?, grace })
     }
@@ -26,17 +26,17 @@ impl Process {
         self.child.id()
     }
 
-    /// The child, for its pipes.
+    /// The child, to take its pipes from.
     pub fn child(&mut self) -> &mut Child {
         &mut self.child
     }
 
-    /// How it ended, if it has.
+    /// Returns the exit status if the process has ended.
     pub fn ended(&mut self) -> io::Result<Option<ExitStatus>> {
         self.child.try_wait()
     }
 
-    /// Waits until it ends by itself.
+    /// Waits until the process ends by itself.
     pub async fn wait(&mut self) -> io::Result<ExitStatus> {
         loop {
             if let Some(status) = self.ended()? {
@@ -46,7 +46,7 @@ impl Process {
         }
     }
 
-    /// Asks it to end, waits for that, and kills it if it takes too long.
+    /// Sends SIGTERM, waits for the end, and sends SIGKILL if that takes longer than the grace.
     pub async fn stop(&mut self) -> io::Result<ExitStatus> {
         self.ask_to_end();
         if !self.grace.is_zero()
@@ -57,7 +57,7 @@ impl Process {
         self.kill()
     }
 
-    /// Ends it at once, without a chance to tidy up.
+    /// Sends SIGKILL and waits for the end.
     pub fn kill(&mut self) -> io::Result<ExitStatus> {
         self.child.kill()?;
         self.child.wait()
@@ -70,7 +70,7 @@ impl Process {
         if self.grace.is_zero() || !matches!(self.ended(), Ok(None)) {
             return;
         }
-        // If it has just ended by itself, all the better.
+        // This fails if the process has just ended by itself, which is as good.
         let _ = kill_process(Pid::from_child(&self.child), Signal::TERM);
     }
 

@@ -1,4 +1,4 @@
-//! What each command does.
+//! What each command of thunder-deploy does.
 
 use std::fs;
 use std::io::{self, IsTerminal};
@@ -6,22 +6,22 @@ use std::path::{Path, PathBuf};
 
 use alloy_primitives::{Address, B256};
 use serde::Serialize;
-use thunder_chain::contracts::deterministic;
-use thunder_chain::{Amount, Chain, ChainError, Contracts, RpcUrl};
+use thunder_chain::contracts::local_testnet_contracts;
+use thunder_chain::{Amount, ChainClient, ChainError, Contracts, RpcUrl};
 use zeroize::Zeroizing;
 
 use crate::args::{self, Cli, Command};
-use crate::banner::{Running, checksummed};
 use crate::demo;
 use crate::deployment::{DeployError, Operator, local};
 use crate::error::Error;
-use crate::keys::{KeyError, from_hex, from_keyfile};
-use crate::money::decimals;
+use crate::keys::{OperatorKeyError, from_hex, from_keyfile};
 use crate::output::{self, BOLD, DIM, fields};
 use crate::signals;
 use crate::testnet::{Testnet, TestnetOptions};
+use crate::testnet_summary::{TestnetSummary, checksummed};
+use crate::units::decimals;
 
-/// Holds the owner's key for other chains.
+/// The environment variable with the key of THD's owner, for chains that are no local testnets.
 const KEY_VARIABLE: &str = "THUNDER_DEPLOY_KEY";
 
 /// Does what the command line says.
@@ -34,8 +34,8 @@ pub(crate) async fn run(cli: Cli) -> Result<(), Error> {
     }
 }
 
-async fn testnet(arguments: args::Testnet, json: bool) -> Result<(), Error> {
-    let args::Testnet { port, listen, block_time, state } = arguments;
+async fn testnet(arguments: args::TestnetArgs, json: bool) -> Result<(), Error> {
+    let args::TestnetArgs { port, listen, block_time, state } = arguments;
     let options = TestnetOptions { listen, port, block_time: block_time.0, state };
     tokio::select! {
         // First, so that an interruption counts even if anvil has noticed it, too.
@@ -49,21 +49,21 @@ async fn testnet(arguments: args::Testnet, json: bool) -> Result<(), Error> {
 async fn run_testnet(options: TestnetOptions, json: bool) -> Result<(), Error> {
     let mut testnet = Testnet::start(options).await?;
     let deployed = testnet.deploy().await?;
-    let answer = Running::of(&testnet, &deployed)?;
-    output::answer_and_go_on(answer, json, Running::banner);
+    let answer = TestnetSummary::of(&testnet, &deployed)?;
+    output::answer_and_go_on(answer, json, TestnetSummary::banner);
     Err(testnet.ended().await.into())
 }
 
-async fn thd(arguments: args::Thd, json: bool) -> Result<(), Error> {
+async fn thd(arguments: args::ThdArgs, json: bool) -> Result<(), Error> {
     let rpc = arguments.endpoint.rpc.clone();
-    let args::Thd { to, amount, .. } = arguments;
+    let args::ThdArgs { to, amount, .. } = arguments;
     let operator = operator(arguments).await?;
     let deployed = operator.deploy().await?;
     // Gas first: whoever repeats the command because this failed does not want THD twice.
     let gas = operator.give_gas(to).await?;
     let tx = operator.give_thd(to, amount).await?;
     let Contracts { token, factory } = deployed.contracts;
-    let answer = Credited {
+    let answer = ThdAnswer {
         to,
         amount,
         tx,
@@ -76,12 +76,12 @@ async fn thd(arguments: args::Thd, json: bool) -> Result<(), Error> {
         token_deployed: deployed.new_token,
         factory_deployed: deployed.new_factory,
     };
-    output::answer(&answer, json, |answer| credited(answer, &rpc))?;
+    output::answer(&answer, json, |answer| thd_text(answer, &rpc))?;
     Ok(())
 }
 
 #[derive(Serialize)]
-struct Credited {
+struct ThdAnswer {
     #[serde(serialize_with = "checksummed")]
     to: Address,
     amount: Amount,
@@ -98,7 +98,7 @@ struct Credited {
     factory_deployed: bool,
 }
 
-fn credited(answer: &Credited, rpc: &RpcUrl) -> String {
+fn thd_text(answer: &ThdAnswer, rpc: &RpcUrl) -> String {
     let place = |address: Address, is_new: bool| {
         format!("{address}  {DIM}{}{DIM:#}", if is_new { "deployed just now" } else { "was there" })
     };
@@ -114,8 +114,8 @@ fn credited(answer: &Credited, rpc: &RpcUrl) -> String {
     let mut text =
         format!("{BOLD}{} THD{BOLD:#} for {BOLD}{}{BOLD:#}\n{}", answer.amount, answer.to, fields(&lines));
     let contracts = Contracts { token: answer.token, factory: answer.factory };
-    if contracts != deterministic() {
-        let rpc = shown(rpc);
+    if contracts != local_testnet_contracts() {
+        let rpc = shown_url(rpc);
         text.push_str(&format!(
             "\nThey belong to this key, so thunderd has to be told where they are:\n\n  \
              thunderd --RPC {rpc} --token {} --factory {}\n",
@@ -125,8 +125,8 @@ fn credited(answer: &Credited, rpc: &RpcUrl) -> String {
     text
 }
 
-/// As the user may type it; a key in it is not shown.
-fn shown(rpc: &RpcUrl) -> String {
+/// An RPC URL as the user may type it; a key in it is not shown.
+fn shown_url(rpc: &RpcUrl) -> String {
     let text = rpc.to_string();
     match text.strip_prefix("http://") {
         Some(short) => short.to_owned(),
@@ -134,8 +134,8 @@ fn shown(rpc: &RpcUrl) -> String {
     }
 }
 
-async fn operator(arguments: args::Thd) -> Result<Operator, Error> {
-    let args::Thd { endpoint, key, keyfile, password_file, .. } = arguments;
+async fn operator(arguments: args::ThdArgs) -> Result<Operator, Error> {
+    let args::ThdArgs { endpoint, key, keyfile, password_file, .. } = arguments;
     let key = match (key, keyfile) {
         (Some(key), _) => Some(key),
         (None, Some(path)) => {
@@ -147,24 +147,25 @@ async fn operator(arguments: args::Thd) -> Result<Operator, Error> {
     match Operator::connect(&endpoint.rpc, key).await {
         // The variable is for chains where a key is needed; on a testnet it would only move THD to
         // other addresses.
-        Err(DeployError::Key(KeyError::Needed { chain_id })) => match std::env::var(KEY_VARIABLE) {
+        Err(DeployError::Key(OperatorKeyError::Needed { chain_id })) => match std::env::var(KEY_VARIABLE) {
             Ok(text) => {
                 let text = Zeroizing::new(text);
                 Ok(Operator::connect(&endpoint.rpc, Some(from_hex(&text)?)).await?)
             }
-            Err(_) => Err(KeyError::Needed { chain_id }.into()),
+            Err(_) => Err(OperatorKeyError::Needed { chain_id }.into()),
         },
         outcome => Ok(outcome?),
     }
 }
 
-fn password(keyfile: &Path, file: Option<PathBuf>) -> Result<Zeroizing<String>, KeyError> {
+fn password(keyfile: &Path, file: Option<PathBuf>) -> Result<Zeroizing<String>, OperatorKeyError> {
     if let Some(path) = file {
-        let text = fs::read_to_string(&path).map_err(|source| KeyError::Unreadable { path, source })?;
+        let text =
+            fs::read_to_string(&path).map_err(|source| OperatorKeyError::Unreadable { path, source })?;
         let text = Zeroizing::new(text);
         return Ok(Zeroizing::new(text.trim_end_matches(['\r', '\n']).to_owned()));
     }
-    let unasked = || KeyError::NoTerminal { path: keyfile.into() };
+    let unasked = || OperatorKeyError::NoTerminal { path: keyfile.into() };
     if !io::stdin().is_terminal() {
         return Err(unasked());
     }
@@ -173,27 +174,27 @@ fn password(keyfile: &Path, file: Option<PathBuf>) -> Result<Zeroizing<String>, 
         .map_err(|_| unasked())
 }
 
-async fn mine(arguments: args::Mine, json: bool) -> Result<(), Error> {
+async fn mine(arguments: args::MineArgs, json: bool) -> Result<(), Error> {
     let answer = mine_blocks(&arguments).await?;
-    output::answer(&answer, json, |Mined { mined, block }| {
+    output::answer(&answer, json, |MineAnswer { mined, block }| {
         let blocks = if *mined == 1 { "block" } else { "blocks" };
         format!("mined {BOLD}{mined}{BOLD:#} {blocks}, the newest is {BOLD}{block}{BOLD:#}\n")
     })?;
     Ok(())
 }
 
-async fn mine_blocks(arguments: &args::Mine) -> Result<Mined, DeployError> {
-    let chain = Chain::new(&arguments.endpoint.rpc.clone().into(), deterministic())?;
+async fn mine_blocks(arguments: &args::MineArgs) -> Result<MineAnswer, DeployError> {
+    let chain = ChainClient::new(&arguments.endpoint.rpc.clone().into(), local_testnet_contracts())?;
     let chain_id = chain.chain_id().await?.chain_id;
     if !local::is_local(chain_id) {
         return Err(DeployError::NotLocal { chain_id, what: "its blocks are not mined to order" });
     }
-    local::mine(&chain, arguments.blocks).await.map_err(unable)?;
-    Ok(Mined { mined: arguments.blocks, block: chain.head().await?.number })
+    local::mine(&chain, arguments.blocks).await.map_err(no_blocks_mined)?;
+    Ok(MineAnswer { mined: arguments.blocks, block: chain.head().await?.number })
 }
 
-/// A testnet without the methods for it answers, but does not do it.
-fn unable(error: ChainError) -> ChainError {
+/// Says what was not done: a testnet that has none of the methods answers, and mines nothing.
+fn no_blocks_mined(error: ChainError) -> ChainError {
     match error {
         ChainError::Unreachable(cause) => ChainError::Unreachable(format!("no blocks were mined: {cause}")),
         other => other,
@@ -201,7 +202,7 @@ fn unable(error: ChainError) -> ChainError {
 }
 
 #[derive(Serialize)]
-struct Mined {
+struct MineAnswer {
     mined: u64,
     block: u64,
 }

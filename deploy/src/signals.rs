@@ -1,4 +1,4 @@
-//! Being told to end.
+//! Waits for Ctrl-C, SIGTERM or SIGHUP (on Windows, their counterparts).
 
 use std::io;
 

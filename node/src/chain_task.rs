@@ -1,31 +1,31 @@
 //! The task that talks to the chain: it runs the guard, so that the daemon never waits for an RPC
 //! endpoint, and writes transactions to disk before they are sent.
 
-use thunder_chain::{Chain, ChainId, Driver, Report, Request, Sent, Step};
+use thunder_chain::{ChainClient, ChainId, DriverAction, GuardDriver, Report, Request, Sent};
 use thunder_engine::ChainCommand;
 use tokio::sync::mpsc;
 
 use crate::config::Config;
-use crate::keys::Key;
+use crate::keys::SecretKey;
 use crate::store::{Store, StoreError, TransactionLog};
 
 /// What the daemon asks of the task.
 #[derive(Debug)]
 pub(crate) enum ChainRequest {
     /// Use this wallet from now on.
-    Wallet(Key),
+    Wallet(SecretKey),
     /// What the engine orders.
     Command(ChainCommand),
 }
 
 /// The task's state.
 pub(crate) struct ChainTask {
-    driver: Driver,
+    driver: GuardDriver,
     config: Config,
     store: Store,
     requests: mpsc::UnboundedReceiver<ChainRequest>,
     reports: mpsc::Sender<Report>,
-    wallet: Option<Key>,
+    wallet: Option<SecretKey>,
     /// Where transactions are written, on the chain in use.
     log: Option<TransactionLog>,
 }
@@ -36,13 +36,13 @@ struct Stopped;
 impl ChainTask {
     /// A task for this chain.
     pub(crate) fn new(
-        chain: &Chain,
+        chain: &ChainClient,
         config: Config,
         store: Store,
         requests: mpsc::UnboundedReceiver<ChainRequest>,
         reports: mpsc::Sender<Report>,
     ) -> Result<Self, StoreError> {
-        let driver = Driver::new(chain, &config.rpc, store.identity()?);
+        let driver = GuardDriver::new(chain, &config.rpc, store.identity()?);
         Ok(Self { driver, config, store, requests, reports, wallet: None, log: None })
     }
 
@@ -56,9 +56,9 @@ impl ChainTask {
             biased;
             request = self.requests.recv() => self.handle(request.ok_or(Stopped)?),
             step = self.driver.next() => match step {
-                Step::Save(sent) => self.save(&sent),
-                Step::Forget(sent) => self.forget(&sent),
-                Step::Report(report) => {
+                DriverAction::Save(sent) => self.save(&sent),
+                DriverAction::Forget(sent) => self.forget(&sent),
+                DriverAction::Report(report) => {
                     if let Report::Chain(chain) = &report {
                         self.start_chain(chain);
                     }

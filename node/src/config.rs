@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use clap::Parser;
 use thunder_api::Account;
-use thunder_chain::contracts::deterministic;
+use thunder_chain::contracts::local_testnet_contracts;
 use thunder_chain::{Contracts, RpcUrls};
 use thunder_engine::confirmations_on;
 use thunder_protocol::Address;
@@ -127,7 +127,7 @@ pub struct Config {
 impl Config {
     /// THD and the factory.
     pub fn contracts(&self) -> Contracts {
-        let default = deterministic();
+        let default = local_testnet_contracts();
         Contracts {
             token: self.token.unwrap_or(default.token),
             factory: self.factory.unwrap_or(default.factory),
@@ -171,7 +171,7 @@ mod tests {
         let config = parse(&[]);
         assert_eq!((config.rpc.to_string().as_str(), config.port), ("http://localhost:8545", 2001));
         assert_eq!((config.confirmations_on(31337), config.confirmations_on(1)), (1, 6));
-        assert_eq!(config.contracts(), deterministic());
+        assert_eq!(config.contracts(), local_testnet_contracts());
     }
 
     #[test]

@@ -20,7 +20,7 @@ use thunder_api::{
     WalletSource, local,
 };
 use thunder_chain::keys::{decrypt_keyfile, from_phrase};
-use thunder_chain::{Chain, ChainError};
+use thunder_chain::{ChainClient, ChainError};
 use thunder_protocol::onchain::CallKind;
 use thunder_protocol::{Address, Amount};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot};
@@ -28,7 +28,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot};
 use crate::backup::{self, BackupError};
 use crate::daemon::{Request, backup_error, wallet_error};
 use crate::events::EventLog;
-use crate::keys::{Key, WalletError, WalletFile};
+use crate::keys::{SecretKey, WalletError, WalletFile};
 use crate::p2p::PeerAddress;
 use crate::supervise::caught;
 use crate::units;
@@ -44,7 +44,7 @@ const READ_WITHIN: Duration = Duration::from_secs(5);
 #[derive(Clone)]
 pub struct Handlers {
     requests: mpsc::Sender<Request>,
-    chain: Chain,
+    chain: ChainClient,
     events: EventLog,
     wallet_file: Arc<WalletFile>,
     directory: PathBuf,
@@ -58,7 +58,7 @@ impl Handlers {
     /// Handlers that send what users ask for to `requests`. `serving` is closed when they and their clients are gone.
     pub fn new(
         requests: mpsc::Sender<Request>,
-        chain: Chain,
+        chain: ChainClient,
         events: EventLog,
         wallet_file: WalletFile,
         directory: PathBuf,
@@ -370,7 +370,7 @@ fn stopping() -> ApiError {
 }
 
 /// The key that a wallet's source says.
-fn key_of(source: &WalletSource) -> Result<Key, WalletError> {
+fn key_of(source: &WalletSource) -> Result<SecretKey, WalletError> {
     match source {
         WalletSource::Phrase { phrase, path } => Ok(from_phrase(phrase.expose(), path)?),
         WalletSource::Keyfile { json, password } => {

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use thunder_api::files::is_open_to_others;
 use thunder_api::{Secret, local};
-use thunder_chain::{Chain, ChainError};
+use thunder_chain::{ChainClient, ChainError};
 use tokio::sync::mpsc;
 use tokio::time::Instant;
 
@@ -153,7 +153,7 @@ pub async fn run(
     if let Some(address) = config.metrics {
         serve_metrics(address, requests.clone(), &mut tasks)?;
     }
-    let chain = Chain::new(&config.rpc, config.contracts())?;
+    let chain = ChainClient::new(&config.rpc, config.contracts())?;
     let wallet_file = WalletFile::new(directory.path(), password);
     let events = EventLog::default();
     // No longer than the channels are many: each asks for a call once.

@@ -12,7 +12,7 @@ use sha2::Sha256;
 use thunder_protocol::{Address, hex};
 use zeroize::Zeroizing;
 
-use super::{Key, KeyError};
+use super::{KeyError, SecretKey};
 
 /// The largest key file that is read, in bytes. Real ones have some 500.
 const MAX_LEN: usize = 1 << 16;
@@ -138,7 +138,7 @@ struct Checked {
 /// # Errors
 /// [`KeyError::Password`] if the MAC does not match, [`KeyError::Keyfile`] if the file can't be read
 /// safely, [`KeyError::OutOfRange`] if what is in it is not a secret key.
-pub fn decrypt_keyfile(json: &[u8], password: &str) -> Result<Key, KeyError> {
+pub fn decrypt_keyfile(json: &[u8], password: &str) -> Result<SecretKey, KeyError> {
     let Checked { address, iv, ciphertext, mac, salt, derivation } = check(json)?;
     let derived = derivation.derive(password, &salt)?;
     if mac_of(&derived, &ciphertext) != mac {
@@ -146,7 +146,7 @@ pub fn decrypt_keyfile(json: &[u8], password: &str) -> Result<Key, KeyError> {
     }
     let mut secret = Zeroizing::new(ciphertext);
     apply_cipher(&derived, &iv, &mut secret);
-    let key = Key::new(secret.as_slice())?;
+    let key = SecretKey::new(secret.as_slice())?;
     match address {
         Some(stated) if stated != key.address() => {
             Err(KeyfileError::Address { stated, found: key.address() }.into())
@@ -161,7 +161,7 @@ pub fn is_keyfile(json: &[u8]) -> bool {
 }
 
 /// Returns a version 3 file (scrypt) with the key. Slow by design.
-pub fn encrypt_keyfile(key: &Key, password: &str) -> Result<String, KeyError> {
+pub fn encrypt_keyfile(key: &SecretKey, password: &str) -> Result<String, KeyError> {
     let (mut salt, mut iv, mut id) = ([0; 32], [0; 16], [0; 16]);
     for bytes in [&mut salt[..], &mut iv[..], &mut id[..]] {
         getrandom::fill(bytes)?;

@@ -1,4 +1,4 @@
-//! JSON-RPC over HTTP(S).
+//! JSON-RPC over HTTP(S): one POST for each request.
 
 use std::error::Error;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -8,7 +8,7 @@ use serde_json::Value;
 use thunder_guard::{AskError, read_response};
 use url::Url;
 
-use super::{Request, RpcUrl, TIMEOUT};
+use super::{JsonRpcRequest, RpcUrl, TIMEOUT};
 
 /// How often an idle connection is probed.
 const KEEPALIVE: Duration = Duration::from_secs(15);
@@ -45,7 +45,7 @@ impl Http {
         max_bytes: usize,
     ) -> Result<String, AskError> {
         let id = self.next_id.fetch_add(1, Ordering::Relaxed);
-        let request = Request::new(id, method, params);
+        let request = JsonRpcRequest::new(id, method, params);
         let sent = self.client.post(self.url.clone()).json(&request).send().await;
         let mut response = sent.map_err(|error| {
             if error.is_timeout() { AskError::Timeout } else { AskError::Unreachable(innermost(&error)) }

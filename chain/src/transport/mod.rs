@@ -16,9 +16,9 @@ use thunder_guard::{AskError, Question};
 
 pub use url::{InvalidRpcUrl, RpcUrl, RpcUrls};
 
-/// How long an answer may take where nobody says otherwise.
+/// How long an answer may take where the caller sets no limit.
 pub(crate) const TIMEOUT: Duration = Duration::from_secs(15);
-/// The largest answer that is read where nobody says otherwise.
+/// The largest answer that is read where the question sets no limit.
 const MAX_ANSWER: usize = 16 << 20;
 
 /// A connection to a chain's JSON-RPC endpoint; made on first use and made again when it breaks.
@@ -37,12 +37,12 @@ impl Transport {
         })
     }
 
-    /// Puts a question. Returns the `result` of the answer, as JSON.
+    /// Asks one of the guard's questions. Returns the `result` of the answer, as JSON.
     pub(crate) async fn ask(&self, question: &Question, limit: Duration) -> Result<String, AskError> {
         self.request(question.method(), &question.params(), question.max_bytes(), limit).await
     }
 
-    /// Calls any method.
+    /// Calls a method by name. Returns the `result` of the answer, as JSON.
     pub(crate) async fn call(&self, method: &str, params: &Value) -> Result<String, AskError> {
         self.request(method, params, MAX_ANSWER, TIMEOUT).await
     }
@@ -65,14 +65,14 @@ impl Transport {
 
 /// A JSON-RPC 2.0 request.
 #[derive(Serialize)]
-struct Request<'a> {
+struct JsonRpcRequest<'a> {
     jsonrpc: &'static str,
     id: u64,
     method: &'a str,
     params: &'a Value,
 }
 
-impl<'a> Request<'a> {
+impl<'a> JsonRpcRequest<'a> {
     const fn new(id: u64, method: &'a str, params: &'a Value) -> Self {
         Self { jsonrpc: "2.0", id, method, params }
     }

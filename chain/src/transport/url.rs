@@ -1,11 +1,11 @@
-//! Where endpoints are.
+//! `RpcUrl` and `RpcUrls`: the value of `--RPC`, parsed, and shown without the keys in it.
 
 use std::fmt;
 use std::str::FromStr;
 
 use url::Url;
 
-/// Where a chain is available: `IP:port`, `host:port`, or an `http(s)://` or `ws(s)://` URL.
+/// The URL of an RPC endpoint: `IP:port`, `host:port`, or an `http(s)://` or `ws(s)://` URL.
 #[derive(Clone, PartialEq, Eq)]
 pub struct RpcUrl(Url);
 
@@ -21,11 +21,11 @@ pub struct InvalidRpcUrl {
     reason: String,
 }
 
-/// How many endpoints are used at most: each is asked everything.
+/// The most endpoints of one chain: each is asked everything.
 const MAX_ENDPOINTS: usize = 8;
 
 impl RpcUrl {
-    /// Which protocol it speaks: `http`, `https`, `ws` or `wss`.
+    /// The scheme: `http`, `https`, `ws` or `wss`.
     pub(crate) fn scheme(&self) -> &str {
         self.0.scheme()
     }
@@ -85,7 +85,7 @@ impl RpcUrls {
         self.0.iter()
     }
 
-    /// Names for people, each its own: what tells two URLs of one host apart may be a key.
+    /// Unique names for logs and answers. Two URLs of one host are told apart by a number: the rest of them may be a key.
     pub(crate) fn labels(&self) -> Vec<String> {
         let mut labels: Vec<String> = Vec::new();
         for url in &self.0 {

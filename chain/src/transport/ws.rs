@@ -15,7 +15,7 @@ use tokio_tungstenite::tungstenite::Message;
 use tokio_tungstenite::tungstenite::protocol::WebSocketConfig;
 use tokio_tungstenite::{MaybeTlsStream, WebSocketStream, connect_async_with_config};
 
-use super::{Request, RpcUrl};
+use super::{JsonRpcRequest, RpcUrl};
 
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 const SEND_TIMEOUT: Duration = Duration::from_secs(5);
@@ -24,29 +24,30 @@ const MAX_QUEUED: usize = 1024;
 /// The largest message that is read: no answer to any question may be larger.
 const MAX_MESSAGE: usize = 4 << 20;
 
-type Reply = Result<Vec<u8>, AskError>;
+/// The whole response message, undecoded.
+type ResponseResult = Result<Vec<u8>, AskError>;
 
 #[derive(Debug)]
 pub(crate) struct WebSocket {
     url: RpcUrl,
     next_id: AtomicU64,
-    /// `None` or closed when there is none.
+    /// The open connection; `None` or closed before the first request and after a failure.
     connection: Arc<Mutex<Option<Connection>>>,
 }
 
-/// The way to the task that holds a connection.
+/// A handle to the task that owns the socket.
 #[derive(Debug, Clone)]
 struct Connection {
-    queue: mpsc::Sender<Pending>,
+    queue: mpsc::Sender<QueuedRequest>,
     /// How many requests were answered over it.
     answered: Arc<AtomicU64>,
 }
 
 #[derive(Debug)]
-struct Pending {
+struct QueuedRequest {
     id: u64,
     text: String,
-    reply: oneshot::Sender<Reply>,
+    reply: oneshot::Sender<ResponseResult>,
 }
 
 impl WebSocket {
@@ -63,7 +64,7 @@ impl WebSocket {
         limit: Duration,
     ) -> Result<String, AskError> {
         let id = self.next_id.fetch_add(1, Ordering::Relaxed);
-        let text = serde_json::to_string(&Request::new(id, method, params))
+        let text = serde_json::to_string(&JsonRpcRequest::new(id, method, params))
             .map_err(|error| AskError::Invalid(error.to_string()))?;
         let deadline = Instant::now() + limit;
         let connection = timeout_at(deadline, self.connection()).await.unwrap_or(Err(AskError::Timeout))?;
@@ -120,10 +121,10 @@ async fn connect(url: &RpcUrl) -> Result<Connection, AskError> {
 }
 
 impl Connection {
-    async fn request(&self, id: u64, text: String) -> Reply {
+    async fn request(&self, id: u64, text: String) -> ResponseResult {
         let gone = || AskError::Unreachable("the connection was lost".into());
         let (reply, answer) = oneshot::channel();
-        self.queue.send(Pending { id, text, reply }).await.map_err(|_| gone())?;
+        self.queue.send(QueuedRequest { id, text, reply }).await.map_err(|_| gone())?;
         answer.await.map_err(|_| gone())?
     }
 }
@@ -132,14 +133,14 @@ impl Connection {
 /// then unanswered learns so, because its `reply` is dropped.
 async fn serve(
     mut stream: WebSocketStream<MaybeTlsStream<TcpStream>>,
-    mut queue: mpsc::Receiver<Pending>,
+    mut queue: mpsc::Receiver<QueuedRequest>,
     answered: Arc<AtomicU64>,
 ) {
-    let mut waiting: HashMap<u64, oneshot::Sender<Reply>> = HashMap::new();
+    let mut waiting: HashMap<u64, oneshot::Sender<ResponseResult>> = HashMap::new();
     loop {
         tokio::select! {
             pending = queue.recv() => {
-                let Some(Pending { id, text, reply }) = pending else { return };
+                let Some(QueuedRequest { id, text, reply }) = pending else { return };
                 waiting.retain(|_, reply| !reply.is_closed());
                 // An endpoint that does not read is as good as gone.
                 if !matches!(timeout(SEND_TIMEOUT, stream.send(Message::text(text))).await, Ok(Ok(()))) {
@@ -159,7 +160,7 @@ async fn serve(
 
 /// Hands an answer to whoever waits for it. What answers nothing is dropped: the question that it may
 /// have been meant for has a time limit.
-fn deliver(bytes: &[u8], waiting: &mut HashMap<u64, oneshot::Sender<Reply>>, answered: &AtomicU64) {
+fn deliver(bytes: &[u8], waiting: &mut HashMap<u64, oneshot::Sender<ResponseResult>>, answered: &AtomicU64) {
     if let Some(reply) = response_id(bytes).and_then(|id| waiting.remove(&id)) {
         answered.fetch_add(1, Ordering::Relaxed);
         let _ = reply.send(Ok(bytes.to_vec()));

@@ -1,4 +1,4 @@
-//! Everything, as a user would do it, with the real programs.
+//! `thunder-deploy demo`: a testnet, two nodes, a channel, payments and a closing, with the real programs.
 
 mod node;
 mod screen;
@@ -7,7 +7,7 @@ mod story;
 use std::cell::Cell;
 use std::io;
 
-use crate::error::{Advice, Error, Exit};
+use crate::error::{Error, ErrorInfo, Exit};
 use crate::signals;
 
 /// Why the demonstration stopped.
@@ -16,17 +16,17 @@ pub enum DemoError {
     /// A command failed.
     #[error("`{command}` ended with {status}{logs}")]
     Command {
-        /// As typed.
+        /// The command line, as typed.
         command: String,
-        /// How it ended.
+        /// The exit status.
         status: String,
         /// The end of what the nodes have logged, with a heading; may be empty.
         logs: String,
     },
-    /// Something that was to come did not.
+    /// A condition did not come true in time.
     #[error("{what} did not happen in {seconds} s{logs}")]
     TooLate {
-        /// What.
+        /// The condition.
         what: String,
         /// How long it was waited for.
         seconds: u64,
@@ -36,39 +36,39 @@ pub enum DemoError {
     /// A node ended although nobody told it to.
     #[error("{name}'s thunderd ended with {status}{logs}")]
     NodeEnded {
-        /// Whose.
+        /// The node's user.
         name: &'static str,
-        /// How.
+        /// The exit status.
         status: String,
-        /// The end of what it has logged, with a heading.
+        /// The end of its log, with a heading.
         logs: String,
     },
-    /// A program says something that makes no sense.
+    /// A program's output is not what it should be.
     #[error("`{command}` answers what makes no sense: {answer}")]
     InvalidOutput {
-        /// As typed.
+        /// The command line, as typed.
         command: String,
-        /// What it answers.
+        /// The output.
         answer: String,
     },
-    /// The money is not where it should be.
+    /// The balances in the end are not what the payments say.
     #[error("the balances are wrong: {0}")]
     WrongBalances(String),
-    /// The user does not want to see the rest.
+    /// The user has interrupted the demonstration.
     #[error("interrupted; everything was ended and removed")]
     Interrupted,
     /// A file, a port or a program can't be used.
     #[error("{what}: {source}")]
     Io {
-        /// Which, and what for.
+        /// The file, port or program, or what could not be done.
         what: String,
-        /// Why.
+        /// The I/O error.
         source: io::Error,
     },
 }
 
 impl DemoError {
-    pub(crate) fn advice(&self) -> Advice {
+    pub(crate) fn info(&self) -> ErrorInfo {
         let (code, hint) = match self {
             Self::Interrupted => ("interrupted", "start it again to see the rest"),
             Self::Io { .. } => ("file", "make sure that it is there and that you may use it"),
@@ -80,7 +80,7 @@ impl DemoError {
                 ("demo_failed", "start it again; if it fails again, this is a bug, and its output the report")
             }
         };
-        Advice { code, exit: Exit::Refused, hint: hint.into() }
+        ErrorInfo { code, exit: Exit::Refused, hint: hint.into() }
     }
 }
 
@@ -89,15 +89,15 @@ fn failed(what: impl Into<String>) -> impl FnOnce(io::Error) -> Error {
     move |source| DemoError::Io { what, source }.into()
 }
 
-/// Shows everything. Whatever happens, nothing is left behind: programs and folders end with the
+/// Runs the demonstration. Whatever happens, nothing is left behind: programs and folders end with the
 /// story that owns them.
 pub(crate) async fn run(keep: bool) -> Result<(), Error> {
     let is_told = Cell::new(false);
     let story = async {
-        let stage = story::tell().await?;
+        let environment = story::tell().await?;
         is_told.set(true);
         if keep {
-            story::stay(&stage).await?;
+            story::stay(&environment).await?;
         }
         Ok(())
     };

@@ -1,4 +1,4 @@
-//! A thunderd and its user.
+//! `DemoNode`: a thunderd of the demonstration, and thunder-cli as its user types it.
 
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
@@ -7,17 +7,17 @@ use std::time::{Duration, Instant};
 
 use serde_json::Value;
 
-use super::screen::{Typed, own_variables};
+use super::screen::{TypedCommand, own_variables};
 use super::{DemoError, failed};
+use crate::binaries::Binaries;
 use crate::error::Error;
 use crate::output;
 use crate::ports;
 use crate::process::Process;
-use crate::programs::Binaries;
 
-/// How long anything may take, on a machine that has much else to do.
+/// How long a condition may take to come true, on a machine that has much else to do.
 const STEP_TIMEOUT: Duration = Duration::from_secs(120);
-/// How often it is asked for.
+/// The pause between two looks at a node's `infos`.
 const POLL: Duration = Duration::from_millis(200);
 /// How long a node may take to end.
 const GRACE: Duration = Duration::from_secs(15);
@@ -25,17 +25,17 @@ const GRACE: Duration = Duration::from_secs(15);
 const SHOWN_LINES: usize = 15;
 
 /// A node of the demonstration. It ends when this is dropped.
-pub(super) struct Node {
-    /// Its user.
+pub(super) struct DemoNode {
+    /// The name of its user.
     pub(super) name: &'static str,
-    /// Its port.
+    /// The node's port.
     pub(super) port: u16,
     thunder_cli: PathBuf,
     log: PathBuf,
     process: Process,
 }
 
-impl Node {
+impl DemoNode {
     /// Starts thunderd on a free port and waits until it answers.
     pub(super) async fn start(
         name: &'static str,
@@ -48,7 +48,7 @@ impl Node {
         let data = data.to_string_lossy();
         let port_word = port.to_string();
         let words = ["--port", &port_word, "--RPC", rpc, "--listen", "127.0.0.1", "--data-dir", &data];
-        let typed = Typed::new("thunderd", &words);
+        let typed = TypedCommand::new("thunderd", &words);
         typed.show()?;
         let log = folder.join(format!("{}.log", name.to_lowercase()));
         let output = File::create(&log).map_err(failed(log.display().to_string()))?;
@@ -89,7 +89,7 @@ impl Node {
         })
     }
 
-    /// Waits until the node's `infos` show something.
+    /// Waits until the node's `infos` fulfil a condition.
     pub(super) async fn until(&mut self, what: &str, is_so: impl Fn(&Value) -> bool) -> Result<Value, Error> {
         let started = Instant::now();
         loop {
@@ -116,12 +116,12 @@ impl Node {
         }
     }
 
-    fn typed(&self, words: &[&str]) -> Typed {
+    fn typed(&self, words: &[&str]) -> TypedCommand {
         let port = self.port.to_string();
-        Typed::new("thunder-cli", &[&["--port", &port], words].concat())
+        TypedCommand::new("thunder-cli", &[&["--port", &port], words].concat())
     }
 
-    fn command_failed(&self, typed: &Typed, status: ExitStatus) -> Error {
+    fn command_failed(&self, typed: &TypedCommand, status: ExitStatus) -> Error {
         DemoError::Command { command: typed.to_string(), status: status.to_string(), logs: self.log_end() }
             .into()
     }

@@ -1,4 +1,4 @@
-//! Commands as the user would type them, and what they print.
+//! Shows commands as the user would type them, runs them, and prints headings and text between them.
 
 use std::env;
 use std::path::Path;
@@ -10,13 +10,13 @@ use super::failed;
 use crate::error::Error;
 use crate::output::{self, BOLD, DIM};
 
-/// A command line, as typed and as run.
-pub(super) struct Typed {
+/// A command line that is shown as typed, and run.
+pub(super) struct TypedCommand {
     name: String,
     words: Vec<String>,
 }
 
-impl Typed {
+impl TypedCommand {
     pub(super) fn new(name: &str, words: &[&str]) -> Self {
         Self { name: name.to_owned(), words: words.iter().map(|word| (*word).to_owned()).collect() }
     }
@@ -43,7 +43,7 @@ impl Typed {
     }
 }
 
-impl std::fmt::Display for Typed {
+impl std::fmt::Display for TypedCommand {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str(&self.name)?;
         for word in &self.words {
@@ -58,12 +58,12 @@ pub(super) fn own_variables() -> impl Iterator<Item = std::ffi::OsString> {
     env::vars_os().map(|(name, _)| name).filter(|name| name.to_string_lossy().starts_with("THUNDER_"))
 }
 
-/// The heading of a part.
+/// Prints the heading of a part.
 pub(super) fn heading(number: u32, text: &str) -> Result<(), Error> {
     Ok(output::text(&format!("\n{BOLD}{number}. {text}{BOLD:#}\n"))?)
 }
 
-/// Something to be said between the commands.
+/// Prints text between the commands.
 pub(super) fn say(text: &str) -> Result<(), Error> {
     Ok(output::text(&format!("{text}\n"))?)
 }
@@ -74,7 +74,7 @@ mod tests {
 
     #[test]
     fn commands_are_shown_as_typed() {
-        let typed = Typed::new("thunder-cli", &["--port", "2001", "pay", "1.5", "--memo", "a coffee"]);
+        let typed = TypedCommand::new("thunder-cli", &["--port", "2001", "pay", "1.5", "--memo", "a coffee"]);
         assert_eq!(typed.to_string(), "thunder-cli --port 2001 pay 1.5 --memo \"a coffee\"");
     }
 }

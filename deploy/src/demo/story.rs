@@ -1,4 +1,4 @@
-//! The story: Alice and Bob open a channel, pay each other, and close it.
+//! The demonstration's steps: Alice and Bob open a channel, pay each other, and close it.
 
 use std::time::Duration;
 
@@ -7,40 +7,40 @@ use serde_json::Value;
 use tempfile::TempDir;
 use thunder_chain::{Amount, ChainError};
 
-use super::node::Node;
-use super::screen::{Typed, heading, say};
+use super::node::DemoNode;
+use super::screen::{TypedCommand, heading, say};
 use super::{DemoError, failed};
-use crate::banner::Running;
+use crate::binaries::Binaries;
 use crate::deployment::DeployError;
 use crate::error::Error;
 use crate::keys::{DEVELOPMENT_PHRASE, DevelopmentAccount};
-use crate::money::decimals;
 use crate::output::{self, BOLD, DIM, GOOD};
-use crate::programs::Binaries;
 use crate::testnet::{Testnet, TestnetOptions};
+use crate::testnet_summary::TestnetSummary;
+use crate::units::decimals;
 
-/// What the channel holds.
+/// The channel's amount, in THD.
 const CHANNEL: &str = "10";
-/// What Alice pays.
+/// What Alice pays Bob, in THD.
 const TO_BOB: &str = "1.5";
-/// What Bob pays.
+/// What Bob pays Alice, in THD.
 const TO_ALICE: &str = "0.25";
-/// What both start with.
+/// What both have at first, in THD.
 const START: &str = "100";
 /// The challenge period, in blocks.
 const PERIOD: &str = "24";
 
-/// All that the story needs. Dropped in this order: nodes, testnet, folder.
-pub(super) struct Stage {
-    alice: Node,
-    bob: Node,
+/// What runs during the demonstration. Dropped in this order: nodes, testnet, folder.
+pub(super) struct DemoEnvironment {
+    alice: DemoNode,
+    bob: DemoNode,
     testnet: Testnet,
     /// Where the nodes keep their data.
     _folder: TempDir,
 }
 
-/// Tells it all, and hands over what it was told with.
-pub(super) async fn tell() -> Result<Stage, Error> {
+/// Runs all steps, and returns what runs, so that it can go on.
+pub(super) async fn tell() -> Result<DemoEnvironment, Error> {
     let binaries = Binaries::find().await?;
     let folder = tempfile::Builder::new()
         .prefix("thunder-demo-")
@@ -53,8 +53,8 @@ pub(super) async fn tell() -> Result<Stage, Error> {
     let rpc = rpc(&testnet);
 
     heading(2, "Two nodes")?;
-    let mut alice = Node::start("Alice", &binaries, folder.path(), &rpc).await?;
-    let mut bob = Node::start("Bob", &binaries, folder.path(), &rpc).await?;
+    let mut alice = DemoNode::start("Alice", &binaries, folder.path(), &rpc).await?;
+    let mut bob = DemoNode::start("Bob", &binaries, folder.path(), &rpc).await?;
 
     let [alices, bobs] = [1, 2].map(|index| DevelopmentAccount::new(index).map(|account| account.address));
     let users = [alices?, bobs?];
@@ -63,7 +63,7 @@ pub(super) async fn tell() -> Result<Stage, Error> {
     payments(&mut alice, &mut bob).await?;
     closing(&mut alice, &mut bob, &rpc).await?;
     balances(&mut alice, &mut bob, users, &testnet).await?;
-    Ok(Stage { alice, bob, testnet, _folder: folder })
+    Ok(DemoEnvironment { alice, bob, testnet, _folder: folder })
 }
 
 fn rpc(testnet: &Testnet) -> String {
@@ -74,12 +74,17 @@ async fn testnet() -> Result<Testnet, Error> {
     let options = TestnetOptions { block_time: Some(Duration::from_secs(1)), ..TestnetOptions::default() };
     let testnet = Testnet::start(options).await?;
     let deployed = testnet.deploy().await?;
-    Typed::new("thunder-deploy", &["testnet", "--port", &testnet.port().to_string()]).show()?;
-    output::text(&Running::of(&testnet, &deployed)?.summary())?;
+    TypedCommand::new("thunder-deploy", &["testnet", "--port", &testnet.port().to_string()]).show()?;
+    output::text(&TestnetSummary::of(&testnet, &deployed)?.summary())?;
     Ok(testnet)
 }
 
-async fn wallets(alice: &mut Node, bob: &mut Node, users: [Address; 2], rpc: &str) -> Result<(), Error> {
+async fn wallets(
+    alice: &mut DemoNode,
+    bob: &mut DemoNode,
+    users: [Address; 2],
+    rpc: &str,
+) -> Result<(), Error> {
     heading(3, "A wallet for each, with 100 THD in it")?;
     say("Both are accounts of the testnet's own seed phrase, which have ETH for gas.")?;
     for (node, index) in [(alice, "1"), (bob, "2")] {
@@ -91,7 +96,7 @@ async fn wallets(alice: &mut Node, bob: &mut Node, users: [Address; 2], rpc: &st
     Ok(())
 }
 
-async fn channel(alice: &mut Node, bob: &mut Node) -> Result<(), Error> {
+async fn channel(alice: &mut DemoNode, bob: &mut DemoNode) -> Result<(), Error> {
     heading(4, "A channel")?;
     say("Alice connects to Bob's node and puts 10 THD into a channel with him.")?;
     alice.cli(&["connect", &format!("127.0.0.1:{}", bob.port)]).await?;
@@ -100,7 +105,7 @@ async fn channel(alice: &mut Node, bob: &mut Node) -> Result<(), Error> {
     Ok(())
 }
 
-async fn payments(alice: &mut Node, bob: &mut Node) -> Result<(), Error> {
+async fn payments(alice: &mut DemoNode, bob: &mut DemoNode) -> Result<(), Error> {
     heading(5, "Payments")?;
     say("They cost no gas and wait for no block: both nodes sign a new receipt.")?;
     alice.cli(&["pay", TO_BOB, "--memo", "two coffees"]).await?;
@@ -110,7 +115,7 @@ async fn payments(alice: &mut Node, bob: &mut Node) -> Result<(), Error> {
     Ok(())
 }
 
-async fn closing(alice: &mut Node, bob: &mut Node, rpc: &str) -> Result<(), Error> {
+async fn closing(alice: &mut DemoNode, bob: &mut DemoNode, rpc: &str) -> Result<(), Error> {
     heading(6, "Closing")?;
     say(
         "Bob closes the channel on the newest receipt. For 24 blocks Alice could show a newer one,\nif there were one; then both get what is theirs.",
@@ -137,8 +142,8 @@ async fn closing(alice: &mut Node, bob: &mut Node, rpc: &str) -> Result<(), Erro
 }
 
 async fn balances(
-    alice: &mut Node,
-    bob: &mut Node,
+    alice: &mut DemoNode,
+    bob: &mut DemoNode,
     users: [Address; 2],
     testnet: &Testnet,
 ) -> Result<(), Error> {
@@ -151,7 +156,7 @@ async fn balances(
     {
         let on_chain = testnet.chain().thd_balance(user).await.map_err(DeployError::from)?;
         let reported = node.ask("balance").await?;
-        rows.push(Row {
+        rows.push(BalanceRow {
             name: node.name,
             paid,
             received,
@@ -161,15 +166,15 @@ async fn balances(
         });
     }
     output::text(&table(&rows))?;
-    let wrong: Vec<_> = rows.iter().filter_map(Row::complaint).collect();
+    let wrong: Vec<_> = rows.iter().filter_map(BalanceRow::complaint).collect();
     if !wrong.is_empty() {
         return Err(DemoError::WrongBalances(wrong.join("; ")).into());
     }
     say(&format!("\n{GOOD}All balances are right.{GOOD:#}"))
 }
 
-/// What somebody has in the end.
-struct Row {
+/// The balances of one user in the end.
+struct BalanceRow {
     name: &'static str,
     paid: &'static str,
     received: &'static str,
@@ -178,7 +183,7 @@ struct Row {
     reported: String,
 }
 
-impl Row {
+impl BalanceRow {
     fn complaint(&self) -> Option<String> {
         let Self { name, expected, on_chain, reported, .. } = self;
         let is_right = on_chain == expected && reported == expected;
@@ -198,18 +203,18 @@ fn expected(paid: &str, received: &str) -> Result<String, Error> {
     rest.map(|amount| amount.to_string()).ok_or_else(unsound)
 }
 
-/// The constants above are no amounts, which a test rules out.
+/// The error if the constants above are no amounts, which a test rules out.
 fn unsound() -> Error {
     DeployError::from(ChainError::InvalidResponse("the story's own amounts".into())).into()
 }
 
-fn table(rows: &[Row]) -> String {
+fn table(rows: &[BalanceRow]) -> String {
     let head = ["", "at first", "paid", "received", "now", "on the chain"];
     let mut text = format!(
         "\n{DIM}{:8}{:>10}{:>10}{:>10}{:>10}{:>14}{DIM:#}\n",
         head[0], head[1], head[2], head[3], head[4], head[5]
     );
-    for Row { name, paid, received, reported, on_chain, .. } in rows {
+    for BalanceRow { name, paid, received, reported, on_chain, .. } in rows {
         text.push_str(&format!(
             "{BOLD}{name:8}{BOLD:#}{START:>10}{paid:>10}{received:>10}{reported:>10}{on_chain:>14}\n"
         ));
@@ -219,7 +224,7 @@ fn table(rows: &[Row]) -> String {
 
 async fn deploy(words: &[&str]) -> Result<(), Error> {
     let own = std::env::current_exe().map_err(failed("can't find thunder-deploy"))?;
-    let typed = Typed::new("thunder-deploy", words);
+    let typed = TypedCommand::new("thunder-deploy", words);
     let status = typed.run(&own).await?;
     if status.success() {
         return Ok(());
@@ -236,8 +241,8 @@ fn is_in(infos: &Value, state: &str) -> bool {
     channels(infos).any(|channel| channel["state"] == state)
 }
 
-/// Lets it all run on for ever: until it is dropped.
-pub(super) async fn stay(Stage { alice, bob, testnet, .. }: &Stage) -> Result<(), Error> {
+/// Says what can be tried out, and waits for ever: until this future is dropped.
+pub(super) async fn stay(DemoEnvironment { alice, bob, testnet, .. }: &DemoEnvironment) -> Result<(), Error> {
     heading(8, "It is all yours, until Ctrl-C")?;
     say("In another terminal, for example:\n")?;
     let commands =
@@ -261,7 +266,7 @@ mod tests {
 
     #[test]
     fn a_wrong_balance_is_noticed_on_either_side() {
-        let row = |on_chain: &str, reported: &str| Row {
+        let row = |on_chain: &str, reported: &str| BalanceRow {
             name: "Alice",
             paid: TO_BOB,
             received: TO_ALICE,

@@ -1,10 +1,10 @@
-//! What only a local testnet lets everybody do.
+//! What anybody may do on a local testnet only: mine blocks and set an account's ether.
 
 use alloy_primitives::Address;
 use serde_json::{Value, json};
-use thunder_chain::{Chain, ChainError, LOCAL_CHAIN_IDS};
+use thunder_chain::{ChainClient, ChainError, LOCAL_CHAIN_IDS};
 
-/// How many blocks are mined in one request: an answer has to come in time.
+/// The most blocks that are mined in one request, so that the answer comes in time.
 const AT_ONCE: u64 = 1_000;
 
 /// Whether a chain is a local testnet.
@@ -13,7 +13,7 @@ pub(crate) fn is_local(chain_id: u64) -> bool {
 }
 
 /// Mines empty blocks.
-pub(crate) async fn mine(chain: &Chain, mut blocks: u64) -> Result<(), ChainError> {
+pub(crate) async fn mine(chain: &ChainClient, mut blocks: u64) -> Result<(), ChainError> {
     while blocks > 0 {
         let now = blocks.min(AT_ONCE);
         let number = json!([format!("{now:#x}")]);
@@ -32,14 +32,14 @@ pub(crate) async fn mine(chain: &Chain, mut blocks: u64) -> Result<(), ChainErro
 }
 
 /// Sets an account's ether, in wei.
-pub(crate) async fn set_balance(chain: &Chain, of: Address, wei: u128) -> Result<(), ChainError> {
+pub(crate) async fn set_balance(chain: &ChainClient, of: Address, wei: u128) -> Result<(), ChainError> {
     let params = json!([of, format!("{wei:#x}")]);
     let methods = ["anvil_setBalance", "hardhat_setBalance", "evm_setAccountBalance"];
     any_of(chain, &methods.map(|method| (method, params.clone()))).await
 }
 
-/// Testnets have different names for the same: tries one after the other.
-async fn any_of(chain: &Chain, calls: &[(&str, Value)]) -> Result<(), ChainError> {
+/// Calls the first of these methods that the testnet knows: anvil, Hardhat and others name the same thing differently.
+async fn any_of(chain: &ChainClient, calls: &[(&str, Value)]) -> Result<(), ChainError> {
     let mut outcome = Ok(());
     for (method, params) in calls {
         match chain.call::<Value>(method, params).await {

@@ -1,4 +1,4 @@
-//! An anvil process, from its start until it listens.
+//! Starts anvil, waits until it listens, and keeps the end of its output for errors.
 
 use std::collections::VecDeque;
 use std::fs::File;
@@ -19,34 +19,34 @@ use crate::keys::DEVELOPMENT_PHRASE;
 use crate::process::Process;
 
 /// How long anvil may take to listen, on a machine that has much else to do.
-const START: Duration = Duration::from_secs(120);
-/// How long it may take to write its state when it is told to end.
+const START_TIMEOUT: Duration = Duration::from_secs(120);
+/// How long anvil may take to write its state when it is told to end.
 const STATE_GRACE: Duration = Duration::from_secs(30);
-/// How many lines of its output are kept for an error message.
+/// How many lines of anvil's output are kept for an error message.
 const KEPT_LINES: usize = 15;
 
-/// The end of what anvil has said, for when it fails.
-type Said = Arc<Mutex<VecDeque<String>>>;
+/// The last lines of anvil's output, for error messages.
+type OutputTail = Arc<Mutex<VecDeque<String>>>;
 
-/// Starts anvil on this port (0: any) and waits until it listens. Returns where.
+/// Starts anvil on this port (0: any) and waits until it listens. Returns the process and its address.
 pub(super) async fn start(
     program: &Path,
     options: &TestnetOptions,
-    begun: Option<u64>,
+    genesis_time: Option<u64>,
     port: u16,
 ) -> Result<(Process, SocketAddr), TestnetError> {
     let grace = if options.state.is_some() { STATE_GRACE } else { Duration::ZERO };
-    let mut process = Process::spawn(&mut command(program, options, begun, port), grace)
+    let mut process = Process::spawn(&mut command(program, options, genesis_time, port), grace)
         .map_err(|source| TestnetError::Spawn { program: program.into(), source })?;
-    let said = Said::default();
+    let tail = OutputTail::default();
     let (found, listening) = oneshot::channel();
     let mut found = Some(found);
     let child = process.child();
     if let Some(errors) = child.stderr.take() {
-        follow(errors, Arc::clone(&said), |_| {});
+        capture_output(errors, Arc::clone(&tail), |_| {});
     }
     if let Some(output) = child.stdout.take() {
-        follow(output, Arc::clone(&said), move |line| {
+        capture_output(output, Arc::clone(&tail), move |line| {
             if let Some(address) = address_in(line)
                 && let Some(found) = found.take()
             {
@@ -55,18 +55,18 @@ pub(super) async fn start(
             }
         });
     }
-    match tokio::time::timeout(START, listening).await {
+    match tokio::time::timeout(START_TIMEOUT, listening).await {
         Ok(Ok(address)) => Ok((process, address)),
         // The output has ended without it, and so has anvil, or is about to.
         Ok(Err(_)) => {
             let _ = process.wait().await;
-            Err(TestnetError::Ended { said: end_of(&said) })
+            Err(TestnetError::Ended { output: tail_text(&tail) })
         }
-        Err(_) => Err(TestnetError::Silent { seconds: START.as_secs() }),
+        Err(_) => Err(TestnetError::Silent { seconds: START_TIMEOUT.as_secs() }),
     }
 }
 
-fn command(program: &Path, options: &TestnetOptions, begun: Option<u64>, port: u16) -> Command {
+fn command(program: &Path, options: &TestnetOptions, genesis_time: Option<u64>, port: u16) -> Command {
     let mut command = Command::new(program);
     command
         .args(["--chain-id", &CHAIN_ID.to_string(), "--mnemonic", DEVELOPMENT_PHRASE, "--color", "never"])
@@ -80,7 +80,7 @@ fn command(program: &Path, options: &TestnetOptions, begun: Option<u64>, port: u
     }
     if let Some(state) = &options.state {
         command.arg("--state").arg(state);
-        if let Some(time) = begun {
+        if let Some(time) = genesis_time {
             // anvil makes a block 0 before it reads the state, and keeps both. Alike, they are one.
             command.args(["--timestamp", &time.to_string()]);
         }
@@ -92,7 +92,7 @@ fn command(program: &Path, options: &TestnetOptions, begun: Option<u64>, port: u
     command
 }
 
-/// When the chain in this file began, in seconds since 1970; `None` if there is none yet.
+/// Returns the time of block 0 of the chain in a state file, in seconds since 1970; `None` if there is no chain yet.
 pub(super) fn genesis_time(state: &Path) -> Option<u64> {
     #[derive(Deserialize)]
     struct State {
@@ -113,27 +113,31 @@ pub(super) fn genesis_time(state: &Path) -> Option<u64> {
     headers.filter(|header| header.number == U64::ZERO).map(|header| header.timestamp.to()).min()
 }
 
-/// Reads until the end, so that anvil never waits for a reader. In a thread of its own: it must go
-/// on while the program does something else.
-fn follow(source: impl Read + Send + 'static, said: Said, mut on_line: impl FnMut(&str) + Send + 'static) {
+/// Reads an output stream of anvil to its end and keeps the last lines. In a thread of its own, so that anvil never waits
+/// for a reader, whatever this program does.
+fn capture_output(
+    source: impl Read + Send + 'static,
+    tail: OutputTail,
+    mut on_line: impl FnMut(&str) + Send + 'static,
+) {
     thread::spawn(move || {
         for line in BufReader::new(source).split(b'\n').map_while(Result::ok) {
             let line = String::from_utf8_lossy(&line);
             on_line(&line);
-            if let Ok(mut said) = said.lock()
+            if let Ok(mut tail) = tail.lock()
                 && !line.trim().is_empty()
             {
-                said.push_back(line.into_owned());
-                if said.len() > KEPT_LINES {
-                    said.pop_front();
+                tail.push_back(line.into_owned());
+                if tail.len() > KEPT_LINES {
+                    tail.pop_front();
                 }
             }
         }
     });
 }
 
-fn end_of(said: &Said) -> String {
-    said.lock()
+fn tail_text(tail: &OutputTail) -> String {
+    tail.lock()
         .map(|lines| lines.iter().map(String::as_str).collect::<Vec<_>>().join("\n"))
         .unwrap_or_default()
 }

@@ -1,4 +1,4 @@
-//! A local Ethereum testnet.
+//! `Testnet`: a local Ethereum testnet (anvil) that ends with its owner.
 
 mod anvil;
 
@@ -10,12 +10,12 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use alloy_primitives::Address;
 use serde::Serialize;
 use serde_json::Value;
-use thunder_chain::contracts::deterministic;
-use thunder_chain::{Amount, Chain, ChainError, InvalidRpcUrl, RpcUrl};
+use thunder_chain::contracts::local_testnet_contracts;
+use thunder_chain::{Amount, ChainClient, ChainError, InvalidRpcUrl, RpcUrl};
 
 use crate::deployment::{DeployError, Deployed, Operator, local};
-use crate::error::{Advice, Error, Exit, chain_advice};
-use crate::keys::{DevelopmentAccount, KeyError};
+use crate::error::{Error, ErrorInfo, Exit, chain_error_info};
+use crate::keys::{DevelopmentAccount, OperatorKeyError};
 use crate::process::Process;
 use crate::tools;
 
@@ -24,19 +24,19 @@ pub(crate) const CHAIN_ID: u64 = 31337;
 /// How many accounts anvil makes rich.
 const ACCOUNTS: u32 = 10;
 
-/// Between two looks.
+/// The pause between two questions whether anvil is ready.
 const PAUSE: Duration = Duration::from_millis(50);
 
-/// What a testnet is to be like.
+/// How a testnet is started.
 #[derive(Debug, Clone)]
 pub struct TestnetOptions {
-    /// Where it listens.
+    /// The address to listen on.
     pub listen: IpAddr,
-    /// On which port; 0 takes any that is free.
+    /// The port; 0 takes any that is free.
     pub port: u16,
-    /// How often there is an empty block, besides one for each transaction; `None`: never.
+    /// The time between two empty blocks, besides one block for each transaction; `None`: no empty blocks.
     pub block_time: Option<Duration>,
-    /// The file in which it is kept from one run to the next.
+    /// The file in which the chain is kept from one run to the next.
     pub state: Option<PathBuf>,
 }
 
@@ -48,13 +48,13 @@ impl Default for TestnetOptions {
 }
 
 impl TestnetOptions {
-    /// When the chain began that goes on where it ended, if there is one.
-    fn begun(&self) -> Option<u64> {
+    /// The time of block 0 of the chain in the state file, if there is one.
+    fn genesis_time(&self) -> Option<u64> {
         self.state.as_deref().and_then(anvil::genesis_time)
     }
 }
 
-/// Why there is no testnet.
+/// Why a testnet does not run.
 #[derive(Debug, thiserror::Error)]
 pub enum TestnetError {
     /// Somebody listens on the port.
@@ -69,29 +69,29 @@ pub enum TestnetError {
     /// The port can't be had.
     #[error("can't listen on {address}: {source}")]
     Listen {
-        /// Where.
+        /// The address and port.
         address: SocketAddr,
-        /// Why.
+        /// The I/O error.
         source: io::Error,
     },
     /// anvil can't be started.
     #[error("can't start {program}: {source}")]
     Spawn {
-        /// Which one.
+        /// The path of anvil.
         program: PathBuf,
-        /// Why.
+        /// The I/O error.
         source: io::Error,
     },
     /// anvil ended although nobody told it to.
-    #[error("anvil ended:\n{said}")]
+    #[error("anvil ended:\n{output}")]
     Ended {
-        /// The end of its output.
-        said: String,
+        /// The end of anvil's output.
+        output: String,
     },
     /// anvil does not listen.
     #[error("anvil does not listen after {seconds} s")]
     Silent {
-        /// How long it was waited for.
+        /// How long anvil was waited for.
         seconds: u64,
     },
     /// anvil can't be ended.
@@ -100,13 +100,13 @@ pub enum TestnetError {
     /// anvil does not answer.
     #[error("the testnet does not answer: {0}")]
     Chain(#[from] ChainError),
-    /// anvil has an address that is none.
+    /// anvil's address makes no RPC URL.
     #[error(transparent)]
     Url(#[from] InvalidRpcUrl),
 }
 
 impl TestnetError {
-    pub(crate) fn advice(&self) -> Advice {
+    pub(crate) fn info(&self) -> ErrorInfo {
         let (code, hint) = match self {
             Self::PortInUse { .. } => {
                 ("port_in_use", "end what listens there (another testnet?), or name another with --port")
@@ -120,13 +120,13 @@ impl TestnetError {
                 ("testnet_ended", "start it again; with --state, make sure that the file is one of anvil's")
             }
             Self::Silent { .. } | Self::Stop(_) | Self::Url(_) => ("testnet_ended", "start it again"),
-            Self::Chain(error) => return chain_advice(error),
+            Self::Chain(error) => return chain_error_info(error),
         };
-        Advice { code, exit: Exit::Refused, hint: hint.into() }
+        ErrorInfo { code, exit: Exit::Refused, hint: hint.into() }
     }
 }
 
-/// A running anvil. It ends when this is dropped.
+/// A running anvil, which ends when this is dropped.
 ///
 /// ```
 /// use thunder_deploy::{Testnet, TestnetOptions};
@@ -146,18 +146,18 @@ pub struct Testnet {
     options: TestnetOptions,
     program: PathBuf,
     port: u16,
-    chain: Chain,
-    /// `None` while it is stopped.
+    chain: ChainClient,
+    /// `None` while anvil is stopped.
     process: Option<Process>,
-    /// A time at which it was there already.
-    was_there: SystemTime,
+    /// A time, by the system's clock, at which this chain already existed.
+    last_alive: SystemTime,
 }
 
 impl Testnet {
     /// Starts a testnet and waits until it answers. Nothing is deployed on it yet. anvil is
     /// installed if it is not there.
     pub async fn start(options: TestnetOptions) -> Result<Self, Error> {
-        // anvil would say nothing, and keep nothing.
+        // anvil itself would keep nothing and not say so.
         let place = options.state.as_ref().and_then(|file| Some((file, file.parent()?)));
         if let Some((file, _)) =
             place.filter(|(_, directory)| !directory.as_os_str().is_empty() && !directory.is_dir())
@@ -165,16 +165,16 @@ impl Testnet {
             return Err(TestnetError::NoPlaceForState(file.clone()).into());
         }
         let program = tools::anvil().await?;
-        let begun = options.begun();
-        let (process, port) = launch(&program, &options, begun, options.port).await?;
+        let genesis_time = options.genesis_time();
+        let (process, port) = launch(&program, &options, genesis_time, options.port).await?;
         let chain = connect(&options, port)?;
-        let was_there = SystemTime::now();
-        let mut testnet = Self { options, program, port, chain, process: Some(process), was_there };
-        testnet.answers(begun.is_some()).await?;
+        let last_alive = SystemTime::now();
+        let mut testnet = Self { options, program, port, chain, process: Some(process), last_alive };
+        testnet.wait_until_it_answers(genesis_time.is_some()).await?;
         Ok(testnet)
     }
 
-    /// Ends it. With a state file, it can go on later from where it was.
+    /// Ends anvil. With a state file, the chain can go on later from where it was.
     pub async fn stop(&mut self) -> Result<(), Error> {
         if let Some(mut process) = self.process.take() {
             process.stop().await.map_err(TestnetError::Stop)?;
@@ -182,31 +182,31 @@ impl Testnet {
         Ok(())
     }
 
-    /// Starts it again, on the same port: another chain, unless there is a state file.
+    /// Starts anvil again, on the same port: with another chain, unless there is a state file.
     pub async fn restart(&mut self) -> Result<(), Error> {
         self.stop().await?;
-        let begun = self.options.begun();
+        let genesis_time = self.options.genesis_time();
         // Block 0 differs by its time alone, in whole seconds.
-        while begun.is_none() && seconds(SystemTime::now()) == seconds(self.was_there) {
+        while genesis_time.is_none() && seconds(SystemTime::now()) == seconds(self.last_alive) {
             tokio::time::sleep(PAUSE).await;
         }
-        let (process, _) = launch(&self.program, &self.options, begun, self.port).await?;
+        let (process, _) = launch(&self.program, &self.options, genesis_time, self.port).await?;
         self.process = Some(process);
-        Ok(self.answers(begun.is_some()).await?)
+        Ok(self.wait_until_it_answers(genesis_time.is_some()).await?)
     }
 
-    /// Waits until anvil ends by itself, which it does not.
+    /// Waits until anvil ends by itself, which is an error.
     pub(crate) async fn ended(&mut self) -> TestnetError {
         match self.process.as_mut() {
             Some(process) => match process.wait().await {
-                Ok(status) => TestnetError::Ended { said: status.to_string() },
+                Ok(status) => TestnetError::Ended { output: status.to_string() },
                 Err(error) => TestnetError::Stop(error),
             },
-            None => TestnetError::Ended { said: String::new() },
+            None => TestnetError::Ended { output: String::new() },
         }
     }
 
-    /// What it was started with.
+    /// The options that it was started with.
     pub const fn options(&self) -> &TestnetOptions {
         &self.options
     }
@@ -226,13 +226,13 @@ impl Testnet {
         self.process.as_ref().map(Process::id)
     }
 
-    /// A client for it.
-    pub fn chain(&self) -> Chain {
+    /// A client for this testnet.
+    pub fn chain(&self) -> ChainClient {
         self.chain.clone()
     }
 
     /// The accounts that have ether from the start. The first owns THD.
-    pub fn accounts(&self) -> Result<Vec<DevelopmentAccount>, KeyError> {
+    pub fn accounts(&self) -> Result<Vec<DevelopmentAccount>, OperatorKeyError> {
         (0..ACCOUNTS).map(DevelopmentAccount::new).collect()
     }
 
@@ -266,13 +266,14 @@ impl Testnet {
         local::set_balance(&self.chain, of, wei).await
     }
 
-    /// Whoever owns THD here.
+    /// The owner of THD on this testnet.
     pub async fn operator(&self) -> Result<Operator, DeployError> {
         Operator::local(&self.chain).await
     }
 
-    /// It listens before it answers. The clock of a chain that goes on stood still meanwhile.
-    async fn answers(&mut self, goes_on: bool) -> Result<(), TestnetError> {
+    /// Waits until anvil answers, which is later than it listens. A chain that goes on from a state file (`goes_on`) gets
+    /// the present time: its clock stood still while anvil was down.
+    async fn wait_until_it_answers(&mut self, goes_on: bool) -> Result<(), TestnetError> {
         const TRIES: u32 = 100;
         let mut last = self.chain.head().await;
         for _ in 0..TRIES {
@@ -283,9 +284,9 @@ impl Testnet {
             last = self.chain.head().await;
         }
         last?;
-        self.was_there = SystemTime::now();
+        self.last_alive = SystemTime::now();
         if goes_on {
-            let params = serde_json::json!([seconds(self.was_there)]);
+            let params = serde_json::json!([seconds(self.last_alive)]);
             self.chain.call::<Value>("evm_setTime", &params).await?;
         }
         Ok(())
@@ -295,32 +296,32 @@ impl Testnet {
 async fn launch(
     program: &std::path::Path,
     options: &TestnetOptions,
-    begun: Option<u64>,
+    genesis_time: Option<u64>,
     port: u16,
 ) -> Result<(Process, u16), TestnetError> {
     let address = SocketAddr::new(options.listen, port);
     if port != 0 {
-        // Said in so many words, before anvil says it in its own.
+        // Reported here, because anvil's own message for it is not telling.
         TcpListener::bind(address).map_err(|source| match source.kind() {
             io::ErrorKind::AddrInUse => TestnetError::PortInUse { port },
             _ => TestnetError::Listen { address, source },
         })?;
     }
-    let (process, address) = anvil::start(program, options, begun, port).await?;
+    let (process, address) = anvil::start(program, options, genesis_time, port).await?;
     Ok((process, address.port()))
 }
 
-/// Since 1970.
+/// Returns the seconds since 1970.
 fn seconds(time: SystemTime) -> u64 {
     time.duration_since(UNIX_EPOCH).unwrap_or_default().as_secs()
 }
 
-fn connect(options: &TestnetOptions, port: u16) -> Result<Chain, TestnetError> {
+fn connect(options: &TestnetOptions, port: u16) -> Result<ChainClient, TestnetError> {
     let url: RpcUrl = reachable(options.listen, port).to_string().parse()?;
-    Ok(Chain::new(&url.into(), deterministic())?)
+    Ok(ChainClient::new(&url.into(), local_testnet_contracts())?)
 }
 
-/// Where a program on this machine reaches what listens there.
+/// The address at which a program on this machine reaches a server that listens on `listen`.
 fn reachable(listen: IpAddr, port: u16) -> SocketAddr {
     let address = match listen {
         IpAddr::V4(address) if address.is_unspecified() => Ipv4Addr::LOCALHOST.into(),

@@ -1,29 +1,28 @@
-//! The programs of others that are needed: anvil for a testnet, and for the tests of the contracts
-//! forge and node. What is not there is installed with npm, in the versions of
-//! `contracts/package-lock.json`.
+//! The third-party programs: anvil for a testnet, and for the tests of the contracts forge and node. What is
+//! missing is installed with npm, in the versions of `contracts/package-lock.json`.
 //!
 //! npm's own launchers of anvil and forge are never used: they exit with 0 when what they started
 //! has failed, and leave it running when they are killed. The programs themselves are in packages
 //! of their own, one for each platform.
 
 mod npm;
-mod search;
+mod path_lookup;
 
 use std::path::{Path, PathBuf};
 use std::{env, fs, io};
 
 use alloy_primitives::keccak256;
 
-use crate::error::{Advice, Exit};
-use npm::Folder;
+use crate::error::{ErrorInfo, Exit};
+use npm::NpmFolder;
 
-/// Names the anvil to use.
+/// The environment variable that names the anvil to use.
 const ANVIL_VARIABLE: &str = "THUNDER_ANVIL";
 
 const PACKAGE_JSON: &str = include_str!("../../../contracts/package.json");
 const PACKAGE_LOCK: &str = include_str!("../../../contracts/package-lock.json");
 
-/// Why a program is not there.
+/// Why a third-party program can't be had.
 #[derive(Debug, thiserror::Error)]
 pub enum ToolError {
     /// Neither Node.js nor its npm is on the PATH.
@@ -37,7 +36,7 @@ pub enum ToolError {
     /// Node.js is too old.
     #[error("Node.js {found} is too old to install {tool}")]
     OldNode {
-        /// As `node --version` tells it.
+        /// The version, as `node --version` prints it.
         found: String,
         /// What it is wanted for.
         tool: &'static str,
@@ -45,11 +44,11 @@ pub enum ToolError {
     /// npm failed.
     #[error("can't install {tool}: {command} failed\n{output}")]
     Install {
-        /// What was to be installed.
+        /// The program that was to be installed.
         tool: &'static str,
-        /// What was run.
+        /// The npm command.
         command: String,
-        /// The end of what it said.
+        /// The end of npm's output.
         output: String,
     },
     /// npm has installed everything there is, and the program is not among it.
@@ -63,7 +62,7 @@ pub enum ToolError {
     /// The environment variable names no program.
     #[error("{ANVIL_VARIABLE} is {path}, and there is no such program")]
     NoSuchProgram {
-        /// What it names.
+        /// The variable's value.
         path: PathBuf,
     },
     /// There are no contracts to test.
@@ -72,15 +71,15 @@ pub enum ToolError {
     /// A file or a program can't be used.
     #[error("{what}: {source}")]
     Io {
-        /// Which, and what for.
+        /// The file or program, or what could not be done.
         what: String,
-        /// Why.
+        /// The I/O error.
         source: io::Error,
     },
 }
 
 impl ToolError {
-    pub(crate) fn advice(&self) -> Advice {
+    pub(crate) fn info(&self) -> ErrorInfo {
         let hint = match self {
             Self::NoNode { tool, .. } | Self::OldNode { tool, .. } => {
                 format!("install Node.js 20 or newer, or put {tool} on the PATH")
@@ -95,7 +94,7 @@ impl ToolError {
             Self::NoSources => "run it with cargo, in the source tree".into(),
             Self::Io { .. } => "make sure that it is there and that you may use it".into(),
         };
-        Advice { code: "tool_missing", exit: Exit::Refused, hint }
+        ErrorInfo { code: "tool_missing", exit: Exit::Refused, hint }
     }
 }
 
@@ -111,16 +110,16 @@ pub async fn anvil() -> Result<PathBuf, ToolError> {
     if let Some(path) = env::var_os(ANVIL_VARIABLE).filter(|path| !path.is_empty()).map(PathBuf::from) {
         return if path.is_file() { Ok(path) } else { Err(ToolError::NoSuchProgram { path }) };
     }
-    let sources = source_tree().map(|root| Folder::sources(&root.join("contracts")));
+    let sources = source_tree().map(|root| NpmFolder::sources(&root.join("contracts")));
     if let Some(path) = sources.as_ref().and_then(|folder| folder.program("anvil")) {
         return Ok(path);
     }
-    if let Some(path) = search::on_path("anvil") {
+    if let Some(path) = path_lookup::on_path("anvil") {
         return Ok(path);
     }
     let folder = match sources {
         Some(folder) => folder,
-        None => Folder::installed(&cache_folder())?,
+        None => NpmFolder::installed(&cache_folder())?,
     };
     match folder.program("anvil") {
         Some(path) => Ok(path),
@@ -130,16 +129,16 @@ pub async fn anvil() -> Result<PathBuf, ToolError> {
 
 /// forge, of exactly the version that the contracts are tested with. In the source tree only.
 pub async fn forge() -> Result<PathBuf, ToolError> {
-    let folder = Folder::sources(&contracts()?);
+    let folder = NpmFolder::sources(&contracts()?);
     match folder.program("forge") {
         Some(path) => Ok(path),
         None => folder.install("forge").await,
     }
 }
 
-/// node.
+/// Returns Node.js on the PATH, if it is new enough.
 pub async fn node() -> Result<PathBuf, ToolError> {
-    search::node("the contracts' tools").await
+    path_lookup::node("the contracts' tools").await
 }
 
 /// The folder of the contracts, in the source tree.

@@ -1,4 +1,4 @@
-//! A folder with npm's packages.
+//! `NpmFolder`: a folder with npm packages, its installation, and whether that is complete and current.
 
 use std::env::consts;
 use std::fs::{self, File, TryLockError};
@@ -10,30 +10,30 @@ use std::time::Duration;
 use serde_json::Value;
 use tokio::process::Command;
 
-use super::{PACKAGE_JSON, PACKAGE_LOCK, ToolError, failed, search};
+use super::{PACKAGE_JSON, PACKAGE_LOCK, ToolError, failed, path_lookup};
 
-/// How often somebody else's installation is looked after.
+/// The pause between two attempts at the lock while another process installs.
 const POLL: Duration = Duration::from_millis(100);
 /// How much of npm's output an error shows, in lines.
 const SHOWN_LINES: usize = 20;
-/// What npm is told besides: nothing of it is needed, and scripts of packages would be run.
+/// Options for every npm command: no scripts of packages are run, and nothing else is looked up or printed.
 const OPTIONS: [&str; 4] = ["--ignore-scripts", "--no-audit", "--no-fund", "--no-update-notifier"];
 
 /// A folder with `package.json`, `package-lock.json` and what npm makes of them.
-pub(super) struct Folder {
+pub(super) struct NpmFolder {
     path: PathBuf,
     lock_file: PathBuf,
     with_development: bool,
 }
 
-impl Folder {
-    /// The contracts of the source tree.
+impl NpmFolder {
+    /// `contracts/` of the source tree, with the packages for development.
     pub(super) fn sources(contracts: &Path) -> Self {
         let lock_file = contracts.join("cache").join("npm.lock");
         Self { path: contracts.to_path_buf(), lock_file, with_development: true }
     }
 
-    /// A folder of this program's own, for what it needs itself.
+    /// The cache folder of an installed thunder-deploy, without the packages for development.
     pub(super) fn installed(path: &Path) -> Result<Self, ToolError> {
         fs::create_dir_all(path).map_err(failed(path.display().to_string()))?;
         for (name, content) in [("package.json", PACKAGE_JSON), ("package-lock.json", PACKAGE_LOCK)] {
@@ -78,9 +78,9 @@ impl Folder {
         if let Some(path) = self.program(tool) {
             return Ok(path);
         }
-        let npm = search::npm(tool)?;
-        search::node(tool).await?;
-        // Nothing depends on it.
+        let npm = path_lookup::npm(tool)?;
+        path_lookup::node(tool).await?;
+        // Only a notice: nothing depends on its being read.
         let _ = writeln!(io::stderr(), "installing {tool} with npm, once ...");
         if let Err(error) = fs::remove_file(self.record())
             && error.kind() != io::ErrorKind::NotFound
@@ -181,7 +181,7 @@ fn is_installed(
     })
 }
 
-/// Others see the file whole or not at all.
+/// Replaces a file in one step, so that other processes see the old content or the new.
 fn write_whole(folder: &Path, file: &Path, content: &str) -> io::Result<()> {
     let temporary = tempfile::NamedTempFile::new_in(folder)?;
     fs::write(temporary.path(), content)?;
@@ -238,7 +238,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("foundry");
         for _ in 0..2 {
-            let installed = Folder::installed(&path).unwrap();
+            let installed = NpmFolder::installed(&path).unwrap();
             assert_eq!(installed.program("anvil"), None);
         }
         assert_eq!(fs::read_to_string(path.join("package-lock.json")).unwrap(), PACKAGE_LOCK);

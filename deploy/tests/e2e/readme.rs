@@ -38,7 +38,7 @@ fn the_help_menus_are_those_of_the_reference() {
 
 #[test]
 fn the_addresses_in_the_readme_are_where_the_contracts_are() {
-    let contracts = thunder_chain::contracts::deterministic();
+    let contracts = thunder_chain::contracts::local_testnet_contracts();
     for address in [contracts.token, contracts.factory] {
         assert!(README.contains(&address.to_string()), "{address}");
     }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use crate::common::{testnet, until};
 use alloy_primitives::{Address, B256, U256, hex, keccak256};
 use serde_json::{Value, json};
-use thunder_chain::contracts::{deterministic, states_code};
+use thunder_chain::contracts::{local_testnet_contracts, states_code};
 use thunder_chain::{LOCAL_CHAIN_IDS, channel_address};
 use thunder_deploy::{DevelopmentAccount, Testnet};
 use thunder_guard::state::{ChannelState, LEDGER_SLOT};
@@ -44,7 +44,7 @@ impl World {
             testnet: testnet().await,
             parties: [1, 2].map(|index| DevelopmentAccount::new(index).unwrap()),
         };
-        let factory = deterministic().factory;
+        let factory = local_testnet_contracts().factory;
         for party in &world.parties {
             world.testnet.give_thd(party.address, "1000".parse().unwrap()).await.unwrap();
             world.approve(party, factory).await;
@@ -77,12 +77,12 @@ impl World {
 
     async fn approve(&self, owner: &DevelopmentAccount, spender: Address) {
         let all = [spender.into_word(), B256::repeat_byte(0xff)];
-        self.send(owner, deterministic().token, calldata("approve(address,uint256)", &all)).await;
+        self.send(owner, local_testnet_contracts().token, calldata("approve(address,uint256)", &all)).await;
     }
 
     /// A opens a channel of 10 THD and pays in `deposit` of them.
     async fn open(&self, salt: u8, deposit: u64) -> Address {
-        let (contracts, (part_a, part_b)) = (deterministic(), self.addresses());
+        let (contracts, (part_a, part_b)) = (local_testnet_contracts(), self.addresses());
         let salt = B256::repeat_byte(salt);
         let words = [thd(10), part_b.into_word(), thd(deposit), salt];
         let data = calldata("open(uint256,address,uint256,bytes32)", &words);
@@ -120,7 +120,7 @@ impl World {
 #[tokio::test]
 async fn the_template_is_where_the_guard_works_out_that_it_is() {
     let world = World::new().await;
-    let contracts = deterministic();
+    let contracts = local_testnet_contracts();
     let template = world.call(contracts.factory, calldata("template()", &[])).await;
     assert_eq!(template, contracts.template().into_word());
     assert!(!world.testnet.chain().code(contracts.template()).await.unwrap().is_empty());
@@ -129,7 +129,7 @@ async fn the_template_is_where_the_guard_works_out_that_it_is() {
 #[tokio::test]
 async fn a_channel_is_where_the_guard_works_out_that_it_is() {
     let world = World::new().await;
-    let (contracts, (part_a, part_b)) = (deterministic(), world.addresses());
+    let (contracts, (part_a, part_b)) = (local_testnet_contracts(), world.addresses());
     for salt in [B256::ZERO, B256::repeat_byte(0xa5), word(1_u64)] {
         let arguments = [part_a.into_word(), part_b.into_word(), salt];
         let asked =
@@ -146,7 +146,7 @@ async fn a_channel_has_the_code_that_the_guard_works_out() {
     let (part_a, part_b) = world.addresses();
     let channel = world.open(7, 10).await;
     let code = world.testnet.chain().code(channel).await.unwrap();
-    let template = deterministic().template();
+    let template = local_testnet_contracts().template();
     assert_eq!(hex::encode(code), hex::encode(clone_code(template, part_a, part_b)));
     let word_of = async |function| world.call(channel, calldata(function, &[])).await;
     assert_eq!(word_of("partA()").await, part_a.into_word());
@@ -156,7 +156,7 @@ async fn a_channel_has_the_code_that_the_guard_works_out() {
 #[tokio::test]
 async fn permits_are_signed_for_thds_domain() {
     let world = World::new().await;
-    let token = deterministic().token;
+    let token = local_testnet_contracts().token;
     let domain = world.call(token, calldata("DOMAIN_SEPARATOR()", &[])).await;
     assert_eq!(domain, permit_domain(token, LOCAL_CHAIN_IDS[0]));
 }

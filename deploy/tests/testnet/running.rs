@@ -9,8 +9,8 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use crate::common::{TIMEOUT, command, fail, testnet, until};
 use alloy_primitives::{Address, address};
 use serde_json::Value;
-use thunder_chain::contracts::{TESTNET_OWNER, deterministic};
-use thunder_chain::{Amount, Chain};
+use thunder_chain::contracts::{TESTNET_OWNER, local_testnet_contracts};
+use thunder_chain::{Amount, ChainClient};
 use thunder_deploy::process::Process;
 use thunder_deploy::{Error, Testnet, TestnetError, TestnetOptions};
 
@@ -34,8 +34,8 @@ fn start(arguments: &[&str]) -> (Process, Value) {
     (process, answer)
 }
 
-fn chain_at(answer: &Value) -> Chain {
-    Chain::new(&answer["rpc"].as_str().unwrap().parse().unwrap(), deterministic()).unwrap()
+fn chain_at(answer: &Value) -> ChainClient {
+    ChainClient::new(&answer["rpc"].as_str().unwrap().parse().unwrap(), local_testnet_contracts()).unwrap()
 }
 
 #[tokio::test]
@@ -195,7 +195,7 @@ async fn asked_to_end_it_leaves_no_anvil_behind() {
 
     for signal in [Signal::TERM, Signal::INT, Signal::HUP] {
         let (mut process, answer) = start(&["--port", "0"]);
-        assert_eq!(answer["token"], deterministic().token.to_string());
+        assert_eq!(answer["token"], local_testnet_contracts().token.to_string());
         assert_eq!(answer["accounts"][0]["address"], TESTNET_OWNER.to_string());
         let chain = chain_at(&answer);
         chain.require_contracts().await.unwrap();
@@ -223,7 +223,7 @@ async fn g7_output_that_is_closed_or_not_read_neither_ends_nor_blocks_it() {
         let mut command = command(&["testnet", "--port", &port.to_string()]);
         let mut process = Process::spawn(command.stdout(writer).stderr(Stdio::null()), TIMEOUT).unwrap();
         let rpc = format!("127.0.0.1:{port}").parse().unwrap();
-        let chain = Chain::new(&rpc, deterministic()).unwrap();
+        let chain = ChainClient::new(&rpc, local_testnet_contracts()).unwrap();
         until("both contracts are there", async || chain.require_contracts().await.is_ok()).await;
         kill_process(Pid::from_child(process.child()), Signal::TERM).unwrap();
         let status = tokio::time::timeout(TIMEOUT, process.wait()).await.unwrap().unwrap();

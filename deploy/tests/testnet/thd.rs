@@ -8,7 +8,7 @@ use crate::common::{command, fail, json, rpc, run, succeed, testnet};
 use alloy_primitives::{Address, address};
 use serde_json::json;
 use thunder_chain::Amount;
-use thunder_chain::contracts::{CREATE2_DEPLOYER, TESTNET_OWNER, deterministic};
+use thunder_chain::contracts::{CREATE2_DEPLOYER, TESTNET_OWNER, local_testnet_contracts};
 use thunder_deploy::process::Process;
 use thunder_deploy::{DevelopmentAccount, Testnet, ports};
 
@@ -23,7 +23,7 @@ async fn thd(testnet: &Testnet, to: Address, amount: &str) -> serde_json::Value 
 #[tokio::test]
 async fn thd_and_the_factory_are_where_every_node_looks_for_them() {
     let testnet = testnet().await;
-    let contracts = deterministic();
+    let contracts = local_testnet_contracts();
     let answer = json(&testnet, &["thd", "--to", &ALICE.to_string()]).await;
     assert_eq!(answer["token"], contracts.token.to_string());
     assert_eq!(answer["factory"], contracts.factory.to_string());
@@ -45,7 +45,7 @@ async fn thd_and_the_factory_are_where_every_node_looks_for_them() {
 async fn the_library_deploys_the_same() {
     let testnet = testnet().await;
     let first = testnet.deploy().await.unwrap();
-    assert_eq!(first.contracts, deterministic());
+    assert_eq!(first.contracts, local_testnet_contracts());
     assert!(first.new_token && first.new_factory);
     let again = testnet.deploy().await.unwrap();
     assert!(!again.new_token && !again.new_factory);
@@ -123,7 +123,7 @@ async fn a_testnet_without_the_create2_deployer_gets_it() {
     testnet.rpc("anvil_setCode", json!([CREATE2_DEPLOYER, "0x"])).await.unwrap();
     testnet.rpc("anvil_setNonce", json!([CREATE2_DEPLOYER, "0x0"])).await.unwrap();
     assert!(testnet.chain().code(CREATE2_DEPLOYER).await.unwrap().is_empty());
-    assert_eq!(thd(&testnet, ALICE, "1").await["token"], deterministic().token.to_string());
+    assert_eq!(thd(&testnet, ALICE, "1").await["token"], local_testnet_contracts().token.to_string());
     assert_eq!(testnet.chain().code(CREATE2_DEPLOYER).await.unwrap().len(), 69);
 }
 
@@ -247,7 +247,7 @@ async fn on_another_chain_the_owner_is_who_has_the_key() {
     );
 
     let by_flag = succeed(command(&[&words[..], &["--json", "--key", &key]].concat())).await;
-    assert_ne!(by_flag["token"], deterministic().token.to_string());
+    assert_ne!(by_flag["token"], local_testnet_contracts().token.to_string());
     assert_eq!((&by_flag["thd"], &by_flag["eth"]), (&json!("200"), &json!("0")), "no ether from nowhere");
     assert!(said.contains(by_flag["token"].as_str().unwrap()), "the same THD");
 

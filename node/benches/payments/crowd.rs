@@ -18,7 +18,7 @@ use tempfile::TempDir;
 use thunder_api::{ChannelInfo, HistoryRequest, PaymentStatus, Selector, local};
 use thunder_deploy::{DevelopmentAccount, Testnet, TestnetOptions};
 use thunder_node::config::Config;
-use thunder_node::keys::{self, Key, WalletFile};
+use thunder_node::keys::{self, SecretKey, WalletFile};
 use thunder_node::log::Console;
 use thunder_node::start;
 use thunder_protocol::{Amount, Role};
@@ -117,7 +117,7 @@ async fn seed(
     hub: &Node,
     crowd: &Crowd,
 ) -> Result<Vec<Selector>> {
-    let keys = (0..crowd.ports.len()).map(|number| Key::new(nobody(number).into_word().as_slice()));
+    let keys = (0..crowd.ports.len()).map(|number| SecretKey::new(nobody(number).into_word().as_slice()));
     let keys = keys.collect::<std::result::Result<Vec<_>, _>>()?;
     let wallets = keys.iter().map(|key| Ok(keys::signer(key)?.address())).collect::<Result<Vec<_>>>()?;
     let seeder = Seeder::new(testnet).await?;

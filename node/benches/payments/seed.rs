@@ -93,7 +93,7 @@ impl<'a> Seeder<'a> {
     pub(crate) async fn store(
         &self,
         database: &Path,
-        key: &keys::Key,
+        key: &keys::SecretKey,
         role: Role,
         channels: impl Iterator<Item = &Opened>,
         confirmations: u64,

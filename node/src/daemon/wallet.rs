@@ -9,7 +9,7 @@ use thunder_protocol::{Address, Channel, Signer};
 
 use super::{Daemon, now_ms};
 use crate::chain_task::ChainRequest;
-use crate::keys::{self, Key, SealedWallet, WalletError};
+use crate::keys::{self, SealedWallet, SecretKey, WalletError};
 
 impl Daemon {
     /// Loads the wallet of the data directory, if there is one and its password is right.
@@ -40,7 +40,7 @@ impl Daemon {
     }
 
     /// Uses a wallet from now on. The chain task has its key before it is asked for anything.
-    fn use_wallet(&mut self, key: Key, signer: Signer) {
+    fn use_wallet(&mut self, key: SecretKey, signer: Signer) {
         self.ask_chain(ChainRequest::Wallet(key));
         self.engine.set_wallet(signer, now_ms());
     }

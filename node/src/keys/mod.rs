@@ -9,7 +9,7 @@ pub(crate) use files::{private_options, sync_directory};
 pub use identity::load_or_create as load_or_create_identity;
 pub use wallet::{LoadError, SealedWallet, WalletError, WalletFile, signer};
 
-pub use thunder_chain::keys::Key;
+pub use thunder_chain::keys::SecretKey;
 use zeroize::Zeroizing;
 
 /// 32 bytes from the operating system's random number generator.

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use thunder_api::Secret;
-use thunder_chain::keys::{self, Key, KeyError};
+use thunder_chain::keys::{self, KeyError, SecretKey};
 use thunder_protocol::{Signer, hex};
 
 use super::files::{
@@ -70,7 +70,7 @@ impl WalletFile {
     }
 
     /// The wallet's key, if there is a wallet.
-    pub fn load(&self) -> Result<Option<Key>, LoadError> {
+    pub fn load(&self) -> Result<Option<SecretKey>, LoadError> {
         let Some(content) = read_if_there(&self.keyfile).map_err(WalletError::from)? else { return Ok(None) };
         let password = match &self.user_password {
             Some(password) => password.clone(),
@@ -117,7 +117,7 @@ impl WalletFile {
 
     /// Encrypts a key. Slow by design: not for the daemon's own thread. The wallet in use stays the one
     /// that it is.
-    pub fn seal(&self, key: Key) -> Result<SealedWallet, WalletError> {
+    pub fn seal(&self, key: SecretKey) -> Result<SealedWallet, WalletError> {
         let password = self.password()?;
         failpoint!("wallet-encrypt");
         let content = keys::encrypt_keyfile(&key, password.expose())?;
@@ -157,12 +157,12 @@ impl WalletFile {
 /// A wallet that is encrypted and ready to be put in place.
 pub struct SealedWallet {
     /// Its key.
-    pub key: Key,
+    pub key: SecretKey,
     content: String,
 }
 
 /// A signer for a key, blinded with fresh random numbers.
-pub fn signer(key: &Key) -> Result<Signer, WalletError> {
+pub fn signer(key: &SecretKey) -> Result<Signer, WalletError> {
     Signer::new(key.expose(), &*random_bytes()?).map_err(|_| KeyError::OutOfRange.into())
 }
 
@@ -173,11 +173,11 @@ mod tests {
     use super::*;
     use crate::chain_task::ChainRequest;
 
-    fn key() -> Key {
+    fn key() -> SecretKey {
         from_phrase("test test test test test test test test test test test junk", DEFAULT_PATH).unwrap()
     }
 
-    fn save(file: &WalletFile, key: Key, is_another: bool) {
+    fn save(file: &WalletFile, key: SecretKey, is_another: bool) {
         file.put(&file.seal(key).unwrap(), is_another).unwrap();
     }
 

@@ -25,7 +25,7 @@ const VECTOR_KEY: &str = "7a28b5ba57c53603b0b07b56bba752f7784bf506fa95edc395f5cf
 const VECTOR_ADDRESS: &str = "008aeeda4d805471df9b2a5b0f38a0c3bcba786b";
 const PASSWORD: &str = "correct horse";
 
-fn key() -> Key {
+fn key() -> SecretKey {
     VECTOR_KEY.parse().unwrap()
 }
 

@@ -1,4 +1,4 @@
-//! thunderd and thunder-cli, the real ones.
+//! `Binaries`: finds the built thunderd and thunder-cli, and builds them first in the source tree.
 
 use std::env::{self, consts};
 use std::ffi::OsString;
@@ -8,33 +8,33 @@ use std::process::Stdio;
 
 use tokio::process::Command;
 
-use crate::error::{Advice, Exit};
+use crate::error::{ErrorInfo, Exit};
 use crate::tools;
 
-/// Where the programs are.
+/// The paths of the two programs.
 #[derive(Debug, Clone)]
 pub struct Binaries {
-    /// thunderd.
+    /// The path of thunderd.
     pub thunderd: PathBuf,
-    /// thunder-cli.
+    /// The path of thunder-cli.
     pub thunder_cli: PathBuf,
 }
 
-/// Why they are not there.
+/// Why the programs can't be had.
 #[derive(Debug, thiserror::Error)]
 pub enum BinariesError {
-    /// One is not beside this program.
+    /// A program is not in the folder of this one.
     #[error("there is no {name} in {folder}")]
     Missing {
-        /// Its name.
+        /// The program's file name.
         name: String,
-        /// Where it should be.
+        /// The folder where it should be.
         folder: PathBuf,
     },
-    /// They don't compile.
+    /// The programs don't compile.
     #[error("can't build thunderd and thunder-cli:\n{output}")]
     Build {
-        /// What cargo says.
+        /// cargo's output.
         output: String,
     },
     /// cargo can't be run, or this program does not know where it is.
@@ -43,7 +43,7 @@ pub enum BinariesError {
 }
 
 impl BinariesError {
-    pub(crate) fn advice(&self) -> Advice {
+    pub(crate) fn info(&self) -> ErrorInfo {
         let hint = match self {
             Self::Missing { .. } => {
                 "install all three programs into one folder; in the source tree: cargo build"
@@ -51,7 +51,7 @@ impl BinariesError {
             Self::Build { .. } => "mend what the compiler complains of",
             Self::Io(_) => "in the source tree, run it with cargo",
         };
-        Advice { code: "program_missing", exit: Exit::Refused, hint: hint.into() }
+        ErrorInfo { code: "program_missing", exit: Exit::Refused, hint: hint.into() }
     }
 }
 
@@ -68,7 +68,7 @@ impl Binaries {
     }
 }
 
-/// The program with this name in the folder of this one.
+/// Returns the path of the program with this name in the folder of the running one.
 pub fn beside(name: &str) -> Result<PathBuf, BinariesError> {
     let folder = own_folder()?;
     let name = format!("{name}{}", consts::EXE_SUFFIX);
@@ -76,7 +76,7 @@ pub fn beside(name: &str) -> Result<PathBuf, BinariesError> {
     if path.is_file() { Ok(path) } else { Err(BinariesError::Missing { name, folder }) }
 }
 
-/// The folder of this program; cargo puts tests one below.
+/// The folder of the running program. cargo puts tests into `deps`, one folder below the programs.
 fn own_folder() -> io::Result<PathBuf> {
     let program = env::current_exe()?;
     let folder = program.parent().unwrap_or(Path::new("."));

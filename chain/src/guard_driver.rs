@@ -1,4 +1,5 @@
-//! Carries the guard's questions to the endpoints, and their answers back.
+//! `GuardDriver`: puts the guard's questions to the endpoints, gives it their answers and the time, and leaves its owner
+//! what is not I/O with endpoints: writing transactions to disk, and reports.
 
 use std::future::Future;
 use std::pin::Pin;
@@ -12,35 +13,35 @@ use thunder_guard::{Action, AskError, ChainId, Guard, Millis, Report, Settings, 
 use thunder_protocol::Address;
 use zeroize::Zeroizing;
 
-use crate::client::Chain;
-use crate::clock::now_ms;
+use crate::client::ChainClient;
 use crate::contracts::states_code;
+use crate::monotonic_clock::now_ms;
 use crate::transport::{RpcUrls, Transport};
 
-type Answered = Pin<Box<dyn Future<Output = (Ticket, Result<String, AskError>)>>>;
+type PendingAnswer = Pin<Box<dyn Future<Output = (Ticket, Result<String, AskError>)>>>;
 
-/// The guard and its endpoints.
-pub struct Driver {
+/// The guard together with its endpoints.
+pub struct GuardDriver {
     guard: Guard,
     transports: Arc<[Transport]>,
-    asked: FuturesUnordered<Answered>,
-    began: Millis,
+    in_flight: FuturesUnordered<PendingAnswer>,
+    started: Millis,
 }
 
-/// What its owner has to do.
+/// What the driver's owner has to do.
 #[derive(Debug)]
-pub enum Step {
-    /// Write this to disk, and say so with [`Driver::saved`].
+pub enum DriverAction {
+    /// Write this transaction to disk, and report the result with [`GuardDriver::saved`].
     Save(Sent),
-    /// The disk need not keep this any more.
+    /// Delete this transaction from disk: it is not needed any more.
     Forget(Sent),
-    /// Something to know.
+    /// What the guard tells the node.
     Report(Report),
 }
 
-impl Driver {
-    /// A guard for the endpoints of `chain`. `known` is the chain that was used last.
-    pub fn new(chain: &Chain, urls: &RpcUrls, known: Option<ChainId>) -> Self {
+impl GuardDriver {
+    /// A guard for the endpoints of `chain`. `known` is the chain that the node used before, if it has used one.
+    pub fn new(chain: &ChainClient, urls: &RpcUrls, known: Option<ChainId>) -> Self {
         let settings = Settings {
             endpoints: urls.labels(),
             contracts: chain.contracts(),
@@ -50,31 +51,31 @@ impl Driver {
         Self {
             guard: Guard::new(settings),
             transports: chain.transports(),
-            asked: FuturesUnordered::new(),
-            began: now_ms(),
+            in_flight: FuturesUnordered::new(),
+            started: now_ms(),
         }
     }
 
     fn now(&self) -> Millis {
-        now_ms().saturating_sub(self.began)
+        now_ms().saturating_sub(self.started)
     }
 
-    /// The next thing for the owner to do. May be dropped while it waits.
-    pub async fn next(&mut self) -> Step {
+    /// Returns the next action for the owner. Cancel-safe.
+    pub async fn next(&mut self) -> DriverAction {
         loop {
             match self.guard.next_action(self.now()) {
                 Some(Action::Ask { endpoint, ticket, question, patience }) => {
                     let transports = Arc::clone(&self.transports);
-                    self.asked.push(Box::pin(async move {
+                    self.in_flight.push(Box::pin(async move {
                         let Some(transport) = transports.get(endpoint) else {
                             return (ticket, Err(AskError::Unreachable("there is no such endpoint".into())));
                         };
                         (ticket, transport.ask(&question, Duration::from_millis(patience)).await)
                     }));
                 }
-                Some(Action::Save(sent)) => return Step::Save(sent),
-                Some(Action::Forget(sent)) => return Step::Forget(sent),
-                Some(Action::Report(report)) => return Step::Report(report),
+                Some(Action::Save(sent)) => return DriverAction::Save(sent),
+                Some(Action::Forget(sent)) => return DriverAction::Forget(sent),
+                Some(Action::Report(report)) => return DriverAction::Report(report),
                 None => self.wait().await,
             }
         }
@@ -85,7 +86,7 @@ impl Driver {
         let now = self.now();
         let pause = self.guard.wake_at(now).saturating_sub(now);
         tokio::select! {
-            Some((ticket, result)) = self.asked.next(), if !self.asked.is_empty() => {
+            Some((ticket, result)) = self.in_flight.next(), if !self.in_flight.is_empty() => {
                 let now = self.now();
                 self.guard.answered(ticket, result.as_deref().map_err(Clone::clone), now);
             }
@@ -93,7 +94,7 @@ impl Driver {
         }
     }
 
-    /// The chain in use.
+    /// The chain in use; `None` until the guard has agreed on one.
     pub const fn chain(&self) -> Option<ChainId> {
         self.guard.chain()
     }

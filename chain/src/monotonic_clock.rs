@@ -1,4 +1,4 @@
-//! The clock of a node.
+//! `now_ms`: the time since 1970 as a clock that never goes back.
 
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -6,9 +6,9 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use thunder_guard::Millis;
 
-/// Milliseconds since 1970. It never goes back, goes on also while the system's clock is set back, so that what
-/// waits for a time is not stalled, and counts the time for which the machine was suspended, so that nothing that was
-/// read before is taken for fresh (guard rule G8).
+/// Returns the milliseconds since 1970 by a clock that never goes back. When the system's clock is set back, this one
+/// goes on, so that no timer stalls; and unlike [`Instant`] it counts the time for which the machine was suspended, so
+/// that what was read before is not taken for fresh (guard rule G8).
 pub fn now_ms() -> Millis {
     static BEGUN: OnceLock<Instant> = OnceLock::new();
     /// The largest difference so far between the system's clock and the time since the start.

@@ -1,4 +1,4 @@
-//! What the command line's parser has to say: help and version, or what is wrong with it.
+//! clap's errors turned into ours: a command line that does not parse, or the help and the version that were asked for.
 
 use std::error::Error;
 use std::ffi::OsString;

@@ -1,4 +1,4 @@
-//! Base units as decimals: THD and ether both have 18.
+//! Base units written as decimals: THD and ether both have 18.
 
 use std::fmt::Display;
 

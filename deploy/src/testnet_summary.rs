@@ -1,4 +1,4 @@
-//! What is to be told of a running testnet.
+//! `TestnetSummary`: what `thunder-deploy testnet` and the demonstration print of a running testnet.
 
 use std::fmt::Write;
 
@@ -11,9 +11,9 @@ use crate::keys::{DEVELOPMENT_PHRASE, DevelopmentAccount};
 use crate::output::{BOLD, DIM, fields};
 use crate::testnet::{CHAIN_ID, Testnet};
 
-/// A testnet that runs.
+/// A running testnet, as it is printed: text for people, or JSON.
 #[derive(Serialize)]
-pub(crate) struct Running {
+pub(crate) struct TestnetSummary {
     rpc: String,
     port: u16,
     chain_id: u64,
@@ -24,28 +24,28 @@ pub(crate) struct Running {
     #[serde(serialize_with = "checksummed")]
     factory: Address,
     mnemonic: &'static str,
-    accounts: Vec<Account>,
+    accounts: Vec<ListedAccount>,
 }
 
 #[derive(Serialize)]
-struct Account {
+struct ListedAccount {
     index: u32,
     #[serde(serialize_with = "checksummed")]
     address: Address,
 }
 
-impl From<DevelopmentAccount> for Account {
+impl From<DevelopmentAccount> for ListedAccount {
     fn from(DevelopmentAccount { index, address, .. }: DevelopmentAccount) -> Self {
         Self { index, address }
     }
 }
 
-/// Programs get addresses as people do, with their checksum.
+/// Serialises an address with its checksum (EIP-55), as the text for people has it.
 pub(crate) fn checksummed<S: Serializer>(address: &Address, serializer: S) -> Result<S::Ok, S::Error> {
     serializer.collect_str(address)
 }
 
-impl Running {
+impl TestnetSummary {
     pub(crate) fn of(testnet: &Testnet, deployed: &Deployed) -> Result<Self, Error> {
         Ok(Self {
             rpc: testnet.rpc_url(),
@@ -55,16 +55,16 @@ impl Running {
             token: deployed.contracts.token,
             factory: deployed.contracts.factory,
             mnemonic: DEVELOPMENT_PHRASE,
-            accounts: testnet.accounts()?.into_iter().map(Account::from).collect(),
+            accounts: testnet.accounts()?.into_iter().map(ListedAccount::from).collect(),
         })
     }
 
-    /// Everything, and what to do next.
+    /// The summary, the accounts, and the commands to go on with.
     pub(crate) fn banner(&self) -> String {
         format!("{}\n{}\n{}", self.summary(), self.list_accounts(), self.next_steps())
     }
 
-    /// Where it is, and what is there.
+    /// The endpoint, the chain and the contracts.
     pub(crate) fn summary(&self) -> String {
         let blocks = match self.block_time {
             0.0 => "one for each transaction".to_owned(),
@@ -85,7 +85,7 @@ impl Running {
     fn list_accounts(&self) -> String {
         let mut text =
             "Accounts of the seed phrase, with ETH for gas (never use them on a real chain):\n".to_owned();
-        for Account { index, address } in &self.accounts {
+        for ListedAccount { index, address } in &self.accounts {
             let note = if *index == 0 { "  owns THD" } else { "" };
             // Writing to a string can't fail.
             let _ = writeln!(text, "  {DIM}--index{DIM:#} {index}  {address}{DIM}{note}{DIM:#}");

@@ -1,5 +1,6 @@
-//! Transactions that have nothing to do with a channel: deploying THD and the factory, minting,
-//! sending ether. The deploy tool makes them; each is waited for until it is mined.
+//! `TransactionSender`: signs, sends and awaits transactions of one account that have nothing to do with a channel
+//! (deploying THD and the factory, minting, sending ether). Used by `thunder-deploy`; a channel's transactions are the
+//! guard's.
 
 use std::collections::hash_map::RandomState;
 use std::hash::{BuildHasher, Hasher};
@@ -12,58 +13,58 @@ use thunder_guard::{Estimate, to_ethers};
 use thunder_protocol::{Address, Amount, B256};
 use zeroize::Zeroizing;
 
-use crate::client::Chain;
+use crate::client::ChainClient;
 use crate::contracts::CREATE2_DEPLOYER;
 use crate::contracts::thd::MintCall;
 use crate::error::ChainError;
 
-/// How often other programs may be faster with the account's next nonce.
+/// How many nonces in a row other programs may take before this one gives up.
 const TRIES: u32 = 20;
-/// How long a transaction may take to be mined.
+/// How long a transaction is waited for.
 const MINED_WITHIN: Duration = Duration::from_secs(300);
-/// How often the chain is asked whether it is.
+/// The pause between two questions whether a transaction is mined.
 const POLL: Duration = Duration::from_millis(100);
-/// How often in a row the chain must say that another transaction has this one's nonce. Endpoints
-/// with several nodes behind them may know the nonce before they know the transaction.
-const SURE: u32 = 10;
+/// After how many answers in a row that the nonce is used, without a receipt, another transaction is taken to have used
+/// it. An endpoint with several nodes behind it may know the nonce before it knows the receipt.
+const OVERTAKEN_POLLS: u32 = 10;
 
-/// An account that is used by hand, perhaps by several programs at once.
+/// Sends transactions from one account, which other programs may use at the same time.
 #[derive(Debug)]
-pub struct Account {
-    chain: Chain,
+pub struct TransactionSender {
+    chain: ChainClient,
     signer: PlainAccount,
 }
 
-/// What became of one attempt.
-enum Attempt {
+/// What became of one signed transaction.
+enum SendResult {
     Mined(B256),
     /// Another transaction has taken the nonce, so this one can never be mined.
     Overtaken,
 }
 
-impl Account {
-    /// The account of a secret key; asks the chain for its id.
+impl TransactionSender {
+    /// A sender for the account of a secret key. Asks the chain for its id, which is signed with each transaction.
     ///
     /// # Errors
     ///
-    /// If that is not answered, or it is no key.
-    pub async fn new(chain: Chain, secret: &Zeroizing<[u8; 32]>) -> Result<Self, ChainError> {
+    /// If the chain does not answer, or the secret is no key.
+    pub async fn new(chain: ChainClient, secret: &Zeroizing<[u8; 32]>) -> Result<Self, ChainError> {
         let chain_id = chain.chain_id().await?.chain_id;
         let signer = PlainAccount::new(secret, chain_id).map_err(|_| ChainError::CantSign)?;
         Ok(Self { chain, signer })
     }
 
-    /// Its address.
+    /// The account's address.
     pub fn address(&self) -> Address {
         self.signer.address()
     }
 
-    /// The chain that it is used on.
-    pub const fn chain(&self) -> &Chain {
+    /// The chain that the transactions are sent to.
+    pub const fn chain(&self) -> &ChainClient {
         &self.chain
     }
 
-    /// Creates a contract through the CREATE2 deployer (salt 0); returns the transaction.
+    /// Creates a contract through the CREATE2 deployer (salt 0). Returns the transaction's hash.
     ///
     /// # Errors
     ///
@@ -72,7 +73,7 @@ impl Account {
         self.execute(CREATE2_DEPLOYER, [&[0; 32][..], init_code].concat(), 0).await
     }
 
-    /// Mints THD, which only their owner may; returns the transaction.
+    /// Mints THD, which only THD's owner may. Returns the transaction's hash.
     ///
     /// # Errors
     ///
@@ -82,7 +83,7 @@ impl Account {
         self.execute(self.chain.contracts().token, call.encode(), 0).await
     }
 
-    /// Sends ether; returns the transaction.
+    /// Sends ether. Returns the transaction's hash.
     ///
     /// # Errors
     ///
@@ -91,22 +92,23 @@ impl Account {
         self.execute(to, Vec::new(), wei).await
     }
 
-    /// Makes a transaction and waits until it is mined, once, however many others use the account.
+    /// Sends a transaction and waits until it is mined: with another nonce whenever another program has used the last
+    /// one, so exactly once.
     async fn execute(&self, to: Address, data: Vec<u8>, value: u128) -> Result<B256, ChainError> {
         let estimate = Estimate { from: self.address(), to, data: data.clone(), value };
         let gas = self.chain.estimate(estimate).await?;
         let gas = gas.saturating_add(gas / 4);
         for _ in 0..TRIES {
-            let gas = gas.saturating_add(mark());
+            let gas = gas.saturating_add(extra_gas());
             let plain = PlainTransaction { to, data: data.clone(), gas, value };
-            if let Attempt::Mined(tx) = self.attempt(&plain).await? {
+            if let SendResult::Mined(tx) = self.attempt(&plain).await? {
                 return Ok(tx);
             }
         }
         Err(ChainError::Refused(format!("other programs use up every nonce of {}", self.address())))
     }
 
-    async fn attempt(&self, plain: &PlainTransaction) -> Result<Attempt, ChainError> {
+    async fn attempt(&self, plain: &PlainTransaction) -> Result<SendResult, ChainError> {
         let head = self.chain.head().await?;
         let fees = Fees::suggest(head.base_fee, self.chain.suggested_price(&head).await);
         let available = self.chain.eth_balance(self.address()).await?;
@@ -120,7 +122,7 @@ impl Account {
             // The answer may have been lost, not the transaction.
             if self.chain.sender(hash).await?.is_none() {
                 let overtaken = self.chain.nonce(self.address(), true).await? > nonce;
-                return if overtaken { Ok(Attempt::Overtaken) } else { Err(error) };
+                return if overtaken { Ok(SendResult::Overtaken) } else { Err(error) };
             }
         }
         tokio::time::timeout(MINED_WITHIN, self.mined(hash, nonce)).await.unwrap_or_else(|_| {
@@ -131,12 +133,12 @@ impl Account {
         })
     }
 
-    async fn mined(&self, hash: B256, nonce: u64) -> Result<Attempt, ChainError> {
+    async fn mined(&self, hash: B256, nonce: u64) -> Result<SendResult, ChainError> {
         let mut overtaken = 0;
-        while overtaken < SURE {
+        while overtaken < OVERTAKEN_POLLS {
             if let Some(receipt) = self.chain.receipt(hash).await? {
                 return if receipt.succeeded {
-                    Ok(Attempt::Mined(hash))
+                    Ok(SendResult::Mined(hash))
                 } else {
                     Err(ChainError::Reverted(format!("transaction {hash} was mined, and refused")))
                 };
@@ -145,14 +147,13 @@ impl Account {
             overtaken = if is_used { overtaken + 1 } else { 0 };
             tokio::time::sleep(POLL).await;
         }
-        Ok(Attempt::Overtaken)
+        Ok(SendResult::Overtaken)
     }
 }
 
-/// Some gas more, which is not used and so not paid: it makes this transaction another one than the
-/// same by somebody else at the same time. Were they one, with one hash and one effect, both would
-/// take it for theirs.
-fn mark() -> u64 {
+/// A random amount of gas on top of the limit, which is not used and so not paid. Two programs that send the same call
+/// with the same nonce would otherwise sign the same transaction: mined once, and taken by both for theirs.
+fn extra_gas() -> u64 {
     // Seeded at random by the standard library, and another one each time.
     RandomState::new().build_hasher().finish() % 65_536
 }

@@ -1,4 +1,4 @@
-//! Programs on the PATH.
+//! Looks programs up on the PATH: anvil, npm, and a Node.js that is new enough.
 
 use std::ffi::OsStr;
 use std::fs::{self, File};
