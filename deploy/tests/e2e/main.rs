@@ -18,6 +18,7 @@ mod documents;
 mod endpoint;
 mod endpoint_faults;
 mod flood;
+mod forgeries;
 mod gas;
 mod guard;
 mod harness;
@@ -31,6 +32,8 @@ mod logs;
 #[cfg(unix)]
 mod lost;
 mod mallory;
+#[cfg(target_os = "linux")]
+mod memory;
 mod metrics;
 mod network;
 mod opening;

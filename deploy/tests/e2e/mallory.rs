@@ -1,4 +1,4 @@
-//! Somebody hostile on the same libp2p stack, who sends any bytes as a message, as slowly as it likes.
+//! `Mallory`: a hostile node on the same libp2p stack that sends any bytes as a message, as slowly as it likes.
 
 use std::collections::HashMap;
 use std::io;
@@ -10,8 +10,12 @@ use futures::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, StreamExt};
 use libp2p::request_response::{self, Event, Message, OutboundRequestId, ProtocolSupport};
 use libp2p::swarm::{NetworkBehaviour, SwarmEvent};
 use libp2p::{Multiaddr, PeerId, StreamProtocol, Swarm, noise, ping, tcp, yamux};
-use thunder_protocol::wire::{Hello, PROTOCOL, Proof, Request, Response, SessionId, Welcome};
-use thunder_protocol::{B256, Crypto, Signer, codec, node_binding_digest};
+use thunder_node::p2p::limits::MAX_STREAMS;
+use thunder_protocol::wire::{
+    Envelope, Hello, Message as ChannelMessage, PROTOCOL, Packet, Proof, Refuse, RefuseReason, Request,
+    Response, SessionId, Welcome, WireError,
+};
+use thunder_protocol::{Address, B256, Crypto, Nonce, Signer, codec, node_binding_digest};
 use tokio::sync::Semaphore;
 
 /// How long the victim may take to do what it has to.
@@ -181,6 +185,13 @@ impl Mallory {
         self.swarm.behaviour_mut().messages.send_request(&victim, bytes)
     }
 
+    /// Sends messages that stop before they are whole: as many as a connection may have, each as large as the
+    /// victim's side of a stream holds.
+    pub fn send_endless(&mut self) -> Vec<OutboundRequestId> {
+        let start: Arc<[u8]> = vec![0x9f; 250_000].into();
+        (0..MAX_STREAMS).map(|_| self.send(Bytes::Trickle(Arc::clone(&start)))).collect()
+    }
+
     /// Lets the connection do its work until something is so.
     pub async fn until(&mut self, is_so: impl Fn() -> bool) {
         let mut look = tokio::time::interval(Duration::from_millis(20));
@@ -266,4 +277,37 @@ impl Mallory {
         let proved = self.ask(Request::Prove(proof)).await;
         (proved == Some(Response::Proved)).then(|| SessionId::new(challenge, welcome.challenge))
     }
+}
+
+// ---- what it says -----------------------------------------------------------------------------
+
+/// anvil's.
+pub const CHAIN_ID: u64 = 31337;
+
+pub fn signer(secret: u8) -> Signer {
+    Signer::new(&[secret; 32], &[1; 32]).unwrap()
+}
+
+pub fn runtime() -> tokio::runtime::Runtime {
+    tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap()
+}
+
+/// A packet in a session with a message about each of these channels.
+pub fn packet(session: SessionId, channels: impl Iterator<Item = Address>) -> Request {
+    let refuse =
+        Refuse { nonce: Nonce::new(1).unwrap(), reason: RefuseReason::NotNow, agreed_nonce: Nonce::ZERO };
+    let envelope = |channel| Envelope::Channel { channel, message: ChannelMessage::Refuse(refuse.clone()) };
+    Request::Packet(Packet { session, messages: channels.map(envelope).collect() })
+}
+
+pub fn is_refused(answer: &Option<Response>, error: &WireError) -> bool {
+    matches!(answer, Some(Response::Error(given)) if given == error)
+}
+
+pub fn no_session() -> SessionId {
+    SessionId::new(B256::ZERO, B256::ZERO)
+}
+
+pub fn hello() -> Request {
+    Request::Hello(Hello { chain_id: CHAIN_ID, challenge: B256::ZERO })
 }
