@@ -1,4 +1,4 @@
-//! Blocks, and what tells one chain from another.
+//! Block heads: reading them, noticing reorganisations, and measuring the time between two blocks.
 
 use std::collections::VecDeque;
 

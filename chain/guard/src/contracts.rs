@@ -1,4 +1,4 @@
-//! Where the contracts are, computed and never asked for, and what they are called with.
+//! The contracts' ABI: calldata, answers, events and permits, encoded and decoded by hand.
 
 use ethers_core::abi::{Token, encode};
 use ethers_core::types::{H160, U256};

@@ -1,4 +1,4 @@
-//! When a question is asked again.
+//! `RetryTimer`: when a question is asked again, and how often at the same time.
 
 use crate::endpoint::Millis;
 

@@ -1,4 +1,5 @@
-//! A channel that is watched, and the view of it that the node is given.
+//! A channel that the guard watches: its readings by endpoint, its believed state, and the view that the node is
+//! given.
 
 use thunder_protocol::onchain::{ChainView, Closing, ClosingEvent, End, EndKind, EventPosition, OnChain};
 use thunder_protocol::{Address, Amount, B256, Nonce, Role};

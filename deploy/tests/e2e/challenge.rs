@@ -1,4 +1,4 @@
-//! A cheat, and what it costs.
+//! Closing on an old receipt, and the challenge that takes everything.
 
 use thunder_protocol::Address;
 

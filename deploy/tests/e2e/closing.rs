@@ -1,4 +1,4 @@
-//! Closing.
+//! `closechannel`: alone, on a proposal, together, and what is refused.
 
 use super::harness::*;
 

@@ -1,4 +1,4 @@
-//! Opening, paying in, taking back.
+//! `openchannel`, `fund` and `cancel`.
 
 use super::harness::*;
 

@@ -1,4 +1,4 @@
-//! Payments.
+//! `pay`: crossing proposals, repeated ids (rule 6), exact amounts, and a partner that is not there.
 
 use std::collections::BTreeSet;
 

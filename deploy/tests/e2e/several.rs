@@ -1,4 +1,4 @@
-//! Several nodes, several channels.
+//! Several nodes and several channels: which one a command means.
 
 use thunder_protocol::Address;
 

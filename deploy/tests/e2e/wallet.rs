@@ -1,4 +1,4 @@
-//! Wallets.
+//! `importwallet`: seed phrases, key files and passwords, and when a wallet is not replaced.
 
 use std::io::Write;
 use std::process::Stdio;

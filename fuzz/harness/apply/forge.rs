@@ -1,4 +1,4 @@
-//! What the partner says: honest messages, and such as only somebody would sign who tries it on.
+//! The partner's messages: honest ones, and forgeries with its valid signature.
 
 use thunder_protocol::channel::PeerInput;
 use thunder_protocol::wire::{Answer, Final, Message, Propose, Refuse, RefuseReason, Sync};

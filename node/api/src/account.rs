@@ -1,3 +1,5 @@
+//! `Account`: an Ethereum address that serialises with its checksum (EIP-55).
+
 use std::fmt;
 
 use serde::{Deserialize, Serialize, Serializer};

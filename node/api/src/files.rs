@@ -1,4 +1,4 @@
-//! Files with secrets in them.
+//! Whether a file with a secret in it is open to other users of the machine.
 
 use std::path::Path;
 

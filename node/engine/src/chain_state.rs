@@ -1,4 +1,4 @@
-//! What the node knows of its chain.
+//! `ChainState`: the chain in use, its head, its endpoints, and how fresh what was read of it is.
 
 use thunder_api::EndpointInfo;
 use thunder_protocol::channel::Millis;

@@ -1,4 +1,4 @@
-//! The channels of the chain in use.
+//! `Channels`: the channels of the chain in use, found by address, partner or row, with the ticks that they want.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 

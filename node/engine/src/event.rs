@@ -1,4 +1,4 @@
-//! What goes into the engine.
+//! `Event`: everything that goes into the engine, from peers, the chain, users and the clock.
 
 use std::collections::HashSet;
 

@@ -1,4 +1,4 @@
-//! What stands before the content of a backup.
+//! The header of a backup file: its version, the hash of the content, and the wallet's signature on that.
 
 use std::fs::File;
 use std::io::{self, Read, Write};

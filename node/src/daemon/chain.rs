@@ -1,4 +1,4 @@
-//! What the chain task reports.
+//! Reports of the chain task, turned into events of the engine, lines of the log and measurements.
 
 use thunder_api::{EndpointInfo, Event as ApiEvent};
 use thunder_chain::{ChainError, EndpointStatus, GasFunds, Outcome, Report};

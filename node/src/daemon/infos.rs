@@ -1,4 +1,4 @@
-//! `infos`.
+//! `infos`: the node, its chain, peers and channels, as users see them.
 
 use thunder_api::{ChainInfo, Infos};
 use thunder_protocol::channel::Outcome;

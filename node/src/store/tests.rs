@@ -1,3 +1,5 @@
+//! The database: what is written is read again, and what must not be there is refused.
+
 use thunder_protocol::channel::{CommandId, Direction, PaymentWrite, Terms};
 use thunder_protocol::{Address, Amount, B256, Balances, Channel, Memo, Nonce, Payment, PaymentId, Role};
 

@@ -1,4 +1,4 @@
-//! How a world begins.
+//! The first state of a model's world.
 
 use std::sync::Arc;
 

@@ -1,4 +1,4 @@
-//! Paid out, or never opened.
+//! `Closed`: the channel is paid out, or never came onto the chain.
 
 use crate::onchain::{self, CallKind, ChainView, ClosePlan, End, EndKind, OnChain};
 use crate::wire::{Message, Propose, RefuseReason};

@@ -1,4 +1,4 @@
-//! A closing was begun here or seen on the chain (rule 10): nothing is signed any more.
+//! `Closing`: a closing was begun here or seen on the chain (rule 10); nothing is signed any more.
 
 use crate::onchain::{self, Call, CallKind, ChainView, ClosePlan, Evidence, OnChain};
 use crate::wire::{Message, Propose, RefuseReason, Sync};

@@ -1,4 +1,5 @@
-//! What all states of a channel have in common.
+//! `Common`: what all states of a channel have, its receipts, the chain's view of it, and who waits for contract
+//! calls.
 
 use crate::onchain::{self, Call, CallKind, ChainView, OnChain};
 use crate::wire::{Final, Message, Sync};

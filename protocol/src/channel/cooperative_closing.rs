@@ -1,4 +1,4 @@
-//! The own FINAL receipt is signed (rule 11): nothing more is, and one of the sides posts the
+//! `CooperativeClosing`: the own FINAL receipt is signed (rule 11), nothing more is, and one of the sides posts the
 //! other's.
 
 use crate::onchain::{CallKind, ChainView, ClosePlan, OnChain};

@@ -1,4 +1,4 @@
-//! Data was lost (rule 9): what this side has may be older than what it has signed.
+//! `DataLoss`: data was lost (rule 9), so that what this side has may be older than what it has signed.
 
 use crate::onchain::{CallKind, ChainView, ClosePlan, OnChain};
 use crate::wire::{Final, Message, RefuseReason, Sync};

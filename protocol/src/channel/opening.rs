@@ -1,4 +1,4 @@
-//! Before a channel can be used.
+//! `Opening`: both sides have agreed on the channel, and it is not ACTIVE yet, or not deep enough in the chain.
 
 use crate::onchain::{Call, CallFailure, CallKind, ChainView, OnChain};
 use crate::wire::{Message, Refuse, RefuseReason};

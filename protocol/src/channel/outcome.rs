@@ -1,4 +1,4 @@
-//! What becomes of a command.
+//! `CommandOutcome` and `CommandError`: what a user's command has brought about, or why it is refused.
 
 use alloy_primitives::B256;
 

@@ -1,4 +1,4 @@
-//! Whether a payment stands.
+//! `PaymentStatus`: whether a payment is done, pending or failed, as the receipts and the chain decide.
 
 use crate::Nonce;
 use crate::onchain::{self, ClosePlan, EndKind, OnChain};

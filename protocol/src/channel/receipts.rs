@@ -1,4 +1,4 @@
-//! The receipts of one channel.
+//! `Receipts`: the newest agreed receipt of a channel, and the own proposal on top of it.
 
 use serde::{Deserialize, Serialize};
 

@@ -1,4 +1,4 @@
-//! What never changes in a channel's life.
+//! `Terms` and `Setup`: what both sides agreed on before the opening, and never changes in a channel's life.
 
 use alloy_primitives::{Address, B256};
 use serde::{Deserialize, Serialize};

@@ -1,6 +1,5 @@
-//! The contract, as an executable page: what each call does to state, balances and payouts, and
-//! which of the contract's errors it ends in. `protocol/model/tests/differential.rs` holds it against the
-//! bytecode.
+//! The contract's model: what each call does to state, balances and payouts, and which of the contract's errors it
+//! ends in. `protocol/model/tests/differential.rs` holds it against the bytecode.
 
 use thunder_protocol::onchain::{
     CHALLENGE_PERIOD, Call, ChainView, Closing, ClosingEvent, End, EndKind, EventPosition, OnChain,

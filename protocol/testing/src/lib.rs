@@ -2,7 +2,7 @@
 //!
 //! | module | what it has | who uses it |
 //! |---|---|---|
-//! | [`contract`] | the contract as an executable page, which `protocol/model/tests/differential.rs` holds against the bytecode | all |
+//! | [`contract`] | the contract's model, which `protocol/model/tests/differential.rs` holds against the bytecode | all |
 //! | `calls`, in [`contract`] | what the contract can be called with, and what it refuses a call with | all |
 //! | [`chain`] | blocks, a pool of transactions, reorganisations | the engine's simulation |
 //! | [`disk`] | a channel's record and its history of payments, and what the core has to be told of them | all |

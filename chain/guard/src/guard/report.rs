@@ -1,4 +1,4 @@
-//! What the guard tells, and what it asks to be done.
+//! `Settings`, `Action` and `Report`: what the guard is given at the start, asks to be done, and tells the node.
 
 use std::sync::Arc;
 

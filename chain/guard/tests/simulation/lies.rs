@@ -1,5 +1,5 @@
-//! What an audit has tried: endpoints of several, or a single one once, that lie about heads, fees, counts,
-//! receipts and states; gateways; and an account with little ether.
+//! Endpoints that lie about heads, fees, counts, receipts and states, one of several or a single one for once;
+//! gateways; and an account with little ether.
 
 use thunder_guard::Report;
 use thunder_guard::transactions::Outcome;

@@ -1,3 +1,5 @@
+//! The texts for people, answer by answer.
+
 use thunder_api::{Account, ChainInfo, ChannelInfo, Discovered, Event, ExportedReceipt, Infos, Role};
 use thunder_protocol::{Address, B256, Memo, PaymentId};
 

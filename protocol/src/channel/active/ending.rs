@@ -1,4 +1,4 @@
-//! The ways out: a FINAL receipt (rule 11), closing alone (rule 10), and what the chain shows.
+//! The ways out of `Active`: a FINAL receipt (rule 11), closing alone (rule 10), and what the chain shows.
 
 use crate::onchain::{CallKind, ChainView, ClosePlan, Evidence, OnChain};
 use crate::wire::{Final, RefuseReason};

@@ -1,4 +1,4 @@
-//! The channel in use.
+//! `Active`: the channel in use, its session with the partner, and when its messages and proposals go out.
 
 mod ending;
 mod partner;

@@ -1,4 +1,4 @@
-//! What the partner's node says.
+//! `Active` and the partner's messages: sync, proposals, answers, refusals, and the proof of lost data.
 
 use crate::wire::{Answer, Message, Propose, Refuse, RefuseReason, Sync};
 use crate::{AgreedReceipt, PaymentId, Receipt, Signature, Signatures};

@@ -1,4 +1,4 @@
-//! Paying: what waits, what is proposed, what is agreed.
+//! `Active` and the own payments: the queue, the next proposal, and what is agreed.
 
 use crate::wire::{MAX_PAYMENTS, Message};
 use crate::{Amount, Payment, Receipt};
