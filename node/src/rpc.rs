@@ -395,7 +395,7 @@ async fn on_blocking_thread<T: Send + 'static>(work: impl FnOnce() -> T + Send +
 
 fn no_backup(error: &BackupError) -> ApiError {
     match error {
-        BackupError::Store(error) => {
+        BackupError::Database(error) => {
             let hint = "see that there is room in the data directory, and where the file is to go";
             ApiError::new(Code::File, error.to_string(), hint)
         }

@@ -37,7 +37,7 @@ use crate::keys::{self, WalletFile};
 use crate::log::LostLines;
 use crate::metrics::Metrics;
 use crate::p2p::Behaviour;
-use crate::store::{Store, StoreError};
+use crate::store::{NodeStore, StorageError};
 
 use chain::ChainStatus;
 pub use health::Health;
@@ -55,7 +55,7 @@ const UPKEEP_EVERY: Duration = Duration::from_secs(60);
 /// The node.
 pub struct Daemon {
     config: Config,
-    store: Store,
+    store: Box<dyn NodeStore>,
     engine: Engine,
     network: Network,
     to_chain: mpsc::UnboundedSender<ChainRequest>,
@@ -79,8 +79,6 @@ pub struct Daemon {
 pub struct Deps {
     /// The command line.
     pub config: Config,
-    /// The disk.
-    pub store: Store,
     /// The network.
     pub swarm: Swarm<Behaviour>,
     /// The chain task.
@@ -102,9 +100,9 @@ pub struct Deps {
 /// Why a daemon can't be made.
 #[derive(Debug, thiserror::Error)]
 pub enum DaemonError {
-    /// The database can't be used.
+    /// The store can't be used.
     #[error(transparent)]
-    Store(#[from] StoreError),
+    Store(#[from] StorageError),
     /// The system has no random numbers.
     #[error("the system has no random numbers: {0}")]
     Random(#[from] getrandom::Error),
@@ -119,9 +117,9 @@ enum Input {
 }
 
 impl Daemon {
-    /// A daemon with the channels that the disk has.
-    pub fn new(deps: Deps) -> Result<Self, DaemonError> {
-        let Deps { config, store, swarm, to_chain, from_chain, contracts, .. } = deps;
+    /// A daemon with the channels that the store has. Clones of the store share it.
+    pub fn new(deps: Deps, store: impl NodeStore + Clone + 'static) -> Result<Self, DaemonError> {
+        let Deps { config, swarm, to_chain, from_chain, contracts, .. } = deps;
         let Deps { requests, wallet_file, events, lost_lines, .. } = deps;
         let identity = store.identity()?;
         let head = identity.map(|identity| store.head(identity.genesis)).transpose()?.flatten();
@@ -142,10 +140,10 @@ impl Daemon {
             seed: *keys::random_bytes()?,
             now: now_ms(),
         };
-        let engine = Engine::new(start, Box::new(store.clone())).map_err(StoreError::from)?;
+        let engine = Engine::new(start, Box::new(store.clone()))?;
         Ok(Self {
             config,
-            store,
+            store: Box::new(store),
             engine,
             network: Network::new(swarm),
             to_chain,
