@@ -12,7 +12,7 @@ pub mod local;
 mod types;
 
 pub use account::Account;
-pub use error::{ApiError, Code, ExitCode};
+pub use error::{ApiError, ApiResult, Code, ExitCode};
 pub use types::*;
 
 /// The calls. Each has one handler in the node and one command in the command line.

@@ -4,7 +4,7 @@ use std::fmt::Write;
 use std::path::Path;
 
 use super::cell;
-use super::source::{Definition, Field, Kind, definitions};
+use super::source::{Definition, Field, Kind, definitions_in};
 use crate::{Error, read};
 
 /// Each command, and the type of its answer.
@@ -32,7 +32,7 @@ const ANSWERS: [(&str, &str); 17] = [
 const JSON_PART: &str = "-- with --json --\n";
 
 pub(super) fn page(root: &Path) -> Result<String, Error> {
-    let all = definitions(&root.join("node").join("api").join("src").join("types.rs"))?;
+    let all = definitions_in(&root.join("node").join("api").join("src").join("types"))?;
     let mut text = String::from(
         "# --json\n\n`thunder-cli --json <command>` prints one object on one line of standard output; `watch` one a \
          line for each event. Objects are shown over several lines here. Fields may be added, none is renamed or \
@@ -70,10 +70,10 @@ pub(super) fn page(root: &Path) -> Result<String, Error> {
 
 fn find<'a>(all: &'a [Definition], name: &str, root: &Path) -> Result<&'a Definition, Error> {
     let found = all.iter().find(|definition| definition.name == name);
-    found.ok_or_else(|| Error::content(root.join("node/api/src/types.rs"), format!("it has no {name}")))
+    found.ok_or_else(|| Error::content(root.join("node/api/src/types"), format!("it has no {name}")))
 }
 
-/// The answers' types and all that is in them, in the source's order.
+/// The answers' types and all that is in them, by file and in the source's order.
 fn reachable(all: &[Definition]) -> Vec<&Definition> {
     let mut names: Vec<String> = ANSWERS.iter().map(|(_, answer)| (*answer).to_owned()).collect();
     let mut done = 0;
