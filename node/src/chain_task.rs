@@ -6,7 +6,7 @@ use thunder_engine::ChainCommand;
 use thunder_protocol::B256;
 use tokio::sync::mpsc;
 
-use crate::config::Config;
+use crate::args::Config;
 use crate::keys::Key;
 use crate::store::{StorageError, TransactionLog};
 

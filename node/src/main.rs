@@ -5,8 +5,8 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use clap::Parser;
-use thunder_node::config::{Config, version_line};
-use thunder_node::log::Console;
+use thunder_node::args::{Config, version_line};
+use thunder_node::console::Console;
 use thunder_node::start::{self, End};
 use tokio::task::LocalSet;
 use tracing_subscriber::EnvFilter;

@@ -27,11 +27,11 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot};
 
 use crate::backup::{self, BackupError};
 use crate::daemon::{Request, backup_error, wallet_error};
-use crate::events::EventLog;
+use crate::decimal::decimal;
+use crate::event_log::EventLog;
 use crate::keys::{Key, WalletError, WalletFile};
 use crate::p2p::PeerAddress;
 use crate::supervise::caught;
-use crate::units;
 use thunder_engine::SettleCommand;
 
 /// How many calls may be under way for one client.
@@ -125,8 +125,7 @@ impl Handlers {
     async fn require_money(&self, wallet: Address, amount: Amount, call: CallKind) -> ApiResult<()> {
         let thd = self.thd_of(wallet).await?;
         if thd < amount.base_units() {
-            let message =
-                format!("{amount} THD are needed and the wallet {wallet} has {}", units::decimal(thd));
+            let message = format!("{amount} THD are needed and the wallet {wallet} has {}", decimal(thd));
             let hint = format!("on a local testnet: thunder-deploy thd --to {wallet}");
             return Err(ApiError::new(Code::InsufficientThd, message, hint));
         }
@@ -241,10 +240,10 @@ impl Thunder for Handlers {
         let (wallet, shares) = self.ask(Request::Shares).await?;
         let (thd, eth) = (self.thd_of(wallet).await?, self.eth_of(wallet).await?);
         Ok(Balance {
-            total: units::decimal(thd.saturating_add(shares.base_units())),
-            wallet: units::decimal(thd),
+            total: decimal(thd.saturating_add(shares.base_units())),
+            wallet: decimal(thd),
             channel: shares.to_string(),
-            eth: units::decimal(eth),
+            eth: decimal(eth),
             warnings: self.ask(Request::GasWarning).await?.into_iter().collect(),
         })
     }

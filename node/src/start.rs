@@ -12,14 +12,14 @@ use thunder_chain::{Chain, ChainError};
 use tokio::sync::mpsc;
 use tokio::time::Instant;
 
+use crate::args::{Config, shown, version_line};
 use crate::backup::{self, BackupError};
 use crate::chain_task::ChainTask;
-use crate::config::{Config, shown, version_line};
+use crate::console::Console;
 use crate::daemon::{Daemon, DaemonError, Deps, Request};
 use crate::data_dir::{DataDirectory, DataDirectoryError};
-use crate::events::EventLog;
+use crate::event_log::EventLog;
 use crate::keys::{self, FileError, WalletFile};
-use crate::log::Console;
 use crate::metrics;
 use crate::metrics_server;
 use crate::p2p::{self, NetworkError};

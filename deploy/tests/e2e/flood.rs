@@ -5,8 +5,9 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
-use thunder_node::daemon::limits::{MAX_STRANGERS, STRANGER_LINES, STRANGER_LINES_PER_SECOND};
-use thunder_node::p2p::limits::{LARGE_IN_ALL, LARGE_PER_CONNECTION, MAX_STREAMS};
+use thunder_node::limits::{
+    LARGE_IN_ALL, LARGE_PER_CONNECTION, MAX_STRANGERS, MAX_STREAMS, STRANGER_LINES, STRANGER_LINES_PER_SECOND,
+};
 use thunder_protocol::wire::{
     Envelope, Hello, MAX_MESSAGES, MAX_PAYMENTS, Message, OpenAsk, OpenMessage, Packet, Proof, Propose,
     Refuse, RefuseReason, Request, Response, SessionId, WireError,

@@ -2,22 +2,21 @@
 //! clock into events, puts each batch of them on the disk in one transaction, and only then sends, broadcasts and
 //! replies. One write and one message then serve as many payments as have come in meanwhile.
 
+mod backup_requests;
 mod chain;
 mod chain_warnings;
 mod channel_info;
 mod data_loss;
 mod dial;
-mod discovery;
+pub(crate) mod discovery;
+mod finish_batch;
 mod health;
-mod infos;
-pub mod limits;
+pub(crate) mod infos;
 mod network;
 mod notices;
-mod outbox;
-mod queries;
-mod replies;
+mod pending_replies;
+pub(crate) mod queries;
 mod requests;
-mod restoring;
 mod wallet;
 
 use std::time::Duration;
@@ -30,21 +29,21 @@ use thunder_protocol::Address;
 use tokio::sync::mpsc;
 use tokio::time::Instant;
 
+use crate::args::Config;
 use crate::chain_task::ChainRequest;
-use crate::config::Config;
-use crate::events::EventLog;
+use crate::console::LostLines;
+use crate::event_log::EventLog;
 use crate::keys::{self, WalletFile};
-use crate::log::LostLines;
 use crate::metrics::Metrics;
 use crate::p2p::Behaviour;
 use crate::store::{NodeStore, StorageError};
 
+pub(crate) use backup_requests::backup_error;
 use chain::ChainStatus;
 pub use health::Health;
 use network::{Network, NetworkEvent, engine_peer};
-use replies::{PendingReplies, PendingReply};
+use pending_replies::{PendingReplies, PendingReply};
 pub use requests::{Reply, Request};
-pub(crate) use restoring::backup_error;
 pub(crate) use wallet::wallet_error;
 
 /// How many inputs one batch takes.

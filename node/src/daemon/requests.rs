@@ -16,7 +16,7 @@ use tokio::time::Instant;
 use super::Daemon;
 use super::health::Health;
 use super::network::engine_peer;
-use super::replies::PendingReply;
+use super::pending_replies::PendingReply;
 use crate::backup::Unpacked;
 use crate::keys::SealedWallet;
 use crate::p2p::PeerAddress;

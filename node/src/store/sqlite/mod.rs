@@ -7,7 +7,7 @@ mod channels;
 mod meta;
 mod node_store;
 mod payments;
-mod restored;
+mod rebuild;
 mod schema;
 mod transactions;
 mod writes;
@@ -19,7 +19,7 @@ use std::rc::Rc;
 use rusqlite::Connection;
 use thunder_protocol::codec::CodecError;
 
-pub(crate) use restored::{open_untrusted, require_table};
+pub(crate) use rebuild::{open_untrusted, require_table};
 
 /// Databases of at most so many pages (of 4 KiB) are checked whole when they are opened.
 const CHECKED_PAGES: i64 = 8192;

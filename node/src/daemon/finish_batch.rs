@@ -8,7 +8,7 @@ use thunder_protocol::wire;
 use tokio::time::Instant;
 
 use super::Daemon;
-use super::replies::PendingReply;
+use super::pending_replies::PendingReply;
 use crate::chain_task::ChainRequest;
 
 impl Daemon {
