@@ -16,7 +16,7 @@ use crate::args::{Config, shown, version_line};
 use crate::backup::{self, BackupError};
 use crate::chain_task::ChainTask;
 use crate::console::Console;
-use crate::daemon::{Daemon, DaemonError, Deps, Request};
+use crate::daemon::{Daemon, DaemonError, Deps, UserRequest};
 use crate::data_dir::{DataDirectory, DataDirectoryError};
 use crate::event_log::EventLog;
 use crate::keys::{self, FileError, WalletFile};
@@ -126,7 +126,7 @@ const fn advice(error: &DatabaseError) -> &'static str {
 
 /// Why a node ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum End {
+pub enum NodeEnd {
     /// It was told to.
     Stopped,
     /// A backup was restored, which takes a new start.
@@ -139,7 +139,7 @@ pub async fn run(
     config: &mut Config,
     console: &Console,
     stop: impl Future<Output = ()>,
-) -> Result<End, StartError> {
+) -> Result<NodeEnd, StartError> {
     config.port = free_port(config)?;
     let config = &*config;
     let directory = DataDirectory::open(config.data_directory().ok_or(StartError::NoDataDirectory)?)?;
@@ -195,13 +195,13 @@ pub async fn run(
         ended = tasks.ended() => return Err(ended.into()),
     };
     if !has_to_restart {
-        return Ok(End::Stopped);
+        return Ok(NodeEnd::Stopped);
     }
     // No new call is taken. Clients that wait for an answer get it before the restart.
     drop(daemon);
     drop(tasks);
     let _ = tokio::time::timeout(LAST_ANSWERS, served.recv()).await;
-    Ok(End::Restored)
+    Ok(NodeEnd::Restored)
 }
 
 /// The error for a panic in the daemon's loop.
@@ -248,7 +248,7 @@ fn read_password(path: &Path) -> Result<Secret, StartError> {
 /// Opens the metrics socket, so that an error ends the start, and starts the task that serves it.
 fn serve_metrics(
     address: SocketAddr,
-    requests: mpsc::Sender<Request>,
+    requests: mpsc::Sender<UserRequest>,
     tasks: &mut Tasks,
 ) -> Result<(), StartError> {
     let failed = |error: &dyn std::fmt::Display| StartError::Metrics { address, reason: error.to_string() };

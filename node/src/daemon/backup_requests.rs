@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use thunder_api::{Account, ApiError, ApiResult, Code, Restored};
+use thunder_api::{ApiError, ApiResult, ChecksumAddress, Code, Restored};
 
 use thunder_engine::disk_error;
 
@@ -28,7 +28,7 @@ impl Daemon {
     pub(super) fn restore(&mut self, backup: Unpacked, directory: &Path) -> ApiResult<Restored> {
         self.may_restore(directory)?;
         let (channels, signed) = (backup.channels, backup.is_signed);
-        let wallet = backup.wallet.map(Account::from);
+        let wallet = backup.wallet.map(ChecksumAddress::from);
         let committed = backup.commit(directory);
         self.is_restored = matches!(committed, Ok(()) | Err(BackupError::Unsure { .. }));
         committed.map_err(|error| backup_error(&error))?;

@@ -43,7 +43,7 @@ use chain::ChainStatus;
 pub use health::Health;
 use network::{Network, NetworkEvent, engine_peer};
 use pending_replies::{PendingReplies, PendingReply};
-pub use requests::{Reply, Request};
+pub use requests::{ReplySender, UserRequest};
 pub(crate) use wallet::wallet_error;
 
 /// How many inputs one batch takes.
@@ -59,7 +59,7 @@ pub struct Daemon {
     network: Network,
     to_chain: mpsc::UnboundedSender<ChainRequest>,
     from_chain: mpsc::Receiver<Report>,
-    requests: mpsc::Receiver<Request>,
+    requests: mpsc::Receiver<UserRequest>,
     are_requests_open: bool,
     wallet_file: WalletFile,
     /// Whether a backup was restored, which the next start puts in place.
@@ -87,7 +87,7 @@ pub struct Deps {
     /// Where THD and the factory are.
     pub contracts: Contracts,
     /// What users ask for.
-    pub requests: mpsc::Receiver<Request>,
+    pub requests: mpsc::Receiver<UserRequest>,
     /// Where the wallet is kept.
     pub wallet_file: WalletFile,
     /// What watchers read.
@@ -111,7 +111,7 @@ pub enum DaemonError {
 enum Input {
     Network(Box<NetworkEvent>),
     Chain(Report),
-    Request(Request),
+    Request(UserRequest),
     Timer,
 }
 

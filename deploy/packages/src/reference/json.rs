@@ -21,11 +21,11 @@ const ANSWERS: [(&str, &str); 17] = [
     ("challenge", "PaidOut"),
     ("cancel", "PaidOut"),
     ("history", "History"),
-    ("receipts", "Receipts"),
+    ("receipts", "ExportedReceipts"),
     ("receipts-import", "ReceiptImported"),
     ("backup", "BackedUp"),
     ("restore", "Restored"),
-    ("watch", "Event"),
+    ("watch", "WatchEvent"),
 ];
 
 /// Where the part with JSON of a snapshot's section begins.
@@ -39,7 +39,7 @@ pub(super) fn page(root: &Path) -> Result<String, Error> {
          taken away. Failures: [errors](errors.md).\n\n\
          | as the type says | in JSON |\n|---|---|\n\
          | `Amount` | THD as a decimal string, exact to 18 places: `\"8.75\"` |\n\
-         | `Account` | an address, checksummed hex (EIP-55) |\n\
+         | `ChecksumAddress` | an address, checksummed hex (EIP-55) |\n\
          | `B256` | 32 bytes in hex with 0x: a transaction, a digest |\n\
          | `Signature` | 65 bytes in hex with 0x: r, s, v |\n\
          | `PaymentId`, `Memo`, `String` | text |\n\

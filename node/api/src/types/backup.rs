@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::Account;
+use crate::ChecksumAddress;
 
 /// A backup to write.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -37,7 +37,7 @@ pub struct Restored {
     /// How many channels came back, as lost.
     pub channels: u64,
     /// The wallet that the node had; its key file opens with its own password only.
-    pub wallet: Option<Account>,
+    pub wallet: Option<ChecksumAddress>,
     /// Whether this wallet has signed the backup.
     pub signed: bool,
 }

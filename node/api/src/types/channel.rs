@@ -5,7 +5,7 @@ use std::fmt;
 use serde::{Deserialize, Serialize};
 use thunder_protocol::{Amount, B256};
 
-use crate::Account;
+use crate::ChecksumAddress;
 
 /// Which channel: with neither given, the only one that the command could mean, and of these, once the user
 /// has asked for a node, the only one with a node that was asked for.
@@ -45,13 +45,13 @@ pub struct FundRequest {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct PaidIn {
     /// The channel contract.
-    pub channel: Account,
+    pub channel: ChecksumAddress,
     /// What the channel holds, or will hold when it is ACTIVE.
     pub amount: Amount,
     /// What is paid in of one's own.
     pub mine: Amount,
     /// The contract's state.
-    pub state: ChannelState,
+    pub state: ContractState,
     /// The transaction; `null` if the RPC endpoint does not show which.
     pub tx: Option<B256>,
 }
@@ -60,13 +60,13 @@ pub struct PaidIn {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ChannelInfo {
     /// The channel contract.
-    pub channel: Account,
+    pub channel: ChecksumAddress,
     /// The other side's node, if it is connected.
     pub peer: Option<String>,
     /// The other side's wallet.
-    pub partner: Account,
+    pub partner: ChecksumAddress,
     /// The contract's state.
-    pub state: ChannelState,
+    pub state: ContractState,
     /// Which party this side is.
     pub role: Role,
     /// What the channel holds, or will hold when it is ACTIVE.
@@ -90,7 +90,7 @@ pub struct ChannelInfo {
 /// The contract's states.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "UPPERCASE")]
-pub enum ChannelState {
+pub enum ContractState {
     /// Not fully paid in.
     Empty,
     /// In use.
@@ -101,7 +101,7 @@ pub enum ChannelState {
     Closed,
 }
 
-impl fmt::Display for ChannelState {
+impl fmt::Display for ContractState {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::Empty => "EMPTY",

@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 use thunder_protocol::{Amount, B256};
 
-use crate::{Account, ExportedReceipt, Selector};
+use crate::{ChecksumAddress, ExportedReceipt, Selector};
 
 /// A channel to close.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -38,7 +38,7 @@ pub enum CloseMode {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ClosingStarted {
     /// The channel contract.
-    pub channel: Account,
+    pub channel: ChecksumAddress,
     /// The transaction; `null` if the RPC endpoint does not show which.
     pub tx: Option<B256>,
     /// How it was closed.
@@ -65,7 +65,7 @@ pub enum ClosedBy {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct PaidOut {
     /// The channel contract.
-    pub channel: Account,
+    pub channel: ChecksumAddress,
     /// The transaction that paid out; `null` if the RPC endpoint does not show which.
     pub tx: Option<B256>,
     /// What this side got.

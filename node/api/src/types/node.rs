@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::{Account, ChannelInfo};
+use crate::{ChannelInfo, ChecksumAddress};
 
 /// `infos`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -16,13 +16,13 @@ pub struct Infos {
     /// The multiaddrs that it listens on.
     pub listen: Vec<String>,
     /// The wallet's address.
-    pub wallet: Option<Account>,
+    pub wallet: Option<ChecksumAddress>,
     /// The chain.
     pub chain: ChainInfo,
     /// The THD contract.
-    pub token: Account,
+    pub token: ChecksumAddress,
     /// The channel factory.
-    pub factory: Account,
+    pub factory: ChecksumAddress,
     /// Connected nodes.
     pub peers: Vec<Peer>,
     /// Nodes of the local network that answered (`thunderd --mdns`), connected or not.
@@ -41,7 +41,7 @@ pub struct Peer {
     /// The multiaddr it is connected under.
     pub address: String,
     /// The wallet that it has proved to speak for.
-    pub wallet: Option<Account>,
+    pub wallet: Option<ChecksumAddress>,
     /// Whether the user has asked for it with `connect`: once there is such a node, a command that names
     /// neither node nor channel means one of these.
     #[serde(default)]

@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 use thunder_protocol::{Amount, Memo, PaymentId};
 
-use crate::{Account, Selector};
+use crate::{ChecksumAddress, Selector};
 
 /// A payment to make.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -41,7 +41,7 @@ pub struct Paid {
     /// The payment's id.
     pub id: PaymentId,
     /// The channel contract.
-    pub channel: Account,
+    pub channel: ChecksumAddress,
     /// How much was paid.
     pub amount: Amount,
     /// The receipt that it is in.
@@ -74,7 +74,7 @@ pub struct PaymentInfo {
     /// Its id.
     pub id: PaymentId,
     /// The channel contract.
-    pub channel: Account,
+    pub channel: ChecksumAddress,
     /// Which way.
     pub direction: Direction,
     /// How much.

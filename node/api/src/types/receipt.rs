@@ -3,19 +3,19 @@
 use serde::{Deserialize, Serialize};
 use thunder_protocol::{Amount, B256, Signature};
 
-use crate::{Account, Role, Selector};
+use crate::{ChecksumAddress, Role, Selector};
 
 /// `receipts`: what the contract's functions take, as decimal base units and hex.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Receipts {
+pub struct ExportedReceipts {
     /// The channel contract.
-    pub channel: Account,
+    pub channel: ChecksumAddress,
     /// The chain.
     pub chain_id: u64,
     /// A's wallet.
-    pub part_a: Account,
+    pub part_a: ChecksumAddress,
     /// B's wallet.
-    pub part_b: Account,
+    pub part_b: ChecksumAddress,
     /// Which party this side is.
     pub role: Role,
     /// The newest agreed receipt.
@@ -53,11 +53,11 @@ pub struct Watchtower {
     /// The chain.
     pub chain_id: u64,
     /// The channel contract: `challenge` is called on it.
-    pub channel: Account,
+    pub channel: ChecksumAddress,
     /// Who has signed the receipt: only a closing by this party can be challenged with it.
-    pub closer: Account,
+    pub closer: ChecksumAddress,
     /// Who gets the whole amount then.
-    pub beneficiary: Account,
+    pub beneficiary: ChecksumAddress,
     /// `_nonce`: what closes on a lower one, or on this one with other balances, is punished.
     pub nonce: u64,
     /// `_balanceA`, in base units.
@@ -83,7 +83,7 @@ pub struct ImportRequest {
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub enum ExportedFile {
     /// With both signatures.
-    Receipts(Box<Receipts>),
+    Receipts(Box<ExportedReceipts>),
     /// With the other side's signature alone.
     Watchtower(Box<Watchtower>),
 }
@@ -92,7 +92,7 @@ pub enum ExportedFile {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ReceiptImported {
     /// The channel contract.
-    pub channel: Account,
+    pub channel: ChecksumAddress,
     /// The receipt.
     pub nonce: u64,
     /// The own share in it.

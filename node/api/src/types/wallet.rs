@@ -5,7 +5,7 @@ use std::fmt;
 use serde::{Deserialize, Serialize};
 use zeroize::Zeroize;
 
-use crate::Account;
+use crate::ChecksumAddress;
 
 /// A secret text: never shown, wiped when dropped.
 #[derive(Clone, Serialize, Deserialize, zeroize::ZeroizeOnDrop)]
@@ -55,7 +55,7 @@ pub enum WalletSource {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Imported {
     /// The wallet.
-    pub address: Account,
+    pub address: ChecksumAddress,
 }
 
 /// `balance`.

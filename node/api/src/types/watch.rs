@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::{Account, ChainInfo, ChannelInfo, PaymentInfo, Peer};
+use crate::{ChainInfo, ChannelInfo, ChecksumAddress, PaymentInfo, Peer};
 
 /// `watch`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -10,13 +10,13 @@ pub struct Events {
     /// Where to go on from.
     pub next: u64,
     /// What happened, oldest first.
-    pub events: Vec<Event>,
+    pub events: Vec<WatchEvent>,
 }
 
 /// Something that happened.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "event", rename_all = "snake_case")]
-pub enum Event {
+pub enum WatchEvent {
     /// A payment is in a receipt that both have signed.
     Payment(PaymentInfo),
     /// A channel changed.
@@ -32,6 +32,6 @@ pub enum Event {
         /// What.
         message: String,
         /// Which channel.
-        channel: Option<Account>,
+        channel: Option<ChecksumAddress>,
     },
 }
