@@ -4,7 +4,7 @@ use std::fs::File;
 use std::io::{self, Read, Write};
 use std::path::Path;
 
-use thunder_api::{ApiError, Code, ExportedFile, ExportedReceipt, Receipts, Secret};
+use thunder_api::{ApiError, Code, ExportedFile, ExportedReceipt, ExportedReceipts, Secret};
 use zeroize::Zeroizing;
 
 /// The largest file or standard input that is read, in bytes. What is wanted is far smaller.
@@ -29,7 +29,7 @@ pub(crate) fn secret(path: &Path) -> Result<Secret, ApiError> {
 /// A receipt from a file, and the channel that the file says it belongs to.
 pub(crate) fn receipt(path: &Path) -> Result<(ExportedReceipt, Option<String>), ApiError> {
     let text = text(path)?;
-    if let Ok(receipts) = serde_json::from_str::<Receipts>(&text) {
+    if let Ok(receipts) = serde_json::from_str::<ExportedReceipts>(&text) {
         return Ok((receipts.agreed, Some(receipts.channel.to_string())));
     }
     let receipt = serde_json::from_str(&text).map_err(|error| not_exported(path, &error))?;

@@ -4,7 +4,8 @@
 //!
 //! The file is a header, the Keccak-256 hash of the content, the wallet and its signature on the hash
 //! (EIP-712), and the content: an SQLite database with the key files in a table of their own. The
-//! wallet's password is not in it. Nothing in the file is believed but the rows that are known, and the
+//! wallet's password is not in it. The content is SQLite's, so this module speaks to SQLite itself: another store needs
+//! backups of its own. Nothing in the file is believed but the rows that are known, and the
 //! signature says whose they are: it can be checked without any secret.
 
 mod format;
@@ -17,7 +18,7 @@ use std::path::{Path, PathBuf};
 use tempfile::TempDir;
 use thunder_protocol::Address;
 
-use crate::store::StoreError;
+use crate::store::sqlite::DatabaseError;
 
 pub use restore::{Unpacked, has_wallet, install, unpack};
 pub use write::{Copied, copy};
@@ -107,12 +108,12 @@ pub enum BackupError {
     },
     /// The database refuses.
     #[error(transparent)]
-    Store(#[from] StoreError),
+    Database(#[from] DatabaseError),
 }
 
 impl From<rusqlite::Error> for BackupError {
     fn from(error: rusqlite::Error) -> Self {
-        Self::Store(error.into())
+        Self::Database(error.into())
     }
 }
 

@@ -3,11 +3,12 @@
 
 use thunder_chain::{ChainClient, ChainId, DriverAction, GuardDriver, Report, Request, Sent};
 use thunder_engine::ChainCommand;
+use thunder_protocol::B256;
 use tokio::sync::mpsc;
 
-use crate::config::Config;
+use crate::args::Config;
 use crate::keys::SecretKey;
-use crate::store::{Store, StoreError, TransactionLog};
+use crate::store::{StorageError, TransactionLog};
 
 /// What the daemon asks of the task.
 #[derive(Debug)]
@@ -22,12 +23,13 @@ pub(crate) enum ChainRequest {
 pub(crate) struct ChainTask {
     driver: GuardDriver,
     config: Config,
-    store: Store,
+    /// Where transactions are written.
+    log: Box<dyn TransactionLog>,
     requests: mpsc::UnboundedReceiver<ChainRequest>,
     reports: mpsc::Sender<Report>,
     wallet: Option<SecretKey>,
-    /// Where transactions are written, on the chain in use.
-    log: Option<TransactionLog>,
+    /// Block 0 of the chain in use.
+    genesis: Option<B256>,
 }
 
 /// The daemon is gone.
@@ -38,12 +40,12 @@ impl ChainTask {
     pub(crate) fn new(
         chain: &ChainClient,
         config: Config,
-        store: Store,
+        log: Box<dyn TransactionLog>,
         requests: mpsc::UnboundedReceiver<ChainRequest>,
         reports: mpsc::Sender<Report>,
-    ) -> Result<Self, StoreError> {
-        let driver = GuardDriver::new(chain, &config.rpc, store.identity()?);
-        Ok(Self { driver, config, store, requests, reports, wallet: None, log: None })
+    ) -> Result<Self, StorageError> {
+        let driver = GuardDriver::new(chain, &config.rpc, log.identity()?);
+        Ok(Self { driver, config, log, requests, reports, wallet: None, genesis: None })
     }
 
     /// Runs until the daemon is gone.
@@ -99,22 +101,22 @@ impl ChainTask {
 
     /// Makes the database one for this chain; what belongs to another stays in it, out of use.
     fn start_chain(&mut self, chain: &ChainId) {
-        let write = || -> Result<(), StoreError> {
-            if self.store.identity()? != Some(*chain) {
-                self.store.set_identity(chain)?;
+        let mut write = || -> Result<(), StorageError> {
+            if self.log.identity()? != Some(*chain) {
+                self.log.set_identity(chain)?;
             }
             Ok(())
         };
         if let Err(error) = write() {
             tracing::error!(%error, "can't note which chain is used");
         }
-        self.log = Some(TransactionLog::new(self.store.clone(), chain.genesis));
+        self.genesis = Some(chain.genesis);
         self.use_wallet();
     }
 
     fn use_wallet(&mut self) {
         let (Some(key), Some(chain)) = (&self.wallet, self.driver.chain()) else { return };
-        let sent = self.store.transactions(chain.genesis).unwrap_or_else(|error| {
+        let sent = self.log.transactions(chain.genesis).unwrap_or_else(|error| {
             tracing::error!(%error, "can't read the transactions that are under way");
             Vec::new()
         });
@@ -125,8 +127,8 @@ impl ChainTask {
     }
 
     fn save(&mut self, sent: &Sent) {
-        let result = match &mut self.log {
-            Some(log) => log.put(sent).map_err(|error| error.to_string()),
+        let result = match self.genesis {
+            Some(genesis) => self.log.put_transaction(genesis, sent).map_err(|error| error.to_string()),
             None => Err("no chain is in use".to_owned()),
         };
         if let Err(error) = &result {
@@ -136,8 +138,8 @@ impl ChainTask {
     }
 
     fn forget(&mut self, sent: &Sent) {
-        let Some(log) = &mut self.log else { return };
-        if let Err(error) = log.remove(sent) {
+        let Some(genesis) = self.genesis else { return };
+        if let Err(error) = self.log.remove_transaction(genesis, sent) {
             // It is looked at again after a restart and found mined or useless; nothing is lost.
             tracing::warn!(%error, "can't forget a transaction");
         }

@@ -6,14 +6,16 @@
 #[macro_use]
 mod failpoint;
 
+pub mod args;
 pub mod backup;
 mod chain_task;
-pub mod config;
+pub mod console;
 pub mod daemon;
 pub mod data_dir;
-pub mod events;
+mod decimal;
+pub mod event_log;
 pub mod keys;
-pub mod log;
+pub mod limits;
 pub mod metrics;
 mod metrics_server;
 pub mod p2p;
@@ -21,4 +23,3 @@ pub mod rpc;
 pub mod start;
 pub mod store;
 mod supervise;
-mod units;

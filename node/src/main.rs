@@ -5,9 +5,9 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use clap::Parser;
-use thunder_node::config::{Config, version_line};
-use thunder_node::log::Console;
-use thunder_node::start::{self, End};
+use thunder_node::args::{Config, version_line};
+use thunder_node::console::Console;
+use thunder_node::start::{self, NodeEnd};
 use tokio::task::LocalSet;
 use tracing_subscriber::EnvFilter;
 
@@ -44,8 +44,8 @@ fn run(mut config: Config, console: &Console) -> Result<(), (String, u8)> {
         // The wait is bounded: a backup to a disk that hangs must not hold up the end.
         runtime.shutdown_timeout(LAST_WORK);
         match end {
-            Ok(End::Stopped) => return Ok(()),
-            Ok(End::Restored) => tracing::info!("starting anew with the restored backup"),
+            Ok(NodeEnd::Stopped) => return Ok(()),
+            Ok(NodeEnd::Restored) => tracing::info!("starting anew with the restored backup"),
             Err(error) => return Err((error.to_string(), 1)),
         }
     }

@@ -44,7 +44,7 @@ pub(crate) async fn upkeep(handle: PrometheusHandle) {
 pub(crate) async fn serve(
     listener: TcpListener,
     handle: PrometheusHandle,
-    requests: mpsc::Sender<daemon::Request>,
+    requests: mpsc::Sender<daemon::UserRequest>,
 ) {
     let permits = Arc::new(Semaphore::new(MAX_CONNECTIONS));
     while let Ok(permit) = Arc::clone(&permits).acquire_owned().await {
@@ -65,7 +65,11 @@ pub(crate) async fn serve(
     }
 }
 
-async fn connection(stream: TcpStream, handle: PrometheusHandle, requests: mpsc::Sender<daemon::Request>) {
+async fn connection(
+    stream: TcpStream,
+    handle: PrometheusHandle,
+    requests: mpsc::Sender<daemon::UserRequest>,
+) {
     let service = service_fn(move |request: Request<Incoming>| {
         let (handle, requests) = (handle.clone(), requests.clone());
         async move { Ok::<_, Infallible>(answer(&request, &handle, &requests).await) }
@@ -97,7 +101,7 @@ fn is_meant_for_us<T>(request: &Request<T>) -> bool {
 async fn answer(
     request: &Request<Incoming>,
     handle: &PrometheusHandle,
-    requests: &mpsc::Sender<daemon::Request>,
+    requests: &mpsc::Sender<daemon::UserRequest>,
 ) -> Response<Full<Bytes>> {
     let (method, path) = (request.method(), request.uri().path());
     if !is_meant_for_us(request) {
@@ -124,10 +128,10 @@ async fn answer(
 }
 
 /// Has the daemon set the gauges, and returns the node's health; `None` if the daemon does not answer in time.
-async fn measure(requests: &mpsc::Sender<daemon::Request>) -> Option<Health> {
+async fn measure(requests: &mpsc::Sender<daemon::UserRequest>) -> Option<Health> {
     let (reply, health) = oneshot::channel();
     let answer = async {
-        requests.send(daemon::Request::Measure(reply)).await.ok()?;
+        requests.send(daemon::UserRequest::Measure(reply)).await.ok()?;
         health.await.ok()?.ok()
     };
     tokio::time::timeout(ANSWER_WITHIN, answer).await.ok()?

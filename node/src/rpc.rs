@@ -15,9 +15,9 @@ use tarpc::context::Context;
 use tarpc::server::{BaseChannel, Channel as _, Serve};
 use thunder_api::{
     ApiError, ApiResult, BackedUp, BackupRequest, Balance, CloseRequest, ClosingStarted, Code, Events,
-    FundRequest, History, HistoryRequest, ImportRequest, Imported, Infos, OpenRequest, Paid, PaidIn, PaidOut,
-    PayManyRequest, PayRequest, Peer, ReceiptImported, Receipts, RestoreRequest, Restored, Selector, Thunder,
-    WalletSource, local,
+    ExportedReceipts, FundRequest, History, HistoryRequest, ImportRequest, Imported, Infos, OpenRequest,
+    Paid, PaidIn, PaidOut, PayManyRequest, PayRequest, Peer, ReceiptImported, RestoreRequest, Restored,
+    Selector, Thunder, WalletSource, local,
 };
 use thunder_chain::keys::{decrypt_keyfile, from_phrase};
 use thunder_chain::{ChainClient, ChainError};
@@ -26,12 +26,12 @@ use thunder_protocol::{Address, Amount};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot};
 
 use crate::backup::{self, BackupError};
-use crate::daemon::{Request, backup_error, wallet_error};
-use crate::events::EventLog;
+use crate::daemon::{UserRequest, backup_error, wallet_error};
+use crate::decimal::decimal;
+use crate::event_log::EventLog;
 use crate::keys::{SecretKey, WalletError, WalletFile};
 use crate::p2p::PeerAddress;
 use crate::supervise::caught;
-use crate::units;
 use thunder_engine::SettleCommand;
 
 /// How many calls may be under way for one client.
@@ -43,7 +43,7 @@ const READ_WITHIN: Duration = Duration::from_secs(5);
 /// The handlers of the API's calls, with what they need.
 #[derive(Clone)]
 pub struct Handlers {
-    requests: mpsc::Sender<Request>,
+    requests: mpsc::Sender<UserRequest>,
     chain: ChainClient,
     events: EventLog,
     wallet_file: Arc<WalletFile>,
@@ -57,7 +57,7 @@ pub struct Handlers {
 impl Handlers {
     /// Handlers that send what users ask for to `requests`. `serving` is closed when they and their clients are gone.
     pub fn new(
-        requests: mpsc::Sender<Request>,
+        requests: mpsc::Sender<UserRequest>,
         chain: ChainClient,
         events: EventLog,
         wallet_file: WalletFile,
@@ -106,7 +106,7 @@ impl Handlers {
     }
 
     /// Sends a request to the daemon and waits for the reply.
-    async fn ask<T>(&self, make: impl FnOnce(oneshot::Sender<ApiResult<T>>) -> Request) -> ApiResult<T> {
+    async fn ask<T>(&self, make: impl FnOnce(oneshot::Sender<ApiResult<T>>) -> UserRequest) -> ApiResult<T> {
         let (reply, answer) = oneshot::channel();
         self.requests.send(make(reply)).await.map_err(|_| stopping())?;
         answer.await.map_err(|_| stopping())?
@@ -125,8 +125,7 @@ impl Handlers {
     async fn require_money(&self, wallet: Address, amount: Amount, call: CallKind) -> ApiResult<()> {
         let thd = self.thd_of(wallet).await?;
         if thd < amount.base_units() {
-            let message =
-                format!("{amount} THD are needed and the wallet {wallet} has {}", units::decimal(thd));
+            let message = format!("{amount} THD are needed and the wallet {wallet} has {}", decimal(thd));
             let hint = format!("on a local testnet: thunder-deploy thd --to {wallet}");
             return Err(ApiError::new(Code::InsufficientThd, message, hint));
         }
@@ -149,10 +148,10 @@ impl Handlers {
 
     async fn settle(&self, command: SettleCommand, channel: Selector) -> ApiResult<PaidOut> {
         let (gas, ()) = tokio::join!(self.gas_for(command), self.read_chain());
-        let mut done = self.ask(|reply| Request::Settle(command, channel, gas, reply)).await?;
+        let mut done = self.ask(|reply| UserRequest::Settle(command, channel, gas, reply)).await?;
         if done.by_other {
             // It was done before; by whom the transaction says.
-            let own = self.ask(Request::Shares).await?.0;
+            let own = self.ask(UserRequest::Shares).await?.0;
             let sender = match done.tx {
                 Some(tx) => self.chain.sender(tx).await.ok().flatten(),
                 None => None,
@@ -167,7 +166,7 @@ impl Handlers {
     async fn read_chain(&self) {
         let read = async {
             let head = self.chain.head().await.ok()?;
-            self.ask(|reply| Request::ReadUpTo(head.number, reply)).await.ok()
+            self.ask(|reply| UserRequest::ReadUpTo(head.number, reply)).await.ok()
         };
         let _ = tokio::time::timeout(READ_WITHIN, read).await;
     }
@@ -175,7 +174,7 @@ impl Handlers {
     /// Whether the channel has yet to open. For any other channel a payment asks the endpoint nothing, so that payments
     /// in a loop do not use up its rate limit.
     async fn is_opening(&self, channel: &Selector) -> bool {
-        self.ask(|reply| Request::IsOpening(channel.clone(), reply)).await == Ok(true)
+        self.ask(|reply| UserRequest::IsOpening(channel.clone(), reply)).await == Ok(true)
     }
 
     /// Whether the wallet has ether for a command's gas. For a challenge no endpoint is asked, so that it loses no time.
@@ -190,7 +189,7 @@ impl Handlers {
     /// Whether the wallet has ether for a call that takes money out of a channel. If the endpoint does not answer in time,
     /// the call is made.
     async fn own_gas(&self, call: CallKind) -> ApiResult<()> {
-        let (wallet, _) = self.ask(Request::Shares).await?;
+        let (wallet, _) = self.ask(UserRequest::Shares).await?;
         match tokio::time::timeout(READ_WITHIN, self.require_gas(wallet, call)).await {
             Ok(Err(error)) if matches!(error.code, Code::InsufficientEth | Code::ChainUnreachable) => {
                 Err(error)
@@ -220,32 +219,32 @@ impl<S: Serve> Serve for CatchPanic<S> {
 
 impl Thunder for Handlers {
     async fn infos(self, _: Context) -> ApiResult<Infos> {
-        self.ask(Request::Infos).await
+        self.ask(UserRequest::Infos).await
     }
 
     async fn import_wallet(self, _: Context, source: WalletSource) -> ApiResult<Imported> {
         carried_out(async move {
             let file = Arc::clone(&self.wallet_file);
-            // Key derivation is slow by design and runs on a thread of its own.
+            // SecretKey derivation is slow by design and runs on a thread of its own.
             let sealed = tokio::task::spawn_blocking(move || file.seal(key_of(&source)?)).await;
             let broken =
                 || ApiError::new(Code::Internal, "the wallet can't be encrypted", "nothing was changed");
             let sealed = sealed.map_err(|_| broken())?.map_err(|error| wallet_error(&error))?;
-            let address = self.ask(|reply| Request::Import(sealed, reply)).await?;
+            let address = self.ask(|reply| UserRequest::Import(sealed, reply)).await?;
             Ok(Imported { address: address.into() })
         })
         .await
     }
 
     async fn balance(self, _: Context) -> ApiResult<Balance> {
-        let (wallet, shares) = self.ask(Request::Shares).await?;
+        let (wallet, shares) = self.ask(UserRequest::Shares).await?;
         let (thd, eth) = (self.thd_of(wallet).await?, self.eth_of(wallet).await?);
         Ok(Balance {
-            total: units::decimal(thd.saturating_add(shares.base_units())),
-            wallet: units::decimal(thd),
+            total: decimal(thd.saturating_add(shares.base_units())),
+            wallet: decimal(thd),
             channel: shares.to_string(),
-            eth: units::decimal(eth),
-            warnings: self.ask(Request::GasWarning).await?.into_iter().collect(),
+            eth: decimal(eth),
+            warnings: self.ask(UserRequest::GasWarning).await?.into_iter().collect(),
         })
     }
 
@@ -258,42 +257,42 @@ impl Thunder for Handlers {
             let message = format!("can't find {address}: {error}");
             ApiError::new(Code::PeerUnreachable, message, "check the name of the other node's machine")
         })?;
-        self.ask(|reply| Request::Connect(parsed, found, reply)).await
+        self.ask(|reply| UserRequest::Connect(parsed, found, reply)).await
     }
 
     async fn open_channel(self, _: Context, request: OpenRequest) -> ApiResult<PaidIn> {
-        let (wallet, partner) = self.ask(|reply| Request::OpenWith(request.clone(), reply)).await?;
+        let (wallet, partner) = self.ask(|reply| UserRequest::OpenWith(request.clone(), reply)).await?;
         self.require_money(wallet, request.deposit.unwrap_or(request.amount), CallKind::Open).await?;
-        self.ask(|reply| Request::Open(request, partner, reply)).await
+        self.ask(|reply| UserRequest::Open(request, partner, reply)).await
     }
 
     async fn fund(self, _: Context, request: FundRequest) -> ApiResult<PaidIn> {
         self.read_chain().await;
-        let (wallet, channel, value) = self.ask(|reply| Request::FundHow(request, reply)).await?;
+        let (wallet, channel, value) = self.ask(|reply| UserRequest::FundHow(request, reply)).await?;
         self.require_money(wallet, value, CallKind::Fund).await?;
-        self.ask(|reply| Request::Fund(channel, value, reply)).await
+        self.ask(|reply| UserRequest::Fund(channel, value, reply)).await
     }
 
     async fn pay(self, _: Context, request: PayRequest) -> ApiResult<Paid> {
         let again = request.clone();
-        let answer = self.ask(|reply| Request::Pay(request, reply)).await;
+        let answer = self.ask(|reply| UserRequest::Pay(request, reply)).await;
         // Nothing was paid, and the chain may have the channel open by now.
         let refused = |error: &ApiError| matches!(error.code, Code::WrongState | Code::NotConfirmed);
         if !answer.as_ref().is_err_and(refused) || !self.is_opening(&again.channel).await {
             return answer;
         }
         self.read_chain().await;
-        self.ask(|reply| Request::Pay(again, reply)).await
+        self.ask(|reply| UserRequest::Pay(again, reply)).await
     }
 
     async fn pay_many(self, _: Context, request: PayManyRequest) -> ApiResult<Vec<ApiResult<Paid>>> {
-        self.ask(|reply| Request::PayMany(request, reply)).await
+        self.ask(|reply| UserRequest::PayMany(request, reply)).await
     }
 
     async fn close_channel(self, _: Context, request: CloseRequest) -> ApiResult<ClosingStarted> {
         carried_out(async move {
             let (gas, ()) = tokio::join!(self.own_gas(CallKind::Close), self.read_chain());
-            self.ask(|reply| Request::Close(request, gas, reply)).await
+            self.ask(|reply| UserRequest::Close(request, gas, reply)).await
         })
         .await
     }
@@ -311,16 +310,16 @@ impl Thunder for Handlers {
     }
 
     async fn history(self, _: Context, request: HistoryRequest) -> ApiResult<History> {
-        self.ask(|reply| Request::History(request, reply)).await
+        self.ask(|reply| UserRequest::History(request, reply)).await
     }
 
-    async fn receipts(self, _: Context, channel: Selector) -> ApiResult<Receipts> {
-        self.ask(|reply| Request::Receipts(channel, reply)).await
+    async fn receipts(self, _: Context, channel: Selector) -> ApiResult<ExportedReceipts> {
+        self.ask(|reply| UserRequest::Receipts(channel, reply)).await
     }
 
     async fn import_receipt(self, _: Context, request: ImportRequest) -> ApiResult<ReceiptImported> {
         self.read_chain().await;
-        self.ask(|reply| Request::ImportReceipt(request, reply)).await
+        self.ask(|reply| UserRequest::ImportReceipt(request, reply)).await
     }
 
     async fn backup(self, _: Context, request: BackupRequest) -> ApiResult<BackedUp> {
@@ -332,7 +331,7 @@ impl Thunder for Handlers {
             let copied = on_blocking_thread(move || backup::copy(&directory, &path, force)).await?;
             let copied = copied.map_err(|error| no_backup(&error))?;
             let content = copied.content;
-            let (wallet, signature) = self.ask(|reply| Request::SignBackup(content, reply)).await?;
+            let (wallet, signature) = self.ask(|reply| UserRequest::SignBackup(content, reply)).await?;
             let channels = on_blocking_thread(move || copied.seal(wallet, &signature)).await?;
             Ok(BackedUp { file, channels: channels.map_err(|error| no_backup(&error))? })
         })
@@ -345,11 +344,11 @@ impl Thunder for Handlers {
         carried_out(async move {
             let directory = self.directory.clone();
             // Before anything is unpacked beside a node that has something.
-            self.ask(|reply| Request::MayRestore(directory.clone(), reply)).await?;
+            self.ask(|reply| UserRequest::MayRestore(directory.clone(), reply)).await?;
             let _permit = self.may_copy()?;
             let unpacked = on_blocking_thread(move || backup::unpack(&directory, &path, unsigned)).await?;
             let unpacked = unpacked.map_err(|error| backup_error(&error))?;
-            self.ask(|reply| Request::Restore(unpacked, self.directory.clone(), reply)).await
+            self.ask(|reply| UserRequest::Restore(unpacked, self.directory.clone(), reply)).await
         })
         .await
     }
@@ -395,7 +394,7 @@ async fn on_blocking_thread<T: Send + 'static>(work: impl FnOnce() -> T + Send +
 
 fn no_backup(error: &BackupError) -> ApiError {
     match error {
-        BackupError::Store(error) => {
+        BackupError::Database(error) => {
             let hint = "see that there is room in the data directory, and where the file is to go";
             ApiError::new(Code::File, error.to_string(), hint)
         }

@@ -12,19 +12,20 @@ use thunder_chain::{ChainClient, ChainError};
 use tokio::sync::mpsc;
 use tokio::time::Instant;
 
+use crate::args::{Config, shown, version_line};
 use crate::backup::{self, BackupError};
 use crate::chain_task::ChainTask;
-use crate::config::{Config, shown, version_line};
-use crate::daemon::{Daemon, DaemonError, Deps, Request};
+use crate::console::Console;
+use crate::daemon::{Daemon, DaemonError, Deps, UserRequest};
 use crate::data_dir::{DataDirectory, DataDirectoryError};
-use crate::events::EventLog;
+use crate::event_log::EventLog;
 use crate::keys::{self, FileError, WalletFile};
-use crate::log::Console;
 use crate::metrics;
 use crate::metrics_server;
 use crate::p2p::{self, NetworkError};
 use crate::rpc::Handlers;
-use crate::store::{Store, StoreError};
+use crate::store::StorageError;
+use crate::store::sqlite::{DatabaseError, SqliteStore};
 use crate::supervise::{PartEnded, Tasks, caught};
 
 /// How many orders of users may wait for the daemon.
@@ -68,9 +69,12 @@ pub enum StartError {
         /// Why.
         reason: String,
     },
-    /// The database can't be used.
+    /// The database can't be opened.
     #[error("{0}{advice}", advice = advice(.0))]
-    Store(#[from] StoreError),
+    Database(#[from] DatabaseError),
+    /// The store does not say what it has.
+    #[error("{0}{repair}", repair = REPAIR)]
+    Store(#[from] StorageError),
     /// The system has no random numbers.
     #[error("the system has no random numbers: {0}")]
     Random(getrandom::Error),
@@ -107,21 +111,22 @@ impl From<DaemonError> for StartError {
     }
 }
 
+/// What to do about a store that can't be used.
+const REPAIR: &str = "; nothing was changed: make room or repair the disk, or else restore the newest backup into another --data-dir (docs/keys.md)";
+
 /// What to do about a database, if the error does not say it itself.
-const fn advice(error: &StoreError) -> &'static str {
+const fn advice(error: &DatabaseError) -> &'static str {
     match error {
-        StoreError::TooNew { .. } => {
+        DatabaseError::TooNew { .. } => {
             "; nothing was changed, and no old copy of the database may be put in its place (docs/operations.md)"
         }
-        _ => {
-            "; nothing was changed: make room or repair the disk, or else restore the newest backup into another --data-dir (docs/keys.md)"
-        }
+        _ => REPAIR,
     }
 }
 
 /// Why a node ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum End {
+pub enum NodeEnd {
     /// It was told to.
     Stopped,
     /// A backup was restored, which takes a new start.
@@ -134,7 +139,7 @@ pub async fn run(
     config: &mut Config,
     console: &Console,
     stop: impl Future<Output = ()>,
-) -> Result<End, StartError> {
+) -> Result<NodeEnd, StartError> {
     config.port = free_port(config)?;
     let config = &*config;
     let directory = DataDirectory::open(config.data_directory().ok_or(StartError::NoDataDirectory)?)?;
@@ -144,7 +149,8 @@ pub async fn run(
     }
     let password = config.password_file.as_deref().map(read_password).transpose()?;
     backup::install(directory.path())?;
-    let store = Store::open(&directory.file("thunder.db"))?;
+    // The only place that says which store the node uses.
+    let store = SqliteStore::open(&directory.file("thunder.db"))?;
     let keypair = keys::load_or_create_identity(&directory.file("node.key"))?;
     let mut swarm = p2p::build(keypair, config.mdns)?;
     listen(&mut swarm, config)?;
@@ -159,9 +165,8 @@ pub async fn run(
     // No longer than the channels are many: each asks for a call once.
     let (to_chain, chain_requests) = mpsc::unbounded_channel();
     let (chain_reports, from_chain) = mpsc::channel(MAX_CHAIN_QUEUE);
-    let mut daemon = Daemon::new(Deps {
+    let deps = Deps {
         config: config.clone(),
-        store: store.clone(),
         swarm,
         to_chain,
         from_chain,
@@ -170,9 +175,10 @@ pub async fn run(
         wallet_file: wallet_file.clone(),
         events: events.clone(),
         lost_lines: console.lost_lines(),
-    })?;
+    };
+    let mut daemon = Daemon::new(deps, store.clone())?;
     daemon.load_wallet();
-    let task = ChainTask::new(&chain, config.clone(), store, chain_requests, chain_reports)?;
+    let task = ChainTask::new(&chain, config.clone(), Box::new(store), chain_requests, chain_reports)?;
     tasks.spawn("the chain task", task.run());
     let first_look = daemon.run_until(Instant::now() + FIRST_LOOK, |daemon| {
         daemon.knows_chain() && !daemon.listeners().is_empty()
@@ -189,13 +195,13 @@ pub async fn run(
         ended = tasks.ended() => return Err(ended.into()),
     };
     if !has_to_restart {
-        return Ok(End::Stopped);
+        return Ok(NodeEnd::Stopped);
     }
     // No new call is taken. Clients that wait for an answer get it before the restart.
     drop(daemon);
     drop(tasks);
     let _ = tokio::time::timeout(LAST_ANSWERS, served.recv()).await;
-    Ok(End::Restored)
+    Ok(NodeEnd::Restored)
 }
 
 /// The error for a panic in the daemon's loop.
@@ -242,7 +248,7 @@ fn read_password(path: &Path) -> Result<Secret, StartError> {
 /// Opens the metrics socket, so that an error ends the start, and starts the task that serves it.
 fn serve_metrics(
     address: SocketAddr,
-    requests: mpsc::Sender<Request>,
+    requests: mpsc::Sender<UserRequest>,
     tasks: &mut Tasks,
 ) -> Result<(), StartError> {
     let failed = |error: &dyn std::fmt::Display| StartError::Metrics { address, reason: error.to_string() };

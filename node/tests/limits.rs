@@ -1,8 +1,7 @@
 //! `docs/limits.md` says what the code does.
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
-use thunder_node::daemon::limits as daemon;
-use thunder_node::p2p::limits as p2p;
+use thunder_node::limits;
 use thunder_protocol::{codec, wire};
 
 #[test]
@@ -10,43 +9,43 @@ fn the_page_of_limits_has_those_of_the_code_and_no_others() {
     let seconds = |duration: std::time::Duration| format!("{} s", duration.as_secs());
     let from_millis = |millis: u64| format!("{} s", millis / 1000);
     let expected = [
-        ("MAX_CONNECTIONS", p2p::MAX_CONNECTIONS.to_string()),
-        ("MAX_PENDING_INCOMING", p2p::MAX_PENDING_INCOMING.to_string()),
-        ("MAX_PER_PEER", p2p::MAX_PER_PEER.to_string()),
-        ("MAX_STRANGERS", daemon::MAX_STRANGERS.to_string()),
-        ("PROVE_WITHIN", from_millis(daemon::PROVE_WITHIN)),
-        ("CONNECT_TIMEOUT", seconds(p2p::CONNECT_TIMEOUT)),
-        ("PING_INTERVAL", seconds(p2p::PING_INTERVAL)),
-        ("PING_TIMEOUT", seconds(p2p::PING_TIMEOUT)),
-        ("FIRST_RETRY", from_millis(daemon::FIRST_RETRY)),
-        ("LAST_RETRY", from_millis(daemon::LAST_RETRY)),
+        ("MAX_CONNECTIONS", limits::MAX_CONNECTIONS.to_string()),
+        ("MAX_PENDING_INCOMING", limits::MAX_PENDING_INCOMING.to_string()),
+        ("MAX_PER_PEER", limits::MAX_PER_PEER.to_string()),
+        ("MAX_STRANGERS", limits::MAX_STRANGERS.to_string()),
+        ("PROVE_WITHIN", from_millis(limits::PROVE_WITHIN)),
+        ("CONNECT_TIMEOUT", seconds(limits::CONNECT_TIMEOUT)),
+        ("PING_INTERVAL", seconds(limits::PING_INTERVAL)),
+        ("PING_TIMEOUT", seconds(limits::PING_TIMEOUT)),
+        ("FIRST_RETRY", from_millis(limits::FIRST_RETRY)),
+        ("LAST_RETRY", from_millis(limits::LAST_RETRY)),
         ("MAX_LEN", codec::MAX_LEN.to_string()),
         ("MAX_MESSAGES", wire::MAX_MESSAGES.to_string()),
         ("MAX_PAYMENTS", wire::MAX_PAYMENTS.to_string()),
-        ("MAX_STREAMS", p2p::MAX_STREAMS.to_string()),
-        ("EXCHANGE_TIMEOUT", seconds(p2p::EXCHANGE_TIMEOUT)),
-        ("SMALL_MESSAGE", p2p::SMALL_MESSAGE.to_string()),
-        ("LARGE_PER_CONNECTION", p2p::LARGE_PER_CONNECTION.to_string()),
-        ("LARGE_IN_ALL", p2p::LARGE_IN_ALL.to_string()),
-        ("WAITING_PER_CONNECTION", p2p::WAITING_PER_CONNECTION.to_string()),
-        ("WAITING_IN_ALL", p2p::WAITING_IN_ALL.to_string()),
-        ("DECODED_IN_ALL", p2p::DECODED_IN_ALL.to_string()),
+        ("MAX_STREAMS", limits::MAX_STREAMS.to_string()),
+        ("EXCHANGE_TIMEOUT", seconds(limits::EXCHANGE_TIMEOUT)),
+        ("SMALL_MESSAGE", limits::SMALL_MESSAGE.to_string()),
+        ("LARGE_PER_CONNECTION", limits::LARGE_PER_CONNECTION.to_string()),
+        ("LARGE_IN_ALL", limits::LARGE_IN_ALL.to_string()),
+        ("WAITING_PER_CONNECTION", limits::WAITING_PER_CONNECTION.to_string()),
+        ("WAITING_IN_ALL", limits::WAITING_IN_ALL.to_string()),
+        ("DECODED_IN_ALL", limits::DECODED_IN_ALL.to_string()),
         ("EXPANSION", codec::EXPANSION.to_string()),
-        ("BUDGET", daemon::BUDGET.to_string()),
-        ("BUDGET_PER_SECOND", daemon::BUDGET_PER_SECOND.to_string()),
-        ("HANDSHAKE_COST", daemon::HANDSHAKE_COST.to_string()),
-        ("UNKNOWN_CHANNEL_COST", daemon::UNKNOWN_CHANNEL_COST.to_string()),
-        ("STRANGER_LINES", daemon::STRANGER_LINES.to_string()),
-        ("STRANGER_LINES_PER_SECOND", daemon::STRANGER_LINES_PER_SECOND.to_string()),
-        ("MAX_INBOUND_PENDING", daemon::MAX_INBOUND_PENDING.to_string()),
-        ("MAX_INBOUND_PENDING_IN_ALL", daemon::MAX_INBOUND_PENDING_IN_ALL.to_string()),
-        ("INBOUND_PENDING_FOR", from_millis(daemon::INBOUND_PENDING_FOR)),
-        ("OFFER_LASTS", from_millis(daemon::OFFER_LASTS)),
-        ("MAX_DISCOVERED", daemon::MAX_DISCOVERED.to_string()),
-        ("MAX_ADDRESSES", daemon::MAX_ADDRESSES.to_string()),
-        ("MAX_SHOWN", daemon::MAX_SHOWN.to_string()),
-        ("MAX_HISTORY", daemon::MAX_HISTORY.to_string()),
-        ("MAX_PAYMENTS_IN_CALL", daemon::MAX_PAYMENTS_IN_CALL.to_string()),
+        ("BUDGET", limits::BUDGET.to_string()),
+        ("BUDGET_PER_SECOND", limits::BUDGET_PER_SECOND.to_string()),
+        ("HANDSHAKE_COST", limits::HANDSHAKE_COST.to_string()),
+        ("UNKNOWN_CHANNEL_COST", limits::UNKNOWN_CHANNEL_COST.to_string()),
+        ("STRANGER_LINES", limits::STRANGER_LINES.to_string()),
+        ("STRANGER_LINES_PER_SECOND", limits::STRANGER_LINES_PER_SECOND.to_string()),
+        ("MAX_INBOUND_PENDING", limits::MAX_INBOUND_PENDING.to_string()),
+        ("MAX_INBOUND_PENDING_IN_ALL", limits::MAX_INBOUND_PENDING_IN_ALL.to_string()),
+        ("INBOUND_PENDING_FOR", from_millis(limits::INBOUND_PENDING_FOR)),
+        ("OFFER_LASTS", from_millis(limits::OFFER_LASTS)),
+        ("MAX_DISCOVERED", limits::MAX_DISCOVERED.to_string()),
+        ("MAX_ADDRESSES", limits::MAX_ADDRESSES.to_string()),
+        ("MAX_SHOWN", limits::MAX_SHOWN.to_string()),
+        ("MAX_HISTORY", limits::MAX_HISTORY.to_string()),
+        ("MAX_PAYMENTS_IN_CALL", limits::MAX_PAYMENTS_IN_CALL.to_string()),
     ];
     let page = concat!(env!("CARGO_MANIFEST_DIR"), "/../docs/limits.md");
     let page = std::fs::read_to_string(page).unwrap();

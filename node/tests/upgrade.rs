@@ -14,7 +14,8 @@ use serde_json::{Value as Json, json};
 use tempfile::TempDir;
 use thunder_chain::Sent;
 use thunder_node::keys::{WalletFile, load_or_create_identity, signer};
-use thunder_node::store::{PaymentQuery, Store, StoreError, TransactionLog};
+use thunder_node::store::sqlite::{DatabaseError, SqliteStore};
+use thunder_node::store::{PaymentQuery, TransactionLog};
 use thunder_protocol::channel::Direction;
 use thunder_protocol::{Address, B256, PaymentId, hex};
 
@@ -44,8 +45,8 @@ impl Old {
         self.path("thunder.db")
     }
 
-    fn open(&self) -> Result<Store, StoreError> {
-        Store::open(&self.database())
+    fn open(&self) -> Result<SqliteStore, DatabaseError> {
+        SqliteStore::open(&self.database())
     }
 
     fn sql(&self) -> Connection {
@@ -125,7 +126,7 @@ impl Content {
 
     /// Opens the database, and makes sure that it has all of this in the newest format.
     fn check(&self, path: &Path) {
-        let store = Store::open(path).unwrap();
+        let store = SqliteStore::open(path).unwrap();
         let connection = Connection::open(path).unwrap();
         assert_eq!(format_of(&connection), NEWEST);
         assert_eq!(unchanged(&connection), self.unchanged);
@@ -194,7 +195,7 @@ fn channels_and_payments_are_those_that_release_0_0_1_has_shown() {
 #[test]
 fn transactions_under_way_are_found_under_their_stable_names_and_can_be_replaced_and_forgotten() {
     let old = Old::unpack();
-    let store = old.open().unwrap();
+    let mut store = old.open().unwrap();
     let names = rows(&old.sql(), "SELECT kind FROM transactions ORDER BY kind");
     let names: Vec<_> = names.into_iter().flatten().collect();
     let expected = ["Cancel", "Challenge", "Close", "Fund", "Open", "Open", "Withdraw"];
@@ -202,16 +203,15 @@ fn transactions_under_way_are_found_under_their_stable_names_and_can_be_replaced
     let in_cbor = "SELECT count(*) FROM transactions WHERE typeof(record) = 'blob'";
     assert_eq!(rows(&old.sql(), in_cbor), [[Value::Integer(7)]]);
 
-    let mut log = TransactionLog::new(store.clone(), genesis());
     for mut sent in store.transactions(genesis()).unwrap() {
         sent.mined_at = Some(255);
-        log.put(&sent).unwrap();
+        store.put_transaction(genesis(), &sent).unwrap();
     }
     let replaced = store.transactions(genesis()).unwrap();
     assert_eq!(replaced.len(), 7, "each in its own row");
     assert!(replaced.iter().all(|sent| sent.mined_at == Some(255)));
     for sent in &replaced {
-        log.remove(sent).unwrap();
+        store.remove_transaction(genesis(), sent).unwrap();
     }
     assert_eq!(store.transactions(genesis()).unwrap(), []);
 }
@@ -303,7 +303,7 @@ fn a_database_of_a_later_release_is_refused_and_left_alone() {
     old.fold();
     let before = fs::read(old.database()).unwrap();
     let error = old.open().err().unwrap();
-    assert!(matches!(error, StoreError::TooNew { found: 4, known: NEWEST }), "{error}");
+    assert!(matches!(error, DatabaseError::TooNew { found: 4, known: NEWEST }), "{error}");
     assert!(error.to_string().contains("use a newer thunderd"), "{error}");
     assert!(fs::read(old.database()).unwrap() == before, "it was written to");
     assert!(!old.path("thunder.db-wal").exists());
@@ -317,7 +317,7 @@ fn a_backup_of_release_0_0_1_can_be_restored_more_than_once() {
     let expected = unchanged(&old.sql());
     for name in ["first", "second"] {
         let restored = old.path(name);
-        let store = Store::rebuild(&old.database(), &restored, true).unwrap();
+        let store = SqliteStore::rebuild(&old.database(), &restored, true).unwrap();
         let connection = Connection::open(&restored).unwrap();
         assert_eq!((format_of(&connection), unchanged(&connection)), (NEWEST, expected.clone()));
         assert_eq!(store.transactions(genesis()).unwrap(), [], "rule 9");

@@ -13,8 +13,9 @@ use std::path::Path;
 
 use anstyle::{AnsiColor, Style};
 use thunder_api::{
-    Account, BackedUp, Balance, ChannelState, ClosedBy, ClosingStarted, Direction, Ended, History, Imported,
-    Paid, PaidIn, PaidOut, PaymentInfo, PaymentStatus, Peer, ReceiptImported, Receipts, Restored, Watchtower,
+    BackedUp, Balance, ChecksumAddress, ClosedBy, ClosingStarted, ContractState, Direction, Ended,
+    ExportedReceipts, History, Imported, Paid, PaidIn, PaidOut, PaymentInfo, PaymentStatus, Peer,
+    ReceiptImported, Restored, Watchtower,
 };
 use thunder_protocol::{Amount, Nonce};
 
@@ -69,7 +70,7 @@ fn peer_fields(peer: &Peer) -> Fields {
 /// `openchannel`
 pub(crate) fn opened(channel: &PaidIn) -> String {
     let next = match channel.state {
-        ChannelState::Active => "thunder-cli pay <amount>",
+        ContractState::Active => "thunder-cli pay <amount>",
         _ => "the other side pays its share: thunder-cli fund",
     };
     let head = format!("channel {BOLD}{}{BOLD:#} is {}\n", channel.channel, state(channel.state));
@@ -84,7 +85,7 @@ pub(crate) fn funded(channel: &PaidIn) -> String {
 }
 
 fn paid_in(channel: &PaidIn) -> Fields {
-    let holds = if channel.state == ChannelState::Empty { "will hold" } else { "holds" };
+    let holds = if channel.state == ContractState::Empty { "will hold" } else { "holds" };
     Fields::new()
         .add(holds, thd(channel.amount))
         .add("yours", thd(channel.mine))
@@ -172,7 +173,7 @@ pub(crate) fn history(history: &History) -> String {
     text
 }
 
-fn channel_suffix(channel: Account) -> String {
+fn channel_suffix(channel: ChecksumAddress) -> String {
     format!("  channel {}", short(channel))
 }
 
@@ -191,7 +192,7 @@ fn payment_line(payment: &PaymentInfo) -> String {
 }
 
 /// `receipts --output`
-pub(crate) fn exported(receipts: &Receipts, path: &Path) -> String {
+pub(crate) fn exported(receipts: &ExportedReceipts, path: &Path) -> String {
     let proposal = if receipts.proposal.is_some() { " and your own unanswered proposal" } else { "" };
     format!(
         "receipt {}{proposal} of channel {} written to {}\n",
@@ -234,11 +235,11 @@ fn nonce(number: u64) -> String {
     Nonce::new(number).map_or_else(|| number.to_string(), |nonce| nonce.to_string())
 }
 
-fn state(state: ChannelState) -> String {
+fn state(state: ContractState) -> String {
     let style = match state {
-        ChannelState::Active => AnsiColor::Green.on_default(),
-        ChannelState::Closing => AnsiColor::Yellow.on_default(),
-        ChannelState::Empty | ChannelState::Closed => DIM,
+        ContractState::Active => AnsiColor::Green.on_default(),
+        ContractState::Closing => AnsiColor::Yellow.on_default(),
+        ContractState::Empty | ContractState::Closed => DIM,
     };
     format!("{style}{state}{style:#}")
 }

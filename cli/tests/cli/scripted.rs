@@ -22,7 +22,7 @@ use tokio::sync::Notify;
 
 use crate::common::{PORT, thunder_cli};
 
-pub(crate) const CHANNEL: Account = Account(Address::repeat_byte(0xcc));
+pub(crate) const CHANNEL: ChecksumAddress = ChecksumAddress(Address::repeat_byte(0xcc));
 const TX: B256 = B256::repeat_byte(0xee);
 
 /// What it does when it is asked for something that changes something.
@@ -139,7 +139,7 @@ fn out() -> PaidOut {
     PaidOut { channel: CHANNEL, tx: Some(TX), received: thd("8.75"), end: Ended::Withdrawn, by_other: true }
 }
 
-fn opened(state: ChannelState) -> PaidIn {
+fn opened(state: ContractState) -> PaidIn {
     PaidIn { channel: CHANNEL, amount: thd("10"), mine: thd("10"), state, tx: Some(TX) }
 }
 
@@ -165,7 +165,7 @@ pub(crate) fn payment() -> PaymentInfo {
     }
 }
 
-pub(crate) fn exported() -> Receipts {
+pub(crate) fn exported() -> ExportedReceipts {
     let agreed = ExportedReceipt {
         nonce: 3,
         balance_a: "8750000000000000000".into(),
@@ -174,7 +174,7 @@ pub(crate) fn exported() -> Receipts {
         signature_a: Some(thunder_protocol::Signature::from_bytes([1; 65])),
         signature_b: Some(thunder_protocol::Signature::from_bytes([2; 65])),
     };
-    Receipts {
+    ExportedReceipts {
         channel: CHANNEL,
         chain_id: 31337,
         part_a: CHANNEL,
@@ -207,9 +207,9 @@ fn full() -> Infos {
     let discovered =
         Discovered { peer_id: "12D3KooWLocal".into(), address: "/ip4/192.168.1.7/tcp/2001".into() };
     let closing = ChannelInfo {
-        channel: Account(Address::repeat_byte(0xdd)),
+        channel: ChecksumAddress(Address::repeat_byte(0xdd)),
         peer: None,
-        state: ChannelState::Closing,
+        state: ContractState::Closing,
         role: Role::B,
         nonce: 4,
         closing_block: Some(99),
@@ -238,8 +238,8 @@ fn channel() -> ChannelInfo {
     ChannelInfo {
         channel: CHANNEL,
         peer: Some("12D3KooWLAQDwH5im9bHKRGNPsn2p6pLKF7BXuPAtD12Vg7sJ5sL".into()),
-        partner: Account(Address::repeat_byte(0xbb)),
-        state: ChannelState::Active,
+        partner: ChecksumAddress(Address::repeat_byte(0xbb)),
+        state: ContractState::Active,
         role: Role::A,
         amount: thd("10"),
         mine: thd("8.75"),
@@ -252,13 +252,13 @@ fn channel() -> ChannelInfo {
     }
 }
 
-fn events() -> Vec<Event> {
+fn events() -> Vec<WatchEvent> {
     vec![
-        Event::Payment(payment()),
-        Event::Channel(channel()),
-        Event::Connected(peer()),
-        Event::Disconnected(peer()),
-        Event::Chain(ChainInfo {
+        WatchEvent::Payment(payment()),
+        WatchEvent::Channel(channel()),
+        WatchEvent::Connected(peer()),
+        WatchEvent::Disconnected(peer()),
+        WatchEvent::Chain(ChainInfo {
             connected: false,
             endpoints: vec![EndpointInfo {
                 connected: false,
@@ -267,7 +267,7 @@ fn events() -> Vec<Event> {
             }],
             ..all().chain
         }),
-        Event::Warning {
+        WatchEvent::Warning {
             message: "the other side closed on receipt 1; the newest is 3".into(),
             channel: Some(CHANNEL),
         },
@@ -329,16 +329,16 @@ impl Thunder for Handler {
     }
 
     async fn open_channel(self, _: Context, request: OpenRequest) -> Result<PaidIn, ApiError> {
-        let whole = opened(ChannelState::Active);
+        let whole = opened(ContractState::Active);
         let answer = match request.deposit {
-            Some(mine) => PaidIn { amount: request.amount, mine, state: ChannelState::Empty, ..whole },
+            Some(mine) => PaidIn { amount: request.amount, mine, state: ContractState::Empty, ..whole },
             None => whole,
         };
         self.change("open_channel", value(request), answer).await
     }
 
     async fn fund(self, _: Context, request: FundRequest) -> Result<PaidIn, ApiError> {
-        self.change("fund", value(request), opened(ChannelState::Active)).await
+        self.change("fund", value(request), opened(ContractState::Active)).await
     }
 
     async fn pay(self, _: Context, request: PayRequest) -> Result<Paid, ApiError> {
@@ -392,7 +392,7 @@ impl Thunder for Handler {
         self.change("history", value(request), History { payments: vec![payment()] }).await
     }
 
-    async fn receipts(self, _: Context, channel: Selector) -> Result<Receipts, ApiError> {
+    async fn receipts(self, _: Context, channel: Selector) -> Result<ExportedReceipts, ApiError> {
         self.change("receipts", value(channel), exported()).await
     }
 
@@ -429,7 +429,10 @@ impl Thunder for Handler {
                 .await;
         }
         if after == 0 {
-            return Ok(Events { next: 2, events: vec![Event::Payment(payment()), Event::Connected(peer())] });
+            return Ok(Events {
+                next: 2,
+                events: vec![WatchEvent::Payment(payment()), WatchEvent::Connected(peer())],
+            });
         }
         let silent =
             Handler { mood: if self.mood == Mood::Willing { Mood::Silent } else { self.mood }, ..self };

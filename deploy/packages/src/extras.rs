@@ -10,7 +10,7 @@ use crate::{Error, read, write};
 /// The definitions of the programs' command lines.
 pub(crate) fn definitions() -> [Command; 3] {
     [
-        thunder_node::config::Config::command(),
+        thunder_node::args::Config::command(),
         // Its version line has another name, which is none for a file.
         thunder_cli::definition().display_name("thunder-cli"),
         thunder_deploy::definition(),

@@ -4,7 +4,7 @@
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
-use thunder_node::daemon::limits::{MAX_STRANGERS, STRANGER_LINES, STRANGER_LINES_PER_SECOND};
+use thunder_node::limits::{MAX_STRANGERS, STRANGER_LINES, STRANGER_LINES_PER_SECOND};
 use thunder_protocol::wire::{
     Envelope, MAX_MESSAGES, OpenAsk, OpenMessage, Packet, Request, Response, WireError,
 };

@@ -204,6 +204,9 @@ impl ApiError {
     }
 }
 
+/// The answer to a call.
+pub type ApiResult<T> = Result<T, ApiError>;
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -3,7 +3,7 @@
 //!
 //! The answers serialise to exactly the JSON that `thunder-cli --json` prints.
 
-mod account;
+mod checksum_address;
 mod error;
 #[cfg(feature = "rpc")]
 pub mod files;
@@ -11,8 +11,8 @@ pub mod files;
 pub mod local;
 mod types;
 
-pub use account::Account;
-pub use error::{ApiError, Code, ExitCode};
+pub use checksum_address::ChecksumAddress;
+pub use error::{ApiError, ApiResult, Code, ExitCode};
 pub use types::*;
 
 /// The calls. Each has one handler in the node and one command in the command line.
@@ -46,7 +46,7 @@ pub trait Thunder {
     /// Payments, newest first.
     async fn history(request: HistoryRequest) -> Result<History, ApiError>;
     /// The newest receipts of a channel, for use with any Ethereum tool.
-    async fn receipts(channel: Selector) -> Result<Receipts, ApiError>;
+    async fn receipts(channel: Selector) -> Result<ExportedReceipts, ApiError>;
     /// Takes an exported receipt or a watchtower record into a channel with lost data.
     async fn import_receipt(request: ImportRequest) -> Result<ReceiptImported, ApiError>;
     /// Writes a backup of the node to a file of thunderd's user.

@@ -11,7 +11,7 @@ use thunder_chain::{ChainId, Contracts, channel_address};
 use thunder_deploy::{DevelopmentAccount, Testnet};
 use thunder_engine::{ChannelState, NewChannel, Storage, Writes};
 use thunder_node::keys;
-use thunder_node::store::Store;
+use thunder_node::store::sqlite::SqliteStore;
 use thunder_protocol::channel::{ChainInput, CommandId, Context, Terms};
 use thunder_protocol::onchain::{ChainView, EventPosition, OnChain};
 use thunder_protocol::{Address, Amount, B256, Balances, Channel, Input, Role, hex};
@@ -108,7 +108,7 @@ impl<'a> Seeder<'a> {
             confirmations,
             auto_challenge: true,
         };
-        let mut store = Store::open(database)?;
+        let mut store = SqliteStore::open(database)?;
         let genesis = self.identity.genesis;
         store.set_identity(&self.identity)?;
         let mut writes = Writes { head: Some((genesis, head.number)), ..Writes::default() };

@@ -1,7 +1,8 @@
 //! Channels that have lost data (protocol rule 9): what their user decides and gives back.
 
 use thunder_api::{
-    Account, ApiError, ApiResult, Code, ExportedFile, ImportRequest, Receipts, Selector, Watchtower,
+    ApiError, ApiResult, ChecksumAddress, Code, ExportedFile, ExportedReceipts, ImportRequest, Selector,
+    Watchtower,
 };
 use thunder_protocol::channel::{Command, DataLoss, DataLossStep, ImportedReceipt};
 use thunder_protocol::{Address, Channel, Input, Role, Signature};
@@ -94,8 +95,8 @@ impl Engine {
         let named = Selector { channel: Some(of.to_string()), peer: None };
         let meant = if request.channel == Selector::default() { &named } else { &request.channel };
         let address = self.find_channel(meant, Purpose::Import)?;
-        if Account(address) != of {
-            return Err(invalid(format!("the file is of channel {of}, not of {}", Account(address))));
+        if ChecksumAddress(address) != of {
+            return Err(invalid(format!("the file is of channel {of}, not of {}", ChecksumAddress(address))));
         }
         let Some(entry) = self.channels.get(&address) else { return Err(invalid("the channel is gone")) };
         let setup = entry.channel.setup();
@@ -108,7 +109,7 @@ impl Engine {
     }
 }
 
-fn from_export(file: &Receipts, role: Role) -> ApiResult<ImportedReceipt> {
+fn from_export(file: &ExportedReceipts, role: Role) -> ApiResult<ImportedReceipt> {
     let agreed = &file.agreed;
     let receipt = parse_receipt(agreed.nonce, &agreed.balance_a, &agreed.balance_b)?;
     let of = |role: Role| -> Option<Signature> {
@@ -127,7 +128,7 @@ fn from_record(file: &Watchtower, own: Address, partner: Address) -> ApiResult<I
         let version = file.version;
         return Err(invalid(format!("the record has version {version}, which this thunderd does not know")));
     }
-    if file.closer != Account(partner) || file.beneficiary != Account(own) {
+    if file.closer != ChecksumAddress(partner) || file.beneficiary != ChecksumAddress(own) {
         return Err(invalid(format!("the record is for {}, not for this node's wallet", file.beneficiary)));
     }
     let receipt = parse_receipt(file.nonce, &file.balance_a, &file.balance_b)?;

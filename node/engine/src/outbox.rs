@@ -29,7 +29,7 @@ impl Batch {
     }
 
     /// Puts the batch on the disk, whole or not at all.
-    pub fn commit(self, storage: &mut impl Storage) -> Result<Committed, Box<Refused>> {
+    pub fn commit(self, storage: &mut dyn Storage) -> Result<Committed, Box<Refused>> {
         let Self { writes, failure, effects } = self;
         let result = match failure {
             Some(error) => {

@@ -166,14 +166,14 @@ impl Engine {
 }
 
 /// The contract's state, as far as the node knows it.
-pub fn contract_state(channel: &Channel) -> thunder_api::ChannelState {
-    use thunder_api::ChannelState;
+pub fn contract_state(channel: &Channel) -> thunder_api::ContractState {
+    use thunder_api::ContractState;
     match channel.view().status {
-        OnChain::Missing if matches!(channel, Channel::Closed(_)) => ChannelState::Closed,
-        OnChain::Missing | OnChain::Empty { .. } => ChannelState::Empty,
-        OnChain::Active { .. } => ChannelState::Active,
-        OnChain::Closing(_) => ChannelState::Closing,
-        OnChain::Closed { .. } => ChannelState::Closed,
+        OnChain::Missing if matches!(channel, Channel::Closed(_)) => ContractState::Closed,
+        OnChain::Missing | OnChain::Empty { .. } => ContractState::Empty,
+        OnChain::Active { .. } => ContractState::Active,
+        OnChain::Closing(_) => ContractState::Closing,
+        OnChain::Closed { .. } => ContractState::Closed,
     }
 }
 

@@ -17,7 +17,7 @@ use super::{
     BackupError, DATABASE, LOG, NODE_KEY, SCRATCH, WALLET, failed, is_key_file, require_room, scratch,
 };
 use crate::keys::{private_options, sync_directory, write_private};
-use crate::store::{Store, open_untrusted, require_table};
+use crate::store::sqlite::{SqliteStore, open_untrusted, require_table};
 use thunder_engine::{StoredChannel, is_inbound_pending};
 
 /// A restored directory that is complete, and is put in place by the next start.
@@ -52,7 +52,7 @@ pub fn unpack(directory: &Path, from: &Path, unsigned: bool) -> Result<Unpacked,
     failpoint!("restore-unpack");
     let scratch = scratch(directory)?;
     let database = scratch.path().join(DATABASE);
-    let store = Store::rebuild(&source, &database, signer.is_some())?;
+    let store = SqliteStore::rebuild(&source, &database, signer.is_some())?;
     unpack_key_files(from, &source, scratch.path())?;
     let (channels, wallet) = mark_channels(&store, from, signer)?;
     // The last connection moves the write-ahead log into the file and removes it.
@@ -109,7 +109,7 @@ fn unpack_key_files(from: &Path, source: &Path, to: &Path) -> Result<(), BackupE
 /// Marks every channel as lost. Returns how many are not over, and whose the backup is: the signer's, or, without
 /// a signature, that of the newest channel.
 fn mark_channels(
-    store: &Store,
+    store: &SqliteStore,
     from: &Path,
     signer: Option<Address>,
 ) -> Result<(u64, Option<Address>), BackupError> {
@@ -238,7 +238,7 @@ fn waiting(ready: &Path) -> Result<Vec<OsString>, BackupError> {
 /// log first and for good: SQLite would apply it to the restored one.
 fn make_room(directory: &Path) -> Result<(), BackupError> {
     let present = directory.join(DATABASE);
-    if present.exists() && Store::open(&present)?.has_channels()? {
+    if present.exists() && SqliteStore::open(&present)?.has_channels()? {
         return Err(BackupError::NotEmpty(directory.into()));
     }
     for log in [LOG, "thunder.db-shm"] {

@@ -1,6 +1,6 @@
 //! Reports of the chain task, turned into events of the engine, lines of the log and measurements.
 
-use thunder_api::{EndpointInfo, Event as ApiEvent};
+use thunder_api::{EndpointInfo, WatchEvent};
 use thunder_chain::{ChainError, EndpointStatus, GasFunds, Outcome, Report};
 use thunder_engine::{ChainEvent, Event};
 use thunder_protocol::Address;
@@ -64,7 +64,7 @@ impl Daemon {
                 tracing::error!(%channel, blocks, "MONEY AT RISK: the challenge is not mined; tried so far: {tried}");
                 let message =
                     format!("the challenge is not mined after {blocks} blocks; tried so far: {tried}");
-                self.events.push(ApiEvent::Warning { message, channel: Some(channel.into()) });
+                self.events.push(WatchEvent::Warning { message, channel: Some(channel.into()) });
             }
             Report::Note { channel, what } => tracing::warn!(%channel, "a transaction of a channel: {what}"),
             Report::Calls { unmined, refused } => {

@@ -1,7 +1,8 @@
 //! Channels and payments in the words of the API.
 
 use thunder_api::{
-    Account, ChannelInfo, ExportedReceipt, PaymentInfo, PaymentStatus, Receipts, Role, Watchtower,
+    ChannelInfo, ChecksumAddress, ExportedReceipt, ExportedReceipts, PaymentInfo, PaymentStatus, Role,
+    Watchtower,
 };
 use thunder_chain::challenge_calldata;
 use thunder_protocol::channel::{Direction, PaymentStatus as CoreStatus, Setup};
@@ -106,7 +107,7 @@ pub(super) fn stored_payment(channel: &Channel, stored: StoredPayment) -> Paymen
 }
 
 /// The newest receipts, as the contract takes them.
-pub(super) fn receipts(channel: &Channel) -> Option<Receipts> {
+pub(super) fn receipts(channel: &Channel) -> Option<ExportedReceipts> {
     let (setup, receipts) = (channel.setup(), channel.receipts()?);
     let terms = setup.terms();
     let agreed = export(setup, receipts.agreed.receipt, receipts.agreed.signatures);
@@ -118,11 +119,11 @@ pub(super) fn receipts(channel: &Channel) -> Option<Receipts> {
         }
         exported
     });
-    Some(Receipts {
+    Some(ExportedReceipts {
         channel: terms.channel.into(),
         chain_id: terms.chain_id,
-        part_a: Account(terms.part_a),
-        part_b: Account(terms.part_b),
+        part_a: ChecksumAddress(terms.part_a),
+        part_b: ChecksumAddress(terms.part_b),
         role: role(setup.role()),
         agreed,
         proposal,
@@ -142,9 +143,9 @@ fn watchtower(channel: &Channel) -> Option<Watchtower> {
     Some(Watchtower {
         version: 1,
         chain_id: terms.chain_id,
-        channel: Account(terms.channel),
-        closer: Account(setup.partner()),
-        beneficiary: Account(setup.party(role)),
+        channel: ChecksumAddress(terms.channel),
+        closer: ChecksumAddress(setup.partner()),
+        beneficiary: ChecksumAddress(setup.party(role)),
         nonce: nonce.get(),
         balance_a: balances.a.base_units().to_string(),
         balance_b: balances.b.base_units().to_string(),

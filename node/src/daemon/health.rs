@@ -6,7 +6,7 @@ use tokio::time::Instant;
 
 use super::{Daemon, now_ms};
 use crate::metrics::Measured;
-use thunder_api::ChannelState;
+use thunder_api::ContractState;
 use thunder_engine::contract_state;
 use thunder_protocol::Channel;
 
@@ -57,17 +57,17 @@ impl Daemon {
             let channel = &entry.channel;
             let state = contract_state(channel);
             let index = match state {
-                ChannelState::Empty => 0,
-                ChannelState::Active => 1,
-                ChannelState::Closing => 2,
-                ChannelState::Closed => 3,
+                ContractState::Empty => 0,
+                ContractState::Active => 1,
+                ContractState::Closing => 2,
+                ContractState::Closed => 3,
             };
             measured.channels[index] += 1;
             measured.frozen += u32::from(entry.frozen.is_some());
             measured.lost += u32::from(matches!(channel, Channel::DataLoss(_)));
             let is_old = |channel: &Channel| matches!(channel, Channel::Closing(closing) if closing.challenge_evidence().is_some());
             measured.to_challenge += u32::from(is_old(channel));
-            if state == ChannelState::Active {
+            if state == ContractState::Active {
                 let (balances, own) = (channel.balances(), channel.setup().role());
                 measured.own = measured.own.saturating_add(balances.of(own).base_units());
                 measured.partners = measured.partners.saturating_add(balances.of(own.other()).base_units());

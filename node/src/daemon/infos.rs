@@ -7,8 +7,8 @@ use thunder_protocol::{Channel, Nonce};
 use thunder_engine::{ChannelEntry, is_inbound_pending};
 
 use super::Daemon;
-use crate::config::VERSION;
-use crate::log::WHY_LOST;
+use crate::args::VERSION;
+use crate::console::WHY_LOST;
 
 /// How many channels that are over are shown.
 const CLOSED_SHOWN: usize = 20;

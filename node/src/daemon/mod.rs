@@ -2,22 +2,21 @@
 //! clock into events, puts each batch of them on the disk in one transaction, and only then sends, broadcasts and
 //! replies. One write and one message then serve as many payments as have come in meanwhile.
 
+mod backup_requests;
 mod chain;
 mod chain_warnings;
 mod channel_info;
 mod data_loss;
 mod dial;
-mod discovery;
+pub(crate) mod discovery;
+mod finish_batch;
 mod health;
-mod infos;
-pub mod limits;
+pub(crate) mod infos;
 mod network;
 mod notices;
-mod outbox;
-mod queries;
-mod replies;
+mod pending_replies;
+pub(crate) mod queries;
 mod requests;
-mod restoring;
 mod wallet;
 
 use std::time::Duration;
@@ -30,21 +29,21 @@ use thunder_protocol::Address;
 use tokio::sync::mpsc;
 use tokio::time::Instant;
 
+use crate::args::Config;
 use crate::chain_task::ChainRequest;
-use crate::config::Config;
-use crate::events::EventLog;
+use crate::console::LostLines;
+use crate::event_log::EventLog;
 use crate::keys::{self, WalletFile};
-use crate::log::LostLines;
 use crate::metrics::Metrics;
 use crate::p2p::Behaviour;
-use crate::store::{Store, StoreError};
+use crate::store::{NodeStore, StorageError};
 
+pub(crate) use backup_requests::backup_error;
 use chain::ChainStatus;
 pub use health::Health;
 use network::{Network, NetworkEvent, engine_peer};
-use replies::{PendingReplies, PendingReply};
-pub use requests::{Reply, Request};
-pub(crate) use restoring::backup_error;
+use pending_replies::{PendingReplies, PendingReply};
+pub use requests::{ReplySender, UserRequest};
 pub(crate) use wallet::wallet_error;
 
 /// How many inputs one batch takes.
@@ -55,12 +54,12 @@ const UPKEEP_EVERY: Duration = Duration::from_secs(60);
 /// The node.
 pub struct Daemon {
     config: Config,
-    store: Store,
+    store: Box<dyn NodeStore>,
     engine: Engine,
     network: Network,
     to_chain: mpsc::UnboundedSender<ChainRequest>,
     from_chain: mpsc::Receiver<Report>,
-    requests: mpsc::Receiver<Request>,
+    requests: mpsc::Receiver<UserRequest>,
     are_requests_open: bool,
     wallet_file: WalletFile,
     /// Whether a backup was restored, which the next start puts in place.
@@ -79,8 +78,6 @@ pub struct Daemon {
 pub struct Deps {
     /// The command line.
     pub config: Config,
-    /// The disk.
-    pub store: Store,
     /// The network.
     pub swarm: Swarm<Behaviour>,
     /// The chain task.
@@ -90,7 +87,7 @@ pub struct Deps {
     /// Where THD and the factory are.
     pub contracts: Contracts,
     /// What users ask for.
-    pub requests: mpsc::Receiver<Request>,
+    pub requests: mpsc::Receiver<UserRequest>,
     /// Where the wallet is kept.
     pub wallet_file: WalletFile,
     /// What watchers read.
@@ -102,9 +99,9 @@ pub struct Deps {
 /// Why a daemon can't be made.
 #[derive(Debug, thiserror::Error)]
 pub enum DaemonError {
-    /// The database can't be used.
+    /// The store can't be used.
     #[error(transparent)]
-    Store(#[from] StoreError),
+    Store(#[from] StorageError),
     /// The system has no random numbers.
     #[error("the system has no random numbers: {0}")]
     Random(#[from] getrandom::Error),
@@ -114,14 +111,14 @@ pub enum DaemonError {
 enum Input {
     Network(Box<NetworkEvent>),
     Chain(Report),
-    Request(Request),
+    Request(UserRequest),
     Timer,
 }
 
 impl Daemon {
-    /// A daemon with the channels that the disk has.
-    pub fn new(deps: Deps) -> Result<Self, DaemonError> {
-        let Deps { config, store, swarm, to_chain, from_chain, contracts, .. } = deps;
+    /// A daemon with the channels that the store has. Clones of the store share it.
+    pub fn new(deps: Deps, store: impl NodeStore + Clone + 'static) -> Result<Self, DaemonError> {
+        let Deps { config, swarm, to_chain, from_chain, contracts, .. } = deps;
         let Deps { requests, wallet_file, events, lost_lines, .. } = deps;
         let identity = store.identity()?;
         let head = identity.map(|identity| store.head(identity.genesis)).transpose()?.flatten();
@@ -142,10 +139,10 @@ impl Daemon {
             seed: *keys::random_bytes()?,
             now: now_ms(),
         };
-        let engine = Engine::new(start, Box::new(store.clone())).map_err(StoreError::from)?;
+        let engine = Engine::new(start, Box::new(store.clone()))?;
         Ok(Self {
             config,
-            store,
+            store: Box::new(store),
             engine,
             network: Network::new(swarm),
             to_chain,

@@ -1,6 +1,6 @@
 //! What watchers, the log and the metrics learn of what has happened.
 
-use thunder_api::Event;
+use thunder_api::WatchEvent;
 use thunder_engine::Notice;
 use thunder_protocol::channel::Direction;
 
@@ -17,20 +17,20 @@ impl Daemon {
                 }
                 if self.events.is_watched() {
                     let info = channel_info::payment(channel, direction, payment, Some(nonce), now_ms());
-                    self.events.push(Event::Payment(info));
+                    self.events.push(WatchEvent::Payment(info));
                 }
             }
             Notice::State { channel } => {
                 if let Some(entry) = self.engine.channels().get(&channel) {
-                    self.events.push(Event::Channel(self.channel_info(entry)));
+                    self.events.push(WatchEvent::Channel(self.channel_info(entry)));
                 }
             }
             Notice::Warning { channel, message } => {
-                self.events.push(Event::Warning { message, channel: channel.map(Into::into) });
+                self.events.push(WatchEvent::Warning { message, channel: channel.map(Into::into) });
             }
-            Notice::Connected(peer) => self.events.push(Event::Connected(peer)),
-            Notice::Disconnected(peer) => self.events.push(Event::Disconnected(peer)),
-            Notice::Chain => self.events.push(Event::Chain(self.chain_info())),
+            Notice::Connected(peer) => self.events.push(WatchEvent::Connected(peer)),
+            Notice::Disconnected(peer) => self.events.push(WatchEvent::Disconnected(peer)),
+            Notice::Chain => self.events.push(WatchEvent::Chain(self.chain_info())),
         }
     }
 }

@@ -1,7 +1,7 @@
 //! Questions of users, which change nothing.
 
 use thunder_api::{
-    ApiError, ApiResult, Code, FundRequest, History, HistoryRequest, OpenRequest, Receipts, Selector,
+    ApiError, ApiResult, Code, ExportedReceipts, FundRequest, History, HistoryRequest, OpenRequest, Selector,
 };
 use thunder_engine::{Purpose, deposit_of, is_live};
 use thunder_protocol::{Address, Amount, B256, Channel, Crypto, Signature, backup_digest};
@@ -99,7 +99,7 @@ impl Daemon {
         Ok(History { payments: payments.collect() })
     }
 
-    pub(super) fn receipts(&self, selector: &Selector) -> ApiResult<Receipts> {
+    pub(super) fn receipts(&self, selector: &Selector) -> ApiResult<ExportedReceipts> {
         let address = self.engine.find_channel(selector, Purpose::Export)?;
         let entry = self.engine.channels().get(&address);
         entry.and_then(|entry| channel_info::receipts(&entry.channel)).ok_or_else(|| {

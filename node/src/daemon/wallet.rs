@@ -103,7 +103,7 @@ impl Daemon {
     /// The channels that are not over and that another wallet than this one is needed for.
     fn channels_of_other_wallets(&self, address: Address) -> ApiResult<Vec<StoredChannel>> {
         let mut others =
-            self.store.channels_of_other_wallets(&address).map_err(|error| disk_error(&error.into()))?;
+            self.store.channels_of_other_wallets(&address).map_err(|error| disk_error(&error))?;
         others.retain(|stored| {
             let terms = stored.channel.setup().terms();
             let is_here = self.engine.channels().get(&terms.channel).is_some()

@@ -2,9 +2,8 @@
 //! behaviour that carries the channel protocol.
 
 mod address;
-mod codec;
-pub mod limits;
-mod swarm;
+pub(crate) mod codec;
+pub(crate) mod swarm;
 
 pub use address::{InvalidPeerAddress, PeerAddress, without_peer};
 pub use codec::{Held, WireCodec};

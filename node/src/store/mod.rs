@@ -1,195 +1,57 @@
-//! What survives: one SQLite database (WAL, synchronous FULL, so that a commit is on the disk when
-//! it returns).
+//! The store: what survives the death of the process and of the machine.
 //!
-//! The engine handles a batch of events; [`Store`] writes what they changed in one transaction, and only then
-//! is anything sent, broadcast or replied. What the engine asks for meanwhile is read in that transaction.
+//! The node knows it by three traits: [`Storage`], what the engine asks and commits; [`TransactionLog`], what the chain
+//! task keeps; [`NodeStore`], what the daemon asks beside them. [`sqlite`] implements them, and [`start`](crate::start)
+//! is the one place that opens it. [Backups](crate::backup) are files of SQLite by their format, and so is what makes
+//! and restores them: another store has ways of its own for that.
+//!
 //! Everything here is synchronous and runs on the daemon's one thread.
 
-mod channels;
-mod meta;
-mod payments;
-mod restored;
-mod schema;
-mod transactions;
-mod writes;
+pub mod sqlite;
 
-use std::cell::{Cell, RefCell};
-use std::path::Path;
-use std::rc::Rc;
+use thunder_chain::{ChainId, Sent};
+use thunder_engine::{KnownPeer, StoredChannel, StoredPayment};
+pub use thunder_engine::{Storage, StorageError};
+use thunder_protocol::{Address, B256};
 
-use rusqlite::Connection;
-use thunder_protocol::codec::CodecError;
-
-pub use payments::PaymentQuery;
-pub(crate) use restored::{open_untrusted, require_table};
-pub use transactions::TransactionLog;
-
-/// Databases of at most so many pages (of 4 KiB) are checked whole when they are opened.
-const CHECKED_PAGES: i64 = 8192;
-
-/// Why the database can't be used. Nothing that depends on a failed write is ever sent.
-#[derive(Debug, thiserror::Error)]
-pub enum StoreError {
-    /// SQLite or the operating system refuses: disk full, read-only, damaged.
-    #[error("the database can't be used: {0}")]
-    Database(#[from] rusqlite::Error),
-    /// The file can't be opened.
-    #[error("can't open the database {path}: {source}")]
-    File {
-        /// Which.
-        path: std::path::PathBuf,
-        /// Why.
-        source: std::io::Error,
-    },
-    /// A record can't be read.
-    #[error("a record in the database can't be read: {0}")]
-    Record(#[from] CodecError),
-    /// The same for a record in JSON, as release 0.0.1 has written them.
-    #[error("a record in the database can't be read: {0}")]
-    Json(#[from] serde_json::Error),
-    /// The database was written by a later version.
-    #[error(
-        "the database has format {found}, and this thunderd knows formats up to {known}; use a newer thunderd"
-    )]
-    TooNew {
-        /// The database's.
-        found: i64,
-        /// The newest known.
-        known: i64,
-    },
-    /// Something in it makes no sense.
-    #[error("the database is damaged: {0}")]
-    Damaged(String),
+/// The chain in use, and the transactions on each chain that were signed and may be anywhere.
+pub trait TransactionLog {
+    /// The chain that is in use, if one ever was.
+    fn identity(&self) -> Result<Option<ChainId>, StorageError>;
+    /// Uses another chain from now on. What belongs to the earlier one stays in the store, how far it was processed
+    /// too, and is taken up where it was left when it is back.
+    fn set_identity(&mut self, identity: &ChainId) -> Result<(), StorageError>;
+    /// Every transaction that was signed for a chain and not forgotten.
+    fn transactions(&self, genesis: B256) -> Result<Vec<Sent>, StorageError>;
+    /// Writes a transaction, in place of an earlier state of it, durably, before it is broadcast.
+    fn put_transaction(&mut self, genesis: B256, sent: &Sent) -> Result<(), StorageError>;
+    /// Forgets a transaction.
+    fn remove_transaction(&mut self, genesis: B256, sent: &Sent) -> Result<(), StorageError>;
 }
 
-/// The database. Clones share it.
-#[derive(Clone)]
-pub struct Store {
-    connection: Rc<RefCell<Connection>>,
-    /// Whether a transaction is open.
-    is_in_transaction: Rc<Cell<bool>>,
+/// Which payments.
+#[derive(Debug, Clone, Default)]
+pub struct PaymentQuery {
+    /// Only of this channel's row.
+    pub channel: Option<i64>,
+    /// At most this many.
+    pub limit: u32,
 }
 
-impl Store {
-    /// Opens or makes the database file.
-    pub fn open(path: &Path) -> Result<Self, StoreError> {
-        make_private(path)?;
-        Self::prepare(Connection::open(path)?)
-    }
-
-    /// A database for a test.
-    #[cfg(test)]
-    pub(crate) fn in_memory() -> Self {
-        Self::prepare(Connection::open_in_memory().unwrap()).unwrap()
-    }
-
-    fn prepare(mut connection: Connection) -> Result<Self, StoreError> {
-        // One that is refused is left as it is.
-        schema::format_of(&connection)?;
-        connection.pragma_update(None, "journal_mode", "WAL")?;
-        connection.pragma_update(None, "synchronous", "FULL")?;
-        // On macOS fsync leaves data in the drive's cache; F_FULLFSYNC does not. Elsewhere these do nothing.
-        connection.pragma_update(None, "fullfsync", true)?;
-        connection.pragma_update(None, "checkpoint_fullfsync", true)?;
-        connection.pragma_update(None, "temp_store", "MEMORY")?;
-        connection.set_prepared_statement_cache_capacity(64);
-        check(&connection)?;
-        schema::migrate(&mut connection)?;
-        Ok(Self { connection: Rc::new(RefCell::new(connection)), is_in_transaction: Rc::default() })
-    }
-
-    /// Opens a transaction, unless one is open.
-    fn begin(&self) -> Result<(), StoreError> {
-        if !self.is_in_transaction.get() {
-            self.connection.borrow().prepare_cached("BEGIN IMMEDIATE")?.execute([])?;
-            self.is_in_transaction.set(true);
-        }
-        Ok(())
-    }
-
-    /// How large the database is, in bytes.
-    pub fn size(&self) -> Result<u64, StoreError> {
-        let connection = self.connection.borrow();
-        let read = |name| connection.pragma_query_value(None, name, |row| row.get::<_, u64>(0));
-        Ok(read("page_count")?.saturating_mul(read("page_size")?))
-    }
-
-    /// Ends the transaction, if one is open. When it returns, what was written is on the disk; when it fails,
-    /// nothing is.
-    fn end(&self) -> Result<(), StoreError> {
-        if !self.is_in_transaction.get() {
-            return Ok(());
-        }
-        let result =
-            self.connection.borrow().prepare_cached("COMMIT").and_then(|mut commit| commit.execute([]));
-        if let Err(error) = result {
-            self.roll_back();
-            return Err(error.into());
-        }
-        self.is_in_transaction.set(false);
-        Ok(())
-    }
-
-    /// Ends the transaction, and forgets what was written in it.
-    fn roll_back(&self) {
-        if self.is_in_transaction.replace(false) {
-            // If even this fails, the connection is of no more use and every later call says so.
-            let _ = self.connection.borrow().execute_batch("ROLLBACK");
-        }
-    }
-
-    /// Runs `write` in a transaction of its own.
-    fn atomically<T>(
-        &self,
-        write: impl FnOnce(&Connection) -> Result<T, StoreError>,
-    ) -> Result<T, StoreError> {
-        self.begin()?;
-        let result = write(&self.connection.borrow());
-        match result {
-            Ok(value) => {
-                failpoint!("commit-before");
-                self.end()?;
-                failpoint!("commit-after");
-                Ok(value)
-            }
-            Err(error) => {
-                self.roll_back();
-                Err(error)
-            }
-        }
-    }
+/// What the daemon asks of the store beside the engine's questions.
+pub trait NodeStore: Storage + TransactionLog {
+    /// The newest block of a chain that was read, as far as was noted.
+    fn head(&self, genesis: B256) -> Result<Option<u64>, StorageError>;
+    /// Nodes to be connected with.
+    fn peers(&self) -> Result<Vec<KnownPeer>, StorageError>;
+    /// Whether any channel was ever agreed on.
+    fn has_channels(&self) -> Result<bool, StorageError>;
+    /// How many channels of other chains are kept but can't be used here.
+    fn channels_elsewhere(&self, genesis: B256) -> Result<u64, StorageError>;
+    /// The channels, of whatever chain, that another wallet than this one is needed for.
+    fn channels_of_other_wallets(&self, wallet: &Address) -> Result<Vec<StoredChannel>, StorageError>;
+    /// Payments, newest first.
+    fn payments(&self, query: &PaymentQuery) -> Result<Vec<StoredPayment>, StorageError>;
+    /// How large the store is, in bytes.
+    fn size(&self) -> Result<u64, StorageError>;
 }
-
-/// Only the owner may read the database; SQLite gives the files beside it the same mode.
-#[cfg(unix)]
-fn make_private(path: &Path) -> Result<(), StoreError> {
-    use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
-    let file = std::fs::File::options().create(true).truncate(false).write(true).mode(0o600).open(path);
-    file.and_then(|file| file.set_permissions(std::fs::Permissions::from_mode(0o600)))
-        .map_err(|source| StoreError::File { path: path.into(), source })
-}
-
-/// On Windows a user's data directory is the user's own.
-#[cfg(not(unix))]
-fn make_private(_: &Path) -> Result<(), StoreError> {
-    Ok(())
-}
-
-/// Looks at every page and every index, however large the database is.
-fn check_whole(connection: &Connection) -> Result<(), StoreError> {
-    let result: String = connection.query_row("PRAGMA integrity_check(1)", [], |row| row.get(0))?;
-    if result == "ok" { Ok(()) } else { Err(StoreError::Damaged(result)) }
-}
-
-/// Looks for damage where that takes no time; in a large database it shows when the page is read.
-fn check(connection: &Connection) -> Result<(), StoreError> {
-    let pages: i64 = connection.pragma_query_value(None, "page_count", |row| row.get(0))?;
-    if pages > CHECKED_PAGES {
-        return Ok(());
-    }
-    let result: String = connection.query_row("PRAGMA quick_check(1)", [], |row| row.get(0))?;
-    if result == "ok" { Ok(()) } else { Err(StoreError::Damaged(result)) }
-}
-
-#[cfg(test)]
-mod tests;

@@ -3,7 +3,7 @@
 use std::fmt::Display;
 
 use anstyle::AnsiColor;
-use thunder_api::{ChainInfo, ChannelInfo, ChannelState, EndpointInfo, Infos};
+use thunder_api::{ChainInfo, ChannelInfo, ContractState, EndpointInfo, Infos};
 
 use super::super::text::{BOLD, DIM, Fields, align, safe};
 use super::{nonce, peer_fields, state, thd};
@@ -121,7 +121,7 @@ fn channel_block(channel: &ChannelInfo) -> String {
     let amounts = [channel.amount, channel.mine, channel.theirs].map(|amount| amount.to_string());
     let aligned = align(&amounts.each_ref().map(String::as_str));
     let [amount, mine, theirs] = &aligned[..] else { return String::new() };
-    let holds = if channel.state == ChannelState::Empty { "will hold" } else { "holds" };
+    let holds = if channel.state == ContractState::Empty { "will hold" } else { "holds" };
     let pending = (!channel.pending.is_zero())
         .then(|| format!("{}, of yours, paid and not answered yet", thd(channel.pending)));
     let fields = Fields::new()

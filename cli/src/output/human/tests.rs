@@ -1,6 +1,8 @@
 //! The texts for people, answer by answer.
 
-use thunder_api::{Account, ChainInfo, ChannelInfo, Discovered, Event, ExportedReceipt, Infos, Role};
+use thunder_api::{
+    ChainInfo, ChannelInfo, ChecksumAddress, Discovered, ExportedReceipt, Infos, Role, WatchEvent,
+};
 use thunder_protocol::{Address, B256, Memo, PaymentId};
 
 use super::*;
@@ -9,8 +11,8 @@ const TX: B256 = B256::repeat_byte(0xee);
 const ID: &str = "0123456789abcdef0123456789abcdef";
 const EVENING: u64 = 1_795_371_903_000;
 
-fn account(byte: u8) -> Account {
-    Account(Address::repeat_byte(byte))
+fn account(byte: u8) -> ChecksumAddress {
+    ChecksumAddress(Address::repeat_byte(byte))
 }
 
 fn amount(text: &str) -> Amount {
@@ -36,7 +38,7 @@ fn channel() -> ChannelInfo {
         channel: account(0xcc),
         peer: Some("12D3KooWPeer".into()),
         partner: account(0x22),
-        state: ChannelState::Active,
+        state: ContractState::Active,
         role: Role::A,
         amount: amount("10"),
         mine: amount("8.75"),
@@ -125,7 +127,7 @@ fn infos_show_wallet_chain_peers_channels_and_warnings() {
         address: "/ip4/10.0.0.2/tcp/2001/p2p/12D3KooWOther".into(),
     }];
     all.channels = vec![ChannelInfo {
-        state: ChannelState::Closing,
+        state: ContractState::Closing,
         pending: amount("0.5"),
         closing_block: Some(99),
         withdrawable_at: Some(123),
@@ -196,7 +198,7 @@ fn opening_tells_what_comes_next() {
         channel: account(0xcc),
         amount: amount("10"),
         mine: amount("10"),
-        state: ChannelState::Active,
+        state: ContractState::Active,
         tx: Some(TX),
     };
     assert_eq!(
@@ -211,7 +213,7 @@ channel 0xCcCCccccCCCCcCCCCCCcCcCccCcCCCcCcccccccC is ACTIVE
 "
         )
     );
-    open.state = ChannelState::Empty;
+    open.state = ContractState::Empty;
     open.mine = amount("4");
     let text = plain(&opened(&open));
     assert!(text.contains("will hold    10 THD\n  yours        4 THD\n"), "{text}");
@@ -318,28 +320,28 @@ fn history_names_the_channel_only_where_there_are_several() {
 
 #[test]
 fn every_event_is_one_line() {
-    let line = |event: &Event| plain(&events::at(event, EVENING));
+    let line = |event: &WatchEvent| plain(&events::at(event, EVENING));
     assert_eq!(
-        line(&Event::Payment(payment(Direction::In, "2", PaymentStatus::Done))),
+        line(&WatchEvent::Payment(payment(Direction::In, "2", PaymentStatus::Done))),
         "2026-11-22 18:25:03  received 2 THD from channel 0xCcCCcccc…: coffee\n"
     );
     assert_eq!(
-        line(&Event::Payment(payment(Direction::Out, "2", PaymentStatus::Failed))),
+        line(&WatchEvent::Payment(payment(Direction::Out, "2", PaymentStatus::Failed))),
         "2026-11-22 18:25:03  paid 2 THD into channel 0xCcCCcccc… (failed): coffee\n"
     );
     assert_eq!(
-        line(&Event::Channel(channel())),
+        line(&WatchEvent::Channel(channel())),
         "2026-11-22 18:25:03  channel 0xCcCCcccc… ACTIVE: yours 8.75 THD, theirs 1.25 THD; pay, or \
          closechannel\n"
     );
-    assert_eq!(line(&Event::Connected(peer())), "2026-11-22 18:25:03  connected to 12D3KooWPeer\n");
-    assert_eq!(line(&Event::Disconnected(peer())), "2026-11-22 18:25:03  12D3KooWPeer is gone\n");
+    assert_eq!(line(&WatchEvent::Connected(peer())), "2026-11-22 18:25:03  connected to 12D3KooWPeer\n");
+    assert_eq!(line(&WatchEvent::Disconnected(peer())), "2026-11-22 18:25:03  12D3KooWPeer is gone\n");
     assert_eq!(
-        line(&Event::Chain(ChainInfo { block: Some(7), ..fresh_infos().chain })),
+        line(&WatchEvent::Chain(ChainInfo { block: Some(7), ..fresh_infos().chain })),
         "2026-11-22 18:25:03  chain http://localhost:8545 (not reachable), block 7\n"
     );
     assert_eq!(
-        line(&Event::Warning { message: "too late?".into(), channel: Some(account(0xcc)) }),
+        line(&WatchEvent::Warning { message: "too late?".into(), channel: Some(account(0xcc)) }),
         "2026-11-22 18:25:03  warning: channel 0xCcCCcccc…: too late?\n"
     );
 }
@@ -354,7 +356,7 @@ fn an_export_names_its_file_and_what_is_in_it() {
         signature_a: None,
         signature_b: None,
     };
-    let receipts = Receipts {
+    let receipts = ExportedReceipts {
         channel: account(0xcc),
         chain_id: 31337,
         part_a: account(0x11),

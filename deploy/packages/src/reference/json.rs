@@ -4,7 +4,7 @@ use std::fmt::Write;
 use std::path::Path;
 
 use super::cell;
-use super::source::{Definition, Field, Kind, definitions};
+use super::source::{Definition, Field, Kind, definitions_in};
 use crate::{Error, read};
 
 /// Each command, and the type of its answer.
@@ -21,25 +21,25 @@ const ANSWERS: [(&str, &str); 17] = [
     ("challenge", "PaidOut"),
     ("cancel", "PaidOut"),
     ("history", "History"),
-    ("receipts", "Receipts"),
+    ("receipts", "ExportedReceipts"),
     ("receipts-import", "ReceiptImported"),
     ("backup", "BackedUp"),
     ("restore", "Restored"),
-    ("watch", "Event"),
+    ("watch", "WatchEvent"),
 ];
 
 /// Where the part with JSON of a snapshot's section begins.
 const JSON_PART: &str = "-- with --json --\n";
 
 pub(super) fn page(root: &Path) -> Result<String, Error> {
-    let all = definitions(&root.join("node").join("api").join("src").join("types.rs"))?;
+    let all = definitions_in(&root.join("node").join("api").join("src").join("types"))?;
     let mut text = String::from(
         "# --json\n\n`thunder-cli --json <command>` prints one object on one line of standard output; `watch` one a \
          line for each event. Objects are shown over several lines here. Fields may be added, none is renamed or \
          taken away. Failures: [errors](errors.md).\n\n\
          | as the type says | in JSON |\n|---|---|\n\
          | `Amount` | THD as a decimal string, exact to 18 places: `\"8.75\"` |\n\
-         | `Account` | an address, checksummed hex (EIP-55) |\n\
+         | `ChecksumAddress` | an address, checksummed hex (EIP-55) |\n\
          | `B256` | 32 bytes in hex with 0x: a transaction, a digest |\n\
          | `Signature` | 65 bytes in hex with 0x: r, s, v |\n\
          | `PaymentId`, `Memo`, `String` | text |\n\
@@ -70,10 +70,10 @@ pub(super) fn page(root: &Path) -> Result<String, Error> {
 
 fn find<'a>(all: &'a [Definition], name: &str, root: &Path) -> Result<&'a Definition, Error> {
     let found = all.iter().find(|definition| definition.name == name);
-    found.ok_or_else(|| Error::content(root.join("node/api/src/types.rs"), format!("it has no {name}")))
+    found.ok_or_else(|| Error::content(root.join("node/api/src/types"), format!("it has no {name}")))
 }
 
-/// The answers' types and all that is in them, in the source's order.
+/// The answers' types and all that is in them, by file and in the source's order.
 fn reachable(all: &[Definition]) -> Vec<&Definition> {
     let mut names: Vec<String> = ANSWERS.iter().map(|(_, answer)| (*answer).to_owned()).collect();
     let mut done = 0;

@@ -40,6 +40,19 @@ pub(super) fn definitions(path: &Path) -> Result<Vec<Definition>, Error> {
     Ok(file.items.into_iter().filter_map(definition).collect())
 }
 
+/// What is public in the files of a directory, one file after the other by their names.
+pub(super) fn definitions_in(directory: &Path) -> Result<Vec<Definition>, Error> {
+    let entries = std::fs::read_dir(directory).map_err(Error::file(directory))?;
+    let paths = entries.map(|entry| entry.map(|entry| entry.path())).collect::<Result<Vec<_>, _>>();
+    let mut paths = paths.map_err(Error::file(directory))?;
+    paths.sort();
+    let mut all = Vec::new();
+    for path in paths {
+        all.extend(definitions(&path)?);
+    }
+    Ok(all)
+}
+
 fn definition(item: Item) -> Option<Definition> {
     match item {
         Item::Struct(item) => Some(Definition {

@@ -5,6 +5,8 @@ use thunder_protocol::{Address, Amount, B256, Balances, Channel, Memo, Nonce, Pa
 
 use thunder_engine::{ChannelState, NewChannel, PaymentWrites, Storage, StorageError, StoredChannel, Writes};
 
+use crate::store::PaymentQuery;
+
 use super::payments::OWN_PAYMENTS;
 use super::*;
 
@@ -62,13 +64,13 @@ fn opening(row: i64, channel: &Channel, is_over: bool) -> Writes {
     Writes { opened: vec![opened], states: vec![state(row, channel, is_over)], ..Writes::default() }
 }
 
-fn add(store: &Store, channel: &Channel, is_over: bool) -> i64 {
+fn add(store: &SqliteStore, channel: &Channel, is_over: bool) -> i64 {
     let row = store.next_channel_row().unwrap();
     store.clone().commit(&opening(row, channel, is_over)).unwrap();
     row
 }
 
-fn added(store: &Store, number: u8) -> i64 {
+fn added(store: &SqliteStore, number: u8) -> i64 {
     add(store, &channel(number), false)
 }
 
@@ -79,7 +81,7 @@ fn change(row: i64, channel: &Channel, is_over: bool, payments: Vec<PaymentWrite
 }
 
 fn write(
-    store: &Store,
+    store: &SqliteStore,
     row: i64,
     channel: &Channel,
     payments: Vec<PaymentWrite>,
@@ -89,7 +91,7 @@ fn write(
 
 #[test]
 fn a_channel_comes_back_as_it_was() {
-    let store = Store::in_memory();
+    let store = SqliteStore::in_memory();
     added(&store, 1);
     let stored = store.channels(GENESIS).unwrap();
     assert_eq!((stored[0].first_block, stored[0].created), (3, 4));
@@ -101,7 +103,7 @@ fn a_channel_comes_back_as_it_was() {
 
 #[test]
 fn rule_4_a_batch_is_on_disk_whole_or_not_at_all() {
-    let store = Store::in_memory();
+    let store = SqliteStore::in_memory();
     let id = added(&store, 1);
     let (first, again) = (vec![insert("a", 1)], vec![insert("a", 3)]);
     let mut writes = change(id, &channel(1), false, first);
@@ -112,7 +114,7 @@ fn rule_4_a_batch_is_on_disk_whole_or_not_at_all() {
 
 #[test]
 fn rule_6_a_payment_is_applied_once() {
-    let store = Store::in_memory();
+    let store = SqliteStore::in_memory();
     let id = added(&store, 1);
     write(&store, id, &channel(1), vec![insert("a", 1)]).unwrap();
     assert!(write(&store, id, &channel(1), vec![insert("a", 3)]).is_err());
@@ -120,7 +122,7 @@ fn rule_6_a_payment_is_applied_once() {
 
 #[test]
 fn payments_move_with_their_proposal_and_come_back_newest_first() {
-    let store = Store::in_memory();
+    let store = SqliteStore::in_memory();
     let (id, other) = (added(&store, 1), added(&store, 2));
     write(&store, id, &channel(1), vec![insert("old", 1)]).unwrap();
     write(&store, id, &channel(1), vec![insert("a", 3), insert("b", 3)]).unwrap();
@@ -149,7 +151,7 @@ fn payments_move_with_their_proposal_and_come_back_newest_first() {
 
 #[test]
 fn rule_6_an_own_payment_is_found_by_its_id_over_whatever_channel_it_went() {
-    let store = Store::in_memory();
+    let store = SqliteStore::in_memory();
     let (first, second) = (added(&store, 1), added(&store, 2));
     let received = |id: &str| match insert(id, 2) {
         PaymentWrite::Insert { payment, nonce, time, .. } => {
@@ -176,22 +178,22 @@ fn rule_6_an_own_payment_is_found_by_its_id_over_whatever_channel_it_went() {
 }
 
 /// A database of the first format, but for the names of two columns, so that what is written now fits.
-fn first_format() -> Store {
+fn first_format() -> SqliteStore {
     let mut connection = Connection::open_in_memory().unwrap();
     schema::create(&mut connection, 1).unwrap();
     let rename = "ALTER TABLE channels RENAME COLUMN since TO first_block;
         ALTER TABLE channels RENAME COLUMN over TO is_over;";
     connection.execute_batch(rename).unwrap();
-    Store { connection: Rc::new(RefCell::new(connection)), is_in_transaction: Rc::default() }
+    SqliteStore { connection: Rc::new(RefCell::new(connection)), is_in_transaction: Rc::default() }
 }
 
 /// Gives them their old names, and opens it as the present release does.
-fn from_first_format(store: Store) -> Store {
+fn from_first_format(store: SqliteStore) -> SqliteStore {
     let connection = Rc::into_inner(store.connection).unwrap().into_inner();
     let rename = "ALTER TABLE channels RENAME COLUMN first_block TO since;
         ALTER TABLE channels RENAME COLUMN is_over TO over;";
     connection.execute_batch(rename).unwrap();
-    Store::prepare(connection).unwrap()
+    SqliteStore::prepare(connection).unwrap()
 }
 
 #[test]
@@ -200,7 +202,7 @@ fn payments_of_the_first_format_are_kept() {
     let (id, other) = (added(&store, 1), added(&store, 2));
     write(&store, id, &channel(1), vec![insert("a", 1), insert("b", 1)]).unwrap();
     write(&store, other, &channel(2), vec![insert("a", 1)]).unwrap();
-    let all = |store: &Store| store.payments(&PaymentQuery { limit: 10, channel: None }).unwrap();
+    let all = |store: &SqliteStore| store.payments(&PaymentQuery { limit: 10, channel: None }).unwrap();
     let before = all(&store);
     let store = from_first_format(store);
     assert_eq!((before.len(), all(&store)), (3, before));
@@ -211,7 +213,7 @@ fn payments_of_the_first_format_are_kept() {
 
 #[test]
 fn how_far_a_chain_was_read_is_kept_for_each_chain() {
-    let store = Store::in_memory();
+    let store = SqliteStore::in_memory();
     assert_eq!(store.head(GENESIS).unwrap(), None);
     for head in [7, 9] {
         store.clone().commit(&Writes { head: Some((GENESIS, head)), ..Writes::default() }).unwrap();
@@ -223,12 +225,12 @@ fn how_far_a_chain_was_read_is_kept_for_each_chain() {
 fn a_database_of_a_later_version_is_refused() {
     let connection = Connection::open_in_memory().unwrap();
     connection.pragma_update(None, "user_version", 99).unwrap();
-    assert!(matches!(Store::prepare(connection), Err(StoreError::TooNew { found: 99, .. })));
+    assert!(matches!(SqliteStore::prepare(connection), Err(DatabaseError::TooNew { found: 99, .. })));
 }
 
 #[test]
 fn rule_4_a_commit_waits_for_the_drive_on_macos_too() {
-    let store = Store::in_memory();
+    let store = SqliteStore::in_memory();
     let connection = store.connection.borrow();
     for (name, value) in [("synchronous", 2), ("fullfsync", 1), ("checkpoint_fullfsync", 1)] {
         let found: i64 = connection.pragma_query_value(None, name, |row| row.get(0)).unwrap();
@@ -240,7 +242,7 @@ fn rule_4_a_commit_waits_for_the_drive_on_macos_too() {
 #[test]
 fn a_flood_of_openings_that_never_come_leaves_the_database_as_small_as_it_was() {
     const WAVE: u64 = 512;
-    let store = Store::in_memory();
+    let store = SqliteStore::in_memory();
     added(&store, 1);
     let mut sizes = Vec::new();
     for wave in 0..20 {
@@ -284,7 +286,7 @@ fn rule_9_a_rebuilt_database_has_the_rows_that_count_and_no_transaction() {
     let from = directory.path().join("from");
     let identity = thunder_chain::ChainId { chain_id: 31337, genesis: GENESIS };
     {
-        let store = Store::open(&from).unwrap();
+        let store = SqliteStore::open(&from).unwrap();
         store.set_identity(&identity).unwrap();
         let id = added(&store, 1);
         let writes = change(id, &channel(1), true, vec![insert("a", 1)]);
@@ -296,7 +298,7 @@ fn rule_9_a_rebuilt_database_has_the_rows_that_count_and_no_transaction() {
     }
     for is_signed in [true, false] {
         let to = directory.path().join(format!("{is_signed}"));
-        let store = Store::rebuild(&from, &to, is_signed).unwrap();
+        let store = SqliteStore::rebuild(&from, &to, is_signed).unwrap();
         assert_eq!(store.identity().unwrap(), Some(identity));
         assert_eq!(store.payments(&PaymentQuery { channel: None, limit: 9 }).unwrap().len(), 1);
         assert_eq!(store.head(GENESIS).unwrap(), is_signed.then_some(5), "a head that nobody has signed");
@@ -307,7 +309,7 @@ fn rule_9_a_rebuilt_database_has_the_rows_that_count_and_no_transaction() {
         let mark = |stored: StoredChannel| {
             assert!(stored.is_over, "as the column says");
             let channel = stored.channel.mark_stale();
-            Ok::<_, StoreError>(StoredChannel { channel, is_over: false, ..stored })
+            Ok::<_, DatabaseError>(StoredChannel { channel, is_over: false, ..stored })
         };
         store.mark_all_lost(mark).unwrap();
         let stored = store.channels(GENESIS).unwrap();

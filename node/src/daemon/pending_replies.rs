@@ -6,26 +6,26 @@ use thunder_api::{ApiError, ApiResult, ClosingStarted, Paid, PaidIn, PaidOut, Pe
 use thunder_engine::RequestId;
 use tokio::time::Instant;
 
-use super::requests::Reply;
+use super::requests::ReplySender;
 
 /// A user who waits.
 pub(super) enum PendingReply {
     /// `connect`.
-    Peer(Reply<Peer>),
+    Peer(ReplySender<Peer>),
     /// `openchannel`, `fund`.
-    PaidIn(Reply<PaidIn>),
+    PaidIn(ReplySender<PaidIn>),
     /// `pay`, and since when.
-    Paid(Reply<Paid>, Instant),
+    Paid(ReplySender<Paid>, Instant),
     /// Many payments, and since when.
-    PaidMany(Reply<Vec<ApiResult<Paid>>>, Instant),
+    PaidMany(ReplySender<Vec<ApiResult<Paid>>>, Instant),
     /// `closechannel`.
-    Closing(Reply<ClosingStarted>),
+    Closing(ReplySender<ClosingStarted>),
     /// `challenge`, `withdraw`, `cancel`.
-    PaidOut(Reply<PaidOut>),
+    PaidOut(ReplySender<PaidOut>),
     /// `receipts --import`.
-    Imported(Reply<ReceiptImported>),
+    Imported(ReplySender<ReceiptImported>),
     /// For a block to be read.
-    Block(Reply<()>),
+    Block(ReplySender<()>),
 }
 
 impl PendingReply {

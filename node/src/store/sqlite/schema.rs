@@ -5,10 +5,10 @@ use thunder_chain::Sent;
 use thunder_protocol::codec::encode_record;
 use thunder_protocol::onchain::CallKind;
 
-use super::StoreError;
+use super::DatabaseError;
 
 /// Takes the database from one format to the next.
-type Step = fn(&Connection) -> Result<(), StoreError>;
+type Step = fn(&Connection) -> Result<(), DatabaseError>;
 
 /// Steps are never changed once released. Release 0.0.1 had format 2.
 const STEPS: [Step; 3] = [
@@ -139,7 +139,7 @@ const FORMAT_3: &str = "
 ";
 
 /// The records of transactions were JSON. One that can't be read stops the migration: it may be a challenge.
-fn to_format_3(connection: &Connection) -> Result<(), StoreError> {
+fn to_format_3(connection: &Connection) -> Result<(), DatabaseError> {
     connection.execute_batch(FORMAT_3)?;
     let mut old = connection.prepare("SELECT genesis, channel, kind, record FROM transactions_2")?;
     let mut insert = connection.prepare("INSERT INTO transactions VALUES (?1, ?2, ?3, ?4)")?;
@@ -149,7 +149,9 @@ fn to_format_3(connection: &Connection) -> Result<(), StoreError> {
         let (kind, record): (String, String) = (row.get(2)?, row.get(3)?);
         let sent: Sent = serde_json::from_str(&record)?;
         if (channel.as_slice(), CallKind::parse(&kind)) != (sent.channel.as_slice(), Some(sent.kind)) {
-            return Err(StoreError::Damaged(format!("the transaction {kind} has the record of another one")));
+            return Err(DatabaseError::Damaged(format!(
+                "the transaction {kind} has the record of another one"
+            )));
         }
         insert.execute(params![genesis, channel, sent.kind.as_str(), encode_record(&sent)?])?;
     }
@@ -158,13 +160,13 @@ fn to_format_3(connection: &Connection) -> Result<(), StoreError> {
 }
 
 /// The database's format; 0 if it is empty. Refuses one that a later release has written.
-pub(super) fn format_of(connection: &Connection) -> Result<i64, StoreError> {
+pub(super) fn format_of(connection: &Connection) -> Result<i64, DatabaseError> {
     let found = connection.pragma_query_value(None, "user_version", |row| row.get(0))?;
-    if found > NEWEST { Err(StoreError::TooNew { found, known: NEWEST }) } else { Ok(found) }
+    if found > NEWEST { Err(DatabaseError::TooNew { found, known: NEWEST }) } else { Ok(found) }
 }
 
 /// Brings the database to the newest format, in one transaction: it is in the old one or in the new one.
-pub(super) fn migrate(connection: &mut Connection) -> Result<(), StoreError> {
+pub(super) fn migrate(connection: &mut Connection) -> Result<(), DatabaseError> {
     if format_of(connection)? == NEWEST {
         return Ok(());
     }
@@ -180,16 +182,16 @@ pub(super) fn migrate(connection: &mut Connection) -> Result<(), StoreError> {
 }
 
 /// Makes the tables of an empty database as they were in this format.
-pub(super) fn create(connection: &mut Connection, format: i64) -> Result<(), StoreError> {
+pub(super) fn create(connection: &mut Connection, format: i64) -> Result<(), DatabaseError> {
     if format < 1 {
-        return Err(StoreError::Damaged("it does not say which format it has".into()));
+        return Err(DatabaseError::Damaged("it does not say which format it has".into()));
     }
     let transaction = connection.transaction()?;
     run_steps(&transaction, 0, format)?;
     Ok(transaction.commit()?)
 }
 
-fn run_steps(connection: &Connection, from: i64, to: i64) -> Result<(), StoreError> {
+fn run_steps(connection: &Connection, from: i64, to: i64) -> Result<(), DatabaseError> {
     for (step, format) in STEPS.iter().zip(1..=to) {
         if format > from {
             step(connection)?;

@@ -10,21 +10,15 @@ use thunder_protocol::{Address, B256, Nonce, Payment, PaymentId};
 
 use super::meta::head_key;
 use super::payments::amount_to_bytes;
-use super::{Store, StoreError};
+use super::{DatabaseError, SqliteStore};
 
-impl From<StoreError> for StorageError {
-    fn from(error: StoreError) -> Self {
+impl From<DatabaseError> for StorageError {
+    fn from(error: DatabaseError) -> Self {
         Self(error.to_string())
     }
 }
 
-impl From<StorageError> for StoreError {
-    fn from(StorageError(error): StorageError) -> Self {
-        Self::Damaged(error)
-    }
-}
-
-impl Storage for Store {
+impl Storage for SqliteStore {
     fn channels(&self, genesis: B256) -> Result<Vec<StoredChannel>, StorageError> {
         Ok(Self::channels(self, genesis)?)
     }
@@ -62,7 +56,7 @@ impl Storage for Store {
     }
 }
 
-fn write(connection: &Connection, writes: &Writes) -> Result<(), StoreError> {
+fn write(connection: &Connection, writes: &Writes) -> Result<(), DatabaseError> {
     let Writes { opened, payments, states, forgotten, given_up, peers, head } = writes;
     opened.iter().try_for_each(|channel| insert_channel(connection, channel))?;
     payments.iter().try_for_each(|writes| write_payments(connection, writes))?;
@@ -83,7 +77,7 @@ fn write(connection: &Connection, writes: &Writes) -> Result<(), StoreError> {
 }
 
 /// Inserts the row of a channel; its state comes with the others.
-fn insert_channel(connection: &Connection, channel: &NewChannel) -> Result<(), StoreError> {
+fn insert_channel(connection: &Connection, channel: &NewChannel) -> Result<(), DatabaseError> {
     let NewChannel { row, address, genesis, wallet, partner, first_block, created } = channel;
     connection.execute(
         "INSERT INTO channels (id, address, genesis, wallet, partner, first_block, created, state)
@@ -102,7 +96,7 @@ fn insert_channel(connection: &Connection, channel: &NewChannel) -> Result<(), S
 }
 
 /// Writes the payments that changed with one input.
-fn write_payments(connection: &Connection, payments: &PaymentWrites) -> Result<(), StoreError> {
+fn write_payments(connection: &Connection, payments: &PaymentWrites) -> Result<(), DatabaseError> {
     let PaymentWrites { row: channel, writes } = payments;
     let is_moved = writes.iter().any(|write| matches!(write, PaymentWrite::Move { .. }));
     let mut first_proposed = None;
@@ -135,7 +129,7 @@ fn insert_payment(
     payment: &Payment,
     nonce: Nonce,
     time: u64,
-) -> Result<i64, StoreError> {
+) -> Result<i64, DatabaseError> {
     let mut statement = connection.prepare_cached(
         "INSERT INTO payments (channel, outgoing, payment_id, amount, memo, nonce, time)
          VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)",
@@ -150,7 +144,7 @@ fn renumber_payments(
     channel: i64,
     from: Nonce,
     to: Option<Nonce>,
-) -> Result<(), StoreError> {
+) -> Result<(), DatabaseError> {
     let mut statement = connection.prepare_cached(
         "UPDATE payments SET nonce = ?3
          WHERE id >= (SELECT pending_from FROM channels WHERE id = ?1)
@@ -160,7 +154,7 @@ fn renumber_payments(
     Ok(())
 }
 
-fn write_state(connection: &Connection, state: &ChannelState) -> Result<(), StoreError> {
+fn write_state(connection: &Connection, state: &ChannelState) -> Result<(), DatabaseError> {
     let ChannelState { row, state, is_over } = state;
     connection
         .prepare_cached("UPDATE channels SET state = ?2, is_over = ?3 WHERE id = ?1")?
@@ -168,7 +162,7 @@ fn write_state(connection: &Connection, state: &ChannelState) -> Result<(), Stor
     Ok(())
 }
 
-fn write_peer(connection: &Connection, peer: &KnownPeer) -> Result<(), StoreError> {
+fn write_peer(connection: &Connection, peer: &KnownPeer) -> Result<(), DatabaseError> {
     let KnownPeer { peer_id, address, wallet } = peer;
     connection.execute(
         "INSERT INTO peers (peer_id, address, wallet) VALUES (?1, ?2, ?3)

@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use thunder_api::{Event, Events};
+use thunder_api::{Events, WatchEvent};
 use tokio::sync::Notify;
 use tokio::time::{Instant, timeout_at};
 
@@ -29,7 +29,7 @@ struct Shared {
 
 #[derive(Default)]
 struct Log {
-    events: VecDeque<Event>,
+    events: VecDeque<WatchEvent>,
     /// The number of the first event that is kept; they count from 1.
     first: u64,
     watched_until: Option<Instant>,
@@ -37,7 +37,7 @@ struct Log {
 
 impl EventLog {
     /// Adds an event.
-    pub fn push(&self, event: Event) {
+    pub fn push(&self, event: WatchEvent) {
         let mut log = self.lock();
         log.events.push_back(event);
         if log.events.len() > KEPT {
@@ -82,7 +82,7 @@ impl Log {
         self.first + self.events.len() as u64
     }
 
-    fn read(&mut self, after: &mut u64) -> Vec<Event> {
+    fn read(&mut self, after: &mut u64) -> Vec<WatchEvent> {
         self.watched_until = Some(Instant::now() + WATCHED_FOR);
         let newest = self.newest();
         let missing = newest.saturating_sub((*after).max(self.first));
@@ -97,8 +97,8 @@ impl Log {
 mod tests {
     use super::*;
 
-    fn warning(message: &str) -> Event {
-        Event::Warning { message: message.into(), channel: None }
+    fn warning(message: &str) -> WatchEvent {
+        WatchEvent::Warning { message: message.into(), channel: None }
     }
 
     #[tokio::test(flavor = "current_thread")]

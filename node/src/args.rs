@@ -4,7 +4,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 
 use clap::Parser;
-use thunder_api::Account;
+use thunder_api::ChecksumAddress;
 use thunder_chain::contracts::local_testnet_contracts;
 use thunder_chain::{Contracts, RpcUrls};
 use thunder_engine::confirmations_on;
@@ -154,8 +154,8 @@ pub fn version_line() -> String {
 }
 
 /// For messages: an address with its checksum.
-pub fn shown(address: Address) -> Account {
-    Account(address)
+pub fn shown(address: Address) -> ChecksumAddress {
+    ChecksumAddress(address)
 }
 
 #[cfg(test)]

@@ -5,23 +5,23 @@ use thunder_chain::ChainId;
 use thunder_engine::KnownPeer;
 use thunder_protocol::{Address, B256};
 
-use super::{Store, StoreError};
+use super::{DatabaseError, SqliteStore};
 
 pub(super) fn head_key(genesis: B256) -> String {
     format!("head {genesis}")
 }
 
-impl Store {
+impl SqliteStore {
     /// The chain that the database is for.
-    pub fn identity(&self) -> Result<Option<ChainId>, StoreError> {
+    pub fn identity(&self) -> Result<Option<ChainId>, DatabaseError> {
         let connection = self.connection.borrow();
-        let read = |key: &str| -> Result<Option<Vec<u8>>, StoreError> {
+        let read = |key: &str| -> Result<Option<Vec<u8>>, DatabaseError> {
             let value =
                 connection.query_row("SELECT value FROM meta WHERE key = ?1", params![key], |row| row.get(0));
             Ok(value.optional()?)
         };
         let (Some(chain_id), Some(genesis)) = (read("chain_id")?, read("genesis")?) else { return Ok(None) };
-        let damaged = || StoreError::Damaged("the chain's identity is unreadable".into());
+        let damaged = || DatabaseError::Damaged("the chain's identity is unreadable".into());
         let chain_id = u64::from_be_bytes(chain_id.try_into().map_err(|_| damaged())?);
         let genesis = B256::try_from(genesis.as_slice()).map_err(|_| damaged())?;
         Ok(Some(ChainId { chain_id, genesis }))
@@ -29,7 +29,7 @@ impl Store {
 
     /// The chain is another one from now on. What belongs to the earlier one stays in the database,
     /// how far it was processed too, and is taken up where it was left when it is back.
-    pub fn set_identity(&self, identity: &ChainId) -> Result<(), StoreError> {
+    pub fn set_identity(&self, identity: &ChainId) -> Result<(), DatabaseError> {
         self.atomically(|connection| {
             let write = "INSERT INTO meta (key, value) VALUES (?1, ?2)
                          ON CONFLICT (key) DO UPDATE SET value = excluded.value";
@@ -40,7 +40,7 @@ impl Store {
     }
 
     /// The newest block of a chain that was read, as far as was noted.
-    pub fn head(&self, genesis: B256) -> Result<Option<u64>, StoreError> {
+    pub fn head(&self, genesis: B256) -> Result<Option<u64>, DatabaseError> {
         let connection = self.connection.borrow();
         let key = head_key(genesis);
         let value =
@@ -50,7 +50,7 @@ impl Store {
     }
 
     /// Nodes to be connected with.
-    pub fn peers(&self) -> Result<Vec<KnownPeer>, StoreError> {
+    pub fn peers(&self) -> Result<Vec<KnownPeer>, DatabaseError> {
         let connection = self.connection.borrow();
         let mut statement = connection.prepare("SELECT peer_id, address, wallet FROM peers")?;
         let rows = statement.query_map([], |row| {

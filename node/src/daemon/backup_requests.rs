@@ -2,18 +2,18 @@
 
 use std::path::Path;
 
-use thunder_api::{Account, ApiError, ApiResult, Code, Restored};
+use thunder_api::{ApiError, ApiResult, ChecksumAddress, Code, Restored};
 
 use thunder_engine::disk_error;
 
 use super::Daemon;
 use crate::backup::{self, BackupError, Unpacked};
-use crate::store::StoreError;
+use crate::store::sqlite::DatabaseError;
 
 impl Daemon {
     /// Refuses a restore into a node that has a wallet or channels, which the backup would replace.
     pub(super) fn may_restore(&self, directory: &Path) -> ApiResult<()> {
-        let has_channels = self.store.has_channels().map_err(|error| disk_error(&error.into()))?;
+        let has_channels = self.store.has_channels().map_err(|error| disk_error(&error))?;
         if has_channels || self.engine.wallet().is_some() || backup::has_wallet(directory) {
             return Err(ApiError::new(
                 Code::NotEmpty,
@@ -28,7 +28,7 @@ impl Daemon {
     pub(super) fn restore(&mut self, backup: Unpacked, directory: &Path) -> ApiResult<Restored> {
         self.may_restore(directory)?;
         let (channels, signed) = (backup.channels, backup.is_signed);
-        let wallet = backup.wallet.map(Account::from);
+        let wallet = backup.wallet.map(ChecksumAddress::from);
         let committed = backup.commit(directory);
         self.is_restored = matches!(committed, Ok(()) | Err(BackupError::Unsure { .. }));
         committed.map_err(|error| backup_error(&error))?;
@@ -58,7 +58,7 @@ pub(crate) fn backup_error(error: &BackupError) -> ApiError {
             Code::InvalidBackup,
             "if nobody but you could write to it, repeat it with --unsigned (docs/keys.md); nothing was changed",
         ),
-        BackupError::TooNew(_) | BackupError::Store(StoreError::TooNew { .. }) => {
+        BackupError::TooNew(_) | BackupError::Database(DatabaseError::TooNew { .. }) => {
             (Code::InvalidBackup, "use a newer thunderd; nothing was changed")
         }
         BackupError::NoRoom { .. } => (Code::File, "make room, and try again; nothing was changed"),
@@ -67,7 +67,7 @@ pub(crate) fn backup_error(error: &BackupError) -> ApiError {
             "repair the disk, start thunderd again, and see infos; the backup is in place, or restore it again",
         ),
         BackupError::NotEmpty(_) => (Code::NotEmpty, "see docs/keys.md; nothing was changed"),
-        BackupError::Damaged(..) | BackupError::Foreign { .. } | BackupError::Store(_) => {
+        BackupError::Damaged(..) | BackupError::Foreign { .. } | BackupError::Database(_) => {
             (Code::InvalidBackup, "use another copy of the file; nothing was changed")
         }
     };

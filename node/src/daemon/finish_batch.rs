@@ -8,7 +8,7 @@ use thunder_protocol::wire;
 use tokio::time::Instant;
 
 use super::Daemon;
-use super::replies::PendingReply;
+use super::pending_replies::PendingReply;
 use crate::chain_task::ChainRequest;
 
 impl Daemon {
@@ -16,7 +16,7 @@ impl Daemon {
     pub(super) fn finish_batch(&mut self, inputs: usize) {
         let batch = self.engine.finish_batch();
         let since = batch.has_writes().then(Instant::now);
-        let outbox = match batch.commit(&mut self.store) {
+        let outbox = match batch.commit(&mut *self.store) {
             Ok(committed) => {
                 if let Some(since) = since {
                     self.metrics.committed(since, inputs);

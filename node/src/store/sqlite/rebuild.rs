@@ -9,7 +9,7 @@ use rusqlite::{Connection, OpenFlags, params, params_from_iter};
 use thunder_engine::StoredChannel;
 use thunder_protocol::codec::MAX_LEN;
 
-use super::{Store, StoreError, check_whole, make_private, payments, schema};
+use super::{DatabaseError, SqliteStore, check_whole, make_private, payments, schema};
 
 /// The tables whose rows are kept, and which of their rows. No transaction is: a closing that was signed then may be
 /// on an old receipt now, what is paid in now would be paid into a lost channel, and what has a nonce after those
@@ -30,15 +30,15 @@ const MAX_TEXT: usize = 4096;
 const IMPOSSIBLE: [(&str, &str); 2] =
     [("payments", "channel NOT IN (SELECT id FROM channels)"), ("payments", "outgoing NOT IN (0, 1)")];
 
-impl Store {
+impl SqliteStore {
     /// Whether any channel was ever agreed on.
-    pub fn has_channels(&self) -> Result<bool, StoreError> {
+    pub fn has_channels(&self) -> Result<bool, DatabaseError> {
         Ok(self.connection.borrow().prepare_cached("SELECT 1 FROM channels")?.exists([])?)
     }
 
     /// Makes a database at `to` of the rows of the file `from`, under the own schema. Nothing else of the file
     /// survives or is ever run: no trigger, view, index, default or unknown table.
-    pub fn rebuild(from: &Path, to: &Path, is_signed: bool) -> Result<Self, StoreError> {
+    pub fn rebuild(from: &Path, to: &Path, is_signed: bool) -> Result<Self, DatabaseError> {
         let source = open_untrusted(from)?;
         make_private(to)?;
         let mut fresh = Connection::open(to)?;
@@ -57,7 +57,7 @@ impl Store {
     }
 
     /// Reads every row, as it is read when it is needed.
-    fn check_rows(&self) -> Result<(), StoreError> {
+    fn check_rows(&self) -> Result<(), DatabaseError> {
         self.identity()?;
         self.peers()?;
         let connection = self.connection.borrow();
@@ -68,14 +68,14 @@ impl Store {
         }
         for (table, rows) in IMPOSSIBLE {
             if connection.prepare(&format!("SELECT 1 FROM {table} WHERE {rows}"))?.exists([])? {
-                return Err(StoreError::Damaged(format!("the table {table} has an impossible row")));
+                return Err(DatabaseError::Damaged(format!("the table {table} has an impossible row")));
             }
         }
         Ok(())
     }
 
     /// Replaces every channel by what `mark` makes of it (rule 9). What else is in its row follows from the state.
-    pub fn mark_all_lost<E: From<StoreError>>(
+    pub fn mark_all_lost<E: From<DatabaseError>>(
         &self,
         mark: impl FnMut(StoredChannel) -> Result<StoredChannel, E>,
     ) -> Result<(), E> {
@@ -90,7 +90,7 @@ impl Store {
 }
 
 /// Opens a file for reading that may have been made to do harm. Only [real tables](require_table) of it are read.
-pub(crate) fn open_untrusted(path: &Path) -> Result<Connection, StoreError> {
+pub(crate) fn open_untrusted(path: &Path) -> Result<Connection, DatabaseError> {
     let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
     let connection = Connection::open_with_flags(path, flags)?;
     connection.set_db_config(DbConfig::SQLITE_DBCONFIG_DEFENSIVE, true)?;
@@ -107,14 +107,14 @@ pub(crate) fn open_untrusted(path: &Path) -> Result<Connection, StoreError> {
 }
 
 /// Makes sure that a name is that of a table, and not of a view or of a virtual table, which would run something.
-pub(crate) fn require_table(source: &Connection, name: &str) -> Result<(), StoreError> {
+pub(crate) fn require_table(source: &Connection, name: &str) -> Result<(), DatabaseError> {
     let kind = "SELECT type FROM pragma_table_list WHERE schema = 'main' AND name = ?1";
     let kind: String = source.query_row(kind, params![name], |row| row.get(0))?;
-    if kind == "table" { Ok(()) } else { Err(StoreError::Damaged(format!("{name} is not a table"))) }
+    if kind == "table" { Ok(()) } else { Err(DatabaseError::Damaged(format!("{name} is not a table"))) }
 }
 
 /// Copies the rows of a table, if they have values of the kinds that its columns have here.
-fn copy_rows(source: &Connection, fresh: &Connection, table: &str, rows: &str) -> Result<(), StoreError> {
+fn copy_rows(source: &Connection, fresh: &Connection, table: &str, rows: &str) -> Result<(), DatabaseError> {
     require_table(source, table)?;
     let mut columns = fresh.prepare("SELECT name, type FROM pragma_table_info(?1)")?;
     let columns = columns.query_map(params![table], |row| Ok((row.get(0)?, row.get(1)?)))?;
@@ -126,7 +126,7 @@ fn copy_rows(source: &Connection, fresh: &Connection, table: &str, rows: &str) -
     let mut found = select.query([])?;
     while let Some(row) = found.next()? {
         let value = |(index, (name, kind)): (usize, &(String, String))| {
-            let wrong = || StoreError::Damaged(format!("{table}.{name} has a value of another kind"));
+            let wrong = || DatabaseError::Damaged(format!("{table}.{name} has a value of another kind"));
             checked(kind, row.get_ref(index)?).ok_or_else(wrong)
         };
         let values = columns.iter().enumerate().map(value).collect::<Result<Vec<_>, _>>()?;
@@ -149,7 +149,7 @@ fn checked(kind: &str, value: ValueRef<'_>) -> Option<Value> {
     }
 }
 
-fn replace(connection: &Connection, stored: &StoredChannel) -> Result<(), StoreError> {
+fn replace(connection: &Connection, stored: &StoredChannel) -> Result<(), DatabaseError> {
     let setup = stored.channel.setup();
     connection.execute(
         "UPDATE channels SET address = ?2, wallet = ?3, partner = ?4, is_over = ?5, state = ?6 WHERE id = ?1",

@@ -5,32 +5,24 @@ use thunder_engine::StoredPayment;
 use thunder_protocol::channel::Direction;
 use thunder_protocol::{Amount, Memo, Nonce, Payment, PaymentId};
 
-use super::{Store, StoreError};
+use super::{DatabaseError, SqliteStore};
+use crate::store::PaymentQuery;
 
 /// The columns of a payment, as [`read`] takes them.
 pub(super) const COLUMNS: &str = "channel, outgoing, payment_id, amount, memo, nonce, time";
-
-/// Which payments.
-#[derive(Debug, Clone, Default)]
-pub struct PaymentQuery {
-    /// Only of this channel's row.
-    pub channel: Option<i64>,
-    /// At most this many.
-    pub limit: u32,
-}
 
 pub(super) const OWN_PAYMENTS: &str =
     "SELECT channel, outgoing, payment_id, amount, memo, nonce, time FROM payments
      WHERE payment_id = ?1 AND outgoing = 1";
 
-impl Store {
+impl SqliteStore {
     /// The payments of the own unanswered proposal, in its order.
     pub(super) fn proposed_payments(
         &self,
         connection: &Connection,
         channel: i64,
         nonce: Nonce,
-    ) -> Result<Vec<Payment>, StoreError> {
+    ) -> Result<Vec<Payment>, DatabaseError> {
         let mut statement = connection.prepare_cached(
             "SELECT channel, outgoing, payment_id, amount, memo, nonce, time FROM payments
              WHERE id >= (SELECT pending_from FROM channels WHERE id = ?1)
@@ -46,7 +38,7 @@ impl Store {
 
     /// The own payments with this id, over whatever channels: one for each wallet and chain, or more in a
     /// database that an earlier version has written.
-    pub fn own_payments(&self, id: &PaymentId) -> Result<Vec<StoredPayment>, StoreError> {
+    pub fn own_payments(&self, id: &PaymentId) -> Result<Vec<StoredPayment>, DatabaseError> {
         let connection = self.connection.borrow();
         let mut statement = connection.prepare_cached(OWN_PAYMENTS)?;
         let mut rows = statement.query(params![id.as_str()])?;
@@ -58,7 +50,7 @@ impl Store {
     }
 
     /// Whether a payment of the partner's with this id was applied.
-    pub fn knows_payment_of_partner(&self, channel: i64, id: &PaymentId) -> Result<bool, StoreError> {
+    pub fn knows_payment_of_partner(&self, channel: i64, id: &PaymentId) -> Result<bool, DatabaseError> {
         let connection = self.connection.borrow();
         let mut statement = connection.prepare_cached(
             "SELECT 1 FROM payments WHERE channel = ?1 AND outgoing = 0 AND payment_id = ?2",
@@ -68,7 +60,7 @@ impl Store {
     }
 
     /// Payments, newest first.
-    pub fn payments(&self, query: &PaymentQuery) -> Result<Vec<StoredPayment>, StoreError> {
+    pub fn payments(&self, query: &PaymentQuery) -> Result<Vec<StoredPayment>, DatabaseError> {
         let connection = self.connection.borrow();
         let mut statement = connection.prepare_cached(
             "SELECT channel, outgoing, payment_id, amount, memo, nonce, time FROM payments
@@ -83,8 +75,8 @@ impl Store {
     }
 }
 
-pub(super) fn read(row: &Row<'_>) -> Result<StoredPayment, StoreError> {
-    let damaged = |what: &str| StoreError::Damaged(format!("a payment has an impossible {what}"));
+pub(super) fn read(row: &Row<'_>) -> Result<StoredPayment, DatabaseError> {
+    let damaged = |what: &str| DatabaseError::Damaged(format!("a payment has an impossible {what}"));
     let amount: Vec<u8> = row.get(3)?;
     let nonce: Option<u64> = row.get(5)?;
     let payment = Payment {

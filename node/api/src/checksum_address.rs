@@ -8,21 +8,21 @@ use thunder_protocol::Address;
 /// An Ethereum address that serialises with its checksum (EIP-55).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Deserialize)]
 #[serde(transparent)]
-pub struct Account(pub Address);
+pub struct ChecksumAddress(pub Address);
 
-impl fmt::Display for Account {
+impl fmt::Display for ChecksumAddress {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.0.fmt(f)
     }
 }
 
-impl From<Address> for Account {
+impl From<Address> for ChecksumAddress {
     fn from(address: Address) -> Self {
         Self(address)
     }
 }
 
-impl Serialize for Account {
+impl Serialize for ChecksumAddress {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         serializer.collect_str(&self.0)
     }

@@ -1,0 +1,13 @@
+//! What the node bounds in its dealings with other nodes, as `docs/limits.md` lists it.
+
+pub use crate::daemon::discovery::{MAX_ADDRESSES, MAX_DISCOVERED};
+pub use crate::daemon::infos::MAX_SHOWN;
+pub use crate::daemon::queries::MAX_HISTORY;
+pub use crate::p2p::codec::{
+    DECODED_IN_ALL, LARGE_IN_ALL, LARGE_PER_CONNECTION, SMALL_MESSAGE, WAITING_IN_ALL, WAITING_PER_CONNECTION,
+};
+pub use crate::p2p::swarm::{
+    CONNECT_TIMEOUT, EXCHANGE_TIMEOUT, MAX_CONNECTIONS, MAX_PENDING_INCOMING, MAX_PER_PEER, MAX_STREAMS,
+    PING_INTERVAL, PING_TIMEOUT,
+};
+pub use thunder_engine::limits::*;

@@ -1,9 +1,0 @@
-//! The limits of the network, as `docs/limits.md` lists them.
-
-pub use super::codec::{
-    DECODED_IN_ALL, LARGE_IN_ALL, LARGE_PER_CONNECTION, SMALL_MESSAGE, WAITING_IN_ALL, WAITING_PER_CONNECTION,
-};
-pub use super::swarm::{
-    CONNECT_TIMEOUT, EXCHANGE_TIMEOUT, MAX_CONNECTIONS, MAX_PENDING_INCOMING, MAX_PER_PEER, MAX_STREAMS,
-    PING_INTERVAL, PING_TIMEOUT,
-};
