@@ -107,7 +107,6 @@ fn rule_3_what_waits_counts_against_the_balance() {
     let zero = pair.a.command(Command::Pay {
         payment: thunder_protocol::Payment { amount: Amount::ZERO, ..payment("z", 1) },
         known: None,
-        more: false,
     });
     assert_eq!(pair.a.reply(zero), &Err(CommandError::ZeroAmount));
     pair.run();
@@ -550,9 +549,9 @@ fn but_only_while_they_come_within_an_eighth_of_the_time_that_the_answer_took() 
 fn and_for_half_of_that_time_and_50_ms_at_most() {
     for (took, at_most) in [(40, 20), (80, 40), (100_000, 50)] {
         let mut pair = Pair::active(balances(100, PAID_IN));
-        let order = |id: &str| Command::Pay { payment: payment(id, 1), known: None, more: true };
+        let order = |id: &str| Command::Pay { payment: payment(id, 1), known: None };
         for id in ["a", "b", "c", "d", "e", "f"] {
-            pair.a.command(order(id));
+            pair.a.command_in_batch(order(id));
         }
         pair.a.apply(Input::Flush);
         assert!(pair.deliver(Role::B));
@@ -597,9 +596,9 @@ fn a_session_that_ends_ends_the_waiting_too() {
 #[test]
 fn rule_3_payments_that_are_ordered_together_go_into_one_proposal() {
     let mut pair = pair();
-    let order = |id, amount| Command::Pay { payment: payment(id, amount), known: None, more: true };
+    let order = |id, amount| Command::Pay { payment: payment(id, amount), known: None };
     let callers = [("one", 1), ("two", 2), ("too-much", 90), ("three", 3)]
-        .map(|(id, amount)| pair.a.command(order(id, amount)));
+        .map(|(id, amount)| pair.a.command_in_batch(order(id, amount)));
     assert!(proposed(&pair.a).is_empty() && pair.a.outbox.is_empty());
     pair.a.apply(Input::Flush);
     assert_eq!(proposed(&pair.a), ["one", "two", "three"]);

@@ -1,4 +1,4 @@
-//! What never changes in a channel's life.
+//! The terms of a channel, which never change: contract, chain, parties, amount.
 
 use alloy_primitives::{Address, B256};
 use serde::{Deserialize, Serialize};
