@@ -177,6 +177,7 @@ impl Engine {
             commands,
             outcomes,
             written,
+            messages,
             connected,
             is_caught_up,
             ..
@@ -205,6 +206,7 @@ impl Engine {
         for (channel, command, outcome) in outcomes {
             self.reply_outcome(channel, command, outcome);
         }
+        self.fail_unsent_offers(&messages, &error);
         for request in connected.into_iter().flat_map(|(_, requests)| requests) {
             self.reply(request, Err(disk_error(&error)));
         }

@@ -14,9 +14,11 @@ use thunder_protocol::{Address, Amount, B256, Balances, Channel, Role, channel_a
 
 use crate::channels::is_inbound_pending;
 use crate::engine::Engine;
+use crate::errors::disk_error;
 use crate::event::RequestId;
 use crate::outbox::ChainCommand;
 use crate::replies::PendingReply;
+use crate::storage::StorageError;
 use crate::token_bucket::UNKNOWN_CHANNEL_COST;
 
 /// How many channels that a partner wants to open may wait for their transaction.
@@ -260,6 +262,17 @@ impl Engine {
         );
         for offer in self.openings.take_if(|offer| offer.until <= now) {
             self.reply(offer.request, Err(error.clone()));
+        }
+    }
+
+    /// Replies to the users whose offers are among these messages, which are not sent.
+    pub(crate) fn fail_unsent_offers(&mut self, messages: &[(Address, Envelope)], why: &StorageError) {
+        for (partner, envelope) in messages {
+            if let Envelope::Open(OpenMessage::Ask(ask)) = envelope
+                && let Some(offer) = self.openings.take(partner, &ask.half_a)
+            {
+                self.reply(offer.request, Err(disk_error(why)));
+            }
         }
     }
 
