@@ -97,7 +97,7 @@ fn rule_4_an_offer_in_a_refused_batch_is_not_sent_and_its_user_learns_it_at_once
     let outbox = node.finish();
     assert!(sent(&outbox).is_empty(), "{outbox:?}");
     assert!(error(&outbox, id).message.contains("no space left"), "{outbox:?}");
-    assert_eq!(node.engine.openings.next_deadline(), None);
+    assert_eq!(node.engine.offers.next_deadline(), None);
 }
 
 #[test]
