@@ -225,7 +225,7 @@ impl Thunder for Handlers {
     async fn import_wallet(self, _: Context, source: WalletSource) -> ApiResult<Imported> {
         carried_out(async move {
             let file = Arc::clone(&self.wallet_file);
-            // SecretKey derivation is slow by design and runs on a thread of its own.
+            // Key derivation is slow by design and runs on a thread of its own.
             let sealed = tokio::task::spawn_blocking(move || file.seal(key_of(&source)?)).await;
             let broken =
                 || ApiError::new(Code::Internal, "the wallet can't be encrypted", "nothing was changed");

@@ -85,7 +85,7 @@ fn texts_of(marker: &str) -> BTreeSet<String> {
 
 /// The text of each risk that the core reports, which the log has behind "MONEY AT RISK: ".
 fn risks() -> Vec<String> {
-    let texts = Path::new(env!("CARGO_MANIFEST_DIR")).join("engine/src/texts.rs");
+    let texts = Path::new(env!("CARGO_MANIFEST_DIR")).join("engine/src/wording.rs");
     let texts = fs::read_to_string(texts).unwrap();
     let arms = texts.split("fn risk(").nth(1).unwrap().split("\n}\n").next().unwrap();
     let texts = arms.split("=>").skip(1).map(|arm| literals(arm.trim_start().trim_start_matches('{')));

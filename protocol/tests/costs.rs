@@ -12,6 +12,7 @@ use thunder_protocol::channel::{Command, CommandId, PeerInput};
 use thunder_protocol::codec;
 use thunder_protocol::wire::{Envelope, Message};
 use thunder_protocol::{Address, B256, Channel, Context, Crypto, Effects, Input, Role, Signature, Signer};
+use thunder_testing::batch;
 
 /// Counts what it does.
 struct Counting {
@@ -75,7 +76,8 @@ impl Side {
             auto_challenge: true,
         };
         let mut transition = None;
-        let counted = allocation_counter::measure(|| transition = Some(channel.apply(input, &context)));
+        let counted =
+            allocation_counter::measure(|| transition = Some(batch::apply(channel, input, &context)));
         self.costs.allocations += counted.count_total;
         let transition = transition.unwrap();
         let Effects { persist, send, misbehaviour, .. } = transition.effects;
@@ -95,7 +97,7 @@ impl Side {
 
     fn pay(&mut self, name: &str) -> Vec<Message> {
         self.commands += 1;
-        let command = Command::Pay { payment: payment(name, 1), known: None, more: false };
+        let command = Command::Pay { payment: payment(name, 1), known: None };
         self.apply(Input::Command(CommandId(self.commands), command))
     }
 

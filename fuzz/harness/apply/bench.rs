@@ -13,7 +13,7 @@ use thunder_protocol::{
     AgreedReceipt, Amount, B256, Balances, Channel, Context, Effects, Input, Nonce, Payment, Receipt, Role,
     Transition,
 };
-use thunder_testing::{Disk, Row};
+use thunder_testing::{Disk, Row, batch};
 
 use super::chain::Chain;
 use super::keys::Keys;
@@ -125,7 +125,7 @@ impl Bench {
 
     pub fn apply(&mut self, input: Input) {
         let Some(channel) = self.channel.take() else { return };
-        let transition = channel.apply(input, &self.context());
+        let transition = batch::apply(channel, input, &self.context());
         self.carry_out(transition);
         self.check();
     }

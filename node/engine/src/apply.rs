@@ -12,7 +12,7 @@ use crate::outbox::{
 };
 use crate::replies::PendingReply;
 use crate::storage::{ChannelState, NewChannel, PaymentWrites, StorageError};
-use crate::texts;
+use crate::wording;
 
 /// How far below the newest block the events of a channel that is agreed on now can be: as far as a
 /// reorganisation could push them.
@@ -177,6 +177,7 @@ impl Engine {
             commands,
             outcomes,
             written,
+            messages,
             connected,
             is_caught_up,
             ..
@@ -205,6 +206,7 @@ impl Engine {
         for (channel, command, outcome) in outcomes {
             self.reply_outcome(channel, command, outcome);
         }
+        self.fail_unsent_offers(&messages, &error);
         for request in connected.into_iter().flat_map(|(_, requests)| requests) {
             self.reply(request, Err(disk_error(&error)));
         }
@@ -270,7 +272,7 @@ impl Engine {
                 Notice::Payment { channel, direction, payment, nonce }
             }
             CoreNotice::State(_) | CoreNotice::Deployed | CoreNotice::Withdrawable => {
-                tracing::info!(%channel, state = texts::state(&notice), "channel");
+                tracing::info!(%channel, state = wording::state(&notice), "channel");
                 Notice::State { channel }
             }
             CoreNotice::Refused(reason) => {
@@ -278,7 +280,7 @@ impl Engine {
                 warning("the other side refuses for good; closechannel settles it alone")
             }
             CoreNotice::AtRisk(risk) => {
-                let what = texts::risk(risk);
+                let what = wording::risk(risk);
                 tracing::error!(%channel, "MONEY AT RISK: {what}");
                 warning(what)
             }

@@ -12,7 +12,7 @@ use crate::engine::Engine;
 use crate::event::RequestId;
 use crate::replies::PendingReply;
 use crate::selection::Purpose;
-use crate::texts::shares;
+use crate::wording::shares;
 
 /// The version of watchtower records that is read.
 const RECORD_VERSION: u32 = 1;

@@ -13,7 +13,7 @@ use crate::PeerId;
 use crate::chain_state::ChainState;
 use crate::channels::{ChannelEntry, Channels};
 use crate::event::{Command, Event, OutboundId, PeerEvent, RequestId};
-use crate::openings::Openings;
+use crate::offers::Offers;
 use crate::outbox::{Batch, Notice};
 use crate::payment_ids::{BatchPayments, PaymentIds};
 use crate::payments::PaidMany;
@@ -57,7 +57,7 @@ pub struct Engine {
     /// The row of the next channel.
     pub(crate) next_row: i64,
     pub(crate) peers: Peers,
-    pub(crate) openings: Openings,
+    pub(crate) offers: Offers,
     pub(crate) pending_replies: HashMap<CommandId, PendingCommand>,
     pub(crate) paid_many: HashMap<RequestId, PaidMany>,
     /// The ids of own payments that wait.
@@ -107,7 +107,7 @@ impl Engine {
             channels,
             next_row: disk.next_channel_row()?,
             peers: Peers::new(settings.own_id.clone(), peers, now),
-            openings: Openings::default(),
+            offers: Offers::default(),
             pending_replies: HashMap::new(),
             paid_many: HashMap::new(),
             payment_ids: PaymentIds::default(),
@@ -133,7 +133,7 @@ impl Engine {
             Event::Command(request, command) => self.on_command(request, command),
             Event::Abandoned(requests) => {
                 let is_abandoned = |request: &RequestId| requests.contains(request);
-                self.openings.abandon(is_abandoned);
+                self.offers.abandon(is_abandoned);
                 self.block_waiters.retain(|(_, request)| !is_abandoned(request));
                 self.pending_replies.retain(|_, pending| !is_abandoned(&pending.reply.request()));
                 self.paid_many.retain(|request, _| !is_abandoned(request));
@@ -191,7 +191,7 @@ impl Engine {
     /// When [`Event::Deadline`] is wanted next.
     pub fn next_deadline(&self) -> Millis {
         let own = [self.drop_unproved_at, self.give_up_at];
-        let others = [self.channels.next_tick(), self.peers.next_deadline(), self.openings.next_deadline()];
+        let others = [self.channels.next_tick(), self.peers.next_deadline(), self.offers.next_deadline()];
         own.into_iter().chain(others.into_iter().flatten()).min().unwrap_or(self.give_up_at)
     }
 
@@ -327,7 +327,7 @@ impl Engine {
 
     /// The commands that nothing was signed for yet: they are not carried out once their users have given up.
     pub fn uncommitted_requests(&self) -> impl Iterator<Item = RequestId> {
-        self.openings.requests()
+        self.offers.requests()
     }
 
     // ---- small things -------------------------------------------------------------------------

@@ -5,7 +5,7 @@ use thunder_protocol::channel::CommandError;
 use thunder_protocol::onchain::{CallFailure, CallKind};
 
 use crate::storage::StorageError;
-use crate::texts;
+use crate::wording;
 
 pub(crate) fn out_of_place() -> ApiError {
     ApiError::new(
@@ -97,14 +97,14 @@ pub(crate) fn explain(error: &CommandError) -> ApiError {
                 format!("try again in {blocks} blocks (on a local testnet: thunder-deploy mine {blocks})");
             return ApiError::new(
                 Code::TooEarly,
-                format!("{}, and now is block {head}", texts::command_error(error)),
+                format!("{}, and now is block {head}", wording::command_error(error)),
                 hint,
             );
         }
         CommandError::CallFailed { kind, reason } => return call_failed(*kind, reason),
         CommandError::UnderWay => (Code::UnderWay, "see infos for how far it is"),
     };
-    ApiError::new(code, texts::command_error(error), hint)
+    ApiError::new(code, wording::command_error(error), hint)
 }
 
 fn call_failed(kind: CallKind, reason: &CallFailure) -> ApiError {

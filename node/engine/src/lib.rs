@@ -20,7 +20,7 @@ mod data_loss;
 mod engine;
 mod errors;
 mod event;
-mod openings;
+mod offers;
 mod outbox;
 mod packets;
 mod payment_ids;
@@ -33,8 +33,8 @@ mod sessions;
 mod storage;
 #[cfg(test)]
 mod testing;
-mod texts;
 mod token_bucket;
+mod wording;
 
 pub use chain_state::ChainState;
 pub use channels::{ChannelEntry, Channels, is_inbound_pending, is_live};
@@ -43,7 +43,7 @@ pub use errors::disk_error;
 pub use event::{
     ChainEvent, Command, ConnectionId, Event, InboundId, OutboundId, PeerEvent, RequestId, SettleCommand,
 };
-pub use openings::deposit_of;
+pub use offers::deposit_of;
 pub use outbox::{Batch, ChainCommand, Committed, Dial, DisconnectReason, Notice, Outbox, Refused, Reply};
 pub use peer_id::PeerId;
 pub use peers::Peers;
@@ -53,11 +53,11 @@ pub use storage::{
     ChannelState, KnownPeer, NewChannel, PaymentWrites, Storage, StorageError, StoredChannel, StoredPayment,
     Writes,
 };
-pub use texts::next_step;
+pub use wording::next_step;
 
 /// What the engine bounds in its dealings with peers.
 pub mod limits {
-    pub use crate::openings::{
+    pub use crate::offers::{
         INBOUND_PENDING_FOR, MAX_INBOUND_PENDING, MAX_INBOUND_PENDING_IN_ALL, OFFER_LASTS,
     };
     pub use crate::payments::MAX_PAYMENTS_IN_CALL;

@@ -128,7 +128,7 @@ impl Engine {
         }
         let payment = Payment { id, amount, memo };
         self.dirty_channels.insert(channel);
-        self.apply(channel, Input::Command(command, Command::Pay { payment, known, more: true }));
+        self.apply(channel, Input::Command(command, Command::Pay { payment, known }));
     }
 
     /// One of many payments has a reply.

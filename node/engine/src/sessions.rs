@@ -270,7 +270,7 @@ impl Engine {
             tracing::info!(%peer, %wallet, "session over: {why}");
         }
         self.peers.unbind(&wallet, peer);
-        self.fail_openings(&wallet);
+        self.fail_offers(&wallet);
         for channel in self.channels.of_partner(&wallet).to_vec() {
             self.apply(channel, Input::Peer(PeerInput::Disconnected));
         }

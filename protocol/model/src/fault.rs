@@ -11,7 +11,7 @@ use thunder_protocol::{
 
 use crate::side::{Side, Step};
 use thunder_testing::crypto::{Key, address};
-use thunder_testing::{Disk, contract};
+use thunder_testing::{Disk, batch, contract};
 
 /// What may be wrong with a node, or with the contract.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -111,7 +111,7 @@ pub(crate) fn apply(side: &mut Side, input: Input) -> Transition {
 }
 
 fn honest(side: &Side, channel: Channel, input: Input) -> Transition {
-    channel.apply(input, &side.context(&Key(side.role)))
+    batch::apply(channel, input, &side.context(&Key(side.role)))
 }
 
 /// What a faulty node does instead of what the core does.
@@ -189,17 +189,17 @@ fn afterwards(
                 .receipts()
                 .is_some_and(|receipts| receipts.agreed.nonce() == propose.nonce);
             for pending in own.filter(|_| taken).into_iter().flat_map(|own| own.payments) {
-                let pay = Command::Pay { payment: pending.payment, known: None, more: false };
+                let pay = Command::Pay { payment: pending.payment, known: None };
                 let again = honest(side, transition.channel, Input::Command(CommandId(9), pay));
                 transition.channel = again.channel;
-                merge(&mut transition.effects, again.effects);
+                batch::append(&mut transition.effects, again.effects);
             }
         }
         (Fault::FinalOnMereSync, Message::Sync(_)) if matches!(transition.channel, Channel::DataLoss(_)) => {
             let order = Input::Command(CommandId(9), Command::SignFinal);
             let ordered = honest(side, transition.channel, order);
             transition.channel = ordered.channel;
-            merge(&mut transition.effects, ordered.effects);
+            batch::append(&mut transition.effects, ordered.effects);
         }
         (Fault::PostStaleFinal, Message::Final(finish)) => post_anyway(side, finish, &mut transition),
         (Fault::CarryOnAfterTakingOver, _) => {
@@ -214,14 +214,6 @@ fn afterwards(
         _ => {}
     }
     transition
-}
-
-fn merge(effects: &mut Effects, more: Effects) {
-    if let Some(writes) = more.persist {
-        effects.persist.get_or_insert_default().extend(writes);
-    }
-    effects.send.extend(more.send);
-    effects.reply.extend(more.reply);
 }
 
 fn carry_on(side: &Side, lost: &DataLoss) -> Option<Channel> {

@@ -5,12 +5,12 @@ use crate::wire::{Message, Propose, RefuseReason};
 use crate::{Amount, Balances, Nonce, PaymentId};
 
 use super::closing::{Closing, closed_by};
+use super::command_outcome::{ClosedBy, CommandError, CommandOutcome};
 use super::common::Common;
 use super::effects::Effects;
 use super::input::{ChainInput, Command, CommandId, Context, Input, Millis, PeerInput};
 use super::opening::Opening;
-use super::outcome::{ClosedBy, CommandError, CommandOutcome};
-use super::reason::{NoChallenge, StateConflict};
+use super::refusal::{NoChallenge, StateConflict};
 use super::{Channel, late_proposal};
 
 /// A channel at its end. Until the end is deep in the chain a reorganisation can take it back.
@@ -60,9 +60,9 @@ impl Closed {
         self.seen_at = Some(context.now);
         for kind in [CallKind::Close, CallKind::Challenge, CallKind::Withdraw, CallKind::Cancel] {
             let done = self.done(kind);
-            self.common.waiting.answer(kind, &done, effects);
+            self.common.waiting.reply(kind, &done, effects);
         }
-        self.common.waiting.answer_all(&Err(CommandError::WrongState(StateConflict::Closed)), effects);
+        self.common.waiting.reply_all(&Err(CommandError::WrongState(StateConflict::Closed)), effects);
         self.ask_for_record(effects);
         Box::new(self)
     }
@@ -178,7 +178,7 @@ impl Closed {
         effects: &mut Effects,
     ) -> Channel {
         match input {
-            Input::Command(caller, command) => self.command(caller, command, effects),
+            Input::Command(command_id, command) => self.command(command_id, command, effects),
             Input::Peer(PeerInput::Message { message, repeated }) => {
                 self.message(&message, &repeated, context, effects);
             }
@@ -202,7 +202,7 @@ impl Closed {
         Channel::Closed(self)
     }
 
-    fn command(&self, caller: CommandId, command: Command, effects: &mut Effects) {
+    fn command(&self, command_id: CommandId, command: Command, effects: &mut Effects) {
         let outcome = match command {
             Command::Pay { payment, known, .. } => known
                 .map_or(Err(CommandError::WrongState(StateConflict::Closed)), |known| {
@@ -217,7 +217,7 @@ impl Closed {
             Command::Challenge => self.done(CallKind::Challenge),
             Command::Withdraw => self.done(CallKind::Withdraw),
         };
-        effects.reply.push((caller, outcome));
+        effects.reply.push((command_id, outcome));
     }
 
     fn message(

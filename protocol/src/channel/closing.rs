@@ -5,12 +5,13 @@ use crate::wire::{Message, Propose, RefuseReason, Sync};
 use crate::{AgreedReceipt, Balances, Nonce};
 
 use super::closed::Closed;
+use super::command_outcome::{ClosedBy, CommandError, CommandOutcome};
 use super::common::Common;
 use super::effects::{Effects, Notice};
 use super::input::{ChainInput, CloseMode, Command, CommandId, Context, Input, PeerInput};
-use super::outcome::{ClosedBy, CommandError, CommandOutcome};
-use super::reason::{NoChallenge, Risk, StateConflict};
 use super::receipts::Proposal;
+use super::refusal::{NoChallenge, StateConflict};
+use super::risk::Risk;
 use super::rules::{Claim, judge_claim};
 use super::{Channel, late_proposal};
 
@@ -34,8 +35,8 @@ impl Closing {
     }
 
     /// The chain took back what somebody had paid in: what is still there comes back.
-    pub(super) fn cancel(mut common: Common, caller: CommandId, effects: &mut Effects) -> Channel {
-        common.waiting.push(caller, CallKind::Cancel);
+    pub(super) fn cancel(mut common: Common, command_id: CommandId, effects: &mut Effects) -> Channel {
+        common.waiting.push(command_id, CallKind::Cancel);
         Self::new(common, None).announce(Call::Cancel, effects)
     }
 
@@ -100,7 +101,7 @@ impl Closing {
         effects: &mut Effects,
     ) -> Channel {
         match input {
-            Input::Command(caller, command) => self.command(caller, command, context, effects),
+            Input::Command(command_id, command) => self.command(command_id, command, context, effects),
             Input::Peer(PeerInput::Connected { initiator }) => {
                 if initiator {
                     effects.send.push(self.sync(true));
@@ -114,7 +115,7 @@ impl Closing {
                 if kind == CallKind::Challenge && self.challenges(context) {
                     effects.notify.push(Notice::AtRisk(Risk::ChallengeFailed));
                 }
-                self.common.waiting.answer(kind, &Err(CommandError::CallFailed { kind, reason }), effects);
+                self.common.waiting.reply(kind, &Err(CommandError::CallFailed { kind, reason }), effects);
             }
             Input::Chain(ChainInput::Block) => self.block(context, effects),
             Input::Chain(ChainInput::Claimed(closing)) => {
@@ -155,13 +156,19 @@ impl Closing {
         }
     }
 
-    fn command(&mut self, caller: CommandId, command: Command, context: &Context<'_>, effects: &mut Effects) {
+    fn command(
+        &mut self,
+        command_id: CommandId,
+        command: Command,
+        context: &Context<'_>,
+        effects: &mut Effects,
+    ) {
         let result = match command {
             Command::Pay { payment, known, .. } => {
                 let outcome = known.map_or(Err(CommandError::Closing), |known| {
                     known.outcome_if(&payment, |nonce| self.status_of(nonce))
                 });
-                effects.reply.push((caller, outcome));
+                effects.reply.push((command_id, outcome));
                 return;
             }
             Command::Close(mode) => self.close(&mode, effects),
@@ -170,7 +177,7 @@ impl Closing {
             Command::Cancel if matches!(self.common.view.status, OnChain::Empty { .. }) => Ok(Call::Cancel),
             Command::Import(given) => {
                 let outcome = self.import(&given, context, effects);
-                effects.reply.push((caller, outcome));
+                effects.reply.push((command_id, outcome));
                 return;
             }
             Command::Fund { .. } | Command::Cancel | Command::SignFinal => {
@@ -179,10 +186,10 @@ impl Closing {
         };
         match result {
             Ok(call) => {
-                self.common.waiting.push(caller, call.kind());
+                self.common.waiting.push(command_id, call.kind());
                 effects.submit.push(call);
             }
-            Err(why) => effects.reply.push((caller, Err(why))),
+            Err(why) => effects.reply.push((command_id, Err(why))),
         }
     }
 
@@ -396,10 +403,10 @@ impl Closing {
 
     fn closing_seen(&mut self, closing: &onchain::Closing, effects: &mut Effects) {
         if closing.closer == self.common.role() {
-            self.common.waiting.answer(CallKind::Close, &Ok(closed_by(closing, self.plan.as_ref())), effects);
+            self.common.waiting.reply(CallKind::Close, &Ok(closed_by(closing, self.plan.as_ref())), effects);
             return;
         }
-        self.common.waiting.answer(
+        self.common.waiting.reply(
             CallKind::Close,
             &Err(CommandError::WrongState(StateConflict::PartnerClosedFirst)),
             effects,

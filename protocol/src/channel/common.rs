@@ -8,12 +8,13 @@ use crate::{Balances, Role};
 use super::Channel;
 use super::closed::Closed;
 use super::closing::Closing;
+use super::command_outcome::{CommandError, CommandOutcome};
 use super::effects::{Effects, Notice};
 use super::input::{CommandId, Context};
-use super::outcome::{CommandError, CommandOutcome};
-use super::reason::{Risk, StateConflict};
 use super::receipts::{Proposal, Receipts};
-use super::setup::Setup;
+use super::refusal::StateConflict;
+use super::risk::Risk;
+use super::terms::Setup;
 
 /// The terms, the receipts, what the chain last said, and who waits for the chain.
 #[derive(Debug, Clone)]
@@ -104,7 +105,7 @@ impl Common {
             return Channel::Closed(Closed::new(self).seen(context, effects));
         }
         let denied = CommandError::WrongState(StateConflict::PartnerClosedAlone);
-        self.waiting.answer_all(&Err(denied), effects);
+        self.waiting.reply_all(&Err(denied), effects);
         Closing::seen_from(self, context, effects)
     }
 
@@ -138,49 +139,45 @@ impl Common {
     }
 }
 
-/// Somebody waits for what a contract call brings about.
+/// A command that waits for the effect of a contract call.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Waiting {
-    pub(crate) caller: CommandId,
+    pub(crate) command_id: CommandId,
     pub(crate) kind: CallKind,
 }
 
-/// The callers of contract calls, answered when the chain shows the effect or the call fails.
+/// The commands that wait for contract calls, answered when the chain shows the effect or the call fails.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct WaitList(Vec<Waiting>);
 
 impl WaitList {
-    pub(crate) fn push(&mut self, caller: CommandId, kind: CallKind) {
-        self.0.push(Waiting { caller, kind });
+    pub(crate) fn push(&mut self, command_id: CommandId, kind: CallKind) {
+        self.0.push(Waiting { command_id, kind });
     }
 
     pub(crate) fn is_waiting_for(&self, kind: CallKind) -> bool {
         self.0.iter().any(|waiting| waiting.kind == kind)
     }
 
-    /// Takes out those who wait for `kind`.
+    /// Takes out the commands that wait for `kind`.
     pub(crate) fn take(&mut self, kind: CallKind) -> Vec<CommandId> {
         let (taken, left) = self.0.drain(..).partition::<Vec<_>, _>(|waiting| waiting.kind == kind);
         self.0 = left;
-        taken.into_iter().map(|waiting| waiting.caller).collect()
+        taken.into_iter().map(|waiting| waiting.command_id).collect()
     }
 
-    /// Answers those who wait for `kind`.
-    pub(crate) fn answer(
+    /// Replies to the commands that wait for `kind`.
+    pub(crate) fn reply(
         &mut self,
         kind: CallKind,
-        answer: &Result<CommandOutcome, CommandError>,
+        reply: &Result<CommandOutcome, CommandError>,
         effects: &mut Effects,
     ) {
-        effects.reply.extend(self.take(kind).into_iter().map(|caller| (caller, answer.clone())));
+        effects.reply.extend(self.take(kind).into_iter().map(|command_id| (command_id, reply.clone())));
     }
 
-    /// Answers everybody.
-    pub(crate) fn answer_all(
-        &mut self,
-        answer: &Result<CommandOutcome, CommandError>,
-        effects: &mut Effects,
-    ) {
-        effects.reply.extend(self.0.drain(..).map(|waiting| (waiting.caller, answer.clone())));
+    /// Replies to all commands.
+    pub(crate) fn reply_all(&mut self, reply: &Result<CommandOutcome, CommandError>, effects: &mut Effects) {
+        effects.reply.extend(self.0.drain(..).map(|waiting| (waiting.command_id, reply.clone())));
     }
 }

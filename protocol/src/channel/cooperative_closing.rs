@@ -8,15 +8,15 @@ use crate::{Nonce, Receipt, Role};
 use super::Channel;
 use super::active::REPEAT_AFTER;
 use super::closing::Closing;
+use super::command_outcome::CommandError;
 use super::common::Common;
 use super::data_loss::DataLoss;
 use super::effects::{Effects, Notice};
-use super::import::ImportedReceipt;
 use super::input::{ChainInput, CloseMode, Command, CommandId, Context, Input, Millis, PeerInput};
-use super::outcome::CommandError;
-use super::reason::{NoChallenge, StateConflict};
+use super::receipt_import::ImportedReceipt;
+use super::refusal::{NoChallenge, StateConflict};
 use super::rules::{Claim, FinalBase, judge_claim, judge_final};
-use super::setup::Setup;
+use super::terms::Setup;
 
 /// How many blocks the side that posts first has for it, before the other does.
 const POST_WITHIN: u64 = 8;
@@ -55,11 +55,11 @@ impl CooperativeClosing {
     /// This side asks: it signs first and posts the partner's FINAL when that comes, if it has a share.
     pub(super) fn asking(
         mut common: Common,
-        caller: CommandId,
+        command_id: CommandId,
         context: &Context<'_>,
         effects: &mut Effects,
     ) -> Channel {
-        common.waiting.push(caller, CallKind::Close);
+        common.waiting.push(command_id, CallKind::Close);
         let mut state = Self::sign(common, None, context, effects);
         state.repeat_at = Some(context.now.saturating_add(REPEAT_AFTER));
         Channel::CooperativeClosing(Box::new(state))
@@ -71,13 +71,13 @@ impl CooperativeClosing {
     pub(super) fn answering(
         mut common: Common,
         theirs: Final,
-        caller: Option<CommandId>,
+        command_id: Option<CommandId>,
         is_partner_stale: bool,
         context: &Context<'_>,
         effects: &mut Effects,
     ) -> Channel {
-        let (role, both_asked) = (common.role(), caller.is_some());
-        caller.into_iter().for_each(|caller| common.waiting.push(caller, CallKind::Close));
+        let (role, both_asked) = (common.role(), command_id.is_some());
+        command_id.into_iter().for_each(|command_id| common.waiting.push(command_id, CallKind::Close));
         let mut state = Self::sign(common, Some(theirs), context, effects);
         let has_share = state.own.has_share(role);
         let is_alone = is_partner_stale || !state.own.has_share(role.other());
@@ -140,8 +140,10 @@ impl CooperativeClosing {
         effects: &mut Effects,
     ) -> Channel {
         match input {
-            Input::Command(caller, Command::Import(given)) => self.import(caller, &given, context, effects),
-            Input::Command(caller, command) => self.command(caller, command, effects),
+            Input::Command(command_id, Command::Import(given)) => {
+                self.import(command_id, &given, context, effects)
+            }
+            Input::Command(command_id, command) => self.command(command_id, command, effects),
             Input::Peer(PeerInput::Connected { initiator }) => {
                 self.online = true;
                 self.repeat_at = Some(context.now.saturating_add(REPEAT_AFTER));
@@ -153,7 +155,7 @@ impl CooperativeClosing {
             Input::Peer(PeerInput::Disconnected) => {
                 self.online = false;
                 self.repeat_at = None;
-                self.common.waiting.answer_all(&Err(CommandError::PeerOffline), effects);
+                self.common.waiting.reply_all(&Err(CommandError::PeerOffline), effects);
                 Channel::CooperativeClosing(self)
             }
             Input::Peer(PeerInput::Message { message, .. }) => self.message(message, context, effects),
@@ -161,7 +163,7 @@ impl CooperativeClosing {
             Input::Flush => Channel::CooperativeClosing(self),
             Input::Chain(ChainInput::Block) | Input::Resume => self.post_if_due(context, effects),
             Input::Chain(ChainInput::CallFailed { kind, reason }) => {
-                self.common.waiting.answer(kind, &Err(CommandError::CallFailed { kind, reason }), effects);
+                self.common.waiting.reply(kind, &Err(CommandError::CallFailed { kind, reason }), effects);
                 Channel::CooperativeClosing(self)
             }
             Input::Tick => {
@@ -176,29 +178,34 @@ impl CooperativeClosing {
         }
     }
 
-    fn command(mut self: Box<Self>, caller: CommandId, command: Command, effects: &mut Effects) -> Channel {
+    fn command(
+        mut self: Box<Self>,
+        command_id: CommandId,
+        command: Command,
+        effects: &mut Effects,
+    ) -> Channel {
         let denied = match command {
             Command::Close(CloseMode::Cooperative) if self.theirs.is_none() && !self.online => {
                 CommandError::PeerOffline
             }
             Command::Close(CloseMode::Cooperative) => {
                 effects.send.push(Message::Final(self.own.clone()));
-                self.common.waiting.push(caller, CallKind::Close);
+                self.common.waiting.push(command_id, CallKind::Close);
                 return self.post(effects);
             }
             Command::Close(CloseMode::Alone) => {
-                self.common.waiting.push(caller, CallKind::Close);
+                self.common.waiting.push(command_id, CallKind::Close);
                 let plan = self.common.receipts.close_plan(self.common.role());
                 return Closing::begin(self.common, plan, effects);
             }
             Command::Pay { payment, known, .. } => {
                 let outcome = known.map_or(Err(CommandError::Closing), |known| known.outcome(&payment));
-                effects.reply.push((caller, outcome));
+                effects.reply.push((command_id, outcome));
                 return Channel::CooperativeClosing(self);
             }
             Command::Cancel if matches!(self.common.view.status, OnChain::Empty { .. }) => {
-                self.common.waiting.answer_all(&Err(CommandError::Closing), effects);
-                return Closing::cancel(self.common, caller, effects);
+                self.common.waiting.reply_all(&Err(CommandError::Closing), effects);
+                return Closing::cancel(self.common, command_id, effects);
             }
             Command::Close(CloseMode::On(_)) => CommandError::BadReceipt,
             Command::Import(_) | Command::SignFinal => CommandError::NotLost,
@@ -207,24 +214,24 @@ impl CooperativeClosing {
                 CommandError::WrongState(StateConflict::Active)
             }
         };
-        effects.reply.push((caller, Err(denied)));
+        effects.reply.push((command_id, Err(denied)));
         Channel::CooperativeClosing(self)
     }
 
     /// The user gives a receipt, which may prove that data was lost (rule 9).
     fn import(
         mut self: Box<Self>,
-        caller: CommandId,
+        command_id: CommandId,
         given: &ImportedReceipt,
         context: &Context<'_>,
         effects: &mut Effects,
     ) -> Channel {
         if !given.proves_loss(&self.common.setup, &self.common.receipts, context.crypto) {
-            return self.command(caller, Command::Import(Box::new(*given)), effects);
+            return self.command(command_id, Command::Import(Box::new(*given)), effects);
         }
-        self.common.waiting.answer_all(&Err(CommandError::Lost), effects);
+        self.common.waiting.reply_all(&Err(CommandError::Lost), effects);
         let mut lost = Box::new(self.into_data_loss());
-        lost.import(caller, given, context.crypto, effects);
+        lost.import(command_id, given, context.crypto, effects);
         Channel::DataLoss(lost)
     }
 
@@ -248,7 +255,7 @@ impl CooperativeClosing {
             Message::Refuse(refuse)
                 if refuse.nonce == Nonce::FINAL && refuse.reason != RefuseReason::NotNow =>
             {
-                self.common.waiting.answer(CallKind::Close, &Err(CommandError::PeerStopped), effects);
+                self.common.waiting.reply(CallKind::Close, &Err(CommandError::PeerStopped), effects);
                 effects.notify.push(Notice::Refused(refuse.reason));
             }
             Message::Refuse(_) | Message::Answer(_) => {}
@@ -263,7 +270,7 @@ impl CooperativeClosing {
                 return Channel::CooperativeClosing(self);
             }
             Ok(Claim::LostData) => {
-                self.common.waiting.answer_all(&Err(CommandError::Lost), effects);
+                self.common.waiting.reply_all(&Err(CommandError::Lost), effects);
                 return Box::new(self.into_data_loss()).on_sync(sync, context, effects);
             }
             Ok(Claim::Known | Claim::Answers(_) | Claim::OtherPaidIn) => {}

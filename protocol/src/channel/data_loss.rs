@@ -7,15 +7,16 @@ use crate::{AgreedReceipt, Crypto, Nonce, Receipt, Role};
 use super::Channel;
 use super::active::REPEAT_AFTER;
 use super::closing::Closing;
+use super::command_outcome::{CommandError, CommandOutcome};
 use super::common::Common;
 use super::cooperative_closing::sign_final;
 use super::effects::{Effects, Misbehaviour, Notice};
-use super::import::ImportedReceipt;
 use super::input::{ChainInput, Command, CommandId, Context, Input, Millis, PeerInput};
-use super::outcome::{CommandError, CommandOutcome};
 use super::payment_status::by_agreed;
-use super::reason::{NoChallenge, Risk, StateConflict};
+use super::receipt_import::ImportedReceipt;
 use super::receipts::Proposal;
+use super::refusal::{NoChallenge, StateConflict};
+use super::risk::Risk;
 use super::rules::{FinalBase, judge_final};
 
 /// A channel that must not act alone: closing on what it has could be closing on an old receipt.
@@ -115,17 +116,17 @@ impl DataLoss {
         effects: &mut Effects,
     ) -> Channel {
         match input {
-            Input::Command(caller, Command::Cancel)
+            Input::Command(command_id, Command::Cancel)
                 if matches!(self.common.view.status, OnChain::Empty { .. }) =>
             {
-                self.common.waiting.answer_all(&Err(CommandError::Closing), effects);
-                return Closing::cancel(self.common, caller, effects);
+                self.common.waiting.reply_all(&Err(CommandError::Closing), effects);
+                return Closing::cancel(self.common, command_id, effects);
             }
-            Input::Command(caller, Command::SignFinal) => self.order_final(caller, context, effects),
-            Input::Command(caller, Command::Import(given)) => {
-                self.import(caller, &given, context.crypto, effects);
+            Input::Command(command_id, Command::SignFinal) => self.order_final(command_id, context, effects),
+            Input::Command(command_id, Command::Import(given)) => {
+                self.import(command_id, &given, context.crypto, effects);
             }
-            Input::Command(caller, command) => self.command(caller, &command, effects),
+            Input::Command(command_id, command) => self.command(command_id, &command, effects),
             Input::Peer(PeerInput::Connected { initiator }) => {
                 self.session = Session::default();
                 if initiator {
@@ -134,7 +135,7 @@ impl DataLoss {
             }
             Input::Peer(PeerInput::Disconnected) => {
                 self.session = Session::default();
-                self.common.waiting.answer_all(&Err(CommandError::PeerOffline), effects);
+                self.common.waiting.reply_all(&Err(CommandError::PeerOffline), effects);
             }
             Input::Peer(PeerInput::Message { message, .. }) => {
                 return self.message(message, context, effects);
@@ -144,7 +145,7 @@ impl DataLoss {
                 self.common.challenge_claimed(&closing, context, effects);
             }
             Input::Chain(ChainInput::CallFailed { kind, reason }) => {
-                self.common.waiting.answer(kind, &Err(CommandError::CallFailed { kind, reason }), effects);
+                self.common.waiting.reply(kind, &Err(CommandError::CallFailed { kind, reason }), effects);
             }
             Input::Chain(ChainInput::Block) => self.finish_if_ready(context, effects),
             Input::Tick => self.tick(context, effects),
@@ -153,7 +154,7 @@ impl DataLoss {
         Channel::DataLoss(self)
     }
 
-    fn command(&mut self, caller: CommandId, command: &Command, effects: &mut Effects) {
+    fn command(&mut self, command_id: CommandId, command: &Command, effects: &mut Effects) {
         let outcome = match command {
             Command::Pay { payment, known: Some(known), .. } => {
                 known.outcome_if(payment, |nonce| by_agreed(self.common.receipts.agreed.nonce(), nonce))
@@ -167,7 +168,7 @@ impl DataLoss {
             | Command::SignFinal
             | Command::Import(_) => Err(CommandError::Lost),
         };
-        effects.reply.push((caller, outcome));
+        effects.reply.push((command_id, outcome));
     }
 
     /// The user gives a receipt. One that both have signed is taken over, and shown to the partner, who
@@ -175,7 +176,7 @@ impl DataLoss {
     /// newest known, but FINAL is signed on it by order only.
     pub(super) fn import(
         &mut self,
-        caller: CommandId,
+        command_id: CommandId,
         given: &ImportedReceipt,
         crypto: &dyn Crypto,
         effects: &mut Effects,
@@ -190,30 +191,30 @@ impl DataLoss {
             }
         }
         let done = taken.map(|both_signed| CommandOutcome::Imported { receipt: given.receipt, both_signed });
-        effects.reply.push((caller, done));
+        effects.reply.push((command_id, done));
     }
 
     // ---- FINAL --------------------------------------------------------------------------------
 
     /// The user orders FINAL on the newest receipt known, having been shown its shares.
-    fn order_final(&mut self, caller: CommandId, context: &Context<'_>, effects: &mut Effects) {
+    fn order_final(&mut self, command_id: CommandId, context: &Context<'_>, effects: &mut Effects) {
         let refused = match self.step() {
             _ if !self.session.synced => CommandError::PeerOffline,
             DataLossStep::Answer => CommandError::WrongState(StateConflict::ProposalUnanswered),
             DataLossStep::Partner => {
-                self.common.waiting.push(caller, CallKind::Close);
+                self.common.waiting.push(command_id, CallKind::Close);
                 return self.send_final(context, effects);
             }
             DataLossStep::Sync | DataLossStep::User | DataLossStep::Chain
                 if self.common.is_chain_sound(context) =>
             {
-                self.common.waiting.push(caller, CallKind::Close);
+                self.common.waiting.push(command_id, CallKind::Close);
                 return self.sign(context, effects);
             }
             _ if !context.chain_fresh => CommandError::ChainStale,
             DataLossStep::Sync | DataLossStep::User | DataLossStep::Chain => CommandError::NotConfirmed,
         };
-        effects.reply.push((caller, Err(refused)));
+        effects.reply.push((command_id, Err(refused)));
     }
 
     /// Signs FINAL on a receipt that is newer than the backup's, once the partner has shown in this
@@ -298,7 +299,7 @@ impl DataLoss {
                 if refuse.nonce == Nonce::FINAL && refuse.reason != RefuseReason::NotNow =>
             {
                 self.session.repeat_at = None;
-                self.common.waiting.answer(CallKind::Close, &Err(CommandError::PeerStopped), effects);
+                self.common.waiting.reply(CallKind::Close, &Err(CommandError::PeerStopped), effects);
             }
             Message::Refuse(_) => {}
         }

@@ -4,9 +4,9 @@ use crate::onchain::Call;
 use crate::wire::{Message, RefuseReason};
 use crate::{Nonce, Payment};
 
+use super::command_outcome::{CommandError, CommandOutcome};
 use super::input::{CommandId, Millis};
-use super::outcome::{CommandError, CommandOutcome};
-use super::reason::Risk;
+use super::risk::Risk;
 use super::{Channel, StateName};
 
 /// The state after an input, and what has to be done.
@@ -19,7 +19,7 @@ pub struct Transition {
 }
 
 /// What has to be done, in this order: first to disk, then to the chain, then to the peer, then to
-/// the callers. If writing fails, nothing after it happens and the channel freezes.
+/// the user. If writing fails, nothing after it happens and the channel freezes.
 #[derive(Debug, Default)]
 pub struct Effects {
     /// If set, the new state is written, together with these payments, in one step, before
@@ -29,7 +29,7 @@ pub struct Effects {
     pub submit: Vec<Call>,
     /// Messages to the partner's node.
     pub send: Vec<Message>,
-    /// Answers to callers.
+    /// Replies to commands.
     pub reply: Vec<(CommandId, Result<CommandOutcome, CommandError>)>,
     /// What a person watching would want to know.
     pub notify: Vec<Notice>,
@@ -55,8 +55,12 @@ impl Effects {
         }
     }
 
-    pub(super) fn fail_commands(&mut self, callers: impl IntoIterator<Item = CommandId>, why: &CommandError) {
-        self.reply.extend(callers.into_iter().map(|caller| (caller, Err(why.clone()))));
+    pub(super) fn fail_commands(
+        &mut self,
+        command_ids: impl IntoIterator<Item = CommandId>,
+        why: &CommandError,
+    ) {
+        self.reply.extend(command_ids.into_iter().map(|command_id| (command_id, Err(why.clone()))));
     }
 }
 

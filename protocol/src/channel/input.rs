@@ -4,7 +4,7 @@ use crate::onchain::{CallFailure, CallKind, ChainView, Closing, Evidence};
 use crate::wire::Message;
 use crate::{Amount, Crypto, Nonce, Payment, PaymentId};
 
-use super::import::ImportedReceipt;
+use super::receipt_import::ImportedReceipt;
 
 /// Milliseconds since the Unix epoch, as the node's clock has them.
 pub type Millis = u64;
@@ -42,21 +42,20 @@ pub enum Input {
     Tick,
     /// The node has started and caught up with the chain.
     Resume,
-    /// The end of a batch of payments: what waits may be proposed now.
+    /// The end of a batch of inputs: the payments in the queue may be proposed now.
     Flush,
 }
 
 /// What a user may ask of a channel.
 #[derive(Debug, Clone)]
 pub enum Command {
-    /// Pay the partner.
+    /// Pay the partner. Nothing is proposed before [`Input::Flush`], so that payments which come at once share a
+    /// receipt.
     Pay {
         /// The payment.
         payment: Payment,
         /// What the disk knows of an own payment with this id.
         known: Option<KnownPayment>,
-        /// Nothing is proposed yet: more payments come at once, and [`Input::Flush`] after them.
-        more: bool,
     },
     /// Pay in; without a value, what is missing of the own share.
     Fund {

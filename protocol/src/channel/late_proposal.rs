@@ -10,7 +10,7 @@ use super::effects::{Direction, Effects, PaymentWrite};
 use super::input::Context;
 use super::receipts::Proposal;
 use super::rules::check_proposal;
-use super::setup::Setup;
+use super::terms::Setup;
 
 /// Whether the partner closed on a proposal of its own, so that its payments belong into the
 /// history.

@@ -14,41 +14,43 @@
 mod active;
 mod closed;
 mod closing;
+mod command_outcome;
 mod common;
 mod cooperative_closing;
 mod data_loss;
 mod effects;
-mod import;
 mod input;
 mod late_proposal;
 mod next_step;
 mod opening;
-mod outcome;
 mod payment_status;
 mod queue;
-mod reason;
+mod receipt_import;
 mod receipts;
+mod refusal;
+mod risk;
 mod rules;
-mod setup;
 mod stored;
+mod terms;
 mod untrusted;
 
 pub use active::Active;
 pub use closed::{Closed, Outcome};
 pub use closing::Closing;
+pub use command_outcome::{ClosedBy, CommandError, CommandOutcome};
 pub use common::Common;
 pub use cooperative_closing::CooperativeClosing;
 pub use data_loss::{DataLoss, DataLossStep};
 pub use effects::{Direction, Effects, Misbehaviour, Notice, PaymentWrite, Transition};
-pub use import::ImportedReceipt;
 pub use input::{ChainInput, CloseMode, Command, CommandId, Context, Input, KnownPayment, Millis, PeerInput};
 pub use next_step::NextStep;
 pub use opening::Opening;
-pub use outcome::{ClosedBy, CommandError, CommandOutcome};
 pub use payment_status::PaymentStatus;
-pub use reason::{NoChallenge, Risk, StateConflict};
+pub use receipt_import::ImportedReceipt;
 pub use receipts::{Pending, Proposal, Receipts};
-pub use setup::{Setup, Terms};
+pub use refusal::{NoChallenge, StateConflict};
+pub use risk::Risk;
+pub use terms::{Setup, Terms};
 
 use crate::codec::{self, CodecError};
 use crate::onchain::ChainView;
@@ -107,10 +109,10 @@ pub enum Channel {
 impl Channel {
     /// A channel that this side opens: it becomes A and pays in `deposit`. The address is known and
     /// has to be on disk before the transaction is sent.
-    pub fn open(terms: Terms, deposit: Amount, caller: CommandId) -> Transition {
+    pub fn open(terms: Terms, deposit: Amount, command_id: CommandId) -> Transition {
         let mut effects = Effects::default();
         let mut opening = Opening::new(Common::new(terms.into()), Some(deposit), true);
-        opening.submit(caller, &mut effects);
+        opening.submit(command_id, &mut effects);
         Transition { channel: Self::Opening(Box::new(opening)), effects }
     }
 

@@ -7,13 +7,14 @@ use crate::{Amount, Balances, Nonce};
 use super::Channel;
 use super::active::Active;
 use super::closed::Closed;
+use super::command_outcome::{CommandError, CommandOutcome};
 use super::common::Common;
 use super::data_loss::DataLoss;
 use super::effects::{Effects, Notice};
 use super::input::{ChainInput, Command, CommandId, Context, Input, PeerInput};
-use super::outcome::{CommandError, CommandOutcome};
-use super::reason::{NoChallenge, Risk, StateConflict};
 use super::receipts::Receipts;
+use super::refusal::{NoChallenge, StateConflict};
+use super::risk::Risk;
 
 /// A channel that both sides have agreed on and that is not ACTIVE, or not deep enough in the
 /// chain. Money in it comes back with `cancel` as long as it is EMPTY.
@@ -33,8 +34,8 @@ impl Opening {
     }
 
     /// This side opens.
-    pub(super) fn submit(&mut self, caller: CommandId, effects: &mut Effects) {
-        self.common.waiting.push(caller, CallKind::Open);
+    pub(super) fn submit(&mut self, command_id: CommandId, effects: &mut Effects) {
+        self.common.waiting.push(command_id, CallKind::Open);
         effects.persist();
         effects.submit.extend(self.open_call());
     }
@@ -80,8 +81,8 @@ impl Opening {
         effects: &mut Effects,
     ) -> Channel {
         match input {
-            Input::Command(caller, command) => {
-                self.command(caller, command, effects);
+            Input::Command(command_id, command) => {
+                self.command(command_id, command, effects);
                 Channel::Opening(self)
             }
             Input::Peer(input) => {
@@ -96,7 +97,7 @@ impl Opening {
             Input::Chain(ChainInput::Invalid(reason)) => {
                 let reason = CallFailure::Refused(reason);
                 let denied = Err(CommandError::CallFailed { kind: CallKind::Open, reason });
-                self.common.waiting.answer_all(&denied, effects);
+                self.common.waiting.reply_all(&denied, effects);
                 Channel::Closed(Box::new(Closed::unused(self.common)))
             }
             Input::Chain(ChainInput::CallFailed { kind, reason }) => self.call_failed(kind, reason, effects),
@@ -114,7 +115,7 @@ impl Opening {
         }
     }
 
-    fn command(&mut self, caller: CommandId, command: Command, effects: &mut Effects) {
+    fn command(&mut self, command_id: CommandId, command: Command, effects: &mut Effects) {
         let result = match command {
             Command::Fund { value } => self.fund(value),
             Command::Cancel => self.cancel(),
@@ -127,10 +128,10 @@ impl Opening {
         };
         match result {
             Ok(call) => {
-                self.common.waiting.push(caller, call.kind());
+                self.common.waiting.push(command_id, call.kind());
                 effects.submit.push(call);
             }
-            Err(why) => effects.reply.push((caller, Err(why))),
+            Err(why) => effects.reply.push((command_id, Err(why))),
         }
     }
 
@@ -209,16 +210,16 @@ impl Opening {
                 }
                 if let Some(event) = view.newest {
                     let done = Ok(CommandOutcome::PaidIn { tx: event.tx });
-                    self.common.waiting.answer(CallKind::Open, &done, effects);
+                    self.common.waiting.reply(CallKind::Open, &done, effects);
                     if paid_in.of(role) > paid_before.of(role) {
-                        self.common.waiting.answer(CallKind::Fund, &done, effects);
+                        self.common.waiting.reply(CallKind::Fund, &done, effects);
                     }
                 }
             }
             OnChain::Closing(closing) => {
                 self.common
                     .waiting
-                    .answer_all(&Err(CommandError::WrongState(StateConflict::ClosedBeforeUse)), effects);
+                    .reply_all(&Err(CommandError::WrongState(StateConflict::ClosedBeforeUse)), effects);
                 let known = closing.paid_in.or((closing.nonce == Nonce::ZERO).then_some(closing.balances));
                 self.common.receipts = Receipts::new(known.unwrap_or(self.common.setup.terms().shares));
                 return self.common.into_closing_or_closed(context, effects);
@@ -234,9 +235,9 @@ impl Opening {
         self.common.receipts = Receipts::new(self.paid_in());
         let Self { mut common, deposit, online } = *self;
         let done = Ok(CommandOutcome::PaidIn { tx: common.view.newest.and_then(|event| event.tx) });
-        common.waiting.answer(CallKind::Open, &done, effects);
-        common.waiting.answer(CallKind::Fund, &done, effects);
-        common.waiting.answer_all(&Err(CommandError::WrongState(StateConflict::BecameActive)), effects);
+        common.waiting.reply(CallKind::Open, &done, effects);
+        common.waiting.reply(CallKind::Fund, &done, effects);
+        common.waiting.reply_all(&Err(CommandError::WrongState(StateConflict::BecameActive)), effects);
         if common.may_be_stale {
             effects.notify.push(Notice::AtRisk(Risk::RestoredChannelOpened));
             let lost = DataLoss::new(common);
@@ -258,7 +259,7 @@ impl Opening {
         reason: CallFailure,
         effects: &mut Effects,
     ) -> Channel {
-        self.common.waiting.answer(kind, &Err(CommandError::CallFailed { kind, reason }), effects);
+        self.common.waiting.reply(kind, &Err(CommandError::CallFailed { kind, reason }), effects);
         if kind == CallKind::Open && self.common.view.status == OnChain::Missing {
             return Channel::Closed(Box::new(Closed::unused(self.common)));
         }

@@ -45,12 +45,12 @@ pub struct Pending {
     /// The payment.
     pub payment: Payment,
     /// Who waits.
-    pub callers: Vec<CommandId>,
+    pub command_ids: Vec<CommandId>,
 }
 
 impl From<Payment> for Pending {
     fn from(payment: Payment) -> Self {
-        Self { payment, callers: Vec::new() }
+        Self { payment, command_ids: Vec::new() }
     }
 }
 
@@ -77,8 +77,8 @@ impl Proposal {
     }
 
     /// Takes out everybody who waits.
-    pub(super) fn take_callers(&mut self) -> Vec<CommandId> {
-        self.payments.iter_mut().flat_map(|pending| std::mem::take(&mut pending.callers)).collect()
+    pub(super) fn take_command_ids(&mut self) -> Vec<CommandId> {
+        self.payments.iter_mut().flat_map(|pending| std::mem::take(&mut pending.command_ids)).collect()
     }
 }
 

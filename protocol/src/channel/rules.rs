@@ -7,7 +7,7 @@ use crate::{AgreedReceipt, Amount, Crypto, PaymentId, Receipt, Role, Signature};
 
 use super::effects::Misbehaviour;
 use super::receipts::Receipts;
-use super::setup::Setup;
+use super::terms::Setup;
 
 /// Checks a proposal of `proposer` against the receipt that it builds on (rules 1, 2, 3, 6, 7).
 pub(super) fn check_proposal(

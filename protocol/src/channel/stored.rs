@@ -19,7 +19,7 @@ use super::data_loss::DataLoss;
 use super::input::Millis;
 use super::opening::Opening;
 use super::receipts::Receipts;
-use super::setup::Setup;
+use super::terms::Setup;
 
 /// What of a channel survives a crash; sessions, queues and whoever waits don't. Names and order of the
 /// variants' fields are those on disk.

@@ -91,7 +91,7 @@ impl Disk {
             payment: row.payment.clone(),
             nonce: row.nonce.filter(|nonce| channel.status_of(*nonce) != PaymentStatus::Failed),
         });
-        Command::Pay { payment, known, more: false }
+        Command::Pay { payment, known }
     }
 
     /// A message of the partner's, with those of its payments that the disk knows.

@@ -2,6 +2,7 @@
 //!
 //! | module | what it has | who uses it |
 //! |---|---|---|
+//! | [`batch`] | an input, and the end of its batch, applied to a channel | the core's tests, the model checker, the fuzzer |
 //! | [`contract`] | the contract's model, which `protocol/model/tests/differential.rs` holds against the bytecode | all |
 //! | `calls`, in [`contract`] | what the contract can be called with, and what it refuses a call with | all |
 //! | [`chain`] | blocks, a pool of transactions, reorganisations | the engine's simulation |
@@ -17,6 +18,7 @@
     reason = "for tests only: a double that meets the impossible has to stop"
 )]
 
+pub mod batch;
 mod calls;
 pub mod chain;
 pub mod contract;

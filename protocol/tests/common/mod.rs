@@ -19,7 +19,7 @@ use thunder_protocol::{
     Payment, Receipt, Role, Signature, Signer, address,
 };
 pub use thunder_testing::values::{CHAIN_ID, balances, nonce, payment, thd};
-use thunder_testing::{Disk, Row, values};
+use thunder_testing::{Disk, Row, batch, values};
 
 pub const CHANNEL: Address = address!("00000000000000000000000000000000000c4a11");
 
@@ -104,8 +104,16 @@ impl Party {
     /// Applies an input and carries out the effects in their order: disk, chain, wire, callers.
     pub fn apply(&mut self, input: Input) {
         let channel = self.channel.take().expect("alive");
-        let transition = channel.apply(input, &self.context());
+        let transition = batch::apply(channel, input, &self.context());
         self.carry_out(transition.channel, transition.effects);
+    }
+
+    /// Applies a command alone; [`Input::Flush`] ends its batch.
+    pub fn command_in_batch(&mut self, command: Command) -> CommandId {
+        let (channel, id) = (self.channel.take().expect("alive"), self.next_id());
+        let transition = channel.apply(Input::Command(id, command), &self.context());
+        self.carry_out(transition.channel, transition.effects);
+        id
     }
 
     pub fn carry_out(&mut self, channel: Channel, effects: Effects) {
@@ -133,9 +141,13 @@ impl Party {
         self.channel.is_none()
     }
 
-    pub fn command(&mut self, command: Command) -> CommandId {
+    fn next_id(&mut self) -> CommandId {
         self.next_command += 1;
-        let id = CommandId(self.next_command);
+        CommandId(self.next_command)
+    }
+
+    pub fn command(&mut self, command: Command) -> CommandId {
+        let id = self.next_id();
         self.apply(Input::Command(id, command));
         id
     }

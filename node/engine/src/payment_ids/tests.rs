@@ -169,7 +169,8 @@ impl World {
     fn partner_pays(&mut self, at: usize) {
         let id = PaymentId::new(format!("p{}", self.commands)).unwrap();
         let (command, payment) = self.order(id);
-        self.partner_gets(at, Input::Command(command, Command::Pay { payment, known: None, more: false }));
+        self.partner_gets(at, Input::Command(command, Command::Pay { payment, known: None }));
+        self.partner_gets(at, Input::Flush);
     }
 
     /// The user orders a payment, over one of the channels; again and again one of the last few.
@@ -196,7 +197,7 @@ impl World {
                 None
             }
         };
-        self.apply(channel, Input::Command(command, Command::Pay { payment, known, more: true }));
+        self.apply(channel, Input::Command(command, Command::Pay { payment, known }));
         if self.random.below(2) == 0 {
             self.apply(channel, Input::Flush);
         }
@@ -384,8 +385,9 @@ fn rule_6_payments_of_other_wallets_and_chains_are_others() {
     (0..4).for_each(|_| world.deliver_all());
     let (command, payment) = world.order(PaymentId::new("rent").unwrap());
     let id = payment.id.clone();
-    let pay = Command::Pay { payment, known: None, more: false };
+    let pay = Command::Pay { payment, known: None };
     world.apply(channel, Input::Command(command, pay));
+    world.apply(channel, Input::Flush);
     let find = |wallet: &Signer, channels| {
         world.ids.find(&id, &wallet.address(), channels, &world.batch, &world.disk).unwrap()
     };

@@ -6,12 +6,13 @@ use crate::{Nonce, Receipt};
 
 use super::super::Channel;
 use super::super::closing::Closing;
+use super::super::command_outcome::CommandError;
 use super::super::cooperative_closing::CooperativeClosing;
 use super::super::effects::{Effects, Notice};
 use super::super::input::{CloseMode, CommandId, Context};
 use super::super::opening::Opening;
-use super::super::outcome::CommandError;
-use super::super::reason::{Risk, StateConflict};
+use super::super::refusal::StateConflict;
+use super::super::risk::Risk;
 use super::super::rules::{FinalBase, judge_final};
 use super::Active;
 
@@ -41,14 +42,21 @@ impl Active {
             }
             Ok(FinalBase::Agreed) if self.common.receipts.proposal.is_none() => {
                 self.fail_queue(&CommandError::Closing, effects);
-                let (caller, is_partner_stale) = (self.finish, self.link.peer_may_be_stale);
-                CooperativeClosing::answering(self.common, finish, caller, is_partner_stale, context, effects)
+                let (command_id, is_partner_stale) = (self.finish, self.link.peer_may_be_stale);
+                CooperativeClosing::answering(
+                    self.common,
+                    finish,
+                    command_id,
+                    is_partner_stale,
+                    context,
+                    effects,
+                )
             }
             // With an own proposal out this side can't sign a FINAL, but the partner's is as good.
             Ok(FinalBase::Agreed | FinalBase::Proposal) => {
                 let Final { base_nonce, balances, signature } = finish;
-                let caller = self.finish.take();
-                self.start_closing(ClosePlan::Final { base_nonce, balances, signature }, caller, effects)
+                let command_id = self.finish.take();
+                self.start_closing(ClosePlan::Final { base_nonce, balances, signature }, command_id, effects)
             }
         }
     }
@@ -65,14 +73,14 @@ impl Active {
         {
             return Channel::Active(self);
         }
-        let Some(caller) = self.finish.take() else { return Channel::Active(self) };
+        let Some(command_id) = self.finish.take() else { return Channel::Active(self) };
         self.fail_queue(&CommandError::Closing, effects);
-        CooperativeClosing::asking(self.common, caller, context, effects)
+        CooperativeClosing::asking(self.common, command_id, context, effects)
     }
 
     pub(super) fn close(
         mut self: Box<Self>,
-        caller: CommandId,
+        command_id: CommandId,
         mode: CloseMode,
         context: &Context<'_>,
         effects: &mut Effects,
@@ -83,11 +91,11 @@ impl Active {
             }
             CloseMode::Alone => {
                 let plan = self.common.receipts.close_plan(self.common.role());
-                return self.start_closing(plan, Some(caller), effects);
+                return self.start_closing(plan, Some(command_id), effects);
             }
             CloseMode::On(evidence) => {
                 if let Some(plan) = self.chosen_plan(evidence, context) {
-                    return self.start_closing(plan, Some(caller), effects);
+                    return self.start_closing(plan, Some(command_id), effects);
                 }
                 CommandError::BadReceipt
             }
@@ -97,12 +105,12 @@ impl Active {
             }
             CloseMode::Cooperative if self.finish.is_some() => CommandError::UnderWay,
             CloseMode::Cooperative => {
-                self.finish = Some(caller);
+                self.finish = Some(command_id);
                 self.fail_queue(&CommandError::Closing, effects);
                 return self.finish_if_ready(context, effects);
             }
         };
-        effects.reply.push((caller, Err(refused)));
+        effects.reply.push((command_id, Err(refused)));
         Channel::Active(self)
     }
 
@@ -128,26 +136,26 @@ impl Active {
     pub(super) fn start_closing(
         mut self: Box<Self>,
         plan: ClosePlan,
-        caller: Option<CommandId>,
+        command_id: Option<CommandId>,
         effects: &mut Effects,
     ) -> Channel {
         self.stop_paying(effects);
-        caller.into_iter().for_each(|caller| self.common.waiting.push(caller, CallKind::Close));
+        command_id.into_iter().for_each(|command_id| self.common.waiting.push(command_id, CallKind::Close));
         Closing::begin(self.common, plan, effects)
     }
 
     /// The chain took back what somebody had paid in, so that receipts are worth nothing: what is
     /// still there comes back.
-    pub(super) fn cancel(mut self: Box<Self>, caller: CommandId, effects: &mut Effects) -> Channel {
+    pub(super) fn cancel(mut self: Box<Self>, command_id: CommandId, effects: &mut Effects) -> Channel {
         self.stop_paying(effects);
-        Closing::cancel(self.common, caller, effects)
+        Closing::cancel(self.common, command_id, effects)
     }
 
     pub(super) fn stop_paying(&mut self, effects: &mut Effects) {
         self.fail_queue(&CommandError::Closing, effects);
         effects.fail_commands(self.finish.take(), &CommandError::Closing);
         if let Some(own) = &mut self.common.receipts.proposal {
-            effects.fail_commands(own.take_callers(), &CommandError::Undecided);
+            effects.fail_commands(own.take_command_ids(), &CommandError::Undecided);
         }
     }
 

@@ -1,34 +1,26 @@
 //! `Active`: the channel in use, its session with the partner, and when its messages and proposals go out.
 
+mod coalescing;
 mod ending;
-mod partner;
 mod payments;
+mod proposals;
+mod session;
 
 use crate::Amount;
 use crate::onchain::OnChain;
 
 use super::Channel;
+use super::command_outcome::CommandError;
 use super::common::Common;
 use super::effects::Effects;
 use super::input::{ChainInput, Command, CommandId, Context, Input, Millis, PeerInput};
-use super::outcome::CommandError;
 use super::queue::Queue;
-use super::reason::{NoChallenge, StateConflict};
 use super::receipts::Proposal;
+use super::refusal::{NoChallenge, StateConflict};
+use coalescing::Coalescing;
 
 /// An unanswered message is repeated after this long.
 pub(super) const REPEAT_AFTER: Millis = 3_000;
-/// After an answer the next proposal waits for those who were just answered and pay again: over a slow
-/// network one receipt then serves all of them, and not half of them each time. It goes out once no payment
-/// has come for the time that the answer took, divided by this. Over a fast network that is no time at all.
-const COALESCE_GAP_DIVISOR: u64 = 8;
-/// The next proposal waits no longer than the time that the answer took, divided by this.
-const COALESCE_TOTAL_DIVISOR: u64 = 2;
-/// The next proposal never waits longer than this.
-const COALESCE_AT_MOST: Millis = 50;
-/// A proposal that the partner was not ready for is repeated after this long.
-const NOT_NOW_DELAY: Millis = 100;
-
 /// A channel in which payments are made.
 #[derive(Debug, Clone)]
 pub struct Active {
@@ -58,19 +50,6 @@ struct PeerLink {
     coalescing: Option<Coalescing>,
 }
 
-/// The next proposal waits for more payments.
-#[derive(Debug, Clone, Copy)]
-struct Coalescing {
-    /// When the proposal goes out if no other payment comes.
-    until: Millis,
-    /// By how much each payment that comes moves `until`, at most to `end`.
-    pause: Millis,
-    /// When the proposal goes out at the latest.
-    end: Millis,
-    /// With how many payments the proposal goes out at once.
-    payments: usize,
-}
-
 impl Active {
     /// Outside a session.
     pub(super) fn new(common: Common, deposit: Option<Amount>) -> Self {
@@ -80,14 +59,6 @@ impl Active {
     /// The payments of the own proposal were read from disk.
     pub(super) fn proposal_read(&mut self) {
         self.queue = Queue::behind(self.common.receipts.proposal.as_ref());
-    }
-
-    /// A session is open; its initiator syncs first.
-    pub(super) fn connected(&mut self, initiator: bool, context: &Context<'_>, effects: &mut Effects) {
-        self.link = PeerLink { online: true, ..PeerLink::default() };
-        if initiator {
-            self.send_sync(context, effects);
-        }
     }
 
     pub(super) fn pending(&self) -> Amount {
@@ -131,12 +102,9 @@ impl Active {
         effects: &mut Effects,
     ) -> Channel {
         match input {
-            Input::Command(caller, Command::Pay { payment, known, more }) => {
-                if let Err(why) = self.pay(caller, payment, known, context, effects) {
-                    effects.reply.push((caller, Err(why)));
-                }
-                if !more {
-                    self.propose_when_coalesced(context, effects);
+            Input::Command(command_id, Command::Pay { payment, known }) => {
+                if let Err(why) = self.pay(command_id, payment, known, context, effects) {
+                    effects.reply.push((command_id, Err(why)));
                 }
                 Channel::Active(self)
             }
@@ -144,23 +112,29 @@ impl Active {
                 self.propose_when_coalesced(context, effects);
                 Channel::Active(self)
             }
-            Input::Command(caller, Command::Close(mode)) => self.close(caller, mode, context, effects),
-            Input::Command(caller, Command::Challenge) => {
-                effects.reply.push((caller, Err(CommandError::NothingToChallenge(NoChallenge::NotClosing))));
+            Input::Command(command_id, Command::Close(mode)) => {
+                self.close(command_id, mode, context, effects)
+            }
+            Input::Command(command_id, Command::Challenge) => {
+                effects
+                    .reply
+                    .push((command_id, Err(CommandError::NothingToChallenge(NoChallenge::NotClosing))));
                 Channel::Active(self)
             }
-            Input::Command(caller, Command::Cancel)
+            Input::Command(command_id, Command::Cancel)
                 if matches!(self.common.view.status, OnChain::Empty { .. }) =>
             {
-                self.cancel(caller, effects)
+                self.cancel(command_id, effects)
             }
-            Input::Command(caller, Command::Import(given)) => self.import(caller, &given, context, effects),
-            Input::Command(caller, Command::SignFinal) => {
-                effects.reply.push((caller, Err(CommandError::NotLost)));
+            Input::Command(command_id, Command::Import(given)) => {
+                self.import(command_id, &given, context, effects)
+            }
+            Input::Command(command_id, Command::SignFinal) => {
+                effects.reply.push((command_id, Err(CommandError::NotLost)));
                 Channel::Active(self)
             }
-            Input::Command(caller, Command::Fund { .. } | Command::Cancel | Command::Withdraw) => {
-                effects.reply.push((caller, Err(CommandError::WrongState(StateConflict::Active))));
+            Input::Command(command_id, Command::Fund { .. } | Command::Cancel | Command::Withdraw) => {
+                effects.reply.push((command_id, Err(CommandError::WrongState(StateConflict::Active))));
                 Channel::Active(self)
             }
             Input::Peer(PeerInput::Connected { initiator }) => {

@@ -7,7 +7,7 @@ use crate::{Amount, Memo, Nonce, Payment, PaymentId, Receipt};
 
 use super::input::KnownPayment;
 use super::payment_status::PaymentStatus;
-use super::reason::{NoChallenge, StateConflict};
+use super::refusal::{NoChallenge, StateConflict};
 
 impl KnownPayment {
     /// What a repeated `pay` learns of the first.

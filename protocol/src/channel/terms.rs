@@ -1,4 +1,4 @@
-//! `Terms` and `Setup`: what both sides agreed on before the opening, and never changes in a channel's life.
+//! The terms of a channel, which never change: contract, chain, parties, amount.
 
 use alloy_primitives::{Address, B256};
 use serde::{Deserialize, Serialize};

@@ -14,9 +14,11 @@ use thunder_protocol::{Address, Amount, B256, Balances, Channel, Role, channel_a
 
 use crate::channels::is_inbound_pending;
 use crate::engine::Engine;
+use crate::errors::disk_error;
 use crate::event::RequestId;
 use crate::outbox::ChainCommand;
 use crate::replies::PendingReply;
+use crate::storage::StorageError;
 use crate::token_bucket::UNKNOWN_CHANNEL_COST;
 
 /// How many channels that a partner wants to open may wait for their transaction.
@@ -30,8 +32,8 @@ pub const OFFER_LASTS: Millis = 20_000;
 
 /// Offers to open a channel that the other side has not answered, by the own half of the salt.
 #[derive(Debug, Default)]
-pub(crate) struct Openings {
-    offers: HashMap<B256, Offer>,
+pub(crate) struct Offers {
+    by_half: HashMap<B256, Offer>,
 }
 
 #[derive(Debug)]
@@ -42,27 +44,27 @@ struct Offer {
     request: RequestId,
 }
 
-impl Openings {
+impl Offers {
     pub(crate) fn next_deadline(&self) -> Option<Millis> {
-        self.offers.values().map(|offer| offer.until).min()
+        self.by_half.values().map(|offer| offer.until).min()
     }
 
     pub(crate) fn requests(&self) -> impl Iterator<Item = RequestId> {
-        self.offers.values().map(|offer| offer.request)
+        self.by_half.values().map(|offer| offer.request)
     }
 
     /// Forgets the offers whose users wait no more, so that no channel is opened for them.
     pub(crate) fn abandon(&mut self, is_abandoned: impl Fn(&RequestId) -> bool) {
-        self.offers.retain(|_, offer| !is_abandoned(&offer.request));
+        self.by_half.retain(|_, offer| !is_abandoned(&offer.request));
     }
 
     fn take(&mut self, partner: &Address, half: &B256) -> Option<Offer> {
-        self.offers.get(half).filter(|offer| offer.partner == *partner)?;
-        self.offers.remove(half)
+        self.by_half.get(half).filter(|offer| offer.partner == *partner)?;
+        self.by_half.remove(half)
     }
 
     fn take_if(&mut self, is_meant: impl Fn(&Offer) -> bool) -> Vec<Offer> {
-        self.offers.extract_if(|_, offer| is_meant(offer)).map(|(_, offer)| offer).collect()
+        self.by_half.extract_if(|_, offer| is_meant(offer)).map(|(_, offer)| offer).collect()
     }
 }
 
@@ -73,7 +75,7 @@ impl Engine {
             Ok(ask) => {
                 let message = Envelope::Open(OpenMessage::Ask(ask.clone()));
                 let until = self.now.saturating_add(OFFER_LASTS);
-                self.openings.offers.insert(ask.half_a, Offer { until, ask, partner, request });
+                self.offers.by_half.insert(ask.half_a, Offer { until, ask, partner, request });
                 self.batch.effects.messages.push((partner, message));
             }
             Err(error) => self.reply(request, Err(error)),
@@ -107,7 +109,7 @@ impl Engine {
             }
             OpenMessage::Accept(accept) => self.on_accept(partner, &accept),
             OpenMessage::Refuse(OpenRefuse { half_a, reason }) => {
-                if let Some(offer) = self.openings.take(&partner, &half_a) {
+                if let Some(offer) = self.offers.take(&partner, &half_a) {
                     let hint = "compare the infos of both nodes: chain, THD and factory";
                     let error = ApiError::new(Code::PeerRefused, reason.to_string(), hint);
                     self.reply(offer.request, Err(error));
@@ -229,7 +231,7 @@ impl Engine {
 
     /// The other side agrees: the channel is on disk before its transaction is sent.
     fn on_accept(&mut self, partner: Address, accept: &OpenAccept) {
-        let Some(Offer { ask, request, .. }) = self.openings.take(&partner, &accept.half_a) else { return };
+        let Some(Offer { ask, request, .. }) = self.offers.take(&partner, &accept.half_a) else { return };
         let refused =
             |message: &str| ApiError::new(Code::PeerRefused, message, "see the log of the other node");
         if accept.part_b != partner {
@@ -258,19 +260,30 @@ impl Engine {
             "the other side did not say whether it agrees; nothing was opened",
             "see the log of the other node",
         );
-        for offer in self.openings.take_if(|offer| offer.until <= now) {
+        for offer in self.offers.take_if(|offer| offer.until <= now) {
             self.reply(offer.request, Err(error.clone()));
         }
     }
 
+    /// Replies to the users whose offers are among these messages, which are not sent.
+    pub(crate) fn fail_unsent_offers(&mut self, messages: &[(Address, Envelope)], why: &StorageError) {
+        for (partner, envelope) in messages {
+            if let Envelope::Open(OpenMessage::Ask(ask)) = envelope
+                && let Some(offer) = self.offers.take(partner, &ask.half_a)
+            {
+                self.reply(offer.request, Err(disk_error(why)));
+            }
+        }
+    }
+
     /// Replies to the users whose offers were made in a session that is over.
-    pub(crate) fn fail_openings(&mut self, partner: &Address) {
+    pub(crate) fn fail_offers(&mut self, partner: &Address) {
         let error = ApiError::new(
             Code::PeerNotConnected,
             "the other side went away before it agreed; nothing was opened",
             "connect again",
         );
-        for offer in self.openings.take_if(|offer| offer.partner == *partner) {
+        for offer in self.offers.take_if(|offer| offer.partner == *partner) {
             self.reply(offer.request, Err(error.clone()));
         }
     }

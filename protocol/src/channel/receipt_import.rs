@@ -4,13 +4,13 @@ use crate::onchain::Evidence;
 use crate::{AgreedReceipt, Crypto, Nonce, Receipt, Signature, Signatures};
 
 use super::closing::Closing;
+use super::command_outcome::{CommandError, CommandOutcome};
 use super::effects::Effects;
 use super::input::Context;
-use super::outcome::{CommandError, CommandOutcome};
-use super::reason::Risk;
 use super::receipts::Receipts;
+use super::risk::Risk;
 use super::rules::{Claim, judge_claim};
-use super::setup::Setup;
+use super::terms::Setup;
 
 /// A receipt from a file that this side's node has exported: with both signatures, or, from a
 /// watchtower record, with the partner's alone.

@@ -87,6 +87,20 @@ fn rule_4_the_opening_transaction_is_ordered_only_with_the_channel_on_disk() {
 }
 
 #[test]
+fn rule_4_an_offer_in_a_refused_batch_is_not_sent_and_its_user_learns_it_at_once() {
+    let (mut node, remote, _) = crate::testing::with_channel();
+    node.disk.set_full(true);
+    let request = OpenRequest { amount: thd("10"), deposit: None, peer: None, accept_short_period: false };
+    let (id, other) = (RequestId(node.next()), RequestId(node.next()));
+    node.engine.handle(Event::Command(other, crate::testing::pay("rent")), node.now);
+    node.engine.handle(Event::Command(id, Command::Open { request, partner: remote.wallet() }), node.now);
+    let outbox = node.finish();
+    assert!(sent(&outbox).is_empty(), "{outbox:?}");
+    assert!(error(&outbox, id).message.contains("no space left"), "{outbox:?}");
+    assert_eq!(node.engine.offers.next_deadline(), None);
+}
+
+#[test]
 fn terms_that_are_not_in_order_are_refused_each_with_its_reason() {
     type Change = fn(&mut OpenAsk);
     let wrong: [(Change, OpenRefuseReason); 8] = [
