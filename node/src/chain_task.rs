@@ -8,7 +8,7 @@ use tokio::sync::mpsc;
 
 use crate::args::Config;
 use crate::keys::SecretKey;
-use crate::store::{StorageError, TransactionLog};
+use crate::store::{StorageError, TransactionLog, UnreadableTransaction};
 
 /// What the daemon asks of the task.
 #[derive(Debug)]
@@ -116,10 +116,7 @@ impl ChainTask {
 
     fn use_wallet(&mut self) {
         let (Some(key), Some(chain)) = (&self.wallet, self.driver.chain()) else { return };
-        let sent = self.log.transactions(chain.genesis).unwrap_or_else(|error| {
-            tracing::error!(%error, "can't read the transactions that are under way");
-            Vec::new()
-        });
+        let sent = under_way(&*self.log, chain.genesis);
         let confirmations = self.config.confirmations_on(chain.chain_id);
         if let Err(error) = self.driver.set_account(key.expose(), confirmations, sent) {
             tracing::error!(%error, "no transaction can be made");
@@ -143,5 +140,116 @@ impl ChainTask {
             // It is looked at again after a restart and found mined or useless; nothing is lost.
             tracing::warn!(%error, "can't forget a transaction");
         }
+    }
+}
+
+/// The transactions of a chain that can be read. The guard makes a challenge that is due anew; what else is lost with a
+/// record, the user has to look after.
+fn under_way(log: &dyn TransactionLog, genesis: B256) -> Vec<Sent> {
+    let records = log.transactions(genesis).unwrap_or_else(|error| {
+        tracing::error!(%error, "can't read the transactions that are under way");
+        Vec::new()
+    });
+    let readable = |record: Result<Sent, UnreadableTransaction>| match record {
+        Ok(sent) => Some(sent),
+        Err(UnreadableTransaction { channel, kind, error }) => {
+            tracing::error!(
+                channel,
+                kind,
+                error,
+                "the record of a transaction that is under way can't be read: check the disk, and see infos; if the \
+                 transaction did not come onto the chain, give its command again"
+            );
+            None
+        }
+    };
+    records.into_iter().filter_map(readable).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::{self, Write};
+    use std::sync::{Arc, Mutex};
+
+    use thunder_protocol::Address;
+    use thunder_protocol::onchain::CallKind;
+
+    use super::*;
+    use crate::store::sqlite::SqliteStore;
+
+    const GENESIS: B256 = B256::repeat_byte(9);
+
+    fn sent(channel: u8, kind: CallKind) -> Sent {
+        let channel = Address::repeat_byte(channel);
+        let (data, attempts) = (vec![1], Vec::new());
+        let (mined_at, nonce_used_at) = (None, None);
+        Sent {
+            channel,
+            kind,
+            to: channel,
+            data,
+            gas: 1,
+            nonce: 2,
+            attempts,
+            sent_at: 3,
+            mined_at,
+            nonce_used_at,
+        }
+    }
+
+    /// What the log has been told.
+    #[derive(Clone, Default)]
+    struct Written(Arc<Mutex<Vec<u8>>>);
+
+    impl Write for Written {
+        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+            self.0.lock().unwrap().write(bytes)
+        }
+
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+
+    /// The transactions that are taken up, and the log of that.
+    fn taken_up(store: &SqliteStore) -> (Vec<Sent>, String) {
+        let written = Written::default();
+        let writer = written.clone();
+        let log = tracing_subscriber::fmt().with_ansi(false).with_writer(move || writer.clone()).finish();
+        let sent = tracing::subscriber::with_default(log, || under_way(store, GENESIS));
+        let text = String::from_utf8(written.0.lock().unwrap().clone()).unwrap();
+        (sent, text)
+    }
+
+    #[test]
+    fn g4_a_damaged_record_of_a_transaction_hides_no_other() {
+        for damage in [
+            "UPDATE transactions SET record = x'a1ff' WHERE kind = 'Close'",
+            "UPDATE transactions SET record = 'text' WHERE kind = 'Close'",
+            "UPDATE transactions SET record = (SELECT record FROM transactions WHERE kind = 'Fund') WHERE kind = 'Close'",
+        ] {
+            let mut store = SqliteStore::in_memory();
+            let kept = [sent(1, CallKind::Challenge), sent(3, CallKind::Fund)];
+            for sent in [&kept[0], &sent(2, CallKind::Close), &kept[1]] {
+                store.put_transaction(GENESIS, sent).unwrap();
+            }
+            store.execute(damage);
+            let (found, log) = taken_up(&store);
+            assert_eq!(found, kept, "{damage}");
+            let lines: Vec<_> = log.lines().collect();
+            let [line] = lines[..] else { panic!("{damage}: {log}") };
+            let channel = Address::repeat_byte(2).to_string();
+            assert!(line.contains("ERROR") && line.contains(&channel) && line.contains("Close"), "{line}");
+        }
+    }
+
+    #[test]
+    fn a_channel_that_is_damaged_itself_is_named_as_it_is() {
+        let mut store = SqliteStore::in_memory();
+        store.put_transaction(GENESIS, &sent(1, CallKind::Close)).unwrap();
+        store.execute("UPDATE transactions SET channel = x'0102', kind = x'ff'");
+        let (found, log) = taken_up(&store);
+        assert_eq!((found, log.lines().count()), (vec![], 1), "{log}");
+        assert!(log.contains("0x0102"), "{log}");
     }
 }

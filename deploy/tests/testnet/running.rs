@@ -167,7 +167,7 @@ async fn a_state_file_that_is_none_is_said_so() {
     std::fs::write(&state, "not a state").unwrap();
     let options = TestnetOptions { state: Some(state), ..TestnetOptions::default() };
     match Testnet::start(options).await {
-        Err(Error::Testnet(TestnetError::Ended { said })) => assert!(!said.is_empty()),
+        Err(Error::Testnet(TestnetError::Ended { output })) => assert!(!output.is_empty()),
         other => panic!("{other:?}"),
     }
 }

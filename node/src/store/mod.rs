@@ -21,12 +21,23 @@ pub trait TransactionLog {
     /// Uses another chain from now on. What belongs to the earlier one stays in the store, how far it was processed
     /// too, and is taken up where it was left when it is back.
     fn set_identity(&mut self, identity: &ChainId) -> Result<(), StorageError>;
-    /// Every transaction that was signed for a chain and not forgotten.
-    fn transactions(&self, genesis: B256) -> Result<Vec<Sent>, StorageError>;
+    /// Every transaction that was signed for a chain and not forgotten. A damaged record hides no other.
+    fn transactions(&self, genesis: B256) -> Result<Vec<Result<Sent, UnreadableTransaction>>, StorageError>;
     /// Writes a transaction, in place of an earlier state of it, durably, before it is broadcast.
     fn put_transaction(&mut self, genesis: B256, sent: &Sent) -> Result<(), StorageError>;
     /// Forgets a transaction.
     fn remove_transaction(&mut self, genesis: B256, sent: &Sent) -> Result<(), StorageError>;
+}
+
+/// A transaction whose record can't be read. Channel and kind are as the store has them, damaged or not.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct UnreadableTransaction {
+    /// The channel's address.
+    pub channel: String,
+    /// Which call.
+    pub kind: String,
+    /// Why the record can't be read.
+    pub error: String,
 }
 
 /// Which payments.

@@ -80,6 +80,12 @@ impl SqliteStore {
         Self::prepare(Connection::open_in_memory().unwrap()).unwrap()
     }
 
+    /// Damages a database for a test.
+    #[cfg(test)]
+    pub(crate) fn execute(&self, sql: &str) {
+        self.connection.borrow().execute_batch(sql).unwrap();
+    }
+
     fn prepare(mut connection: Connection) -> Result<Self, DatabaseError> {
         // One that is refused is left as it is.
         schema::format_of(&connection)?;

@@ -1,12 +1,13 @@
 //! Transactions that were signed and may be anywhere.
 
-use rusqlite::params;
+use rusqlite::types::ValueRef;
+use rusqlite::{Row, params};
 use thunder_chain::{ChainId, Sent};
-use thunder_protocol::B256;
 use thunder_protocol::codec::{decode, encode_record};
+use thunder_protocol::{Address, B256, hex};
 
 use super::{DatabaseError, SqliteStore};
-use crate::store::{StorageError, TransactionLog};
+use crate::store::{StorageError, TransactionLog, UnreadableTransaction};
 
 impl TransactionLog for SqliteStore {
     fn identity(&self) -> Result<Option<ChainId>, StorageError> {
@@ -17,7 +18,7 @@ impl TransactionLog for SqliteStore {
         Ok(Self::set_identity(self, identity)?)
     }
 
-    fn transactions(&self, genesis: B256) -> Result<Vec<Sent>, StorageError> {
+    fn transactions(&self, genesis: B256) -> Result<Vec<Result<Sent, UnreadableTransaction>>, StorageError> {
         Ok(self.read_transactions(genesis)?)
     }
 
@@ -48,10 +49,38 @@ impl TransactionLog for SqliteStore {
 }
 
 impl SqliteStore {
-    fn read_transactions(&self, genesis: B256) -> Result<Vec<Sent>, DatabaseError> {
+    fn read_transactions(
+        &self,
+        genesis: B256,
+    ) -> Result<Vec<Result<Sent, UnreadableTransaction>>, DatabaseError> {
         let connection = self.connection.borrow();
-        let mut statement = connection.prepare("SELECT record FROM transactions WHERE genesis = ?1")?;
-        let records = statement.query_map(params![genesis.as_slice()], |row| row.get::<_, Vec<u8>>(0))?;
-        records.map(|record| Ok(decode(&record?)?)).collect()
+        let mut statement =
+            connection.prepare("SELECT channel, kind, record FROM transactions WHERE genesis = ?1")?;
+        let records = statement.query_map(params![genesis.as_slice()], read)?;
+        Ok(records.collect::<Result<_, _>>()?)
+    }
+}
+
+/// Reads a row. An error is SQLite's; a row that makes no sense is an unreadable transaction.
+fn read(row: &Row<'_>) -> rusqlite::Result<Result<Sent, UnreadableTransaction>> {
+    let (channel, kind) = (bytes(row.get_ref(0)?), bytes(row.get_ref(1)?));
+    let sent = decode::<Sent>(bytes(row.get_ref(2)?)).map_err(|error| error.to_string());
+    let sent = sent.and_then(|sent| match (sent.channel.as_slice(), sent.kind.as_str().as_bytes()) {
+        key if key == (channel, kind) => Ok(sent),
+        _ => Err("it is that of another transaction".to_owned()),
+    });
+    Ok(sent.map_err(|error| UnreadableTransaction {
+        channel: Address::try_from(channel)
+            .map_or_else(|_| hex::encode_prefixed(channel), |address| address.to_string()),
+        kind: String::from_utf8_lossy(kind).into_owned(),
+        error,
+    }))
+}
+
+/// The bytes of a text or a blob; none of another value.
+fn bytes(value: ValueRef<'_>) -> &[u8] {
+    match value {
+        ValueRef::Text(bytes) | ValueRef::Blob(bytes) => bytes,
+        ValueRef::Null | ValueRef::Integer(_) | ValueRef::Real(_) => &[],
     }
 }
