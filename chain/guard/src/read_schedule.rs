@@ -23,8 +23,9 @@ pub(crate) struct Sweep {
     /// Channels by stake, longest unread first.
     at_risk: VecDeque<Address>,
     others: VecDeque<Address>,
-    /// To be read now.
+    /// To be read now, each channel once: an endpoint that has the same asked again and again makes nothing grow.
     due: VecDeque<Address>,
+    is_queued: HashSet<Address>,
     /// Under way.
     in_flight: usize,
     /// The head for which `due` was filled, and whether with every channel.
@@ -57,7 +58,7 @@ impl Sweep {
     /// A channel is to be read from now on. An urgent one is not in the rotation.
     pub(crate) fn add(&mut self, channel: Address, stake: Stake, is_new: bool) {
         match stake {
-            Stake::Urgent => self.due.push_front(channel),
+            Stake::Urgent => self.again(&[channel]),
             Stake::AtRisk => self.at_risk.push_back(channel),
             Stake::Nothing => self.others.push_back(channel),
         }
@@ -90,16 +91,17 @@ impl Sweep {
         }
         (self.filled_for, self.filled_all) = (Some(head), false);
         // What was not read since the last head is read before more is added, the urgent ones first.
-        let waiting: HashSet<_> = self.due.iter().copied().collect();
+        let waiting = self.due.len();
         let mut due: VecDeque<_> = urgent.iter().copied().collect();
         due.extend(self.due.drain(..).filter(|channel| !urgent.contains(channel)));
         self.due = due;
-        if waiting.len() > batch.max(1) * MAX_BATCHES {
+        self.is_queued.extend(urgent);
+        if waiting > batch.max(1) * MAX_BATCHES {
             return;
         }
         let all = self.at_risk.len() + self.others.len();
         let share = if all <= batch * ALL_IN_CALLS { READ_WITHIN } else { passed };
-        self.rotate(share, &waiting, is_in);
+        self.rotate(share, is_in);
     }
 
     /// The head stays what it is: what is left of the round is read without waiting for the next.
@@ -109,11 +111,11 @@ impl Sweep {
             return;
         }
         self.filled_all = true;
-        self.rotate(READ_WITHIN, &HashSet::new(), is_in);
+        self.rotate(READ_WITHIN, is_in);
     }
 
     /// Makes this share of each rotation due.
-    fn rotate(&mut self, share: u64, waiting: &HashSet<Address>, is_in: impl Fn(&Address, Stake) -> bool) {
+    fn rotate(&mut self, share: u64, is_in: impl Fn(&Address, Stake) -> bool) {
         for stake in [Stake::AtRisk, Stake::Nothing] {
             let rotation = match stake {
                 Stake::AtRisk => &mut self.at_risk,
@@ -127,7 +129,7 @@ impl Sweep {
                     continue;
                 }
                 rotation.push_back(channel);
-                if !waiting.contains(&channel) {
+                if self.is_queued.insert(channel) {
                     self.due.push_back(channel);
                 }
             }
@@ -140,6 +142,7 @@ impl Sweep {
         while taken.len() < most
             && let Some(channel) = self.due.pop_front()
         {
+            self.is_queued.remove(&channel);
             if is_watched(&channel) {
                 taken.push(channel);
             }
@@ -170,9 +173,12 @@ impl Sweep {
 
     /// These could not be read: they are the first to be read again.
     pub(crate) fn again(&mut self, channels: &[Address]) {
-        for channel in channels.iter().rev() {
-            self.due.push_front(*channel);
+        if channels.iter().any(|channel| self.is_queued.contains(channel)) {
+            let again: HashSet<_> = channels.iter().collect();
+            self.due.retain(|channel| !again.contains(channel));
         }
+        self.is_queued.extend(channels);
+        channels.iter().rev().for_each(|channel| self.due.push_front(*channel));
     }
 
     /// A channel was read for the first time in this round, or can't be read at all. Returns whether the
@@ -268,6 +274,19 @@ mod tests {
             assert_eq!(sweep.take(1, |_| true), channels(50_000, 1));
         }
         assert!(sweep.due.len() <= 10_000, "no channel is due twice");
+    }
+
+    #[test]
+    fn g5_what_is_to_be_read_again_is_due_once_and_first() {
+        let mut sweep = Sweep::default();
+        sweep.restart(channels(0, 1_000), vec![], 0);
+        sweep.fill(1, 0, 767, &BTreeSet::new(), |_, _| true);
+        // Answers of no use to eight copies of a question.
+        (0..8).for_each(|_| sweep.again(&channels(900, 100)));
+        assert_eq!((sweep.due.len(), sweep.is_queued.len()), (1_000, 1_000));
+        assert_eq!(sweep.take(100, |_| true), channels(900, 100));
+        sweep.fill(2, 0, 767, &BTreeSet::new(), |_, _| true);
+        assert_eq!(sweep.due.len(), 1_000);
     }
 
     #[test]

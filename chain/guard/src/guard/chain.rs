@@ -22,6 +22,8 @@ const CHECK_IDENTITY_EVERY: Millis = 60_000;
 const OTHER_CHAIN: (u32, Millis) = (8, 10_000);
 /// How often it is asked meanwhile.
 const OTHER_CHAIN_EVERY: Millis = 500;
+/// How often block 0 has to be refused before the chain that is known goes without it.
+const REFUSALS: u32 = 8;
 /// How far a reorganisation is taken to reach if none of the blocks that were shown is left.
 const FURTHER: u64 = 64;
 /// How many blocks an endpoint may be behind the others.
@@ -78,8 +80,18 @@ impl Guard {
             Ok(Answer::Number(number)) => {
                 identity.chain_id = u64::try_from(*number).ok().filter(|chain_id| *chain_id > 0);
             }
-            Ok(Answer::Block(Some(block))) => identity.genesis = Some(block.hash),
+            Ok(Answer::Block(Some(block))) => (identity.genesis, identity.refusals) = (Some(block.hash), 0),
+            Ok(Answer::Block(None)) | Err(AskError::Refused(_)) if *purpose == Purpose::Genesis => {
+                identity.refusals = identity.refusals.saturating_add(1);
+            }
             _ => {}
+        }
+        // Nodes that keep no old blocks may have lost block 0, too. The chain that is known is known by its id then.
+        let known = endpoint.chain.or(self.settings.chain);
+        if let Some(known) = known.filter(|known| identity.refusals >= REFUSALS && !known.is_local())
+            && identity.chain_id == Some(known.chain_id)
+        {
+            identity.genesis.get_or_insert(known.genesis);
         }
         if !desk.is_identified || result.is_ok() {
             endpoint.told(result);
@@ -87,7 +99,6 @@ impl Guard {
         let (Some(chain_id), Some(genesis)) = (identity.chain_id, identity.genesis) else { return };
         (identity.chain_id, identity.genesis) = (None, None);
         let chain = ChainId { chain_id, genesis };
-        let known = endpoint.chain.or(self.settings.chain);
         let is_expected = [known, self.settings.chain].contains(&Some(chain));
         let is_believed = is_expected || identity.is_shown_for_long(chain, known, now);
         identity.wait_until(now.saturating_add(match (is_believed, known) {
@@ -346,13 +357,14 @@ impl Guard {
             let is_late = heads.get(e).copied().flatten().is_none_or(|(number, advanced)| {
                 number.saturating_add(MAX_LAG) < highest && now > advanced.saturating_add(stands_still)
             });
+            let reads_late = self.endpoints.len() > 1 && self.reads_late(e);
             let Some(desk) = self.desks.get_mut(e) else { continue };
             let is_read = desk.sweep.read_at().is_some_and(|at| now <= at.saturating_add(fresh_for));
             let is_live = is_usable && is_read && !is_late;
             changed |= desk.is_live != is_live;
             desk.is_live = is_live;
             if let Some(endpoint) = self.endpoints.get_mut(e) {
-                endpoint.is_late = is_usable && is_late && endpoint.head.is_some();
+                endpoint.is_late = is_usable && (is_late || reads_late) && endpoint.head.is_some();
             }
         }
         if changed && self.endpoints.len() > 1 {
@@ -366,12 +378,25 @@ impl Guard {
         Some((endpoint.head?.number, endpoint.advanced_at))
     }
 
+    /// Whether what is due at an endpoint's blocks is read there some blocks later only, or never: it may keep a question
+    /// hanging for that.
+    fn reads_late(&self, e: usize) -> bool {
+        let head = self.endpoints.get(e).and_then(|endpoint| endpoint.head);
+        let read = self.desks.get(e).and_then(|desk| desk.read_head);
+        head.zip(read).is_some_and(|(head, read)| read.saturating_add(MAX_LAG) < head.number)
+    }
+
     /// The block that everything is read at: of the endpoints that are up to date the lowest. Views that
-    /// wait for something have some time to be told first.
+    /// wait for something have some time to be told first. One at which reading does not get to its own blocks keeps
+    /// the others from nothing.
     fn tell_read_head(&mut self, now: Millis) {
         let is_alone = self.endpoints.len() == 1;
-        let live = self.desks.iter().filter(|desk| desk.is_live || is_alone);
-        let Some(head) = live.filter_map(|desk| desk.read_head).min() else { return };
+        let lowest = |reads_in_time: bool| {
+            let live = self.desks.iter().zip(0..).filter(|(desk, _)| desk.is_live || is_alone);
+            let counted = live.filter(|(_, e)| !(reads_in_time && self.reads_late(*e)));
+            counted.filter_map(|(desk, _)| desk.read_head).min()
+        };
+        let Some(head) = lowest(true).or_else(|| lowest(false)) else { return };
         if self.channels.is_none() || self.read_head == Some(head) {
             return;
         }

@@ -123,6 +123,8 @@ struct Identity {
     genesis: Option<B256>,
     chain_id_slot: RetryTimer,
     genesis_slot: RetryTimer,
+    /// How often in a row block 0 was refused.
+    refusals: u32,
     /// Another chain than the one that is known, how often it was shown in a row, and since when.
     other: Option<(ChainId, u32, Millis)>,
 }
@@ -447,12 +449,16 @@ impl Guard {
         self.measured_block_time().unwrap_or(DEFAULT_BLOCK_TIME)
     }
 
-    /// The same, of two endpoints the longer.
+    /// The same, of two endpoints the longer, within bounds: one that says that blocks take a minute where they take a
+    /// second must not stop the clock of challenges for all of their time.
     fn longer_block_time(&self) -> Millis {
+        /// How much longer than the shorter one, and what the shorter one counts as at least.
+        const MOST: (u64, Millis) = (4, 1_000);
         let usable = self.endpoints.iter().filter(|endpoint| endpoint.chain == self.chain);
         let mut times: Vec<_> = usable.filter_map(|endpoint| endpoint.pace.measured()).collect();
         times.sort_unstable();
-        times.get(times.len() / 2).copied().unwrap_or(0)
+        let shortest = times.first().copied().unwrap_or(0).max(MOST.1);
+        times.get(times.len() / 2).copied().unwrap_or(0).min(shortest.saturating_mul(MOST.0))
     }
 
     fn measured_block_time(&self) -> Option<Millis> {

@@ -261,6 +261,7 @@ impl Transactions {
     pub(crate) fn on_reorganisation(&mut self, first: u64) {
         self.counts.iter_mut().for_each(|count| count.used_below = 0);
         for entry in &mut self.entries {
+            entry.refused.clear();
             if matches!(entry.stage, Stage::Mined { block } if block >= first) {
                 (entry.stage, entry.in_vain) = (Stage::Out, None);
                 entry.receipts_asked.clear();

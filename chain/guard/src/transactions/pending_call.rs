@@ -128,6 +128,8 @@ pub(crate) struct Entry {
     pub(crate) again_at: u64,
     /// Whether one of them said so.
     pub(crate) was_reverted: bool,
+    /// The transactions that the contract has refused, as far as no endpoint denies that they are mined.
+    pub(crate) refused: std::collections::BTreeSet<B256>,
     /// The transaction that the contract refused in a block, while it is not known yet whether somebody else
     /// has brought the effect about.
     pub(crate) in_vain: Option<B256>,
@@ -192,6 +194,7 @@ impl Entry {
             reverts: 0,
             again_at: 0,
             was_reverted: false,
+            refused: Default::default(),
             in_vain: None,
             mined_tx: None,
             alarm_at: ALARM_AFTER,

@@ -243,7 +243,8 @@ impl Transactions {
     pub(super) fn mined(&mut self, key: Key, tx: thunder_protocol::B256, block: u64, succeeded: bool) {
         let (channel, kind) = (key.channel, key.kind.0);
         let Some(entry) = self.entry_mut(key) else { return };
-        if entry.stage == (Stage::Mined { block }) {
+        // What was refused is no news, and stops no newer attempt.
+        if entry.stage == (Stage::Mined { block }) || (!succeeded && entry.refused.contains(&tx)) {
             return;
         }
         let was_pointless = entry.stage == Stage::Obsolete;
@@ -274,6 +275,7 @@ impl Transactions {
             return;
         }
         entry.reverts = entry.reverts.saturating_add(1);
+        entry.refused.insert(tx);
         let error = CallError::MinedInVain(tx);
         if !key.is_urgent() {
             // The channel's state tells whether somebody else was faster, or the call has failed.

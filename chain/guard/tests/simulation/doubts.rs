@@ -3,6 +3,7 @@
 
 use thunder_guard::Report;
 use thunder_guard::state::ChannelState;
+use thunder_guard::transactions::{CallError, Outcome};
 
 use super::endpoint::Faults;
 use super::world::{NEWEST, World, cheat};
@@ -184,5 +185,24 @@ fn g6_what_one_of_several_can_not_read_is_read_at_the_others() {
         assert!(world.is_fresh);
         let after = cheated(&mut world, 0);
         assert!(after.is_some_and(|blocks| blocks <= 2), "{count} {liar}: {after:?}");
+    }
+}
+
+#[test]
+fn g4_a_challenge_that_was_refused_once_is_refused_once() {
+    for count in [1, 2] {
+        let mut world = world(count);
+        let channel = world.channel(0);
+        // As after a closing that the chain has taken back.
+        world.challenge(channel);
+        blocks(&mut world, 4);
+        world.ether.least_tip = 20 * GWEI;
+        world.block(&[(channel, cheat())]);
+        blocks(&mut world, 12);
+        assert!(world.answered_after(channel).is_some_and(|blocks| blocks <= 8));
+        let refused = world.reports.iter().filter(|report| {
+            matches!(report, Report::Outcome(Outcome::Failed { error: CallError::MinedInVain(_), .. }))
+        });
+        assert_eq!(refused.count(), 1, "its receipt puts no newer attempt back");
     }
 }

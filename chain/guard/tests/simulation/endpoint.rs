@@ -93,6 +93,12 @@ pub(crate) struct Faults {
     pub(crate) stale_states: Option<u64>,
     /// Questions for storage are refused.
     pub(crate) refuses_storage: bool,
+    /// One of the questions for states hangs at all times; others are answered as of two blocks ago.
+    pub(crate) holds_back: bool,
+    /// It has lost block 0.
+    pub(crate) lacks_genesis: bool,
+    /// Half of its answers come from a machine that is so many blocks behind.
+    pub(crate) behind: u64,
     /// It answers every transaction with this.
     pub(crate) says: Option<&'static str>,
 }
@@ -119,6 +125,7 @@ pub(crate) struct Endpoint {
     second: u64,
     heads: u64,
     requests: u64,
+    hangs_until: u64,
     pub(crate) asked: u64,
     /// By method: the place in its row of questions, and the place of the one that is answered truly.
     rows: std::collections::BTreeMap<&'static str, (u64, u64)>,
@@ -136,6 +143,7 @@ impl Endpoint {
             second: 0,
             heads: 0,
             requests: 0,
+            hangs_until: 0,
             asked: 0,
             rows: Default::default(),
             methods: Default::default(),
@@ -167,6 +175,29 @@ impl Endpoint {
         if !self.is_true(question.method(), random) {
             return self.lie(random, at);
         }
+        let faults = self.faults.clone();
+        if self.faults.holds_back && matches!(question, Question::States { .. }) {
+            // The next one hangs before the last one is given up.
+            if now + 9_000 > self.hangs_until {
+                self.hangs_until = now + 10_000;
+                return (Err(AskError::Timeout), None);
+            }
+            self.faults.states_at = Some(ether.number() - 2);
+        }
+        if self.faults.behind > 0 && random.one_in(2) {
+            self.faults.lag = self.faults.behind;
+        }
+        let answer = self.answer_as_it_is(question, ether, random);
+        self.faults = faults;
+        (answer, at)
+    }
+
+    fn answer_as_it_is(
+        &mut self,
+        question: &Question,
+        ether: &mut Ether,
+        random: &mut Random,
+    ) -> Result<String, AskError> {
         let is_fork = self.faults.fork > 0 && random.one_in(2);
         let lag = self.faults.lag;
         if is_fork && self.faults.fork == 1 {
@@ -200,7 +231,7 @@ impl Endpoint {
             }
             *json = block.to_string();
         }
-        (answer, at)
+        answer
     }
 
     fn is_true(&mut self, method: &'static str, random: &mut Random) -> bool {
@@ -258,7 +289,7 @@ impl Endpoint {
             }
             let hides = self.faults.hides.contains(channel) && number >= self.faults.hides_since;
             let number = self.faults.stale_states.map_or(number, |at| at.min(number));
-            let at = if hides { self.faults.hides_since - 1 } else { number };
+            let at = if hides { self.faults.hides_since.saturating_sub(1) } else { number };
             let block = ether.at(at).or(ether.at(number));
             block.and_then(|block| block.states.get(channel)).copied().unwrap_or(ChannelState::Missing)
         };
@@ -271,20 +302,20 @@ impl Endpoint {
                 head.timestamp = self.faults.timestamp.unwrap_or(head.timestamp);
                 Ok(block_json(&head))
             }
+            Question::Block(0) if self.faults.lacks_genesis => refuse("pruned history unavailable"),
             Question::Block(0) => Ok(block_json(&thunder_guard::Head { number: 0, ..genesis() })),
             // Blocks of before the world began.
             Question::Block(number) if *number < FIRST + self.faults.head_off => {
                 let block_time = ether.block_seconds;
-                let timestamp = self
-                    .faults
-                    .timestamp
-                    .unwrap_or(0)
-                    .max(1_000_000 - (FIRST + self.faults.head_off - number) * block_time);
+                let timestamp =
+                    self.faults.timestamp.unwrap_or(0).max(
+                        1_000_000_u64.saturating_sub((FIRST + self.faults.head_off - number) * block_time),
+                    );
                 Ok(block_json(&thunder_guard::Head { number: *number, timestamp, ..genesis() }))
             }
             Question::Block(number) => Ok(ether
-                .at(*number - self.faults.head_off)
-                .filter(|_| *number - self.faults.head_off <= shown)
+                .at(number.saturating_sub(self.faults.head_off))
+                .filter(|_| number.saturating_sub(self.faults.head_off) <= shown)
                 .map_or(Value::Null, |block| {
                     let mut head = block.head;
                     head.number += self.faults.head_off;

@@ -108,3 +108,23 @@ fn g3_what_the_first_endpoint_refuses_for_good_is_asked_of_the_next() {
     });
     assert_eq!(found, Some(Ok(())));
 }
+
+#[test]
+fn g6_block_0_that_is_lost_later_takes_no_endpoint_away() {
+    let mut world = World::new(1, 1, 12_000, vec![honest()]);
+    for _ in 0..6 {
+        world.block(&[]);
+    }
+    world.endpoints[0].faults.lacks_genesis = true;
+    // The chain is asked for again when blocks are taken back.
+    let mut random = world.random.clone();
+    world.ether.take_back(2, &mut random);
+    world.block(&[]);
+    let channel = world.channel(0);
+    world.block(&[(channel, cheat())]);
+    for _ in 0..6 {
+        world.block(&[]);
+    }
+    let after = world.answered_after(channel);
+    assert!(after.is_some_and(|blocks| blocks <= 2), "{after:?}");
+}

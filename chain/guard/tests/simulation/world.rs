@@ -322,7 +322,7 @@ impl World {
         Watch { terms: terms(channel), view, stake, verify: false, first_block: 0 }
     }
 
-    fn challenge(&mut self, channel: Address) {
+    pub(crate) fn challenge(&mut self, channel: Address) {
         self.submit(channel, Call::Challenge(evidence()));
     }
 
