@@ -8,8 +8,8 @@ use serde_json::Value;
 use thunder_guard::transactions::fees::shortage;
 use thunder_guard::transactions::{Fees, gas_limit};
 use thunder_guard::{
-    Answer, AskError, ChainId, Contracts, Head, Question, Receipt, balance_calldata, read_address,
-    read_number, token_calldata,
+    AskError, ChainId, Contracts, EndpointAnswer, Head, Question, TransactionReceipt, balance_calldata,
+    read_address, read_number, token_calldata,
 };
 use thunder_protocol::onchain::CallKind;
 use thunder_protocol::{Address, B256};
@@ -47,7 +47,7 @@ impl ChainClient {
     }
 
     /// Asks one endpoint after the other until one answers; a revert is an answer.
-    async fn ask(&self, question: &Question) -> Result<Answer, ChainError> {
+    async fn ask(&self, question: &Question) -> Result<EndpointAnswer, ChainError> {
         let count = self.transports.len();
         let first = self.preferred.load(Ordering::Relaxed);
         let mut failed = None;
@@ -70,14 +70,14 @@ impl ChainClient {
 
     async fn number(&self, question: Question) -> Result<u128, ChainError> {
         match self.ask(&question).await? {
-            Answer::Number(number) => Ok(number),
+            EndpointAnswer::Number(number) => Ok(number),
             _ => Err(unexpected()),
         }
     }
 
     async fn bytes(&self, question: Question) -> Result<Vec<u8>, ChainError> {
         match self.ask(&question).await? {
-            Answer::Bytes(bytes) => Ok(bytes),
+            EndpointAnswer::Bytes(bytes) => Ok(bytes),
             _ => Err(unexpected()),
         }
     }
@@ -115,7 +115,7 @@ impl ChainClient {
     /// If it is not answered.
     pub async fn head(&self) -> Result<Head, ChainError> {
         match self.ask(&Question::Newest).await? {
-            Answer::Block(Some(head)) => Ok(head),
+            EndpointAnswer::Block(Some(head)) => Ok(head),
             _ => Err(unexpected()),
         }
     }
@@ -127,7 +127,7 @@ impl ChainClient {
     /// If it is not answered.
     pub async fn block(&self, number: u64) -> Result<Option<Head>, ChainError> {
         match self.ask(&Question::Block(number)).await? {
-            Answer::Block(block) => Ok(block),
+            EndpointAnswer::Block(block) => Ok(block),
             _ => Err(unexpected()),
         }
     }
@@ -216,14 +216,14 @@ impl ChainClient {
     /// If it is not answered.
     pub async fn sender(&self, tx: B256) -> Result<Option<Address>, ChainError> {
         match self.ask(&Question::Sender(tx)).await? {
-            Answer::Sender(sender) => Ok(sender),
+            EndpointAnswer::Sender(sender) => Ok(sender),
             _ => Err(unexpected()),
         }
     }
 
-    pub(crate) async fn receipt(&self, tx: B256) -> Result<Option<Receipt>, ChainError> {
+    pub(crate) async fn receipt(&self, tx: B256) -> Result<Option<TransactionReceipt>, ChainError> {
         match self.ask(&Question::Receipt(tx)).await? {
-            Answer::Receipt(receipt) => Ok(receipt),
+            EndpointAnswer::Receipt(receipt) => Ok(receipt),
             _ => Err(unexpected()),
         }
     }
@@ -250,7 +250,7 @@ impl ChainClient {
     pub(crate) async fn broadcast(&self, raw: &[u8]) -> Result<(), ChainError> {
         let question = Question::Send(Arc::from(raw));
         match self.ask(&question).await? {
-            Answer::Sent => Ok(()),
+            EndpointAnswer::Sent => Ok(()),
             _ => Err(unexpected()),
         }
     }

@@ -71,7 +71,9 @@ impl From<CallError> for ChainError {
     fn from(error: CallError) -> Self {
         match error {
             CallError::Reverted(refusal) => Self::Reverted(revert_reason(&refusal)),
-            CallError::MinedInVain(tx) => Self::Reverted(format!("transaction {tx} was mined, and refused")),
+            CallError::MinedAndReverted(tx) => {
+                Self::Reverted(format!("transaction {tx} was mined, and refused"))
+            }
             CallError::NoEther(missing) => Self::no_ether(missing),
             CallError::Refused(reason) => Self::Refused(reason),
             CallError::CantSign => Self::CantSign,

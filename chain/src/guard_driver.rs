@@ -8,8 +8,8 @@ use std::time::Duration;
 
 use futures::StreamExt;
 use futures::stream::FuturesUnordered;
-use thunder_guard::transactions::{CantSign, Request, Sent};
-use thunder_guard::{Action, AskError, ChainId, Guard, Millis, Report, Settings, Stake, Ticket, Watch};
+use thunder_guard::transactions::{CallRequest, CantSign, SignedCall};
+use thunder_guard::{Action, AskError, ChainId, Guard, GuardConfig, Millis, Report, Stake, Ticket, Watch};
 use thunder_protocol::Address;
 use zeroize::Zeroizing;
 
@@ -32,9 +32,9 @@ pub struct GuardDriver {
 #[derive(Debug)]
 pub enum DriverAction {
     /// Write this transaction to disk, and report the result with [`GuardDriver::saved`].
-    Save(Sent),
+    Save(SignedCall),
     /// Delete this transaction from disk: it is not needed any more.
-    Forget(Sent),
+    Forget(SignedCall),
     /// What the guard tells the node.
     Report(Report),
 }
@@ -42,7 +42,7 @@ pub enum DriverAction {
 impl GuardDriver {
     /// A guard for the endpoints of `chain`. `known` is the chain that the node used before, if it has used one.
     pub fn new(chain: &ChainClient, urls: &RpcUrls, known: Option<ChainId>) -> Self {
-        let settings = Settings {
+        let settings = GuardConfig {
             endpoints: urls.labels(),
             contracts: chain.contracts(),
             states_code: states_code(),
@@ -64,13 +64,13 @@ impl GuardDriver {
     pub async fn next(&mut self) -> DriverAction {
         loop {
             match self.guard.next_action(self.now()) {
-                Some(Action::Ask { endpoint, ticket, question, patience }) => {
+                Some(Action::Ask { endpoint, ticket, question, timeout }) => {
                     let transports = Arc::clone(&self.transports);
                     self.in_flight.push(Box::pin(async move {
                         let Some(transport) = transports.get(endpoint) else {
                             return (ticket, Err(AskError::Unreachable("there is no such endpoint".into())));
                         };
-                        (ticket, transport.ask(&question, Duration::from_millis(patience)).await)
+                        (ticket, transport.ask(&question, Duration::from_millis(timeout)).await)
                     }));
                 }
                 Some(Action::Save(sent)) => return DriverAction::Save(sent),
@@ -108,7 +108,7 @@ impl GuardDriver {
         &mut self,
         secret: &Zeroizing<[u8; 32]>,
         confirmations: u64,
-        sent: Vec<Sent>,
+        sent: Vec<SignedCall>,
     ) -> Result<(), CantSign> {
         self.guard.set_account(secret, confirmations, sent)
     }
@@ -134,7 +134,7 @@ impl GuardDriver {
     }
 
     /// See [`Guard::submit`].
-    pub fn submit(&mut self, request: Request) {
+    pub fn submit(&mut self, request: CallRequest) {
         self.guard.submit(request, self.now());
     }
 
@@ -144,7 +144,7 @@ impl GuardDriver {
     }
 
     /// See [`Guard::saved`].
-    pub fn saved(&mut self, sent: &Sent, result: Result<(), String>) {
+    pub fn saved(&mut self, sent: &SignedCall, result: Result<(), String>) {
         self.guard.saved(sent, result);
     }
 }

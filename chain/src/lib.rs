@@ -17,7 +17,7 @@ pub use client::ChainClient;
 pub use error::ChainError;
 pub use guard_driver::{DriverAction, GuardDriver};
 pub use monotonic_clock::now_ms;
-pub use thunder_guard::transactions::{GasFunds, Outcome, Request, Sent, gas_limit};
+pub use thunder_guard::transactions::{CallOutcome, CallRequest, GasFunds, SignedCall, gas_limit};
 pub use thunder_guard::{
     ChainId, Contracts, EndpointStatus, Head, LOCAL_CHAIN_IDS, NotTheChannel, Report, Stake, Watch,
     challenge_calldata, channel_address,

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use ethers::abi::AbiEncode;
 use thunder_guard::transactions::fees::shortage;
-use thunder_guard::transactions::{Fees, PlainAccount, PlainTransaction};
+use thunder_guard::transactions::{Fees, PlainSigner, PlainTransaction};
 use thunder_guard::{Estimate, to_ethers};
 use thunder_protocol::{Address, Amount, B256};
 use zeroize::Zeroizing;
@@ -32,7 +32,7 @@ const OVERTAKEN_POLLS: u32 = 10;
 #[derive(Debug)]
 pub struct TransactionSender {
     chain: ChainClient,
-    signer: PlainAccount,
+    signer: PlainSigner,
 }
 
 /// What became of one signed transaction.
@@ -50,7 +50,7 @@ impl TransactionSender {
     /// If the chain does not answer, or the secret is no key.
     pub async fn new(chain: ChainClient, secret: &Zeroizing<[u8; 32]>) -> Result<Self, ChainError> {
         let chain_id = chain.chain_id().await?.chain_id;
-        let signer = PlainAccount::new(secret, chain_id).map_err(|_| ChainError::CantSign)?;
+        let signer = PlainSigner::new(secret, chain_id).map_err(|_| ChainError::CantSign)?;
         Ok(Self { chain, signer })
     }
 

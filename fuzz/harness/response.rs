@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use thunder_guard::{
-    Answer, AskError, Estimate, LogFilter, Question, STATES_AT_ONCE, read_response, response_id,
+    AskError, EndpointAnswer, Estimate, LogFilter, Question, STATES_AT_ONCE, read_response, response_id,
 };
 use thunder_protocol::{Address, B256};
 
@@ -83,28 +83,31 @@ fn question(number: u8) -> Question {
 }
 
 /// What a question asks for, and no more than came.
-fn fits(question: &Question, answer: &Answer, came: usize) {
+fn fits(question: &Question, answer: &EndpointAnswer, came: usize) {
     match (question, answer) {
-        (Question::ChainId | Question::Nonce(_) | Question::PendingNonce(_), Answer::Number(number)) => {
+        (
+            Question::ChainId | Question::Nonce(_) | Question::PendingNonce(_),
+            EndpointAnswer::Number(number),
+        ) => {
             assert!(u64::try_from(*number).is_ok(), "{number}");
         }
         (
             Question::Balance(_) | Question::Tip | Question::GasPrice | Question::Estimate(_),
-            Answer::Number(_),
+            EndpointAnswer::Number(_),
         )
-        | (Question::Receipt(_), Answer::Receipt(_))
-        | (Question::Sender(_), Answer::Sender(_))
-        | (Question::Send(_), Answer::Sent)
-        | (Question::Newest, Answer::Block(Some(_)))
-        | (Question::Block(_), Answer::Block(None)) => {}
-        (Question::Block(number), Answer::Block(Some(head))) => assert_eq!(head.number, *number),
-        (Question::States { channels, .. }, Answer::States { states, .. }) => {
+        | (Question::Receipt(_), EndpointAnswer::Receipt(_))
+        | (Question::Sender(_), EndpointAnswer::Sender(_))
+        | (Question::Send(_), EndpointAnswer::Sent)
+        | (Question::Newest, EndpointAnswer::Block(Some(_)))
+        | (Question::Block(_), EndpointAnswer::Block(None)) => {}
+        (Question::Block(number), EndpointAnswer::Block(Some(head))) => assert_eq!(head.number, *number),
+        (Question::States { channels, .. }, EndpointAnswer::States { states, .. }) => {
             assert_eq!(states.len(), channels.len());
         }
-        (Question::Storage { block, .. }, Answer::States { block: at, states }) => {
+        (Question::Storage { block, .. }, EndpointAnswer::States { block: at, states }) => {
             assert_eq!((at, states.len()), (block, 1));
         }
-        (Question::Logs(filter), Answer::Logs(logs)) => {
+        (Question::Logs(filter), EndpointAnswer::Logs(logs)) => {
             let size: usize = logs.iter().map(|log| log.data.len() + 32 * log.topics.len()).sum();
             assert!(size <= came, "more than came");
             for log in logs {
@@ -112,7 +115,9 @@ fn fits(question: &Question, answer: &Answer, came: usize) {
                 assert!(filter.address.is_none_or(|address| address == log.address), "{log:?}");
             }
         }
-        (Question::Code(_) | Question::Call { .. }, Answer::Bytes(bytes)) => assert!(bytes.len() <= came),
+        (Question::Code(_) | Question::Call { .. }, EndpointAnswer::Bytes(bytes)) => {
+            assert!(bytes.len() <= came)
+        }
         _ => panic!("{answer:?} to {question:?}"),
     }
 }

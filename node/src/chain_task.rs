@@ -1,7 +1,7 @@
 //! The task that talks to the chain: it runs the guard, so that the daemon never waits for an RPC
 //! endpoint, and writes transactions to disk before they are sent.
 
-use thunder_chain::{ChainClient, ChainId, DriverAction, GuardDriver, Report, Request, Sent};
+use thunder_chain::{CallRequest, ChainClient, ChainId, DriverAction, GuardDriver, Report, SignedCall};
 use thunder_engine::ChainCommand;
 use thunder_protocol::B256;
 use tokio::sync::mpsc;
@@ -94,7 +94,7 @@ impl ChainTask {
             ChainCommand::Submit(submission) => {
                 failpoint!("submit-before");
                 let (terms, call) = *submission;
-                self.driver.submit(Request { terms, call });
+                self.driver.submit(CallRequest { terms, call });
             }
         }
     }
@@ -123,7 +123,7 @@ impl ChainTask {
         }
     }
 
-    fn save(&mut self, sent: &Sent) {
+    fn save(&mut self, sent: &SignedCall) {
         let result = match self.genesis {
             Some(genesis) => self.log.put_transaction(genesis, sent).map_err(|error| error.to_string()),
             None => Err("no chain is in use".to_owned()),
@@ -134,7 +134,7 @@ impl ChainTask {
         self.driver.saved(sent, result);
     }
 
-    fn forget(&mut self, sent: &Sent) {
+    fn forget(&mut self, sent: &SignedCall) {
         let Some(genesis) = self.genesis else { return };
         if let Err(error) = self.log.remove_transaction(genesis, sent) {
             // It is looked at again after a restart and found mined or useless; nothing is lost.
@@ -145,12 +145,12 @@ impl ChainTask {
 
 /// The transactions of a chain that can be read. The guard makes a challenge that is due anew; what else is lost with a
 /// record, the user has to look after.
-fn under_way(log: &dyn TransactionLog, genesis: B256) -> Vec<Sent> {
+fn under_way(log: &dyn TransactionLog, genesis: B256) -> Vec<SignedCall> {
     let records = log.transactions(genesis).unwrap_or_else(|error| {
         tracing::error!(%error, "can't read the transactions that are under way");
         Vec::new()
     });
-    let readable = |record: Result<Sent, UnreadableTransaction>| match record {
+    let readable = |record: Result<SignedCall, UnreadableTransaction>| match record {
         Ok(sent) => Some(sent),
         Err(UnreadableTransaction { channel, kind, error }) => {
             tracing::error!(
@@ -179,11 +179,11 @@ mod tests {
 
     const GENESIS: B256 = B256::repeat_byte(9);
 
-    fn sent(channel: u8, kind: CallKind) -> Sent {
+    fn sent(channel: u8, kind: CallKind) -> SignedCall {
         let channel = Address::repeat_byte(channel);
         let (data, attempts) = (vec![1], Vec::new());
         let (mined_at, nonce_used_at) = (None, None);
-        Sent {
+        SignedCall {
             channel,
             kind,
             to: channel,
@@ -212,7 +212,7 @@ mod tests {
     }
 
     /// The transactions that are taken up, and the log of that.
-    fn taken_up(store: &SqliteStore) -> (Vec<Sent>, String) {
+    fn taken_up(store: &SqliteStore) -> (Vec<SignedCall>, String) {
         let written = Written::default();
         let writer = written.clone();
         let log = tracing_subscriber::fmt().with_ansi(false).with_writer(move || writer.clone()).finish();

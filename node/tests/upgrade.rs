@@ -12,7 +12,7 @@ use rusqlite::types::Value;
 use rusqlite::{Connection, OpenFlags};
 use serde_json::{Value as Json, json};
 use tempfile::TempDir;
-use thunder_chain::Sent;
+use thunder_chain::SignedCall;
 use thunder_node::keys::{WalletFile, load_or_create_identity, signer};
 use thunder_node::store::sqlite::{DatabaseError, SqliteStore};
 use thunder_node::store::{PaymentQuery, TransactionLog};
@@ -83,7 +83,7 @@ fn genesis() -> B256 {
 }
 
 /// The transactions of a database in the newest format, all of them readable.
-fn transactions(store: &SqliteStore) -> Vec<Sent> {
+fn transactions(store: &SqliteStore) -> Vec<SignedCall> {
     store.transactions(genesis()).unwrap().into_iter().collect::<Result<_, _>>().unwrap()
 }
 
@@ -98,7 +98,7 @@ fn old_transactions(connection: &Connection) -> Vec<Json> {
 }
 
 /// A transaction that was read, as release 0.0.1 has written it.
-fn as_old_json(sent: &Sent) -> Json {
+fn as_old_json(sent: &SignedCall) -> Json {
     let attempts: Vec<_> = sent
         .attempts
         .iter()

@@ -77,7 +77,7 @@ pub enum OnChain {
         /// The closing before it, if there was one.
         closing: Option<Closing>,
         /// How it ended.
-        end: End,
+        end: ChannelEnd,
     },
 }
 
@@ -169,7 +169,7 @@ impl Closing {
 
     /// The lowest nonce that the receipt which the closing builds on can have. Without the event, a
     /// nonce of the closer's parity may be that of a proposal, at most two above its base's (rule 1).
-    pub fn least_base(&self) -> u64 {
+    pub fn min_base_nonce(&self) -> u64 {
         let nonce = self.nonce.get();
         let may_be_proposal = nonce % 2 == u64::from(self.closer == Role::A);
         let least = if may_be_proposal { nonce.saturating_sub(2) } else { nonce };
@@ -185,14 +185,14 @@ impl Closing {
 
 /// How a channel ended, and who got what.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-pub struct End {
+pub struct ChannelEnd {
     /// How.
     pub kind: EndKind,
     /// What each party was paid.
     pub paid_out: Balances,
 }
 
-impl End {
+impl ChannelEnd {
     /// What one party was paid.
     pub const fn received(&self, role: Role) -> Amount {
         self.paid_out.of(role)

@@ -4,7 +4,8 @@ mod common;
 
 use common::*;
 use thunder_protocol::channel::{
-    CloseMode, ClosedBy, Command, CommandError, CommandOutcome, Direction, Notice, PaymentStatus,
+    ChannelCommand, ChannelNotice, CloseMode, ClosedBy, CommandError, CommandOutcome, Direction,
+    PaymentStatus,
 };
 use thunder_protocol::onchain::{Call, CallKind, ClosePlan, EndKind, OnChain};
 use thunder_protocol::wire::{Message, Sync};
@@ -195,14 +196,14 @@ fn an_honest_closing_is_not_challenged() {
     pair.run();
     pair.b.chain(closing(Role::A, 1, balances(7, 13), 1, false, 12));
     assert!(pair.b.submitted.is_empty());
-    let caller = pair.b.command(Command::Challenge);
+    let caller = pair.b.command(ChannelCommand::Challenge);
     assert!(matches!(pair.b.reply(caller), Err(CommandError::NothingToChallenge(_))));
     // Neither is one on the own proposal, which the other side has countersigned.
     let mut pair = self::pair();
     pair.a.pay("x", 3);
     pair.a.chain(closing(Role::B, 1, balances(7, 13), 1, false, 12));
     assert!(pair.a.submitted.iter().all(|call| call.kind() != CallKind::Challenge));
-    assert!(!pair.a.notices.iter().any(|notice| matches!(notice, Notice::AtRisk(_))));
+    assert!(!pair.a.notices.iter().any(|notice| matches!(notice, ChannelNotice::AtRisk(_))));
 }
 
 #[test]
@@ -213,9 +214,9 @@ fn without_auto_challenge_the_command_does_it_inside_the_period_only() {
     pair.b.auto_challenge = false;
     pair.b.chain(closing(Role::A, 0, balances(10, 10), 0, false, 12));
     assert!(pair.b.submitted.is_empty());
-    assert!(pair.b.notices.iter().any(|notice| matches!(notice, Notice::AtRisk(_))));
+    assert!(pair.b.notices.iter().any(|notice| matches!(notice, ChannelNotice::AtRisk(_))));
     pair.b.head = 12 + 22; // the next block is 35 = 12 + 23
-    let caller = pair.b.command(Command::Challenge);
+    let caller = pair.b.command(ChannelCommand::Challenge);
     assert!(matches!(pair.b.submitted.last(), Some(Call::Challenge(_))));
     pair.b.chain(closed(EndKind::Challenged, balances(0, 20), None));
     assert!(
@@ -228,7 +229,7 @@ fn without_auto_challenge_the_command_does_it_inside_the_period_only() {
     pair.run();
     pair.b.chain(closing(Role::A, 0, balances(10, 10), 0, false, 12));
     pair.b.head = 12 + 23;
-    let caller = pair.b.command(Command::Challenge);
+    let caller = pair.b.command(ChannelCommand::Challenge);
     assert!(matches!(pair.b.reply(caller), Err(CommandError::NothingToChallenge(_))));
 }
 
@@ -239,17 +240,17 @@ fn withdraw_waits_for_the_period_and_takes_the_other_sides_for_its_own() {
     pair.a.close();
     pair.a.chain(seen);
     pair.a.head = 12 + 22;
-    let early = pair.a.command(Command::Withdraw);
+    let early = pair.a.command(ChannelCommand::Withdraw);
     assert_eq!(pair.a.reply(early), &Err(CommandError::TooEarly { withdrawable_at: 36, head: 34 }));
     pair.a.head = 12 + 23;
-    let caller = pair.a.command(Command::Withdraw);
+    let caller = pair.a.command(ChannelCommand::Withdraw);
     assert_eq!(pair.a.submitted.last(), Some(&Call::Withdraw));
     let OnChain::Closing(seen) = seen else { unreachable!() };
     pair.a.chain(closed(EndKind::Withdrawn, balances(10, 10), Some(seen)));
     assert!(
         matches!(pair.a.reply(caller), Ok(CommandOutcome::PaidOut { received, .. }) if *received == thd(10))
     );
-    let again = pair.a.command(Command::Withdraw);
+    let again = pair.a.command(ChannelCommand::Withdraw);
     assert!(matches!(pair.a.reply(again), Ok(CommandOutcome::PaidOut { .. })));
 }
 
@@ -280,9 +281,9 @@ fn closing_on_a_chosen_receipt_checks_it() {
     let old = evidence(&pair.b, 1, balances(9, 11));
     let mut forged = old;
     forged.signature = Some(pair.a.sign(nonce(1), balances(9, 11)));
-    let refused = pair.a.command(Command::Close(CloseMode::On(forged)));
+    let refused = pair.a.command(ChannelCommand::Close(CloseMode::On(forged)));
     assert_eq!(pair.a.reply(refused), &Err(CommandError::BadReceipt));
-    pair.a.command(Command::Close(CloseMode::On(old)));
+    pair.a.command(ChannelCommand::Close(CloseMode::On(old)));
     assert_eq!(plan_of(&pair.a), ClosePlan::Receipt(old));
 }
 

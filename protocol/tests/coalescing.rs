@@ -3,7 +3,7 @@
 mod common;
 
 use common::*;
-use thunder_protocol::channel::Command;
+use thunder_protocol::channel::ChannelCommand;
 use thunder_protocol::{Input, Role};
 
 const PAID_IN: u64 = 10;
@@ -59,7 +59,7 @@ fn but_only_while_they_come_within_an_eighth_of_the_time_that_the_answer_took() 
 fn and_for_half_of_that_time_and_50_ms_at_most() {
     for (took, at_most) in [(40, 20), (80, 40), (100_000, 50)] {
         let mut pair = Pair::active(balances(100, PAID_IN));
-        let order = |id: &str| Command::Pay { payment: payment(id, 1), known: None };
+        let order = |id: &str| ChannelCommand::Pay { payment: payment(id, 1), known: None };
         for id in ["a", "b", "c", "d", "e", "f"] {
             pair.a.command_in_batch(order(id));
         }
@@ -106,7 +106,7 @@ fn a_session_that_ends_ends_the_waiting_too() {
 #[test]
 fn rule_3_payments_that_are_ordered_together_go_into_one_proposal() {
     let mut pair = pair();
-    let order = |id, amount| Command::Pay { payment: payment(id, amount), known: None };
+    let order = |id, amount| ChannelCommand::Pay { payment: payment(id, amount), known: None };
     let callers = [("one", 1), ("two", 2), ("too-much", 90), ("three", 3)]
         .map(|(id, amount)| pair.a.command_in_batch(order(id, amount)));
     assert!(proposed(&pair.a).is_empty() && pair.a.outbox.is_empty());

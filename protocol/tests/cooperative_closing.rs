@@ -4,7 +4,7 @@ mod common;
 
 use common::*;
 use thunder_protocol::channel::{
-    ChainInput, CloseMode, ClosedBy, Command, CommandError, CommandOutcome, Direction, PaymentStatus,
+    ChainInput, ChannelCommand, CloseMode, ClosedBy, CommandError, CommandOutcome, Direction, PaymentStatus,
 };
 use thunder_protocol::onchain::{Call, ClosePlan, EndKind, OnChain};
 use thunder_protocol::wire::{Answer, Final, Message, RefuseReason};
@@ -26,7 +26,7 @@ fn rule_11_a_cooperative_close() {
     let mut pair = pair();
     pair.a.pay("x", 1);
     pair.run();
-    let caller = pair.a.command(Command::Close(CloseMode::Cooperative));
+    let caller = pair.a.command(ChannelCommand::Close(CloseMode::Cooperative));
     let late = pair.a.pay("late", 1);
     assert_eq!(pair.a.reply(late), &Err(CommandError::Closing));
     pair.run();
@@ -48,7 +48,7 @@ fn rule_11_a_cooperative_close() {
 fn rule_11_final_waits_for_the_own_proposal_and_is_on_disk_before_it_is_sent() {
     let mut pair = pair();
     let paid = pair.a.pay("x", 1);
-    pair.a.command(Command::Close(CloseMode::Cooperative));
+    pair.a.command(ChannelCommand::Close(CloseMode::Cooperative));
     assert!(!pair.a.outbox.iter().any(|message| matches!(message, Message::Final(_))));
     pair.run();
     assert!(pair.a.reply(paid).is_ok());
@@ -56,14 +56,14 @@ fn rule_11_final_waits_for_the_own_proposal_and_is_on_disk_before_it_is_sent() {
 
     let mut pair = self::pair();
     pair.a.writes_left = Some(0);
-    pair.a.command(Command::Close(CloseMode::Cooperative));
+    pair.a.command(ChannelCommand::Close(CloseMode::Cooperative));
     assert!(pair.a.outbox.is_empty() && pair.a.is_dead());
 }
 
 #[test]
 fn rule_11_the_side_that_was_asked_posts_if_the_other_does_not() {
     let mut pair = pair();
-    pair.a.command(Command::Close(CloseMode::Cooperative));
+    pair.a.command(ChannelCommand::Close(CloseMode::Cooperative));
     pair.run();
     let at = pair.b.channel().next_block(&pair.b.context()).unwrap();
     pair.b.head = at;
@@ -92,7 +92,7 @@ fn pass_post_within(party: &mut Party) {
 fn rule_11_a_side_that_was_asked_and_has_no_share_never_pays_for_the_posting() {
     for (shares, asks) in [(balances(20, 0), Role::A), (balances(0, 20), Role::B)] {
         let mut pair = active_without_orders(shares);
-        let caller = pair.party(asks).command(Command::Close(CloseMode::Cooperative));
+        let caller = pair.party(asks).command(ChannelCommand::Close(CloseMode::Cooperative));
         pair.run();
         assert!(matches!(plan_of(pair.party(asks)), ClosePlan::Final { .. }), "the asking side has all");
         let asked = pair.party(asks.other());
@@ -101,7 +101,7 @@ fn rule_11_a_side_that_was_asked_and_has_no_share_never_pays_for_the_posting() {
         pass_post_within(asked);
         assert!(asked.submitted.is_empty(), "{:?}", asked.submitted);
         // Its user may want it all the same.
-        asked.command(Command::Close(CloseMode::Cooperative));
+        asked.command(ChannelCommand::Close(CloseMode::Cooperative));
         assert!(matches!(plan_of(asked), ClosePlan::Final { .. }));
         pair.party(asks).chain(closed(EndKind::Final, shares, None));
         assert!(pair.party(asks).reply(caller).is_ok());
@@ -112,7 +112,7 @@ fn rule_11_a_side_that_was_asked_and_has_no_share_never_pays_for_the_posting() {
 fn rule_11_if_the_asking_side_has_no_share_the_other_posts_first() {
     for (shares, asks) in [(balances(0, 20), Role::A), (balances(20, 0), Role::B)] {
         let mut pair = active_without_orders(shares);
-        let caller = pair.party(asks).command(Command::Close(CloseMode::Cooperative));
+        let caller = pair.party(asks).command(ChannelCommand::Close(CloseMode::Cooperative));
         pair.run();
         assert!(matches!(plan_of(pair.party(asks.other())), ClosePlan::Final { .. }));
         let asking = pair.party(asks);
@@ -122,7 +122,7 @@ fn rule_11_if_the_asking_side_has_no_share_the_other_posts_first() {
 
         // If it does not, the asking side does, a restart in between or not.
         let mut pair = active_without_orders(shares);
-        pair.party(asks).command(Command::Close(CloseMode::Cooperative));
+        pair.party(asks).command(ChannelCommand::Close(CloseMode::Cooperative));
         pair.run();
         let asking = pair.party(asks);
         asking.restart();
@@ -137,7 +137,7 @@ fn rule_11_after_final_nothing_is_signed_and_closing_alone_still_works() {
     let mut pair = pair();
     pair.a.pay("x", 1);
     pair.run();
-    pair.a.command(Command::Close(CloseMode::Cooperative));
+    pair.a.command(ChannelCommand::Close(CloseMode::Cooperative));
     pair.a.outbox.clear();
     let propose = pair.b.forge(1, 2, balances(10, 10), vec![payment("y", 1)]);
     pair.a.receive(Message::Propose(propose));
@@ -187,7 +187,7 @@ fn rule_11_a_final_is_posted_only_on_the_agreed_balance_or_the_own_proposal() {
 fn cooperative_close_with_nobody_there_fails_at_once() {
     let mut pair = pair();
     pair.disconnect();
-    let caller = pair.a.command(Command::Close(CloseMode::Cooperative));
+    let caller = pair.a.command(ChannelCommand::Close(CloseMode::Cooperative));
     assert_eq!(pair.a.reply(caller), &Err(CommandError::PeerOffline));
     assert_eq!(pair.a.channel().name(), "active", "nothing was signed");
 }
@@ -219,7 +219,7 @@ fn rule_11_a_final_that_comes_before_the_other_side_is_ready_waits_for_its_sync(
     let shares = balances(10, 10);
     let mut pair = Pair::active(shares);
     pair.b.chain(OnChain::Empty { paid_in: balances(10, 0) });
-    pair.a.command(Command::Close(CloseMode::Cooperative));
+    pair.a.command(ChannelCommand::Close(CloseMode::Cooperative));
     pair.deliver(Role::B);
     pair.deliver(Role::A);
     assert!(pair.a.outbox.is_empty(), "FINAL and its refusal must not go round and round");

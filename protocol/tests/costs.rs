@@ -8,7 +8,7 @@ mod common;
 use std::cell::Cell;
 
 use common::{CHANNEL, Pair, balances, payment, thd};
-use thunder_protocol::channel::{Command, CommandId, PeerInput};
+use thunder_protocol::channel::{ChannelCommand, CommandId, PeerInput};
 use thunder_protocol::codec;
 use thunder_protocol::wire::{Envelope, Message};
 use thunder_protocol::{Address, B256, Channel, Context, Crypto, Effects, Input, Role, Signature, Signer};
@@ -97,7 +97,7 @@ impl Side {
 
     fn pay(&mut self, name: &str) -> Vec<Message> {
         self.commands += 1;
-        let command = Command::Pay { payment: payment(name, 1), known: None };
+        let command = ChannelCommand::Pay { payment: payment(name, 1), known: None };
         self.apply(Input::Command(CommandId(self.commands), command))
     }
 

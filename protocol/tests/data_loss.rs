@@ -5,7 +5,8 @@ mod common;
 use common::chain::Chain;
 use common::*;
 use thunder_protocol::channel::{
-    ClosedBy, Command, CommandError, CommandId, CommandOutcome, DataLossStep, ImportedReceipt, Notice, Risk,
+    ChannelCommand, ChannelNotice, ClosedBy, CommandError, CommandId, CommandOutcome, DataLossStep,
+    ImportedReceipt, Risk,
 };
 use thunder_protocol::codec::CodecError;
 use thunder_protocol::onchain::{Call, ClosePlan, EndKind, OnChain};
@@ -34,7 +35,7 @@ fn exported(number: u64, a: u64, b: u64, own: bool) -> ImportedReceipt {
 }
 
 fn import(party: &mut Party, given: ImportedReceipt) -> Result<CommandOutcome, CommandError> {
-    let caller = party.command(Command::Import(given.into()));
+    let caller = party.command(ChannelCommand::Import(given.into()));
     party.reply(caller).clone()
 }
 
@@ -81,7 +82,7 @@ fn step(party: &Party) -> DataLossStep {
 }
 
 fn warnings(party: &Party, of: Risk) -> usize {
-    party.notices.iter().filter(|notice| **notice == Notice::AtRisk(of)).count()
+    party.notices.iter().filter(|notice| **notice == ChannelNotice::AtRisk(of)).count()
 }
 
 #[test]
@@ -125,10 +126,10 @@ fn rule_9_a_lost_channel_takes_newer_receipts_signs_one_final_and_never_closes_a
 #[test]
 fn rule_9_the_users_order_signs_final_on_the_backups_receipt() {
     let mut pair = restored();
-    let order = pair.a.command(Command::SignFinal);
+    let order = pair.a.command(ChannelCommand::SignFinal);
     assert_eq!(pair.a.reply(order), &Err(CommandError::PeerOffline), "the other side may have a newer one");
     lie(&mut pair);
-    let order = pair.a.command(Command::SignFinal);
+    let order = pair.a.command(ChannelCommand::SignFinal);
     let own = signed_final(&pair.a).expect("ordered");
     assert_eq!((own.base_nonce, own.balances), (nonce(1), balances(9, 11)));
     assert_eq!(step(&pair.a), DataLossStep::Partner);
@@ -142,7 +143,7 @@ fn rule_9_the_users_order_signs_final_on_the_backups_receipt() {
 fn rule_9_who_orders_final_is_told_of_the_end() {
     let mut pair = restored();
     lie(&mut pair);
-    let order = pair.a.command(Command::SignFinal);
+    let order = pair.a.command(ChannelCommand::SignFinal);
     assert!(!pair.a.is_answered(order));
     pair.a.chain(closed(EndKind::Final, balances(9, 11), None));
     let Ok(CommandOutcome::Closing { mode: ClosedBy::Final, withdrawable_at: None, .. }) =
@@ -156,7 +157,7 @@ fn rule_9_who_orders_final_is_told_of_the_end() {
 fn rule_9_an_ordered_final_is_repeated_until_the_other_side_is_ready_and_its_refusal_is_told() {
     let mut pair = restored();
     lie(&mut pair);
-    let order = pair.a.command(Command::SignFinal);
+    let order = pair.a.command(ChannelCommand::SignFinal);
     let refuse = |reason| Message::Refuse(Refuse { nonce: Nonce::FINAL, reason, agreed_nonce: nonce(1) });
     pair.a.receive(refuse(RefuseReason::NotNow));
     pair.a.outbox.clear();
@@ -173,7 +174,7 @@ fn rule_9_an_ordered_final_is_repeated_until_the_other_side_is_ready_and_its_ref
     pair.a.now += 10_000;
     pair.a.apply(Input::Tick);
     assert_eq!(signed_final(&pair.a).map(|own| own.base_nonce), Some(nonce(1)));
-    let again = pair.a.command(Command::SignFinal);
+    let again = pair.a.command(ChannelCommand::SignFinal);
     pair.a.apply(Input::Peer(thunder_protocol::channel::PeerInput::Disconnected));
     assert_eq!(pair.a.reply(again), &Err(CommandError::PeerOffline));
 }
@@ -190,10 +191,10 @@ fn rule_9_both_sides_have_lost_data_and_both_users_order_final() {
     }
     pair.connect();
     pair.run();
-    pair.a.command(Command::SignFinal);
+    pair.a.command(ChannelCommand::SignFinal);
     pair.run();
     assert_eq!((step(&pair.a), step(&pair.b)), (DataLossStep::Partner, DataLossStep::User));
-    pair.b.command(Command::SignFinal);
+    pair.b.command(ChannelCommand::SignFinal);
     pair.run();
     assert!(matches!(pair.a.submitted[..], [Call::Close(ClosePlan::Final { .. })]));
 }
@@ -205,11 +206,11 @@ fn rule_7_a_lost_side_signs_final_only_while_the_chain_is_sound() {
     let newest = agreed(2, 17, 3);
     show(&mut pair, newest);
     assert_eq!((signed_final(&pair.a), step(&pair.a)), (None, DataLossStep::Chain));
-    let order = pair.a.command(Command::SignFinal);
+    let order = pair.a.command(ChannelCommand::SignFinal);
     assert_eq!(pair.a.reply(order), &Err(CommandError::ChainStale));
     pair.a.fresh = true;
     pair.a.confirmations = 5;
-    let order = pair.a.command(Command::SignFinal);
+    let order = pair.a.command(ChannelCommand::SignFinal);
     assert_eq!(pair.a.reply(order), &Err(CommandError::NotConfirmed));
     let due = pair.a.channel().next_block(&pair.a.context()).expect("it becomes deep enough");
     pair.a.head = due;
@@ -240,7 +241,7 @@ fn rule_9_the_partners_final_is_not_posted_without_the_users_order() {
     assert!(
         matches!(pair.a.outbox.pop_back(), Some(Message::Refuse(refuse)) if refuse.reason == RefuseReason::Lost)
     );
-    pair.a.command(Command::SignFinal);
+    pair.a.command(ChannelCommand::SignFinal);
     pair.a.receive(theirs);
     assert!(matches!(pair.a.submitted[..], [Call::Close(ClosePlan::Final { .. })]));
 }
@@ -259,7 +260,7 @@ fn rule_9_an_answer_to_a_proposal_of_the_backup_is_nothing_newer() {
     show(&mut pair, zero);
     assert_eq!(step(&pair.a), DataLossStep::Answer);
     assert_eq!(warnings(&pair.a, Risk::ProposalUnanswered), 1);
-    let order = pair.a.command(Command::SignFinal);
+    let order = pair.a.command(ChannelCommand::SignFinal);
     assert!(matches!(pair.a.reply(order), Err(CommandError::WrongState(_))), "rule 11: a proposal is out");
     let signature = pair.b.sign(nonce(1), balances(9, 11));
     pair.a.receive(Message::Answer(Answer { nonce: nonce(1), signature }));
@@ -382,7 +383,7 @@ fn rule_9_with_a_newer_receipt_a_closing_that_was_begun_is_not_sent_again() {
 fn a_closing_on_a_receipt_that_was_forgotten_is_noticed() {
     let mut pair = pair();
     pair.b.chain(closing(Role::A, 4, balances(12, 8), 4, false, 12));
-    assert!(pair.b.notices.iter().any(|notice| matches!(notice, Notice::AtRisk(_))));
+    assert!(pair.b.notices.iter().any(|notice| matches!(notice, ChannelNotice::AtRisk(_))));
     assert!(matches!(pair.b.channel(), Channel::Closing(state) if state.common.may_be_stale));
 }
 
@@ -399,7 +400,7 @@ fn rule_9_a_closing_on_the_proposals_nonce_with_other_balances_proves_lost_data(
 fn rule_9_who_waits_for_final_is_told_that_the_other_side_closed_alone() {
     let mut pair = restored();
     lie(&mut pair);
-    let order: CommandId = pair.a.command(Command::SignFinal);
+    let order: CommandId = pair.a.command(ChannelCommand::SignFinal);
     pair.a.chain(closing(Role::B, 2, balances(17, 3), 2, false, 12));
     assert!(matches!(pair.a.reply(order), Err(CommandError::WrongState(_))));
 }

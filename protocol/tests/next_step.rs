@@ -3,7 +3,7 @@
 mod common;
 
 use common::*;
-use thunder_protocol::channel::{CloseMode, Command, DataLossStep, NextStep, PeerInput};
+use thunder_protocol::channel::{ChannelCommand, CloseMode, DataLossStep, NextStep, PeerInput};
 use thunder_protocol::onchain::{CallKind, Closing, EndKind, OnChain};
 use thunder_protocol::wire::{Message, Refuse, RefuseReason};
 use thunder_protocol::{Input, Nonce, Receipt, Role};
@@ -77,14 +77,14 @@ fn what_the_chain_takes_back_is_waited_for_or_cancelled() {
     assert_eq!(next(&pair.a), NextStep::AwaitOpeningAgain);
     pair.a.chain(OnChain::Empty { paid_in: balances(10, 0) });
     assert_eq!(next(&pair.a), NextStep::Cancel);
-    pair.a.command(Command::Cancel);
+    pair.a.command(ChannelCommand::Cancel);
     assert_eq!((pair.a.channel().name(), next(&pair.a)), ("closing", NextStep::Cancel));
 }
 
 #[test]
 fn a_close_waits_for_the_partner_the_chain_and_the_challenge_period() {
     let mut pair = pair();
-    pair.a.command(Command::Close(CloseMode::Cooperative));
+    pair.a.command(ChannelCommand::Close(CloseMode::Cooperative));
     assert_eq!(next(&pair.a), NextStep::AwaitFinal);
     pair.a.close();
     assert_eq!(next(&pair.a), NextStep::AwaitClosing);

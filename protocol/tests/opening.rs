@@ -3,7 +3,9 @@
 mod common;
 
 use common::*;
-use thunder_protocol::channel::{ChainInput, CloseMode, Command, CommandError, CommandId, CommandOutcome};
+use thunder_protocol::channel::{
+    ChainInput, ChannelCommand, CloseMode, CommandError, CommandId, CommandOutcome,
+};
 use thunder_protocol::onchain::{Call, CallKind, ClosePlan, EndKind, Evidence, OnChain};
 use thunder_protocol::wire::{Message, RefuseReason};
 use thunder_protocol::{Input, Nonce, Receipt, Role};
@@ -42,11 +44,11 @@ fn dual_funding_and_cancel() {
     pair.a.chain(paid);
     pair.b.chain(paid);
     assert!(matches!(pair.a.reply(CommandId(0)), Ok(CommandOutcome::PaidIn { .. })));
-    let too_much = pair.b.command(Command::Fund { value: Some(thd(5)) });
+    let too_much = pair.b.command(ChannelCommand::Fund { value: Some(thd(5)) });
     assert_eq!(pair.b.reply(too_much), &Err(CommandError::TooMuch { missing: thd(4) }));
-    let fund = pair.b.command(Command::Fund { value: None });
+    let fund = pair.b.command(ChannelCommand::Fund { value: None });
     assert!(matches!(pair.b.submitted.last(), Some(Call::Fund { value }) if *value == thd(4)));
-    let twice = pair.b.command(Command::Fund { value: None });
+    let twice = pair.b.command(ChannelCommand::Fund { value: None });
     assert_eq!(pair.b.reply(twice), &Err(CommandError::UnderWay));
     let early = pair.a.pay("x", 1);
     assert!(matches!(pair.a.reply(early), Err(CommandError::WrongState(_))));
@@ -59,7 +61,7 @@ fn dual_funding_and_cancel() {
 
     let mut pair = Pair::opening(balances(6, 4), 6);
     pair.a.chain(paid);
-    let cancel = pair.a.command(Command::Cancel);
+    let cancel = pair.a.command(ChannelCommand::Cancel);
     assert_eq!(pair.a.submitted.last(), Some(&Call::Cancel));
     pair.a.chain(closed(EndKind::Cancelled, balances(6, 0), None));
     assert!(
@@ -107,7 +109,7 @@ fn a_closing_that_was_seen_first_and_taken_back_leaves_the_true_receipt_0() {
     pair.a.chain(closing(Role::B, 2, balances(11, 9), 0, true, 12));
     pair.a.chain(OnChain::Active { paid_in: balances(10, 10) });
     assert_eq!(pair.a.agreed(), (0, balances(10, 10)));
-    pair.a.command(Command::Close(CloseMode::Alone));
+    pair.a.command(ChannelCommand::Close(CloseMode::Alone));
     let Some(Call::Close(ClosePlan::Receipt(base))) = pair.a.submitted.last() else { panic!("closes") };
     assert_eq!(base.receipt.balances, balances(10, 10));
 }
@@ -123,6 +125,6 @@ fn an_opening_that_became_deep_enough_while_the_node_was_down_is_used_after_the_
     pair.a.head += 20;
     pair.a.restart();
     assert_eq!(pair.a.channel().name(), "active");
-    pair.a.command(Command::Close(CloseMode::Alone));
+    pair.a.command(ChannelCommand::Close(CloseMode::Alone));
     assert!(matches!(pair.a.submitted.last(), Some(Call::Close(ClosePlan::Receipt(_)))));
 }

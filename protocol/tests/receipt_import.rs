@@ -4,7 +4,7 @@ mod common;
 
 use common::*;
 use thunder_protocol::channel::{
-    CloseMode, Command, CommandError, CommandOutcome, DataLossStep, ImportedReceipt,
+    ChannelCommand, CloseMode, CommandError, CommandOutcome, DataLossStep, ImportedReceipt,
 };
 use thunder_protocol::onchain::{Call, ClosePlan};
 use thunder_protocol::wire::{Final, Message};
@@ -32,7 +32,7 @@ fn exported(number: u64, a: u64, b: u64, own: bool) -> ImportedReceipt {
 }
 
 fn import(party: &mut Party, given: ImportedReceipt) -> Result<CommandOutcome, CommandError> {
-    let caller = party.command(Command::Import(given.into()));
+    let caller = party.command(ChannelCommand::Import(given.into()));
     party.reply(caller).clone()
 }
 
@@ -162,7 +162,7 @@ fn rule_9_a_watchtower_record_is_evidence_at_once_and_final_on_it_needs_the_user
     show(&mut pair, between);
     assert_eq!((signed_final(&pair.a), step(&pair.a)), (None, DataLossStep::User), "the record is newer");
     assert_eq!(pair.a.agreed(), (2, balances(1, 19)), "no signature of A's is made up for the record");
-    pair.a.command(Command::SignFinal);
+    pair.a.command(ChannelCommand::SignFinal);
     let own = signed_final(&pair.a).expect("ordered");
     assert_eq!((own.base_nonce, own.balances), (nonce(4), balances(17, 3)));
     // B signs the same end.
@@ -231,11 +231,11 @@ fn rule_9_an_export_proves_lost_data_and_a_record_does_not() {
         pair.a.restart();
         lie(&mut pair);
         if finishing {
-            pair.a.command(Command::Close(CloseMode::Cooperative));
+            pair.a.command(ChannelCommand::Close(CloseMode::Cooperative));
         }
         let name = pair.a.channel().name();
         assert_eq!(name, if finishing { "finishing" } else { "active" });
-        let order = pair.a.command(Command::SignFinal);
+        let order = pair.a.command(ChannelCommand::SignFinal);
         assert_eq!(pair.a.reply(order), &Err(CommandError::NotLost));
         assert_eq!(import(&mut pair.a, exported(2, 17, 3, false)), Err(CommandError::NotLost));
         assert_eq!(import(&mut pair.a, exported(1, 9, 11, true)), Err(CommandError::NotLost));

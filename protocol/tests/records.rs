@@ -6,7 +6,7 @@
 mod common;
 
 use common::*;
-use thunder_protocol::channel::{CloseMode, Command, ImportedReceipt, PeerInput};
+use thunder_protocol::channel::{ChannelCommand, CloseMode, ImportedReceipt, PeerInput};
 use thunder_protocol::codec::CodecError;
 use thunder_protocol::onchain::{Closing, EndKind, OnChain};
 use thunder_protocol::{Channel, Domain, Input, Receipt, Role, hex};
@@ -48,9 +48,9 @@ fn finishing() -> Vec<(&'static str, Channel)> {
     let mut pair = pair();
     pair.a.pay("x", 1);
     pair.run();
-    pair.a.command(Command::Close(CloseMode::Cooperative));
+    pair.a.command(ChannelCommand::Close(CloseMode::Cooperative));
     let asking = pair.a.disk.load();
-    pair.a.command(Command::Close(CloseMode::Cooperative));
+    pair.a.command(ChannelCommand::Close(CloseMode::Cooperative));
     pair.deliver(Role::B);
     // B answers, but A is to post first; as it does not come to that here, B's record has both FINALs.
     let answering = pair.b.disk.load();
@@ -65,10 +65,10 @@ fn lost() -> Vec<(&'static str, Channel)> {
     let restored = pair.a.disk.load();
     let receipt = Receipt { nonce: nonce(4), balances: balances(15, 5) };
     let (theirs, own) = (pair.b.sign(receipt.nonce, receipt.balances), None);
-    pair.a.command(Command::Import(Box::new(ImportedReceipt { receipt, theirs, own })));
+    pair.a.command(ChannelCommand::Import(Box::new(ImportedReceipt { receipt, theirs, own })));
     let imported = pair.a.disk.load();
     let own = Some(pair.a.sign(receipt.nonce, receipt.balances));
-    pair.a.command(Command::Import(Box::new(ImportedReceipt { receipt, theirs, own })));
+    pair.a.command(ChannelCommand::Import(Box::new(ImportedReceipt { receipt, theirs, own })));
     let newer = pair.a.disk.load();
     pair.a.apply(Input::Peer(PeerInput::Connected { initiator: true }));
     let agreed = pair.a.channel().receipts().unwrap().agreed;
@@ -118,7 +118,7 @@ fn closed_channels() -> Vec<(&'static str, Channel)> {
     cancelled.a.chain(closed(EndKind::Cancelled, balances(6, 0), None));
     let mut cooperative = proposed();
     cooperative.run();
-    cooperative.a.command(Command::Close(CloseMode::Cooperative));
+    cooperative.a.command(ChannelCommand::Close(CloseMode::Cooperative));
     cooperative.run();
     cooperative.a.chain(closed(EndKind::Final, balances(7, 13), None));
     let OnChain::Closing(own) = closing_seen(Role::A, 3, (7, 13), true) else { unreachable!() };

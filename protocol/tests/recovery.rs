@@ -6,7 +6,7 @@ mod common;
 use common::chain::Chain;
 use common::*;
 use thunder_protocol::channel::{
-    ChainInput, CloseMode, Command, CommandError, CommandOutcome, Direction, Notice,
+    ChainInput, ChannelCommand, ChannelNotice, CloseMode, CommandError, CommandOutcome, Direction,
 };
 use thunder_protocol::onchain::{CHALLENGE_PERIOD, Call, CallFailure, CallKind, EndKind, OnChain};
 use thunder_protocol::wire::{Answer, Message, Refuse, RefuseReason};
@@ -126,7 +126,7 @@ fn a_block_is_asked_for_only_if_it_is_still_to_come() {
 /// A reorganisation takes back what B had paid in.
 fn a_gets_its_money_out_of_empty(mut pair: Pair) {
     pair.a.chain(OnChain::Empty { paid_in: balances(10, 0) });
-    pair.a.command(Command::Cancel);
+    pair.a.command(ChannelCommand::Cancel);
     let cancels = pair.a.submitted.iter().any(|call| call.kind() == CallKind::Cancel);
     assert!(cancels, "10 THD would be stuck in EMPTY");
 }
@@ -149,7 +149,7 @@ fn progress_cancel_after_a_reorganisation_to_empty_closing() {
 #[test]
 fn progress_cancel_after_a_reorganisation_to_empty_finishing() {
     let mut pair = pair();
-    pair.a.command(Command::Close(CloseMode::Cooperative));
+    pair.a.command(ChannelCommand::Close(CloseMode::Cooperative));
     assert_eq!(pair.a.channel().name(), "finishing");
     a_gets_its_money_out_of_empty(pair);
 }
@@ -216,7 +216,7 @@ fn no_loss_a_challenge_that_failed_is_tried_again_with_every_block() {
         }
         challenged |= pair.b.submitted.iter().any(|call| call.kind() == CallKind::Challenge);
     }
-    assert!(challenged && pair.b.notices.iter().any(|notice| matches!(notice, Notice::AtRisk(_))));
+    assert!(challenged && pair.b.notices.iter().any(|notice| matches!(notice, ChannelNotice::AtRisk(_))));
 }
 
 #[test]
@@ -231,7 +231,7 @@ fn rule_12_the_closers_proposal_is_recorded_after_closed_too() {
     // A was off for five minutes; B withdraws.
     pair.b.head = chain.0.block;
     pair.b.apply(Input::Chain(ChainInput::View(chain.view())));
-    pair.b.command(Command::Withdraw);
+    pair.b.command(ChannelCommand::Withdraw);
     chain.run(&mut pair);
     chain.show(&mut pair);
     assert_eq!(chain.paid_out(), Some(balances(11, 9)));
@@ -258,7 +258,7 @@ fn rule_12_the_closers_proposal_is_recorded_when_both_close_at_once() {
     }
     chain.0.block += CHALLENGE_PERIOD;
     chain.show(&mut pair);
-    pair.b.command(Command::Withdraw);
+    pair.b.command(ChannelCommand::Withdraw);
     chain.run(&mut pair);
     chain.show(&mut pair);
     pair.run();
@@ -300,7 +300,7 @@ fn rule_8_pay_with_an_id_in_flight_is_answered_at_once_when_the_peer_has_stopped
 #[test]
 fn rule_11_a_final_that_got_lost_is_repeated() {
     let mut pair = pair();
-    let close = pair.a.command(Command::Close(CloseMode::Cooperative));
+    let close = pair.a.command(ChannelCommand::Close(CloseMode::Cooperative));
     pair.a.outbox.clear(); // lost
     for _ in 0..100 {
         pair.tick();
@@ -317,7 +317,7 @@ fn rule_7_final_is_not_signed_while_the_chain_view_is_not_deep_enough() {
     pair.a.confirmations = 10;
     pair.a.chain(OnChain::Active { paid_in: balances(10, 10) }); // mined again in the newest block
     pair.a.fresh = false;
-    pair.a.command(Command::Close(CloseMode::Cooperative));
+    pair.a.command(ChannelCommand::Close(CloseMode::Cooperative));
     let signed = pair.a.outbox.iter().any(|message| matches!(message, Message::Final(_)));
     assert!(!signed, "rule 7");
 }

@@ -5,7 +5,7 @@ mod common;
 
 use common::*;
 use thunder_protocol::channel::{
-    ChainInput, CloseMode, ClosedBy, Command, CommandOutcome, Direction, Notice, PaymentStatus,
+    ChainInput, ChannelCommand, ChannelNotice, CloseMode, ClosedBy, CommandOutcome, Direction, PaymentStatus,
 };
 use thunder_protocol::onchain::{Call, Closing, EndKind, OnChain};
 use thunder_protocol::wire::Message;
@@ -77,7 +77,7 @@ fn closing_of(status: OnChain) -> Option<Closing> {
 fn g1_who_closed_on_a_proposal_is_told_so_without_the_event() {
     let mut pair = paid();
     pair.a.pay("y", 2);
-    let caller = pair.a.command(Command::Close(CloseMode::Alone));
+    let caller = pair.a.command(ChannelCommand::Close(CloseMode::Alone));
     pair.a.chain(without_event(closing(Role::A, 3, balances(7, 13), 1, true, 12)));
     let Ok(CommandOutcome::Closing { tx, mode, .. }) = pair.a.reply(caller) else { panic!("no closing") };
     assert_eq!((*tx, *mode), (None, ClosedBy::Proposal));
@@ -130,5 +130,5 @@ fn g6_a_claimed_closing_is_challenged_and_changes_nothing_else() {
     pair.b.auto_challenge = false;
     claim(&mut pair.b, closing(Role::A, 0, balances(10, 10), 0, false, 12));
     assert_eq!(challenges(&pair.b), 1);
-    assert!(pair.b.notices.iter().any(|notice| matches!(notice, Notice::AtRisk(_))), "but said");
+    assert!(pair.b.notices.iter().any(|notice| matches!(notice, ChannelNotice::AtRisk(_))), "but said");
 }

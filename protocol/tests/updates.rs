@@ -3,7 +3,7 @@
 mod common;
 
 use common::*;
-use thunder_protocol::channel::{Command, CommandError, CommandOutcome, Direction, Misbehaviour};
+use thunder_protocol::channel::{ChannelCommand, CommandError, CommandOutcome, Direction, Misbehaviour};
 use thunder_protocol::onchain::OnChain;
 use thunder_protocol::wire::{MAX_PAYMENTS, Message, RefuseReason};
 use thunder_protocol::{Amount, Input, Memo, Payment, Role};
@@ -104,7 +104,7 @@ fn rule_3_what_waits_counts_against_the_balance() {
     pair.a.pay("b", 3);
     let refused = pair.a.pay("c", 2);
     assert_eq!(pair.a.reply(refused), &Err(CommandError::InsufficientBalance { available: thd(1) }));
-    let zero = pair.a.command(Command::Pay {
+    let zero = pair.a.command(ChannelCommand::Pay {
         payment: thunder_protocol::Payment { amount: Amount::ZERO, ..payment("z", 1) },
         known: None,
     });

@@ -12,7 +12,7 @@ pub type Millis = u64;
 /// How many questions one endpoint is asked at the same time.
 pub(crate) const MAX_IN_FLIGHT: usize = 24;
 /// How many of them may be questions that nothing urgent waits for.
-pub(crate) const MAX_PATIENT: usize = 12;
+pub(crate) const MAX_LOW_PRIORITY: usize = 12;
 /// How often a local testnet is asked for its newest block.
 const LOCAL_POLL: Millis = 100;
 /// The shortest and the longest time between two such questions on another chain.
@@ -155,7 +155,7 @@ impl Endpoint {
     }
 
     /// How long an answer may take.
-    pub(crate) fn patience(&self) -> Millis {
+    pub(crate) fn timeout(&self) -> Millis {
         self.pace.measured().unwrap_or(2_000).clamp(1_000, 10_000)
     }
 
@@ -165,8 +165,9 @@ impl Endpoint {
     }
 
     /// Whether one more question may be asked now. A patient one leaves room for others.
-    pub(crate) fn has_room(&self, now: Millis, is_patient: bool) -> bool {
-        now >= self.not_before && self.in_flight < if is_patient { MAX_PATIENT } else { MAX_IN_FLIGHT }
+    pub(crate) fn has_room(&self, now: Millis, is_low_priority: bool) -> bool {
+        now >= self.not_before
+            && self.in_flight < if is_low_priority { MAX_LOW_PRIORITY } else { MAX_IN_FLIGHT }
     }
 
     /// When it may be asked again, if it may not now for another reason than what is under way.
@@ -416,7 +417,7 @@ mod tests {
     #[test]
     fn patient_questions_leave_room_for_urgent_ones() {
         let mut endpoint = Endpoint::new("a".into());
-        (0..MAX_PATIENT).for_each(|_| endpoint.asked());
+        (0..MAX_LOW_PRIORITY).for_each(|_| endpoint.asked());
         assert!(!endpoint.has_room(0, true) && endpoint.has_room(0, false));
         (0..MAX_IN_FLIGHT).for_each(|_| endpoint.asked());
         assert!(!endpoint.has_room(0, false));

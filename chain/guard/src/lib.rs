@@ -36,9 +36,9 @@ pub use contracts::{
 };
 pub use endpoint::Millis;
 pub use error::{AskError, Refusal};
-pub use guard::{Action, EndpointStatus, Guard, Report, Settings, Ticket};
+pub use guard::{Action, EndpointStatus, Guard, GuardConfig, Report, Ticket};
 pub use json::{read_response, response_id};
-pub use question::{Answer, Estimate, Log, LogFilter, Question, Receipt, STATES_AT_ONCE};
+pub use question::{EndpointAnswer, Estimate, Log, LogFilter, Question, STATES_AT_ONCE, TransactionReceipt};
 pub use thunder_protocol::{
     ChainId, Contracts, LOCAL_CHAIN_IDS, Stake, Watch, channel_address, clone_code, create2,
 };

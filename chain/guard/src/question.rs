@@ -10,7 +10,7 @@ use thunder_protocol::{Address, B256, hex};
 use crate::block::Head;
 use crate::error::AskError;
 use crate::json::{bytes, fixed, quantity, quantity64};
-use crate::state::{ChannelState, LEDGER_SLOT};
+use crate::state::{LEDGER_SLOT, StorageState};
 
 /// How many channels are read in one call: as many as fit into the longest code that a contract may
 /// have (EIP-170), which is the answer, beside the block's number.
@@ -113,7 +113,7 @@ pub struct Log {
 
 /// A mined transaction, as far as it matters here.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Receipt {
+pub struct TransactionReceipt {
     /// The block.
     pub block: u64,
     /// Whether it did what it should.
@@ -122,7 +122,7 @@ pub struct Receipt {
 
 /// An answer.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Answer {
+pub enum EndpointAnswer {
     /// To the questions for a number.
     Number(u128),
     /// To [`Question::Newest`] and [`Question::Block`].
@@ -132,14 +132,14 @@ pub enum Answer {
         /// The block that the states are those of.
         block: u64,
         /// One for each channel; `None` for a word that no channel has.
-        states: Vec<Option<ChannelState>>,
+        states: Vec<Option<StorageState>>,
     },
     /// To [`Question::Logs`], in the chain's order.
     Logs(Vec<Log>),
     /// To [`Question::Code`] and [`Question::Call`].
     Bytes(Vec<u8>),
     /// To [`Question::Receipt`]; `None` if it is not mined.
-    Receipt(Option<Receipt>),
+    Receipt(Option<TransactionReceipt>),
     /// To [`Question::Sender`]; `None` if the transaction is not known.
     Sender(Option<Address>),
     /// To [`Question::Send`].
@@ -224,37 +224,41 @@ impl Question {
     /// # Errors
     ///
     /// [`AskError::Invalid`] for whatever is not an answer to this question.
-    pub fn read(&self, json: &str) -> Result<Answer, AskError> {
+    pub fn read(&self, json: &str) -> Result<EndpointAnswer, AskError> {
         match self {
             Self::ChainId | Self::Nonce(_) | Self::PendingNonce(_) => {
-                Ok(Answer::Number(u128::from(quantity64(&text(json)?)?)))
+                Ok(EndpointAnswer::Number(u128::from(quantity64(&text(json)?)?)))
             }
             Self::Balance(_) | Self::Tip | Self::GasPrice | Self::Estimate(_) => {
-                Ok(Answer::Number(quantity(&text(json)?)?))
+                Ok(EndpointAnswer::Number(quantity(&text(json)?)?))
             }
             Self::Newest => match Head::read(json)? {
                 None => Err(AskError::invalid("there is no newest block")),
-                found => Ok(Answer::Block(found)),
+                found => Ok(EndpointAnswer::Block(found)),
             },
             Self::Block(number) => match Head::read(json)? {
                 Some(head) if head.number != *number => {
                     Err(AskError::invalid(format_args!("block {} instead of {number}", head.number)))
                 }
-                found => Ok(Answer::Block(found)),
+                found => Ok(EndpointAnswer::Block(found)),
             },
             Self::States { channels, .. } => read_states(&bytes(&text(json)?)?, channels.len()),
             Self::Storage { block, .. } => {
-                let state = ChannelState::from_word(&fixed(&text(json)?)?);
-                Ok(Answer::States { block: *block, states: vec![state] })
+                let state = StorageState::from_word(&fixed(&text(json)?)?);
+                Ok(EndpointAnswer::States { block: *block, states: vec![state] })
             }
             Self::Logs(filter) => filter.read(json),
-            Self::Code(_) | Self::Call { .. } => Ok(Answer::Bytes(bytes(&text(json)?)?)),
+            Self::Code(_) | Self::Call { .. } => Ok(EndpointAnswer::Bytes(bytes(&text(json)?)?)),
             Self::Receipt(hash) => read_receipt(json, *hash),
             Self::Sender(hash) => read_sender(json, *hash),
             Self::Send(raw) => {
                 let hash = B256::new(fixed(&text(json)?)?);
                 let is_meant = hash == B256::new(ethers_core::utils::keccak256(raw));
-                if is_meant { Ok(Answer::Sent) } else { Err(AskError::invalid("another transaction")) }
+                if is_meant {
+                    Ok(EndpointAnswer::Sent)
+                } else {
+                    Err(AskError::invalid("another transaction"))
+                }
             }
         }
     }
@@ -285,16 +289,16 @@ fn states_call(code: &[u8], channels: &[Address]) -> Vec<u8> {
     data
 }
 
-fn read_states(bytes: &[u8], channels: usize) -> Result<Answer, AskError> {
+fn read_states(bytes: &[u8], channels: usize) -> Result<EndpointAnswer, AskError> {
     let (words, rest) = bytes.as_chunks::<32>();
     let Some((number, states)) = words.split_first().filter(|(_, states)| states.len() == channels) else {
         return Err(AskError::invalid(format_args!("{} bytes for {channels} channels", bytes.len())));
     };
     let (high, low) = number.split_at(24);
     match (<[u8; 8]>::try_from(low), rest) {
-        (Ok(low), []) if high.iter().all(|byte| *byte == 0) => Ok(Answer::States {
+        (Ok(low), []) if high.iter().all(|byte| *byte == 0) => Ok(EndpointAnswer::States {
             block: u64::from_be_bytes(low),
-            states: states.iter().map(ChannelState::from_word).collect(),
+            states: states.iter().map(StorageState::from_word).collect(),
         }),
         _ => Err(AskError::invalid("the states are those of no block")),
     }
@@ -315,7 +319,7 @@ impl LogFilter {
         json!([filter])
     }
 
-    fn read(&self, json: &str) -> Result<Answer, AskError> {
+    fn read(&self, json: &str) -> Result<EndpointAnswer, AskError> {
         let raw: Vec<RawLog<'_>> = serde_json::from_str(json).map_err(AskError::invalid)?;
         let logs = raw.iter().filter(|log| log.removed != Some(true)).map(RawLog::read);
         let logs = logs.collect::<Result<Vec<_>, _>>()?;
@@ -323,7 +327,11 @@ impl LogFilter {
             self.address.is_none_or(|address| address == log.address)
                 && (self.from..=self.to).contains(&log.block)
         };
-        if logs.iter().all(fits) { Ok(Answer::Logs(logs)) } else { Err(AskError::invalid("other events")) }
+        if logs.iter().all(fits) {
+            Ok(EndpointAnswer::Logs(logs))
+        } else {
+            Err(AskError::invalid("other events"))
+        }
     }
 }
 
@@ -360,9 +368,9 @@ struct RawReceipt<'a> {
     status: &'a str,
 }
 
-fn read_receipt(json: &str, hash: B256) -> Result<Answer, AskError> {
+fn read_receipt(json: &str, hash: B256) -> Result<EndpointAnswer, AskError> {
     let raw: Option<RawReceipt<'_>> = serde_json::from_str(json).map_err(AskError::invalid)?;
-    let Some(raw) = raw else { return Ok(Answer::Receipt(None)) };
+    let Some(raw) = raw else { return Ok(EndpointAnswer::Receipt(None)) };
     if B256::new(fixed(raw.transaction_hash)?) != hash {
         return Err(AskError::invalid("the receipt of another transaction"));
     }
@@ -372,7 +380,7 @@ fn read_receipt(json: &str, hash: B256) -> Result<Answer, AskError> {
         other => return Err(AskError::invalid(format_args!("a receipt with status {other}"))),
     };
     let block = raw.block_number.map(quantity64).transpose()?;
-    Ok(Answer::Receipt(block.map(|block| Receipt { block, succeeded })))
+    Ok(EndpointAnswer::Receipt(block.map(|block| TransactionReceipt { block, succeeded })))
 }
 
 #[derive(Deserialize)]
@@ -381,11 +389,11 @@ struct RawTransaction<'a> {
     from: &'a str,
 }
 
-fn read_sender(json: &str, hash: B256) -> Result<Answer, AskError> {
+fn read_sender(json: &str, hash: B256) -> Result<EndpointAnswer, AskError> {
     let raw: Option<RawTransaction<'_>> = serde_json::from_str(json).map_err(AskError::invalid)?;
-    let Some(raw) = raw else { return Ok(Answer::Sender(None)) };
+    let Some(raw) = raw else { return Ok(EndpointAnswer::Sender(None)) };
     if B256::new(fixed(raw.hash)?) != hash {
         return Err(AskError::invalid("another transaction"));
     }
-    Ok(Answer::Sender(Some(Address::new(fixed(raw.from)?))))
+    Ok(EndpointAnswer::Sender(Some(Address::new(fixed(raw.from)?))))
 }

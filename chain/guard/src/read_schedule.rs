@@ -19,7 +19,7 @@ const ALL_IN_CALLS: usize = 2;
 
 /// The order of reading at one endpoint.
 #[derive(Debug, Default)]
-pub(crate) struct Sweep {
+pub(crate) struct ReadSchedule {
     /// Channels by stake, longest unread first.
     at_risk: VecDeque<Address>,
     others: VecDeque<Address>,
@@ -41,7 +41,7 @@ pub(crate) struct Sweep {
     started_block: u64,
 }
 
-impl Sweep {
+impl ReadSchedule {
     /// Begins anew with these channels.
     pub(crate) fn restart(&mut self, at_risk: Vec<Address>, others: Vec<Address>, urgent: usize) {
         let left = at_risk.len() + others.len() + urgent;
@@ -228,91 +228,91 @@ mod tests {
         (from..from + count).map(|n| Address::left_padding_from(&n.to_be_bytes())).collect()
     }
 
-    fn drain(sweep: &mut Sweep) -> Vec<Address> {
-        let taken = sweep.take(usize::MAX, |_| true);
-        sweep.answered();
+    fn drain(schedule: &mut ReadSchedule) -> Vec<Address> {
+        let taken = schedule.take(usize::MAX, |_| true);
+        schedule.answered();
         taken
     }
 
     #[test]
     fn g1_every_channel_is_read_within_four_blocks_and_those_at_risk_first() {
-        let mut sweep = Sweep::default();
-        sweep.restart(channels(0, 5_000), channels(10_000, 5_000), 0);
+        let mut schedule = ReadSchedule::default();
+        schedule.restart(channels(0, 5_000), channels(10_000, 5_000), 0);
         let mut seen = HashSet::new();
         let none = BTreeSet::new();
-        sweep.fill(100, 0, 767, &none, |_, _| true);
-        assert_eq!(drain(&mut sweep).len(), 10_000, "all, after a start");
+        schedule.fill(100, 0, 767, &none, |_, _| true);
+        assert_eq!(drain(&mut schedule).len(), 10_000, "all, after a start");
         for head in 101..=104 {
-            sweep.fill(head, 0, 767, &none, |_, _| true);
-            let due = drain(&mut sweep);
+            schedule.fill(head, 0, 767, &none, |_, _| true);
+            let due = drain(&mut schedule);
             assert_eq!(due.len(), 2_500);
             assert!(due[..1_250].iter().all(|channel| *channel < channels(10_000, 1)[0]), "at risk first");
             seen.extend(due);
         }
         assert_eq!(seen.len(), 10_000);
-        sweep.fill(120, 0, 767, &none, |_, _| true);
-        assert_eq!(drain(&mut sweep).len(), 10_000, "blocks that were missed count");
+        schedule.fill(120, 0, 767, &none, |_, _| true);
+        assert_eq!(drain(&mut schedule).len(), 10_000, "blocks that were missed count");
     }
 
     #[test]
     fn g1_what_fits_into_two_calls_is_read_with_each_block() {
-        let mut sweep = Sweep::default();
-        sweep.restart(channels(0, 34), channels(100, 1_500), 0);
+        let mut schedule = ReadSchedule::default();
+        schedule.restart(channels(0, 34), channels(100, 1_500), 0);
         for head in 0..3 {
-            sweep.fill(head, 0, 767, &BTreeSet::new(), |_, _| true);
-            assert_eq!(drain(&mut sweep).len(), 1_534);
+            schedule.fill(head, 0, 767, &BTreeSet::new(), |_, _| true);
+            assert_eq!(drain(&mut schedule).len(), 1_534);
         }
     }
 
     #[test]
     fn g2_what_can_not_be_read_in_time_keeps_nothing_urgent_waiting() {
-        let mut sweep = Sweep::default();
-        sweep.restart(vec![], channels(0, 10_000), 1);
+        let mut schedule = ReadSchedule::default();
+        schedule.restart(vec![], channels(0, 10_000), 1);
         let urgent: BTreeSet<_> = channels(50_000, 1).into_iter().collect();
         for head in 0..50 {
-            sweep.fill(head, 0, 100, &urgent, |_, _| true);
-            assert_eq!(sweep.take(1, |_| true), channels(50_000, 1));
+            schedule.fill(head, 0, 100, &urgent, |_, _| true);
+            assert_eq!(schedule.take(1, |_| true), channels(50_000, 1));
         }
-        assert!(sweep.due.len() <= 10_000, "no channel is due twice");
+        assert!(schedule.due.len() <= 10_000, "no channel is due twice");
     }
 
     #[test]
     fn g5_what_is_to_be_read_again_is_due_once_and_first() {
-        let mut sweep = Sweep::default();
-        sweep.restart(channels(0, 1_000), vec![], 0);
-        sweep.fill(1, 0, 767, &BTreeSet::new(), |_, _| true);
+        let mut schedule = ReadSchedule::default();
+        schedule.restart(channels(0, 1_000), vec![], 0);
+        schedule.fill(1, 0, 767, &BTreeSet::new(), |_, _| true);
         // Answers of no use to eight copies of a question.
-        (0..8).for_each(|_| sweep.again(&channels(900, 100)));
-        assert_eq!((sweep.due.len(), sweep.is_queued.len()), (1_000, 1_000));
-        assert_eq!(sweep.take(100, |_| true), channels(900, 100));
-        sweep.fill(2, 0, 767, &BTreeSet::new(), |_, _| true);
-        assert_eq!(sweep.due.len(), 1_000);
+        (0..8).for_each(|_| schedule.again(&channels(900, 100)));
+        assert_eq!((schedule.due.len(), schedule.is_queued.len()), (1_000, 1_000));
+        assert_eq!(schedule.take(100, |_| true), channels(900, 100));
+        schedule.fill(2, 0, 767, &BTreeSet::new(), |_, _| true);
+        assert_eq!(schedule.due.len(), 1_000);
     }
 
     #[test]
     fn g7_a_round_is_over_when_every_channel_was_read_in_it() {
-        let mut sweep = Sweep::default();
-        sweep.restart(channels(0, 2), vec![], 1);
-        sweep.fill(7, 1000, 767, &BTreeSet::new(), |_, _| true);
-        assert!(!sweep.read() && !sweep.read() && sweep.read());
-        assert_eq!(sweep.read_at(), None);
-        sweep.next_round(3, 8, 2000);
-        assert_eq!((sweep.read_at(), sweep.complete), (Some(1000), Some((1000, 7))));
-        sweep.confirm(8, 3000);
-        assert_eq!(sweep.read_at(), Some(1000), "there were blocks since");
-        sweep.confirm(7, 3000);
-        assert_eq!(sweep.read_at(), Some(3000));
+        let mut schedule = ReadSchedule::default();
+        schedule.restart(channels(0, 2), vec![], 1);
+        schedule.fill(7, 1000, 767, &BTreeSet::new(), |_, _| true);
+        assert!(!schedule.read() && !schedule.read() && schedule.read());
+        assert_eq!(schedule.read_at(), None);
+        schedule.next_round(3, 8, 2000);
+        assert_eq!((schedule.read_at(), schedule.complete), (Some(1000), Some((1000, 7))));
+        schedule.confirm(8, 3000);
+        assert_eq!(schedule.read_at(), Some(1000), "there were blocks since");
+        schedule.confirm(7, 3000);
+        assert_eq!(schedule.read_at(), Some(3000));
     }
 
     #[test]
     fn a_channel_that_changes_its_stake_leaves_its_rotation() {
-        let mut sweep = Sweep::default();
-        sweep.restart(channels(0, 3), vec![], 0);
-        sweep.add(channels(0, 1)[0], Stake::Nothing, false);
+        let mut schedule = ReadSchedule::default();
+        schedule.restart(channels(0, 3), vec![], 0);
+        schedule.add(channels(0, 1)[0], Stake::Nothing, false);
         let is_in =
             |channel: &Address, stake: Stake| (*channel == channels(0, 1)[0]) == (stake == Stake::Nothing);
-        sweep.fill(1, 0, 767, &BTreeSet::new(), is_in);
-        assert_eq!(drain(&mut sweep).len(), 3);
-        assert_eq!((sweep.at_risk.len(), sweep.others.len()), (2, 1));
+        schedule.fill(1, 0, 767, &BTreeSet::new(), is_in);
+        assert_eq!(drain(&mut schedule).len(), 3);
+        assert_eq!((schedule.at_risk.len(), schedule.others.len()), (2, 1));
     }
 }

@@ -1,6 +1,6 @@
 //! One channel's state out of what several endpoints show of it (guard rule G6).
 
-use crate::state::ChannelState;
+use crate::state::StorageState;
 
 /// A channel's state as one endpoint shows it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -10,12 +10,12 @@ pub(crate) struct Reading {
     /// The block that it was last read at.
     pub(crate) block: u64,
     /// The state.
-    pub(crate) state: ChannelState,
+    pub(crate) state: StorageState,
 }
 
 impl Reading {
     /// Takes a newer reading of the same endpoint.
-    pub(crate) fn next(earlier: Option<&Self>, block: u64, state: ChannelState) -> Self {
+    pub(crate) fn next(earlier: Option<&Self>, block: u64, state: StorageState) -> Self {
         let since = match earlier {
             Some(earlier) if earlier.state == state => earlier.since.min(block),
             _ => block,
@@ -26,7 +26,7 @@ impl Reading {
     /// The first block at which the channel was in this state for certain.
     fn begins(&self) -> u64 {
         match self.state {
-            ChannelState::Closing { block, .. } => block.min(self.since),
+            StorageState::Closing { block, .. } => block.min(self.since),
             _ => self.since,
         }
     }
@@ -69,7 +69,7 @@ pub(crate) fn reconcile(readings: &[Reading], is_late: bool, lasts: bool) -> Ver
     if !contradict && !is_late {
         return Verdict::Behind;
     }
-    let votes = |state: &ChannelState| readings.iter().filter(|reading| reading.state == *state).count();
+    let votes = |state: &StorageState| readings.iter().filter(|reading| reading.state == *state).count();
     let majority = readings.iter().find(|reading| 2 * votes(&reading.state) > readings.len()).copied();
     Verdict::Contradiction { believed: majority.or_else(|| lasts.then(|| least_harm(readings)).flatten()) }
 }
@@ -97,17 +97,17 @@ mod tests {
     }
 
     fn active(since: u64, block: u64) -> Reading {
-        Reading { since, block, state: ChannelState::Active { paid_in: shares() } }
+        Reading { since, block, state: StorageState::Active { paid_in: shares() } }
     }
 
     fn closing(at: u64, since: u64, block: u64) -> Reading {
         let state =
-            ChannelState::Closing { closer: Role::A, nonce: Nonce::ZERO, balances: shares(), block: at };
+            StorageState::Closing { closer: Role::A, nonce: Nonce::ZERO, balances: shares(), block: at };
         Reading { since, block, state }
     }
 
     fn missing(since: u64, block: u64) -> Reading {
-        Reading { since, block, state: ChannelState::Missing }
+        Reading { since, block, state: StorageState::Missing }
     }
 
     #[test]
@@ -162,8 +162,8 @@ mod tests {
 
     #[test]
     fn a_state_lasts_from_when_it_was_first_read() {
-        let first = Reading::next(None, 5, ChannelState::Missing);
-        let second = Reading::next(Some(&first), 7, ChannelState::Missing);
+        let first = Reading::next(None, 5, StorageState::Missing);
+        let second = Reading::next(Some(&first), 7, StorageState::Missing);
         assert_eq!((second.since, second.block), (5, 7));
         assert_eq!(Reading::next(Some(&second), 8, active(0, 0).state).since, 8);
     }

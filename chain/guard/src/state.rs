@@ -6,12 +6,12 @@ use thunder_protocol::{Amount, Balances, Nonce, Role};
 /// The slot of a channel's storage that has all that changes in its life (`ChannelCore._ledger`).
 pub const LEDGER_SLOT: u64 = 2;
 
-/// [`ChannelState::stage`] of a channel that is paid out.
+/// [`StorageState::stage`] of a channel that is paid out.
 pub(crate) const ENDED: u8 = 4;
 
 /// A channel's state at one block.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum ChannelState {
+pub enum StorageState {
     /// There is no channel at the address.
     Missing,
     /// `EMPTY`.
@@ -46,7 +46,7 @@ pub enum ChannelState {
     },
 }
 
-impl ChannelState {
+impl StorageState {
     /// Reads the contract's storage word, which `ChannelStates` answers with too. From its most
     /// significant byte: phase (1), closing block (4), nonce (5), share of B (11), share of A (11).
     /// `None` for a word that no channel has.
@@ -120,15 +120,15 @@ mod tests {
 
     #[test]
     fn g1_a_word_says_closer_nonce_shares_and_block() {
-        let state = ChannelState::from_word(&word(4, 77, 1 << 39, 5, 1 << 80)).unwrap();
+        let state = StorageState::from_word(&word(4, 77, 1 << 39, 5, 1 << 80)).unwrap();
         let nonce = Nonce::new(1 << 39).unwrap();
         assert_eq!(
             state,
-            ChannelState::Closing { closer: Role::B, nonce, balances: balances(5, 1 << 80), block: 77 }
+            StorageState::Closing { closer: Role::B, nonce, balances: balances(5, 1 << 80), block: 77 }
         );
-        let active = ChannelState::from_word(&word(2, 0, 0, 5, 6)).unwrap();
-        assert_eq!(active, ChannelState::Active { paid_in: balances(5, 6) });
-        assert_eq!(ChannelState::from_word(&[0; 32]), Some(ChannelState::Missing));
+        let active = StorageState::from_word(&word(2, 0, 0, 5, 6)).unwrap();
+        assert_eq!(active, StorageState::Active { paid_in: balances(5, 6) });
+        assert_eq!(StorageState::from_word(&[0; 32]), Some(StorageState::Missing));
     }
 
     #[test]
@@ -143,7 +143,7 @@ mod tests {
             word(3, 5, (1 << 40) - 1, 1, 1),
             word(2, 0, 0, most, most),
         ] {
-            assert_eq!(ChannelState::from_word(&odd), None, "{odd:?}");
+            assert_eq!(StorageState::from_word(&odd), None, "{odd:?}");
         }
     }
 }

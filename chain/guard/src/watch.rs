@@ -1,12 +1,14 @@
 //! A channel that the guard watches: its readings by endpoint, its believed state, and the view that the node is
 //! given.
 
-use thunder_protocol::onchain::{ChainView, Closing, ClosingEvent, End, EndKind, EventPosition, OnChain};
+use thunder_protocol::onchain::{
+    ChainView, ChannelEnd, Closing, ClosingEvent, EndKind, EventPosition, OnChain,
+};
 use thunder_protocol::{Address, Amount, B256, Nonce, Role};
 
 use crate::endpoint::Millis;
 use crate::reconcile::Reading;
-use crate::state::ChannelState;
+use crate::state::StorageState;
 use thunder_protocol::{Contracts, Stake, Watch, clone_code};
 
 /// Why a contract is not the channel that was agreed on.
@@ -33,14 +35,14 @@ pub(crate) struct Unverified {
 
 /// A channel that is watched.
 #[derive(Debug)]
-pub(crate) struct Channel {
+pub(crate) struct WatchedChannel {
     pub(crate) role: Role,
     pub(crate) parties: [Address; 2],
     pub(crate) stake: Stake,
     /// By endpoint.
     pub(crate) readings: Vec<Option<Reading>>,
     /// The state that is believed.
-    pub(crate) believed: Option<ChannelState>,
+    pub(crate) believed: Option<StorageState>,
     /// The first block at which that state was seen, or a closer one.
     pub(crate) since: u64,
     /// The transaction that brought it about, if it is known.
@@ -53,16 +55,16 @@ pub(crate) struct Channel {
     pub(crate) paid_in: Option<thunder_protocol::Balances>,
     /// What the node was told, and at which block it begins.
     pub(crate) told: Option<OnChain>,
-    pub(crate) told_since: Option<EventPosition>,
+    pub(crate) reported_since: Option<EventPosition>,
     /// Its events are not older than this block.
     pub(crate) events_from: u64,
     pub(crate) unverified: Option<Box<Unverified>>,
     /// Since which block endpoints contradict each other about it.
     pub(crate) contradicted: Option<u64>,
     /// Since which block the endpoints do not all show the same.
-    pub(crate) divided_since: Option<u64>,
+    pub(crate) differing_since: Option<u64>,
     /// A step back or an end that was shown once, and at which block; by endpoint.
-    pub(crate) seen_once: Vec<Option<(ChannelState, u64)>>,
+    pub(crate) seen_once: Vec<Option<(StorageState, u64)>>,
     /// At which endpoint it is to be seen again, because blocks were taken back.
     pub(crate) seen_again: Option<usize>,
     /// Since when a view waits for the event that explains it.
@@ -71,7 +73,7 @@ pub(crate) struct Channel {
     pub(crate) round: Vec<u64>,
 }
 
-impl Channel {
+impl WatchedChannel {
     pub(crate) fn new(watch: &Watch, contracts: &Contracts, endpoints: usize) -> Self {
         let Watch { terms, view, stake, verify, first_block } = watch;
         let closing = match view.status {
@@ -105,11 +107,11 @@ impl Channel {
                 _ => closing.and_then(|closing| closing.paid_in),
             },
             told: Some(view.status),
-            told_since: view.newest,
+            reported_since: view.newest,
             events_from: *first_block,
             unverified,
             contradicted: None,
-            divided_since: None,
+            differing_since: None,
             seen_once: vec![None; endpoints],
             seen_again: None,
             unexplained_since: None,
@@ -118,7 +120,7 @@ impl Channel {
     }
 
     /// Whether the node was told of this state.
-    pub(crate) fn is_told(&self, state: &ChannelState) -> bool {
+    pub(crate) fn is_reported(&self, state: &StorageState) -> bool {
         self.told.is_some_and(|told| state.is_shown_by(&told))
     }
 
@@ -139,9 +141,9 @@ impl Channel {
         claims
     }
 
-    fn closing_of(&self, state: &ChannelState) -> Option<Closing> {
+    fn closing_of(&self, state: &StorageState) -> Option<Closing> {
         match *state {
-            ChannelState::Closing { closer, nonce, balances, block } => {
+            StorageState::Closing { closer, nonce, balances, block } => {
                 Some(Closing { closer, nonce, balances, block, paid_in: self.paid_in, event: None })
             }
             _ => None,
@@ -154,37 +156,37 @@ impl Channel {
         if self.believed == Some(state) {
             return;
         }
-        let is_known = self.is_told(&state);
+        let is_known = self.is_reported(&state);
         self.believed = Some(state);
         if is_known {
             return;
         }
         (self.since, self.tx, self.unexplained_since) = (since, None, None);
         match state {
-            ChannelState::Active { paid_in } => self.paid_in = Some(paid_in),
-            ChannelState::Closing { block, .. } => {
+            StorageState::Active { paid_in } => self.paid_in = Some(paid_in),
+            StorageState::Closing { block, .. } => {
                 let new = self.closing_of(&state);
                 let known = self.closing.take().filter(|known| new.is_some_and(|new| known.is_same(&new)));
                 self.closing = known.or_else(|| new.map(Box::new));
                 (self.since, self.end) = (block, None);
             }
-            ChannelState::Closed { nonce, block, .. } => {
+            StorageState::Closed { nonce, block, .. } => {
                 // A closing of before a reorganisation is not the one that it ended with.
                 let is_meant = |closing: &Closing| closing.nonce == nonce && closing.block == block;
                 self.closing.take_if(|closing| !is_meant(closing));
                 self.end = None;
             }
-            ChannelState::Missing | ChannelState::Empty { .. } => {}
+            StorageState::Missing | StorageState::Empty { .. } => {}
         }
     }
 
     /// Whether the event that explains the state is still to be read.
     pub(crate) fn wants_event(&self) -> bool {
         match self.believed {
-            Some(ChannelState::Closing { .. }) => {
+            Some(StorageState::Closing { .. }) => {
                 self.closing.as_ref().is_some_and(|closing| closing.event.is_none())
             }
-            Some(ChannelState::Closed { nonce, block, .. }) => {
+            Some(StorageState::Closed { nonce, block, .. }) => {
                 let was_closed_on = block > 0 && nonce != Nonce::FINAL;
                 let lacks_closing =
                     was_closed_on && self.closing.as_ref().is_none_or(|closing| closing.event.is_none());
@@ -198,20 +200,20 @@ impl Channel {
     pub(crate) fn view(&self, head: u64) -> ChainView {
         let newest = Some(EventPosition { block: self.since, tx: self.tx });
         let status = match self.believed {
-            None | Some(ChannelState::Missing) => return ChainView::missing(head),
-            Some(ChannelState::Empty { paid_in }) => OnChain::Empty { paid_in },
-            Some(ChannelState::Active { paid_in }) => OnChain::Active { paid_in },
-            Some(state @ ChannelState::Closing { .. }) => {
+            None | Some(StorageState::Missing) => return ChainView::missing(head),
+            Some(StorageState::Empty { paid_in }) => OnChain::Empty { paid_in },
+            Some(StorageState::Active { paid_in }) => OnChain::Active { paid_in },
+            Some(state @ StorageState::Closing { .. }) => {
                 let known = self.closing.as_deref().copied();
                 match known.or_else(|| self.closing_of(&state)) {
                     Some(closing) => OnChain::Closing(closing),
                     None => return ChainView::missing(head),
                 }
             }
-            Some(ChannelState::Closed { nonce, balances, block }) => {
+            Some(StorageState::Closed { nonce, balances, block }) => {
                 let closing = self.closing.as_deref().copied();
                 let kind = self.end.unwrap_or_else(|| end_kind(nonce, block, balances, closing.as_ref()));
-                OnChain::Closed { closing, end: End { kind, paid_out: balances } }
+                OnChain::Closed { closing, end: ChannelEnd { kind, paid_out: balances } }
             }
         };
         let tx = match status {
@@ -224,7 +226,7 @@ impl Channel {
     /// Blocks from this height on were taken back at an endpoint: a state that may have come about there
     /// is as old as when it is seen again.
     pub(crate) fn on_reorganisation(&mut self, endpoint: usize, first: u64) {
-        if self.since >= first && !matches!(self.believed, None | Some(ChannelState::Missing)) {
+        if self.since >= first && !matches!(self.believed, None | Some(StorageState::Missing)) {
             self.seen_again = Some(endpoint);
         }
         if let Some(reading) = self.readings.get_mut(endpoint).and_then(Option::as_mut) {
@@ -240,7 +242,7 @@ impl Channel {
         }
         self.tx = None;
         match (self.believed, &mut self.closing) {
-            (Some(ChannelState::Closing { block, .. }), Some(closing)) => {
+            (Some(StorageState::Closing { block, .. }), Some(closing)) => {
                 (self.since, closing.event) = (block, None);
             }
             _ => (self.since, self.end) = (block, None),

@@ -10,7 +10,7 @@ use futures::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, StreamExt};
 use libp2p::request_response::{self, Event, Message, OutboundRequestId, ProtocolSupport};
 use libp2p::swarm::{NetworkBehaviour, SwarmEvent};
 use libp2p::{Multiaddr, PeerId, StreamProtocol, Swarm, noise, ping, tcp, yamux};
-use thunder_node::p2p::limits::MAX_STREAMS;
+use thunder_node::limits::MAX_STREAMS;
 use thunder_protocol::wire::{
     Envelope, Hello, Message as ChannelMessage, PROTOCOL, Packet, Proof, Refuse, RefuseReason, Request,
     Response, SessionId, Welcome, WireError,

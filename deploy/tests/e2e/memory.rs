@@ -3,7 +3,7 @@
 
 use std::sync::Arc;
 
-use thunder_node::p2p::limits::{LARGE_IN_ALL, LARGE_PER_CONNECTION};
+use thunder_node::limits::{LARGE_IN_ALL, LARGE_PER_CONNECTION};
 use thunder_protocol::wire::{Envelope, MAX_PAYMENTS, Message, Packet, Propose, Request};
 use thunder_protocol::{Address, Balances, Memo, Nonce, Payment, PaymentId, Signature, codec};
 

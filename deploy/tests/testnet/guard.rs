@@ -8,8 +8,8 @@ use serde_json::{Value, json};
 use thunder_chain::contracts::{local_testnet_contracts, states_code};
 use thunder_chain::{LOCAL_CHAIN_IDS, channel_address};
 use thunder_deploy::{DevelopmentAccount, Testnet};
-use thunder_guard::state::{ChannelState, LEDGER_SLOT};
-use thunder_guard::{Answer, Question, clone_code, permit_domain};
+use thunder_guard::state::{LEDGER_SLOT, StorageState};
+use thunder_guard::{EndpointAnswer, Question, clone_code, permit_domain};
 use thunder_protocol::{Amount, Balances, Crypto, Domain, Nonce, Receipt, Role, Signer};
 
 /// A word of calldata.
@@ -108,7 +108,7 @@ impl World {
     }
 
     /// What the guard reads of channels in one call: the block, and a word for each.
-    async fn states(&self, channels: &[Address]) -> (Vec<[u8; 32]>, Answer) {
+    async fn states(&self, channels: &[Address]) -> (Vec<[u8; 32]>, EndpointAnswer) {
         let question = Question::States { code: states_code(), channels: Arc::from(channels) };
         let answer = self.testnet.rpc(question.method(), question.params()).await.unwrap();
         let bytes = hex::decode(answer.as_str().unwrap()).unwrap();
@@ -165,28 +165,28 @@ async fn permits_are_signed_for_thds_domain() {
 async fn g1_channel_states_answers_with_the_word_that_is_in_the_channels_storage() {
     let world = World::new().await;
     let nowhere = Address::repeat_byte(0xee);
-    let mut channels = vec![(nowhere, ChannelState::Missing)];
+    let mut channels = vec![(nowhere, StorageState::Missing)];
 
     let empty = world.open(1, 4).await;
-    channels.push((empty, ChannelState::Empty { paid_in: shares(4, 0) }));
+    channels.push((empty, StorageState::Empty { paid_in: shares(4, 0) }));
 
     let active = world.open(2, 4).await;
     world.approve(&world.parties[1], active).await;
     world.send(&world.parties[1], active, calldata("fund(uint256)", &[thd(6)])).await;
-    channels.push((active, ChannelState::Active { paid_in: shares(4, 6) }));
+    channels.push((active, StorageState::Active { paid_in: shares(4, 6) }));
 
     for (salt, by, closer) in [(3, 0, Role::A), (4, 1, Role::B)] {
         let channel = world.open(salt, 10).await;
         world.close(channel, 5, by).await;
         let block = world.testnet.chain().head().await.unwrap().number;
         let nonce = Nonce::new(5).unwrap();
-        channels.push((channel, ChannelState::Closing { closer, nonce, balances: shares(3, 7), block }));
+        channels.push((channel, StorageState::Closing { closer, nonce, balances: shares(3, 7), block }));
     }
 
     let cancelled = world.open(5, 4).await;
     world.send(&world.parties[0], cancelled, calldata("cancel()", &[])).await;
     let (nonce, balances) = (Nonce::ZERO, shares(4, 0));
-    channels.push((cancelled, ChannelState::Closed { nonce, balances, block: 0 }));
+    channels.push((cancelled, StorageState::Closed { nonce, balances, block: 0 }));
 
     let challenged = world.open(6, 10).await;
     world.close(challenged, 5, 0).await;
@@ -195,13 +195,13 @@ async fn g1_channel_states_answers_with_the_word_that_is_in_the_channels_storage
     let challenge = calldata("challenge(uint256,uint256,uint256,bytes)", &newer);
     world.send(&world.parties[1], challenged, challenge).await;
     let (nonce, balances) = (Nonce::new(5).unwrap(), shares(0, 10));
-    channels.push((challenged, ChannelState::Closed { nonce, balances, block }));
+    channels.push((challenged, StorageState::Closed { nonce, balances, block }));
 
     let finalised = world.open(7, 10).await;
     world.close(finalised, Nonce::FINAL.get(), 0).await;
     let (nonce, balances) = (Nonce::FINAL, shares(3, 7));
     let block = world.testnet.chain().head().await.unwrap().number;
-    channels.push((finalised, ChannelState::Closed { nonce, balances, block }));
+    channels.push((finalised, StorageState::Closed { nonce, balances, block }));
 
     let withdrawn = world.open(8, 10).await;
     world.close(withdrawn, 5, 1).await;
@@ -209,13 +209,13 @@ async fn g1_channel_states_answers_with_the_word_that_is_in_the_channels_storage
     world.testnet.mine(24).await.unwrap();
     world.send(&world.parties[1], withdrawn, calldata("withdraw()", &[])).await;
     let (nonce, balances) = (Nonce::new(5).unwrap(), shares(3, 7));
-    channels.push((withdrawn, ChannelState::Closed { nonce, balances, block }));
+    channels.push((withdrawn, StorageState::Closed { nonce, balances, block }));
 
     let (addresses, expected): (Vec<_>, Vec<_>) = channels.into_iter().unzip();
     let (words, answer) = world.states(&addresses).await;
     let head = world.testnet.chain().head().await.unwrap().number;
     let states = expected.iter().copied().map(Some).collect();
-    assert_eq!(answer, Answer::States { block: head, states });
+    assert_eq!(answer, EndpointAnswer::States { block: head, states });
     for ((channel, state), word) in addresses.iter().zip(&expected).zip(words) {
         let slot = json!([channel, format!("{LEDGER_SLOT:#x}"), "latest"]);
         let stored = world.testnet.rpc("eth_getStorageAt", slot).await.unwrap();
@@ -223,6 +223,6 @@ async fn g1_channel_states_answers_with_the_word_that_is_in_the_channels_storage
         let question = Question::Storage { channel: *channel, block: head };
         let stored = world.testnet.rpc(question.method(), question.params()).await.unwrap();
         let read = question.read(&stored.to_string()).unwrap();
-        assert_eq!(read, Answer::States { block: head, states: vec![Some(*state)] });
+        assert_eq!(read, EndpointAnswer::States { block: head, states: vec![Some(*state)] });
     }
 }

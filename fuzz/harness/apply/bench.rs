@@ -4,7 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use thunder_protocol::channel::{
-    CloseMode, Command, CommandId, CommandOutcome, Direction, PaymentStatus, Receipts,
+    ChannelCommand, CloseMode, CommandId, CommandOutcome, Direction, PaymentStatus, Receipts,
 };
 use thunder_protocol::codec;
 use thunder_protocol::onchain::{Call, ChainView, OnChain};
@@ -130,7 +130,7 @@ impl Bench {
         self.check();
     }
 
-    pub fn command(&mut self, command: Command) {
+    pub fn command(&mut self, command: ChannelCommand) {
         if self.channel.is_some() {
             let caller = self.caller();
             self.apply(Input::Command(caller, command));
@@ -351,7 +351,7 @@ impl Bench {
         match self.chain.status() {
             OnChain::Active { .. } => {
                 let mut contract = self.chain.contract.clone();
-                let call = self.call_for(channel, Command::Close(CloseMode::Alone));
+                let call = self.call_for(channel, ChannelCommand::Close(CloseMode::Alone));
                 contract
                     .call(self.role, &call, self.keys.of(self.role))
                     .expect("the contract takes the closing");
@@ -364,7 +364,7 @@ impl Bench {
                 let is_short = closing.balances.of(self.role) < owed;
                 if is_short && self.head + 1 < closing.withdrawable_at() {
                     let mut contract = self.chain.contract.clone();
-                    let call = self.call_for(channel, Command::Challenge);
+                    let call = self.call_for(channel, ChannelCommand::Challenge);
                     contract
                         .call(self.role, &call, self.keys.of(self.role))
                         .expect("the contract takes the challenge");
@@ -390,7 +390,7 @@ impl Bench {
     }
 
     /// The contract call that a command leads to, without carrying it out.
-    fn call_for(&self, channel: &Channel, command: Command) -> Call {
+    fn call_for(&self, channel: &Channel, command: ChannelCommand) -> Call {
         let input = Input::Command(CommandId(u64::MAX), command);
         let Transition { effects, .. } = channel.clone().apply(input, &self.context());
         assert!(self.keys.of(self.role).take_signed().is_empty(), "a way out that signs");

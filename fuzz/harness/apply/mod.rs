@@ -8,7 +8,7 @@ mod forge;
 mod keys;
 
 use arbitrary::Unstructured;
-use thunder_protocol::channel::{ChainInput, CloseMode, Command, ImportedReceipt, PeerInput};
+use thunder_protocol::channel::{ChainInput, ChannelCommand, CloseMode, ImportedReceipt, PeerInput};
 use thunder_protocol::onchain::{Call, CallFailure, CallKind, ClosePlan, Evidence, OnChain};
 use thunder_protocol::wire::Message;
 use thunder_protocol::{Amount, Balances, Input, Memo, Nonce, Payment, PaymentId, Receipt, Role, codec};
@@ -155,18 +155,18 @@ impl<'a, 'b> Script<'a, 'b> {
 
     fn command(&mut self) -> Step {
         let command = match self.bytes.arbitrary::<u8>()? % 8 {
-            0 | 1 => Command::Close(CloseMode::Alone),
-            2 | 3 => Command::Close(CloseMode::Cooperative),
-            4 => Command::Challenge,
-            5 => Command::Withdraw,
+            0 | 1 => ChannelCommand::Close(CloseMode::Alone),
+            2 | 3 => ChannelCommand::Close(CloseMode::Cooperative),
+            4 => ChannelCommand::Challenge,
+            5 => ChannelCommand::Withdraw,
             6 => match self.bytes.arbitrary::<u8>()? {
-                0..64 => Command::Cancel,
+                0..64 => ChannelCommand::Cancel,
                 64..96 => {
                     self.bench.ordered = true;
-                    Command::SignFinal
+                    ChannelCommand::SignFinal
                 }
                 96..128 => self.import()?,
-                _ => Command::Fund {
+                _ => ChannelCommand::Fund {
                     value: self.bytes.arbitrary::<Option<u8>>()?.map(|n| units(self.unit, n.into())),
                 },
             },
@@ -175,7 +175,7 @@ impl<'a, 'b> Script<'a, 'b> {
                 let receipt = self.receipt()?;
                 let signature = (receipt.nonce > Nonce::ZERO)
                     .then(|| self.bench.keys.sign(&receipt, self.bench.partner()));
-                Command::Close(CloseMode::On(Evidence { receipt, signature }))
+                ChannelCommand::Close(CloseMode::On(Evidence { receipt, signature }))
             }
         };
         self.bench.command(command);
@@ -183,13 +183,13 @@ impl<'a, 'b> Script<'a, 'b> {
     }
 
     /// A receipt that the partner has signed, and this side too, if both ever agreed on it.
-    fn import(&mut self) -> arbitrary::Result<Command> {
+    fn import(&mut self) -> arbitrary::Result<ChannelCommand> {
         let (receipt, as_record) = (self.receipt()?, self.bytes.arbitrary::<bool>()?);
         let both = self.bench.agreed.iter().find(|agreed| agreed.receipt == receipt);
         let own = both.and_then(|agreed| agreed.signatures).map(|signatures| *signatures.of(self.bench.role));
         let theirs = self.bench.keys.sign(&receipt, self.bench.partner());
         let own = own.filter(|_| !as_record);
-        Ok(Command::Import(ImportedReceipt { receipt, theirs, own }.into()))
+        Ok(ChannelCommand::Import(ImportedReceipt { receipt, theirs, own }.into()))
     }
 
     // ---- the chain ----------------------------------------------------------------------------

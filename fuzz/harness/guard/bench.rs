@@ -7,14 +7,14 @@ use ethers_core::types::transaction::eip2718::TypedTransaction;
 use ethers_core::types::{NameOrAddress, U256};
 use ethers_core::utils::{keccak256, rlp::Rlp};
 use thunder_guard::transactions::fees::{CAP, URGENT_CAP};
-use thunder_guard::transactions::{Attempt, Outcome, Request, Sent, gas_limit};
+use thunder_guard::transactions::{Attempt, CallOutcome, CallRequest, SignedCall, gas_limit};
 use thunder_guard::{
-    Action, AskError, ChainId, Contracts, Guard, Question, Report, STATES_AT_ONCE, Settings, Stake, Ticket,
-    Watch, balance_calldata, clone_code, from_ethers, read_response,
+    Action, AskError, ChainId, Contracts, Guard, GuardConfig, Question, Report, STATES_AT_ONCE, Stake,
+    Ticket, Watch, balance_calldata, clone_code, from_ethers, read_response,
 };
 use thunder_protocol::channel::Terms;
 use thunder_protocol::onchain::{Call, CallKind, ChainView, ClosePlan, EventPosition, Evidence, OnChain};
-use thunder_protocol::{Address, B256, Nonce, Receipt, Role, Signature, hex};
+use thunder_protocol::{Address, B256, Nonce, Role, Signature, TransactionReceipt, hex};
 use zeroize::Zeroizing;
 
 use crate::endpoint::{Endpoint, Faults};
@@ -48,7 +48,7 @@ pub(super) struct Bench {
     verify: bool,
     contracts: Contracts,
     /// What the disk has, by chain.
-    disk: BTreeMap<(u64, B256), BTreeMap<(Address, String), Sent>>,
+    disk: BTreeMap<(u64, B256), BTreeMap<(Address, String), SignedCall>>,
     /// The transactions that were on disk before they were sent, or that may be sent without.
     may_be_sent: BTreeSet<B256>,
     /// Those that were looked at, and the ids of their chains.
@@ -189,7 +189,7 @@ impl Bench {
             CallKind::Challenge => Call::Challenge(evidence()),
             CallKind::Withdraw => Call::Withdraw,
         };
-        self.guard.submit(Request { terms: terms(channel, &self.contracts), call }, self.now);
+        self.guard.submit(CallRequest { terms: terms(channel, &self.contracts), call }, self.now);
     }
 
     pub(super) fn watch_all(&mut self) {
@@ -230,8 +230,8 @@ impl Bench {
             actions += 1;
             assert!(actions <= MAX_ACTIONS + 32 * self.size(), "no end of actions: {action:?}");
             match action {
-                Action::Ask { endpoint, ticket, question, patience } => {
-                    self.ask(endpoint, ticket, question, patience);
+                Action::Ask { endpoint, ticket, question, timeout } => {
+                    self.ask(endpoint, ticket, question, timeout);
                 }
                 Action::Save(sent) => self.save(sent),
                 Action::Forget(sent) => {
@@ -252,9 +252,9 @@ impl Bench {
         self.channels.len() + self.disk.values().map(BTreeMap::len).sum::<usize>() + self.endpoints.len()
     }
 
-    fn ask(&mut self, endpoint: usize, ticket: Ticket, question: Question, patience: u64) {
+    fn ask(&mut self, endpoint: usize, ticket: Ticket, question: Question, timeout: u64) {
         assert!(endpoint < self.endpoints.len());
-        assert!((100..=60_000).contains(&patience), "{patience}");
+        assert!((100..=60_000).contains(&timeout), "{patience}");
         assert!(question.max_bytes() <= 4 << 20);
         let params = question.params().to_string().len();
         assert!(params <= 4096 + 64 * self.channels.len(), "{params} bytes: {question:?}");
@@ -273,18 +273,18 @@ impl Bench {
             }
             _ => {}
         }
-        let until = self.now.saturating_add(patience);
+        let until = self.now.saturating_add(timeout);
         assert!(self.asked.insert(ticket, Asked { endpoint, question, until }).is_none(), "asked twice");
         let at_once = self.asked.values().filter(|asked| asked.endpoint == endpoint).count();
         assert!(at_once <= MAX_ASKED, "{at_once} questions at the same time");
     }
 
-    fn disk(&mut self) -> Option<&mut BTreeMap<(Address, String), Sent>> {
+    fn disk(&mut self) -> Option<&mut BTreeMap<(Address, String), SignedCall>> {
         let ChainId { chain_id, genesis } = self.chain?;
         Some(self.disk.entry((chain_id, genesis)).or_default())
     }
 
-    fn save(&mut self, sent: Sent) {
+    fn save(&mut self, sent: SignedCall) {
         assert!(self.ordered.contains(&sent.channel), "nobody ordered it: {sent:?}");
         let chain = self.chain.expect("a transaction of no chain");
         check_fees(&sent);
@@ -340,7 +340,7 @@ impl Bench {
             Report::Taken { channel, .. }
             | Report::Late { channel, .. }
             | Report::Note { channel, .. }
-            | Report::Outcome(Outcome::Failed { channel, .. } | Outcome::Mined { channel, .. }) => {
+            | Report::Outcome(CallOutcome::Failed { channel, .. } | CallOutcome::Mined { channel, .. }) => {
                 assert!(self.ordered.contains(&channel), "nobody ordered a call for {channel}");
             }
             Report::Calls { refused, .. } => {
@@ -368,12 +368,12 @@ impl Bench {
     }
 }
 
-fn key(sent: &Sent) -> (Address, String) {
+fn key(sent: &SignedCall) -> (Address, String) {
     (sent.channel, sent.kind.as_str().into())
 }
 
 fn new_guard(endpoints: usize, contracts: Contracts) -> Guard {
-    Guard::new(Settings {
+    Guard::new(GuardConfig {
         endpoints: (0..endpoints).map(|number| format!("endpoint {number}")).collect(),
         contracts,
         states_code: Arc::from([0u8; 8]),
@@ -402,13 +402,13 @@ fn evidence() -> Evidence {
     (bytes[32], bytes[64]) = (1, 27);
     let nonce = Nonce::new(7).expect("small");
     Evidence {
-        receipt: Receipt { nonce, balances: shares(1, 9) },
+        receipt: TransactionReceipt { nonce, balances: shares(1, 9) },
         signature: Some(Signature::from_bytes(bytes)),
     }
 }
 
 /// A transaction has a bearable price.
-fn check_fees(sent: &Sent) {
+fn check_fees(sent: &SignedCall) {
     let cap = if sent.kind == CallKind::Challenge { URGENT_CAP } else { CAP };
     let least_gas = gas_limit(sent.kind);
     assert!((least_gas..=4 * least_gas).contains(&sent.gas), "gas: {sent:?}");
@@ -420,7 +420,7 @@ fn check_fees(sent: &Sent) {
 }
 
 /// A transaction says what was ordered, for this chain.
-fn check(sent: &Sent, newest: &Attempt, chain_id: u64, contracts: &Contracts) {
+fn check(sent: &SignedCall, newest: &Attempt, chain_id: u64, contracts: &Contracts) {
     let (tx, _) = TypedTransaction::decode_signed(&Rlp::new(&newest.raw)).expect("a signed transaction");
     assert_eq!(B256::new(keccak256(&newest.raw)), newest.hash);
     let to = if sent.kind == CallKind::Open { contracts.factory } else { sent.channel };

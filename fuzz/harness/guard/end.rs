@@ -1,7 +1,7 @@
 //! What must hold in the end, whatever came before.
 
 use thunder_guard::ChainId;
-use thunder_guard::state::ChannelState;
+use thunder_guard::state::StorageState;
 use thunder_protocol::onchain::CallKind;
 use thunder_protocol::{Address, Nonce, Role};
 
@@ -63,7 +63,7 @@ impl Bench {
         let is_open = |channel: &&Address| self.ether.state(channel).stage() <= 2 && !was_called(channel);
         let open = self.watched.iter().filter(is_open);
         let mut open = open.copied().collect::<Vec<_>>().into_iter();
-        let active = ChannelState::Active { paid_in: shares(10, 0) };
+        let active = StorageState::Active { paid_in: shares(10, 0) };
         self.block(&open.clone().map(|channel| (channel, active)).collect::<Vec<_>>());
         self.recover();
         if let Some(channel) = open.next_back() {
@@ -71,13 +71,13 @@ impl Bench {
             self.ends(channel, 3, CLOSED_WITHIN);
         }
         let (nonce, balances) = (Nonce::new(1).expect("small"), shares(9, 1));
-        let cheat = ChannelState::Closing { closer: Role::A, nonce, balances, block: 0 };
+        let cheat = StorageState::Closing { closer: Role::A, nonce, balances, block: 0 };
         if let Some(channel) = open.next() {
             self.block(&[(channel, cheat)]);
             self.ends(channel, 4, CHALLENGED_WITHIN);
             assert!(matches!(
                 self.ether.state(&channel),
-                ChannelState::Closed { balances, .. } if balances == shares(0, 10)
+                StorageState::Closed { balances, .. } if balances == shares(0, 10)
             ));
         }
     }
@@ -94,7 +94,7 @@ impl Bench {
     }
 
     /// A block is mined, and what follows from it is done until the next.
-    fn block(&mut self, changes: &[(Address, ChannelState)]) {
+    fn block(&mut self, changes: &[(Address, StorageState)]) {
         self.ether.mine(12, 1_000_000_000, changes);
         for _ in 0..24 {
             self.answer_all(3);

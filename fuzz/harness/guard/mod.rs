@@ -5,7 +5,7 @@
 mod bench;
 mod end;
 
-use thunder_guard::state::ChannelState;
+use thunder_guard::state::StorageState;
 use thunder_guard::{AskError, Question, Stake, Ticket};
 use thunder_protocol::onchain::CallKind;
 use thunder_protocol::{Address, B256, Nonce, Role, hex};
@@ -241,20 +241,20 @@ impl Script<'_> {
         Some(())
     }
 
-    fn state(&mut self) -> Option<ChannelState> {
+    fn state(&mut self) -> Option<StorageState> {
         let number = self.bench.ether.number();
         let (shape, a) = (self.bytes.byte()?, self.bytes.number()? % 11);
         let balances = shares(a, 10 - a);
         let nonce = Nonce::new(u64::from(shape >> 3)).expect("small");
         Some(match shape % 8 {
-            0 => ChannelState::Missing,
-            1 => ChannelState::Empty { paid_in: balances },
-            2 => ChannelState::Active { paid_in: balances },
+            0 => StorageState::Missing,
+            1 => StorageState::Empty { paid_in: balances },
+            2 => StorageState::Active { paid_in: balances },
             3..=5 => {
-                ChannelState::Closing { closer: Role::A, nonce, balances, block: self.bytes.near(number)? }
+                StorageState::Closing { closer: Role::A, nonce, balances, block: self.bytes.near(number)? }
             }
-            6 => ChannelState::Closing { closer: Role::B, nonce, balances, block: self.bytes.near(number)? },
-            _ => ChannelState::Closed { nonce, balances, block: self.bytes.near(number)? },
+            6 => StorageState::Closing { closer: Role::B, nonce, balances, block: self.bytes.near(number)? },
+            _ => StorageState::Closed { nonce, balances, block: self.bytes.near(number)? },
         })
     }
 

@@ -9,7 +9,7 @@ use futures::{StreamExt, TryStreamExt};
 use serde_json::{Value, json};
 use thunder_chain::{ChainId, Contracts, channel_address};
 use thunder_deploy::{DevelopmentAccount, Testnet};
-use thunder_engine::{ChannelState, NewChannel, Storage, Writes};
+use thunder_engine::{ChannelWrite, NewChannel, Storage, Writes};
 use thunder_node::keys;
 use thunder_node::store::sqlite::SqliteStore;
 use thunder_protocol::channel::{ChainInput, CommandId, Context, Terms};
@@ -137,7 +137,7 @@ impl<'a> Seeder<'a> {
                 created: 0,
             });
             let state = seen.channel.encode()?;
-            writes.states.push(ChannelState { row, state, is_over: false });
+            writes.states.push(ChannelWrite { row, state, is_over: false });
         }
         Ok(Storage::commit(&mut store, &writes)?)
     }

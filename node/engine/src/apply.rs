@@ -1,6 +1,6 @@
 //! Applying inputs to channels, and what becomes of a batch: on the disk, or refused by it.
 
-use thunder_protocol::channel::{CommandId, Effects, Notice as CoreNotice, PeerInput};
+use thunder_protocol::channel::{ChannelNotice, CommandId, Effects, PeerInput};
 use thunder_protocol::onchain::Call;
 use thunder_protocol::{Address, ChainId, Input, Signer, Transition};
 
@@ -11,7 +11,7 @@ use crate::outbox::{
     Batch, BatchEffects, ChainCommand, Committed, DisconnectReason, Notice, Outbox, Refused,
 };
 use crate::replies::PendingReply;
-use crate::storage::{ChannelState, NewChannel, PaymentWrites, StorageError};
+use crate::storage::{ChannelWrite, NewChannel, PaymentWrites, StorageError};
 use crate::wording;
 
 /// How far below the newest block the events of a channel that is agreed on now can be: as far as a
@@ -128,7 +128,7 @@ impl Engine {
             let Some(entry) = self.channels.get(address) else { continue };
             match entry.channel.encode() {
                 Ok(state) => {
-                    batch.writes.states.push(ChannelState { row: entry.row, state, is_over: entry.is_over });
+                    batch.writes.states.push(ChannelWrite { row: entry.row, state, is_over: entry.is_over });
                 }
                 Err(error) => drop(batch.failure.get_or_insert(StorageError(error.to_string()))),
             }
@@ -265,21 +265,21 @@ impl Engine {
     }
 
     /// Logs a channel's notice, and returns it for `watch`.
-    fn announcement(&self, channel: Address, notice: CoreNotice) -> Option<Notice> {
+    fn announcement(&self, channel: Address, notice: ChannelNotice) -> Option<Notice> {
         let warning = |message: &str| Notice::Warning { channel: Some(channel), message: message.to_owned() };
         Some(match notice {
-            CoreNotice::Payment { direction, payment, nonce } => {
+            ChannelNotice::Payment { direction, payment, nonce } => {
                 Notice::Payment { channel, direction, payment, nonce }
             }
-            CoreNotice::State(_) | CoreNotice::Deployed | CoreNotice::Withdrawable => {
+            ChannelNotice::State(_) | ChannelNotice::Deployed | ChannelNotice::Withdrawable => {
                 tracing::info!(%channel, state = wording::state(&notice), "channel");
                 Notice::State { channel }
             }
-            CoreNotice::Refused(reason) => {
+            ChannelNotice::Refused(reason) => {
                 tracing::warn!(%channel, ?reason, "the other side refuses for good; closechannel settles it alone");
                 warning("the other side refuses for good; closechannel settles it alone")
             }
-            CoreNotice::AtRisk(risk) => {
+            ChannelNotice::AtRisk(risk) => {
                 let what = wording::risk(risk);
                 tracing::error!(%channel, "MONEY AT RISK: {what}");
                 warning(what)
@@ -314,7 +314,7 @@ fn refusal(entry: &ChannelEntry, wallet: &Signer, input: &Input) -> Option<thund
 fn without_disk(effects: Effects) -> Effects {
     let Effects { mut submit, mut notify, .. } = effects;
     submit.retain(|call| matches!(call, Call::Challenge(_)));
-    notify.retain(|notice| matches!(notice, CoreNotice::AtRisk(_)));
+    notify.retain(|notice| matches!(notice, ChannelNotice::AtRisk(_)));
     Effects { submit, notify, ..Effects::default() }
 }
 

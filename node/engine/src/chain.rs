@@ -1,6 +1,6 @@
 //! Events of the chain, and commands to the chain task.
 
-use thunder_protocol::channel::{ChainInput, Millis, Outcome};
+use thunder_protocol::channel::{ChainInput, ClosedOutcome, Millis};
 use thunder_protocol::onchain::CHALLENGE_PERIOD;
 use thunder_protocol::{Address, ChainId, Channel, Input, Nonce, Stake, Watch};
 
@@ -269,7 +269,7 @@ impl Engine {
                 Some(if was_used && has_share { Stake::AtRisk } else { Stake::Nothing })
             }
             Channel::Closed(closed) => {
-                let is_watched = if closed.outcome() == Outcome::Abandoned {
+                let is_watched = if closed.outcome() == ClosedOutcome::Abandoned {
                     self.now.saturating_sub(entry.created) < WATCH_FAILED_FOR
                 } else {
                     let is_young = |at: Millis| self.now.saturating_sub(at) < WATCH_ENDED_FOR;

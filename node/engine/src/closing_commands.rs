@@ -1,7 +1,7 @@
 //! `closechannel`, `challenge`, `withdraw` and `cancel`.
 
 use thunder_api::{ApiError, ApiResult, CloseRequest, Code, ExportedReceipt, Selector};
-use thunder_protocol::channel::{CloseMode, Command};
+use thunder_protocol::channel::{ChannelCommand, CloseMode};
 use thunder_protocol::onchain::Evidence;
 use thunder_protocol::{Address, Amount, Balances, Input, Nonce, Receipt, Role};
 
@@ -22,7 +22,11 @@ impl Engine {
         }
     }
 
-    fn close_command(&mut self, request: &CloseRequest, gas: ApiResult<()>) -> ApiResult<(Address, Command)> {
+    fn close_command(
+        &mut self,
+        request: &CloseRequest,
+        gas: ApiResult<()>,
+    ) -> ApiResult<(Address, ChannelCommand)> {
         self.require_wallet()?;
         let channel = self.find_channel(&request.channel, Purpose::Close)?;
         let has_lost_data = self.may_close(channel, request.confirmed)?;
@@ -36,12 +40,12 @@ impl Engine {
         }
         let command = match &request.mode {
             thunder_api::CloseMode::Alone | thunder_api::CloseMode::Cooperative if has_lost_data => {
-                Command::SignFinal
+                ChannelCommand::SignFinal
             }
-            thunder_api::CloseMode::Alone => Command::Close(CloseMode::Alone),
-            thunder_api::CloseMode::Cooperative => Command::Close(CloseMode::Cooperative),
+            thunder_api::CloseMode::Alone => ChannelCommand::Close(CloseMode::Alone),
+            thunder_api::CloseMode::Cooperative => ChannelCommand::Close(CloseMode::Cooperative),
             thunder_api::CloseMode::Receipt { receipt, even_if_old } => {
-                Command::Close(CloseMode::On(self.chosen_receipt(channel, receipt, *even_if_old)?))
+                ChannelCommand::Close(CloseMode::On(self.chosen_receipt(channel, receipt, *even_if_old)?))
             }
         };
         Ok((channel, command))
@@ -79,9 +83,9 @@ impl Engine {
         gas: ApiResult<()>,
     ) {
         let (purpose, command) = match command {
-            SettleCommand::Challenge => (Purpose::Challenge, Command::Challenge),
-            SettleCommand::Withdraw => (Purpose::Withdraw, Command::Withdraw),
-            SettleCommand::Cancel => (Purpose::Cancel, Command::Cancel),
+            SettleCommand::Challenge => (Purpose::Challenge, ChannelCommand::Challenge),
+            SettleCommand::Withdraw => (Purpose::Withdraw, ChannelCommand::Withdraw),
+            SettleCommand::Cancel => (Purpose::Cancel, ChannelCommand::Cancel),
         };
         match self.channel_to_settle(selector, purpose, gas) {
             Ok((channel, was_over)) => {

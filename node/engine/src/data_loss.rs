@@ -4,7 +4,7 @@ use thunder_api::{
     ApiError, ApiResult, ChecksumAddress, Code, ExportedFile, ExportedReceipts, ImportRequest, Selector,
     Watchtower,
 };
-use thunder_protocol::channel::{Command, DataLoss, DataLossStep, ImportedReceipt};
+use thunder_protocol::channel::{ChannelCommand, DataLoss, DataLossStep, ImportedReceipt};
 use thunder_protocol::{Address, Channel, Input, Role, Signature};
 
 use crate::closing_commands::parse_receipt;
@@ -73,7 +73,7 @@ impl Engine {
         match self.given_receipt(request) {
             Ok((channel, given)) => {
                 let command = self.pending_reply(channel, PendingReply::Imported(request_id));
-                self.apply(channel, Input::Command(command, Command::Import(given.into())));
+                self.apply(channel, Input::Command(command, ChannelCommand::Import(given.into())));
             }
             Err(error) => self.reply(request_id, Err(error)),
         }

@@ -12,7 +12,7 @@ use thunder_protocol::{Address, B256, ChainId, Contracts, Input, LOCAL_CHAIN_IDS
 use crate::PeerId;
 use crate::chain_state::ChainState;
 use crate::channels::{ChannelEntry, Channels};
-use crate::event::{Command, Event, OutboundId, PeerEvent, RequestId};
+use crate::event::{Event, OutboundId, PeerEvent, RequestId, UserCommand};
 use crate::offers::Offers;
 use crate::outbox::{Batch, Notice};
 use crate::payment_ids::{BatchPayments, PaymentIds};
@@ -28,7 +28,7 @@ const GIVE_UP_EVERY: Millis = 60_000;
 
 /// What does not change while a node runs.
 #[derive(Debug, Clone)]
-pub struct Settings {
+pub struct EngineConfig {
     /// The own peer id.
     pub own_id: PeerId,
     /// Where THD and the factory are.
@@ -44,7 +44,7 @@ pub struct Settings {
 /// The state of a node, without I/O. Events go in, batches come out; nothing that a batch asks for can be had before the
 /// batch is on the disk.
 pub struct Engine {
-    pub(crate) settings: Settings,
+    pub(crate) settings: EngineConfig,
     pub(crate) disk: Box<dyn Storage>,
     random: ChaCha20Rng,
     /// The time of the event that is handled.
@@ -78,7 +78,7 @@ pub struct Engine {
 #[derive(Debug)]
 pub struct Start {
     /// The settings.
-    pub settings: Settings,
+    pub settings: EngineConfig,
     /// The chain that was used last, and the newest block of it that was read.
     pub chain: Option<(ChainId, Option<u64>)>,
     /// Peers to be connected with.
@@ -164,24 +164,26 @@ impl Engine {
         }
     }
 
-    fn on_command(&mut self, request_id: RequestId, command: Command) {
+    fn on_command(&mut self, request_id: RequestId, command: UserCommand) {
         match command {
-            Command::Connect { peer, addresses } => self.connect(request_id, peer, addresses),
-            Command::Open { request, partner } => self.offer_channel(request_id, &request, partner),
-            Command::Fund { channel, value } => match self.require_chain() {
+            UserCommand::Connect { peer, addresses } => self.connect(request_id, peer, addresses),
+            UserCommand::Open { request, partner } => self.offer_channel(request_id, &request, partner),
+            UserCommand::Fund { channel, value } => match self.require_chain() {
                 Ok(_) => {
                     let id = self.pending_reply(channel, PendingReply::PaidIn(request_id));
-                    let fund = thunder_protocol::channel::Command::Fund { value: Some(value) };
+                    let fund = thunder_protocol::channel::ChannelCommand::Fund { value: Some(value) };
                     self.apply(channel, Input::Command(id, fund));
                 }
                 Err(error) => self.reply(request_id, Err(error)),
             },
-            Command::Pay(request) => self.pay(request_id, request),
-            Command::PayMany(request) => self.pay_many(request_id, request),
-            Command::Close { request, gas } => self.close(request_id, &request, gas),
-            Command::Settle { command, selector, gas } => self.settle(request_id, command, &selector, gas),
-            Command::ImportReceipt(request) => self.import_receipt(request_id, &request),
-            Command::AwaitBlock(block) => {
+            UserCommand::Pay(request) => self.pay(request_id, request),
+            UserCommand::PayMany(request) => self.pay_many(request_id, request),
+            UserCommand::Close { request, gas } => self.close(request_id, &request, gas),
+            UserCommand::Settle { command, selector, gas } => {
+                self.settle(request_id, command, &selector, gas)
+            }
+            UserCommand::ImportReceipt(request) => self.import_receipt(request_id, &request),
+            UserCommand::AwaitBlock(block) => {
                 self.block_waiters.push((block, request_id));
                 self.reply_block_waiters();
             }
@@ -364,7 +366,7 @@ impl Engine {
     }
 }
 
-fn confirmations(settings: &Settings, chain: &ChainState) -> u64 {
+fn confirmations(settings: &EngineConfig, chain: &ChainState) -> u64 {
     confirmations_on(settings.confirmations, chain.identity.map_or(0, |identity| identity.chain_id))
 }
 
@@ -377,7 +379,7 @@ pub fn confirmations_on(own: Option<u64>, chain_id: u64) -> u64 {
 /// What the core needs to know while an input is applied. `is_readable`: whether the channel can be read from the chain;
 /// otherwise nothing is signed over it.
 pub(crate) fn context<'a>(
-    settings: &Settings,
+    settings: &EngineConfig,
     chain: &ChainState,
     now: Millis,
     wallet: &'a Signer,

@@ -36,7 +36,7 @@ pub enum Event {
     /// On the chain, as the guard reports it.
     Chain(ChainEvent),
     /// A user's command.
-    Command(RequestId, Command),
+    Command(RequestId, UserCommand),
     /// The users who gave these commands wait for no reply any more.
     Abandoned(HashSet<RequestId>),
     /// The time of [`crate::Engine::next_deadline`] has come.
@@ -183,7 +183,7 @@ pub enum ChainEvent {
 
 /// A user's command.
 #[derive(Debug)]
-pub enum Command {
+pub enum UserCommand {
     /// `connect`.
     Connect {
         /// The peer that is expected at the addresses.

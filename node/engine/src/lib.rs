@@ -38,10 +38,10 @@ mod wording;
 
 pub use chain_state::ChainState;
 pub use channels::{ChannelEntry, Channels, is_inbound_pending, is_live};
-pub use engine::{Engine, Settings, Start, confirmations_on};
+pub use engine::{Engine, EngineConfig, Start, confirmations_on};
 pub use errors::disk_error;
 pub use event::{
-    ChainEvent, Command, ConnectionId, Event, InboundId, OutboundId, PeerEvent, RequestId, SettleCommand,
+    ChainEvent, ConnectionId, Event, InboundId, OutboundId, PeerEvent, RequestId, SettleCommand, UserCommand,
 };
 pub use offers::deposit_of;
 pub use outbox::{Batch, ChainCommand, Committed, Dial, DisconnectReason, Notice, Outbox, Refused, Reply};
@@ -50,7 +50,7 @@ pub use peers::Peers;
 pub use replies::contract_state;
 pub use selection::Purpose;
 pub use storage::{
-    ChannelState, KnownPeer, NewChannel, PaymentWrites, Storage, StorageError, StoredChannel, StoredPayment,
+    ChannelWrite, KnownPeer, NewChannel, PaymentWrites, Storage, StorageError, StoredChannel, StoredPayment,
     Writes,
 };
 pub use wording::next_step;

@@ -1,7 +1,7 @@
 //! What comes out of the engine: a batch for the disk, and, only once that is there, what is to be sent.
 
 use thunder_api::{ApiResult, ClosingStarted, Paid, PaidIn, PaidOut, Peer, ReceiptImported};
-use thunder_protocol::channel::Notice as CoreNotice;
+use thunder_protocol::channel::ChannelNotice;
 use thunder_protocol::channel::{CommandError, CommandId, CommandOutcome, Direction};
 use thunder_protocol::onchain::Call;
 use thunder_protocol::wire::{self, Envelope};
@@ -72,7 +72,7 @@ pub(crate) struct BatchEffects {
     /// The commands that channels were given in this batch.
     pub(crate) commands: Vec<CommandId>,
     pub(crate) outcomes: Vec<(Address, CommandId, Result<CommandOutcome, CommandError>)>,
-    pub(crate) notices: Vec<(Address, CoreNotice)>,
+    pub(crate) notices: Vec<(Address, ChannelNotice)>,
     /// Partners that broke a rule, and which.
     pub(crate) misbehaviours: Vec<(Address, String)>,
     /// Users who wait for a peer that is remembered with this batch.

@@ -2,7 +2,7 @@
 
 use thunder_protocol::channel::PeerInput;
 use thunder_protocol::wire::{
-    Batch as MessageBatch, Envelope, MAX_MESSAGES, MAX_PAYMENTS, Message, Packet, Request, Response,
+    Batch as PacketBuilder, Envelope, MAX_MESSAGES, MAX_PAYMENTS, Message, Packet, Request, Response,
     SessionId, WireError,
 };
 use thunder_protocol::{Address, Input, PaymentId};
@@ -181,8 +181,8 @@ impl Engine {
     }
 
     /// Packets of messages, in order, for the peers with which there is a session.
-    fn fill_packets(&self, messages: Vec<(Address, Envelope)>) -> Vec<(PeerId, SessionId, MessageBatch)> {
-        let mut outgoing: Vec<(PeerId, SessionId, MessageBatch)> = Vec::new();
+    fn fill_packets(&self, messages: Vec<(Address, Envelope)>) -> Vec<(PeerId, SessionId, PacketBuilder)> {
+        let mut outgoing: Vec<(PeerId, SessionId, PacketBuilder)> = Vec::new();
         for (wallet, envelope) in messages {
             let Some(peer) = self.peers.by_wallet(&wallet) else { continue };
             let open = self.peers.connected.get(peer).and_then(|connected| connected.session.open());
@@ -193,7 +193,7 @@ impl Engine {
                 None => Some(envelope),
             };
             if let Some(envelope) = left {
-                let mut batch = MessageBatch::default();
+                let mut batch = PacketBuilder::default();
                 if batch.push(envelope).is_ok() {
                     outgoing.push((peer.clone(), open.id, batch));
                 }

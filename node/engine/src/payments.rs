@@ -1,7 +1,7 @@
 //! `pay`, and many payments in one call.
 
 use thunder_api::{ApiError, ApiResult, Code, Paid, PayManyRequest, PayRequest, PaymentRequest, Selector};
-use thunder_protocol::channel::{Command, CommandId, KnownPayment};
+use thunder_protocol::channel::{ChannelCommand, CommandId, KnownPayment};
 use thunder_protocol::{Address, Input, Payment, PaymentId, hex};
 
 use crate::engine::Engine;
@@ -128,7 +128,7 @@ impl Engine {
         }
         let payment = Payment { id, amount, memo };
         self.dirty_channels.insert(channel);
-        self.apply(channel, Input::Command(command, Command::Pay { payment, known }));
+        self.apply(channel, Input::Command(command, ChannelCommand::Pay { payment, known }));
     }
 
     /// One of many payments has a reply.

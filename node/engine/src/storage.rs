@@ -77,7 +77,7 @@ pub struct Writes {
     /// The payments that changed, in the order in which they did.
     pub payments: Vec<PaymentWrites>,
     /// The channels that changed.
-    pub states: Vec<ChannelState>,
+    pub states: Vec<ChannelWrite>,
     /// Rows of channels that never came onto the chain: deleted.
     pub forgotten: Vec<i64>,
     /// Rows of channels out of a backup that never came onto the chain: over, and their addresses stay known.
@@ -132,7 +132,7 @@ pub struct PaymentWrites {
 
 /// The new state of a channel.
 #[derive(Debug)]
-pub struct ChannelState {
+pub struct ChannelWrite {
     /// The channel's row.
     pub row: i64,
     /// The state, encoded.

@@ -13,8 +13,8 @@ use thunder_protocol::{
 };
 
 use crate::{
-    ChainCommand, ChainEvent, Command, ConnectionId, Engine, Event, InboundId, Outbox, PeerEvent, PeerId,
-    Reply, RequestId, Settings, Start,
+    ChainCommand, ChainEvent, ConnectionId, Engine, EngineConfig, Event, InboundId, Outbox, PeerEvent,
+    PeerId, Reply, RequestId, Start, UserCommand,
 };
 use disk::Disk;
 
@@ -105,7 +105,7 @@ pub(crate) struct Node {
 impl Node {
     /// A node without wallet and chain.
     pub(crate) fn blank(disk: Disk) -> Self {
-        let settings = Settings {
+        let settings = EngineConfig {
             own_id: Remote::own().id,
             contracts: CONTRACTS,
             rpc: "the chain".into(),
@@ -174,7 +174,7 @@ impl Node {
     }
 
     /// A user's command. Returns its number, too.
-    pub(crate) fn command(&mut self, command: Command) -> (RequestId, Outbox) {
+    pub(crate) fn command(&mut self, command: UserCommand) -> (RequestId, Outbox) {
         let request = RequestId(self.next());
         (request, self.handle(Event::Command(request, command)))
     }
@@ -234,7 +234,7 @@ impl Node {
             peer: None,
             accept_short_period: false,
         };
-        let (_, outbox) = self.command(Command::Open { request, partner: remote.wallet() });
+        let (_, outbox) = self.command(UserCommand::Open { request, partner: remote.wallet() });
         let [Envelope::Open(OpenMessage::Ask(ask))] = &sent(&outbox)[..] else {
             panic!("no ask: {outbox:?}")
         };
@@ -304,10 +304,10 @@ pub(crate) fn error(outbox: &Outbox, request: RequestId) -> &ApiError {
 }
 
 /// An order to pay 1 THD.
-pub(crate) fn pay(id: &str) -> Command {
+pub(crate) fn pay(id: &str) -> UserCommand {
     let id = Some(PaymentId::new(id).unwrap());
     let payment = PaymentRequest { amount: thd("1"), memo: Memo::default(), id };
-    Command::Pay(PayRequest { channel: Selector::default(), payment })
+    UserCommand::Pay(PayRequest { channel: Selector::default(), payment })
 }
 
 /// A node with an ACTIVE channel with another node.

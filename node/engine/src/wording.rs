@@ -2,7 +2,7 @@
 //! have texts of their own (of amounts, messages, openings) are defined with them.
 
 use thunder_protocol::channel::{
-    CommandError, DataLossStep, NextStep, NoChallenge, Notice, Risk, StateConflict,
+    ChannelNotice, CommandError, DataLossStep, NextStep, NoChallenge, Risk, StateConflict,
 };
 use thunder_protocol::onchain::EndKind;
 use thunder_protocol::{Memo, Receipt, Role};
@@ -121,12 +121,12 @@ pub(crate) const fn risk(of: Risk) -> &'static str {
 }
 
 /// A channel's state in a log line; `None` for what is no change of state.
-pub(crate) const fn state(notice: &Notice) -> Option<&'static str> {
+pub(crate) const fn state(notice: &ChannelNotice) -> Option<&'static str> {
     match notice {
-        Notice::State(state) => Some(state.as_str()),
-        Notice::Deployed => Some("EMPTY"),
-        Notice::Withdrawable => Some("withdrawable"),
-        Notice::Payment { .. } | Notice::Refused(_) | Notice::AtRisk(_) => None,
+        ChannelNotice::State(state) => Some(state.as_str()),
+        ChannelNotice::Deployed => Some("EMPTY"),
+        ChannelNotice::Withdrawable => Some("withdrawable"),
+        ChannelNotice::Payment { .. } | ChannelNotice::Refused(_) | ChannelNotice::AtRisk(_) => None,
     }
 }
 

@@ -1,7 +1,7 @@
 //! Reports of the chain task, turned into events of the engine, lines of the log and measurements.
 
 use thunder_api::{EndpointInfo, WatchEvent};
-use thunder_chain::{ChainError, EndpointStatus, GasFunds, Outcome, Report};
+use thunder_chain::{CallOutcome, ChainError, EndpointStatus, GasFunds, Report};
 use thunder_engine::{ChainEvent, Event};
 use thunder_protocol::Address;
 
@@ -102,15 +102,15 @@ fn endpoint_info(status: EndpointStatus) -> EndpointInfo {
     EndpointInfo { rpc: label, connected: is_connected, block, trouble }
 }
 
-fn on_outcome(outcome: Outcome) -> ChainEvent {
+fn on_outcome(outcome: CallOutcome) -> ChainEvent {
     match outcome {
-        Outcome::Failed { channel, kind, error, is_retried } => {
+        CallOutcome::Failed { channel, kind, error, is_retried } => {
             let error = ChainError::from(error);
             let why = format!("{error}{}", if is_retried { "; it is tried again" } else { "" });
             tracing::warn!(%channel, ?kind, "a transaction failed: {why}");
             ChainEvent::CallFailed { channel, kind, reason: error.into() }
         }
-        Outcome::Mined { channel, kind, tx, block } => {
+        CallOutcome::Mined { channel, kind, tx, block } => {
             tracing::info!(%channel, ?kind, %tx, block, "a transaction was mined");
             ChainEvent::Alive
         }

@@ -1,7 +1,7 @@
 //! `infos`: the node, its chain, peers and channels, as users see them.
 
 use thunder_api::{ChainInfo, Infos};
-use thunder_protocol::channel::Outcome;
+use thunder_protocol::channel::ClosedOutcome;
 use thunder_protocol::{Channel, Nonce};
 
 use thunder_engine::{ChannelEntry, is_inbound_pending};
@@ -84,7 +84,7 @@ impl Daemon {
             .newest_first()
             .map(|(_, entry)| entry)
             .filter(|entry| match &entry.channel {
-                Channel::Closed(state) if state.outcome() == Outcome::Abandoned => false,
+                Channel::Closed(state) if state.outcome() == ClosedOutcome::Abandoned => false,
                 Channel::Closed(_) => {
                     closed += 1;
                     closed <= CLOSED_SHOWN

@@ -24,7 +24,7 @@ use std::time::Duration;
 use libp2p::{PeerId, Swarm};
 pub(crate) use thunder_chain::now_ms;
 use thunder_chain::{Contracts, Report};
-use thunder_engine::{Command, Engine, Event, RequestId, Settings, Start};
+use thunder_engine::{Engine, EngineConfig, Event, RequestId, Start, UserCommand};
 use thunder_protocol::Address;
 use tokio::sync::mpsc;
 use tokio::time::Instant;
@@ -127,7 +127,7 @@ impl Daemon {
             Some((engine_peer(&peer), known))
         });
         let start = Start {
-            settings: Settings {
+            settings: EngineConfig {
                 own_id: engine_peer(swarm.local_peer_id()),
                 contracts,
                 rpc: config.rpc.to_string(),
@@ -291,7 +291,7 @@ impl Daemon {
     }
 
     /// Gives the engine a user's command, whose reply goes to `reply`.
-    fn command(&mut self, reply: PendingReply, command: Command) {
+    fn command(&mut self, reply: PendingReply, command: UserCommand) {
         let request = self.replies.insert(reply);
         self.handle(Event::Command(request, command));
     }

@@ -8,7 +8,7 @@ use thunder_api::{
     ImportRequest, Infos, OpenRequest, Paid, PaidIn, PaidOut, PayManyRequest, PayRequest, Peer,
     ReceiptImported, Restored, Selector,
 };
-use thunder_engine::{Command, SettleCommand};
+use thunder_engine::{SettleCommand, UserCommand};
 use thunder_protocol::{Address, Amount, B256, Signature};
 use tokio::sync::oneshot;
 use tokio::time::Instant;
@@ -97,31 +97,31 @@ impl Daemon {
             UserRequest::Connect(address, found, reply) => {
                 let peer = address.peer().as_ref().map(engine_peer);
                 let addresses = found.iter().map(ToString::to_string).collect();
-                self.command(PendingReply::Peer(reply), Command::Connect { peer, addresses });
+                self.command(PendingReply::Peer(reply), UserCommand::Connect { peer, addresses });
             }
             UserRequest::Open(request, partner, reply) => {
-                self.command(PendingReply::PaidIn(reply), Command::Open { request, partner });
+                self.command(PendingReply::PaidIn(reply), UserCommand::Open { request, partner });
             }
             UserRequest::Fund(channel, value, reply) => {
-                self.command(PendingReply::PaidIn(reply), Command::Fund { channel, value });
+                self.command(PendingReply::PaidIn(reply), UserCommand::Fund { channel, value });
             }
             UserRequest::Pay(request, reply) => {
-                self.command(PendingReply::Paid(reply, Instant::now()), Command::Pay(request));
+                self.command(PendingReply::Paid(reply, Instant::now()), UserCommand::Pay(request));
             }
             UserRequest::PayMany(request, reply) => {
-                self.command(PendingReply::PaidMany(reply, Instant::now()), Command::PayMany(request));
+                self.command(PendingReply::PaidMany(reply, Instant::now()), UserCommand::PayMany(request));
             }
             UserRequest::Close(request, gas, reply) => {
-                self.command(PendingReply::Closing(reply), Command::Close { request, gas });
+                self.command(PendingReply::Closing(reply), UserCommand::Close { request, gas });
             }
             UserRequest::Settle(command, selector, gas, reply) => {
-                self.command(PendingReply::PaidOut(reply), Command::Settle { command, selector, gas });
+                self.command(PendingReply::PaidOut(reply), UserCommand::Settle { command, selector, gas });
             }
             UserRequest::ImportReceipt(request, reply) => {
-                self.command(PendingReply::Imported(reply), Command::ImportReceipt(Box::new(request)));
+                self.command(PendingReply::Imported(reply), UserCommand::ImportReceipt(Box::new(request)));
             }
             UserRequest::ReadUpTo(block, reply) => {
-                self.command(PendingReply::Block(reply), Command::AwaitBlock(block));
+                self.command(PendingReply::Block(reply), UserCommand::AwaitBlock(block));
             }
         }
     }

@@ -9,7 +9,7 @@
 
 pub mod sqlite;
 
-use thunder_chain::{ChainId, Sent};
+use thunder_chain::{ChainId, SignedCall};
 use thunder_engine::{KnownPeer, StoredChannel, StoredPayment};
 pub use thunder_engine::{Storage, StorageError};
 use thunder_protocol::{Address, B256};
@@ -22,11 +22,14 @@ pub trait TransactionLog {
     /// too, and is taken up where it was left when it is back.
     fn set_identity(&mut self, identity: &ChainId) -> Result<(), StorageError>;
     /// Every transaction that was signed for a chain and not forgotten. A damaged record hides no other.
-    fn transactions(&self, genesis: B256) -> Result<Vec<Result<Sent, UnreadableTransaction>>, StorageError>;
+    fn transactions(
+        &self,
+        genesis: B256,
+    ) -> Result<Vec<Result<SignedCall, UnreadableTransaction>>, StorageError>;
     /// Writes a transaction, in place of an earlier state of it, durably, before it is broadcast.
-    fn put_transaction(&mut self, genesis: B256, sent: &Sent) -> Result<(), StorageError>;
+    fn put_transaction(&mut self, genesis: B256, sent: &SignedCall) -> Result<(), StorageError>;
     /// Forgets a transaction.
-    fn remove_transaction(&mut self, genesis: B256, sent: &Sent) -> Result<(), StorageError>;
+    fn remove_transaction(&mut self, genesis: B256, sent: &SignedCall) -> Result<(), StorageError>;
 }
 
 /// A transaction whose record can't be read. Channel and kind are as the store has them, damaged or not.

@@ -2,7 +2,9 @@
 //! the core from outside, in what goes into `apply`, what comes out of it, the order in which it is
 //! carried out, what a start reads from disk, or in the contract's model.
 
-use thunder_protocol::channel::{Command, CommandId, DataLoss, Direction, PaymentWrite, PeerInput, Receipts};
+use thunder_protocol::channel::{
+    ChannelCommand, CommandId, DataLoss, Direction, PaymentWrite, PeerInput, Receipts,
+};
 use thunder_protocol::onchain::{Call, ClosePlan, Evidence};
 use thunder_protocol::wire::{Answer, Final, Message, Propose};
 use thunder_protocol::{
@@ -189,14 +191,14 @@ fn afterwards(
                 .receipts()
                 .is_some_and(|receipts| receipts.agreed.nonce() == propose.nonce);
             for pending in own.filter(|_| taken).into_iter().flat_map(|own| own.payments) {
-                let pay = Command::Pay { payment: pending.payment, known: None };
+                let pay = ChannelCommand::Pay { payment: pending.payment, known: None };
                 let again = honest(side, transition.channel, Input::Command(CommandId(9), pay));
                 transition.channel = again.channel;
                 batch::append(&mut transition.effects, again.effects);
             }
         }
         (Fault::FinalOnMereSync, Message::Sync(_)) if matches!(transition.channel, Channel::DataLoss(_)) => {
-            let order = Input::Command(CommandId(9), Command::SignFinal);
+            let order = Input::Command(CommandId(9), ChannelCommand::SignFinal);
             let ordered = honest(side, transition.channel, order);
             transition.channel = ordered.channel;
             batch::append(&mut transition.effects, ordered.effects);

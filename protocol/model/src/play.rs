@@ -3,7 +3,7 @@
 
 use std::collections::VecDeque;
 
-use thunder_protocol::channel::{ChainInput, CloseMode, Command, PeerInput};
+use thunder_protocol::channel::{ChainInput, ChannelCommand, CloseMode, PeerInput};
 use thunder_protocol::onchain::{CHALLENGE_PERIOD, Call, CallFailure};
 use thunder_protocol::wire::Message;
 use thunder_protocol::{Channel, Input, Role};
@@ -85,12 +85,12 @@ impl Play {
     /// The user closes alone, or takes back what was paid into a channel that never was ACTIVE.
     pub(crate) fn close(&mut self, role: Role) {
         let command = match self.side(role).channel {
-            Channel::Opening(_) => Command::Cancel,
+            Channel::Opening(_) => ChannelCommand::Cancel,
             Channel::Active(_)
             | Channel::CooperativeClosing(_)
             | Channel::DataLoss(_)
             | Channel::Closing(_)
-            | Channel::Closed(_) => Command::Close(CloseMode::Alone),
+            | Channel::Closed(_) => ChannelCommand::Close(CloseMode::Alone),
         };
         self.only(role, |side| side.command(command.clone(), None));
     }
@@ -113,7 +113,7 @@ impl Play {
         if matches!(self.contract.phase, Phase::Closing(_)) {
             self.contract.block = self.contract.block.max(self.contract.closing_block + CHALLENGE_PERIOD - 1);
             self.see();
-            self.only(role, |side| side.command(Command::Withdraw, None));
+            self.only(role, |side| side.command(ChannelCommand::Withdraw, None));
             self.mine_all();
         }
     }

@@ -5,8 +5,8 @@ use std::fmt::Write;
 use std::hash::{Hash, Hasher};
 
 use thunder_protocol::channel::{
-    ChainInput, Command, CommandId, CommandOutcome, Direction, ImportedReceipt, Misbehaviour, Notice,
-    PaymentWrite, PeerInput,
+    ChainInput, ChannelCommand, ChannelNotice, CommandId, CommandOutcome, Direction, ImportedReceipt,
+    Misbehaviour, PaymentWrite, PeerInput,
 };
 use thunder_protocol::onchain::{Call, ChainView};
 use thunder_protocol::wire::Message;
@@ -208,7 +208,9 @@ impl Side {
     }
 
     fn count_passed(&mut self, waiting: bool, before: Nonce, effects: &Effects) {
-        let own = |notice: &Notice| matches!(notice, Notice::Payment { direction: Direction::Out, .. });
+        let own = |notice: &ChannelNotice| {
+            matches!(notice, ChannelNotice::Payment { direction: Direction::Out, .. })
+        };
         if !waiting || effects.notify.iter().any(own) {
             self.passed = 0;
         } else if self.agreed_nonce() > before {
@@ -294,7 +296,7 @@ impl Side {
         {
             restored.ordered = Some(lost.newest().balances.of(self.role).base_units());
         }
-        self.command(Command::SignFinal, cut)
+        self.command(ChannelCommand::SignFinal, cut)
     }
 
     /// Its user gives it the newest receipt that it had before it lost data: an export with both
@@ -306,11 +308,11 @@ impl Side {
         let signatures = signatures?;
         let (own, theirs) = (*signatures.of(self.role), *signatures.of(self.role.other()));
         let given = ImportedReceipt { receipt, theirs, own: export.then_some(own) };
-        self.command(Command::Import(given.into()), cut)
+        self.command(ChannelCommand::Import(given.into()), cut)
     }
 
     /// A command of its user.
-    pub fn command(&mut self, command: Command, cut: Option<usize>) -> Option<Outcome> {
+    pub fn command(&mut self, command: ChannelCommand, cut: Option<usize>) -> Option<Outcome> {
         self.step(Input::Command(CommandId(1), command), cut)
     }
 

@@ -3,7 +3,7 @@
 use std::hash::{Hash, Hasher};
 use std::sync::Arc;
 
-use thunder_protocol::channel::{CloseMode, Command, PeerInput};
+use thunder_protocol::channel::{ChannelCommand, CloseMode, PeerInput};
 use thunder_protocol::onchain::Call;
 use thunder_protocol::wire::Message;
 use thunder_protocol::{Channel, Input, Receipt, Role, Signature};
@@ -32,7 +32,7 @@ pub struct Letter {
 
 /// A transaction that may be mined or not.
 #[derive(Debug, Clone)]
-pub struct Pending {
+pub struct PendingPayment {
     /// Who sent it.
     pub from: Role,
     /// What it calls.
@@ -60,9 +60,9 @@ pub struct World {
     pub contract: Contract,
     /// The chain before its last event, for a reorganisation, and an honest side's transaction that
     /// goes back to those that may be mined.
-    pub undo: Option<Box<(Contract, Option<Arc<Pending>>)>>,
+    pub undo: Option<Box<(Contract, Option<Arc<PendingPayment>>)>>,
     /// Transactions that were broadcast.
-    pub mempool: Vec<Arc<Pending>>,
+    pub mempool: Vec<Arc<PendingPayment>>,
     /// What the adversary was ever given, oldest first.
     pub held: Vec<Held>,
     /// What may still happen.
@@ -119,7 +119,7 @@ pub enum Action {
     /// A node dies and starts again.
     Crash(Role),
     /// A transaction is mined.
-    Mine(Arc<Pending>),
+    Mine(Arc<PendingPayment>),
     /// A node follows the chain to its newest block.
     See(Role),
     /// Blocks pass.
@@ -191,7 +191,7 @@ impl World {
                 let left = if *cooperative { &mut world.left.coops } else { &mut world.left.closes };
                 *left -= 1;
                 let mode = if *cooperative { CloseMode::Cooperative } else { CloseMode::Alone };
-                world.step(*role, |side| side.command(Command::Close(mode), cut))?;
+                world.step(*role, |side| side.command(ChannelCommand::Close(mode), cut))?;
             }
             Action::Deliver { letter, again } => world.deliver(letter, *again, cut)?,
             Action::Say(message) => {
@@ -261,7 +261,7 @@ impl World {
         &mut self,
         from: Role,
         function: &Function,
-        pending: Option<&Arc<Pending>>,
+        pending: Option<&Arc<PendingPayment>>,
     ) -> Result<(), Revert> {
         let before = self.contract.clone();
         self.contract.mine(Caller::Party(from), function, &Key(from))?;
@@ -302,7 +302,7 @@ impl World {
         }
         let key = key(&(from, &call));
         let at = self.mempool.partition_point(|other| other.key < key);
-        self.mempool.insert(at, Arc::new(Pending { from, call, key }));
+        self.mempool.insert(at, Arc::new(PendingPayment { from, call, key }));
     }
 
     fn send(&mut self, from: Role, message: Message) {

@@ -1,6 +1,6 @@
 //! `Closed`: the channel is paid out, or never came onto the chain.
 
-use crate::onchain::{self, CallKind, ChainView, ClosePlan, End, EndKind, OnChain};
+use crate::onchain::{self, CallKind, ChainView, ChannelEnd, ClosePlan, EndKind, OnChain};
 use crate::wire::{Message, Propose, RefuseReason};
 use crate::{Amount, Balances, Nonce, PaymentId};
 
@@ -8,7 +8,7 @@ use super::closing::{Closing, closed_by};
 use super::command_outcome::{ClosedBy, CommandError, CommandOutcome};
 use super::common::Common;
 use super::effects::Effects;
-use super::input::{ChainInput, Command, CommandId, Context, Input, Millis, PeerInput};
+use super::input::{ChainInput, ChannelCommand, CommandId, Context, Input, Millis, PeerInput};
 use super::opening::Opening;
 use super::refusal::{NoChallenge, StateConflict};
 use super::{Channel, late_proposal};
@@ -32,7 +32,7 @@ pub struct Closed {
 /// How a channel ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[expect(clippy::large_enum_variant, reason = "it is made for one look, and mostly the larger one")]
-pub enum Outcome {
+pub enum ClosedOutcome {
     /// It never came onto the chain; nothing was paid in.
     Abandoned,
     /// It was closed on chain.
@@ -40,7 +40,7 @@ pub enum Outcome {
         /// The closing before it, if there was one.
         closing: Option<onchain::Closing>,
         /// The end.
-        end: End,
+        end: ChannelEnd,
     },
 }
 
@@ -63,29 +63,28 @@ impl Closed {
             self.common.waiting.reply(kind, &done, effects);
         }
         self.common.waiting.reply_all(&Err(CommandError::WrongState(StateConflict::Closed)), effects);
-        self.ask_for_record(effects);
+        self.ask_for_late_proposal(effects);
         Box::new(self)
     }
 
     /// The closing by the partner's proposal whose payments are not in the history yet.
     fn unrecorded(&self) -> Option<onchain::Closing> {
         match self.outcome() {
-            Outcome::Ended { closing: Some(closing), end: End { kind: EndKind::Withdrawn, .. } }
-                if !self.recorded && late_proposal::is_wanted(&self.common.setup, &closing) =>
-            {
-                Some(closing)
-            }
-            Outcome::Ended { .. } | Outcome::Abandoned => None,
+            ClosedOutcome::Ended {
+                closing: Some(closing),
+                end: ChannelEnd { kind: EndKind::Withdrawn, .. },
+            } if !self.recorded && late_proposal::is_wanted(&self.common.setup, &closing) => Some(closing),
+            ClosedOutcome::Ended { .. } | ClosedOutcome::Abandoned => None,
         }
     }
 
     /// Whether the partner still has to show what it closed on (rule 12).
-    pub(super) fn wants_record(&self) -> bool {
+    pub(super) fn wants_late_proposal(&self) -> bool {
         self.has_receipts && self.unrecorded().is_some()
     }
 
-    fn ask_for_record(&self, effects: &mut Effects) {
-        if self.wants_record() {
+    fn ask_for_late_proposal(&self, effects: &mut Effects) {
+        if self.wants_late_proposal() {
             effects.send.push(self.sync(true));
         }
     }
@@ -95,18 +94,19 @@ impl Closed {
     }
 
     /// How it ended.
-    pub const fn outcome(&self) -> Outcome {
+    pub const fn outcome(&self) -> ClosedOutcome {
         match self.common.view.status {
-            OnChain::Closed { closing, end } => Outcome::Ended { closing, end },
+            OnChain::Closed { closing, end } => ClosedOutcome::Ended { closing, end },
             OnChain::Missing | OnChain::Empty { .. } | OnChain::Active { .. } | OnChain::Closing(_) => {
-                Outcome::Abandoned
+                ClosedOutcome::Abandoned
             }
         }
     }
 
     /// What somebody who asked for `kind` learns: the end counts, whoever brought it about.
     fn done(&self, kind: CallKind) -> Result<CommandOutcome, CommandError> {
-        let (Outcome::Ended { end, closing }, Some(event)) = (self.outcome(), self.common.view.newest) else {
+        let (ClosedOutcome::Ended { end, closing }, Some(event)) = (self.outcome(), self.common.view.newest)
+        else {
             return Err(CommandError::WrongState(StateConflict::NeverOpened));
         };
         let tx = event.tx;
@@ -146,13 +146,13 @@ impl Closed {
 
     pub(super) fn balances(&self) -> Balances {
         match self.outcome() {
-            Outcome::Ended { end, .. } => end.paid_out,
-            Outcome::Abandoned => Balances { a: Amount::ZERO, b: Amount::ZERO },
+            ClosedOutcome::Ended { end, .. } => end.paid_out,
+            ClosedOutcome::Abandoned => Balances { a: Amount::ZERO, b: Amount::ZERO },
         }
     }
 
-    pub(super) fn is_buried(&self, context: &Context<'_>) -> bool {
-        self.outcome() == Outcome::Abandoned || self.common.is_confirmed(context)
+    pub(super) fn is_end_deep(&self, context: &Context<'_>) -> bool {
+        self.outcome() == ClosedOutcome::Abandoned || self.common.is_confirmed(context)
     }
 
     /// Returns how many blocks have to be mined above `head` (above the one of the view, if that is unknown)
@@ -160,15 +160,15 @@ impl Closed {
     pub fn blocks_until_deep(&self, head: Option<u64>, confirmations: u64) -> u64 {
         let head = head.unwrap_or(self.common.view.head);
         match self.outcome() {
-            Outcome::Ended { .. } => {
+            ClosedOutcome::Ended { .. } => {
                 self.common.confirmed_at(confirmations).map_or(0, |deep| deep.saturating_sub(head))
             }
-            Outcome::Abandoned => 0,
+            ClosedOutcome::Abandoned => 0,
         }
     }
 
     pub(super) fn next_block(&self, context: &Context<'_>) -> Option<u64> {
-        self.common.confirmed_at(context.confirmations).filter(|_| !self.is_buried(context))
+        self.common.confirmed_at(context.confirmations).filter(|_| !self.is_end_deep(context))
     }
 
     pub(super) fn apply(
@@ -182,7 +182,7 @@ impl Closed {
             Input::Peer(PeerInput::Message { message, repeated }) => {
                 self.message(&message, &repeated, context, effects);
             }
-            Input::Peer(PeerInput::Connected { .. }) => self.ask_for_record(effects),
+            Input::Peer(PeerInput::Connected { .. }) => self.ask_for_late_proposal(effects),
             Input::Chain(ChainInput::View(view)) => return self.chain_view(view, context, effects),
             // An end may be invented, too.
             Input::Chain(ChainInput::Claimed(closing)) if self.has_receipts => {
@@ -202,20 +202,20 @@ impl Closed {
         Channel::Closed(self)
     }
 
-    fn command(&self, command_id: CommandId, command: Command, effects: &mut Effects) {
+    fn command(&self, command_id: CommandId, command: ChannelCommand, effects: &mut Effects) {
         let outcome = match command {
-            Command::Pay { payment, known, .. } => known
+            ChannelCommand::Pay { payment, known, .. } => known
                 .map_or(Err(CommandError::WrongState(StateConflict::Closed)), |known| {
                     known.outcome(&payment)
                 }),
-            Command::Fund { .. } => Err(CommandError::WrongState(StateConflict::Closed)),
-            Command::Close(_) | Command::SignFinal => {
+            ChannelCommand::Fund { .. } => Err(CommandError::WrongState(StateConflict::Closed)),
+            ChannelCommand::Close(_) | ChannelCommand::SignFinal => {
                 Err(CommandError::WrongState(StateConflict::ClosedAlready))
             }
-            Command::Import(_) => Err(CommandError::WrongState(StateConflict::ImportTooLate)),
-            Command::Cancel => self.done(CallKind::Cancel),
-            Command::Challenge => self.done(CallKind::Challenge),
-            Command::Withdraw => self.done(CallKind::Withdraw),
+            ChannelCommand::Import(_) => Err(CommandError::WrongState(StateConflict::ImportTooLate)),
+            ChannelCommand::Cancel => self.done(CallKind::Cancel),
+            ChannelCommand::Challenge => self.done(CallKind::Challenge),
+            ChannelCommand::Withdraw => self.done(CallKind::Withdraw),
         };
         effects.reply.push((command_id, outcome));
     }
@@ -271,7 +271,7 @@ impl Closed {
             OnChain::Missing if was_closed && self.has_receipts => Channel::Closing(Closing::reopened(*self)),
             OnChain::Closed { .. } | OnChain::Missing => {
                 if view.status != before {
-                    self.ask_for_record(effects);
+                    self.ask_for_late_proposal(effects);
                 }
                 Channel::Closed(self)
             }

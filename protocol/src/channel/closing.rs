@@ -7,8 +7,8 @@ use crate::{AgreedReceipt, Balances, Nonce};
 use super::closed::Closed;
 use super::command_outcome::{ClosedBy, CommandError, CommandOutcome};
 use super::common::Common;
-use super::effects::{Effects, Notice};
-use super::input::{ChainInput, CloseMode, Command, CommandId, Context, Input, PeerInput};
+use super::effects::{ChannelNotice, Effects};
+use super::input::{ChainInput, ChannelCommand, CloseMode, CommandId, Context, Input, PeerInput};
 use super::receipts::Proposal;
 use super::refusal::{NoChallenge, StateConflict};
 use super::risk::Risk;
@@ -113,7 +113,7 @@ impl Closing {
             Input::Chain(ChainInput::View(view)) => return self.chain_view(view, context, effects),
             Input::Chain(ChainInput::CallFailed { kind, reason }) => {
                 if kind == CallKind::Challenge && self.challenges(context) {
-                    effects.notify.push(Notice::AtRisk(Risk::ChallengeFailed));
+                    effects.notify.push(ChannelNotice::AtRisk(Risk::ChallengeFailed));
                 }
                 self.common.waiting.reply(kind, &Err(CommandError::CallFailed { kind, reason }), effects);
             }
@@ -141,46 +141,48 @@ impl Closing {
         if self.challenges(context) {
             effects.submit.extend(self.challenge_evidence().map(Call::Challenge));
         } else if self.seen().is_some() && !self.in_challenge_period(context) {
-            effects.notify.push(Notice::Withdrawable);
+            effects.notify.push(ChannelNotice::Withdrawable);
         }
     }
 
     pub(super) fn challenge_if_due(&self, context: &Context<'_>, effects: &mut Effects) {
         let Some(evidence) = self.challenge_evidence() else { return };
         if !self.in_challenge_period(context) {
-            effects.notify.push(Notice::AtRisk(Risk::ChallengePeriodMissed));
+            effects.notify.push(ChannelNotice::AtRisk(Risk::ChallengePeriodMissed));
         } else if context.auto_challenge {
             effects.submit.push(Call::Challenge(evidence));
         } else {
-            effects.notify.push(Notice::AtRisk(Risk::OldReceiptClosedOn));
+            effects.notify.push(ChannelNotice::AtRisk(Risk::OldReceiptClosedOn));
         }
     }
 
     fn command(
         &mut self,
         command_id: CommandId,
-        command: Command,
+        command: ChannelCommand,
         context: &Context<'_>,
         effects: &mut Effects,
     ) {
         let result = match command {
-            Command::Pay { payment, known, .. } => {
+            ChannelCommand::Pay { payment, known, .. } => {
                 let outcome = known.map_or(Err(CommandError::Closing), |known| {
                     known.outcome_if(&payment, |nonce| self.status_of(nonce))
                 });
                 effects.reply.push((command_id, outcome));
                 return;
             }
-            Command::Close(mode) => self.close(&mode, effects),
-            Command::Challenge => self.challenge(context),
-            Command::Withdraw => self.withdraw(context),
-            Command::Cancel if matches!(self.common.view.status, OnChain::Empty { .. }) => Ok(Call::Cancel),
-            Command::Import(given) => {
+            ChannelCommand::Close(mode) => self.close(&mode, effects),
+            ChannelCommand::Challenge => self.challenge(context),
+            ChannelCommand::Withdraw => self.withdraw(context),
+            ChannelCommand::Cancel if matches!(self.common.view.status, OnChain::Empty { .. }) => {
+                Ok(Call::Cancel)
+            }
+            ChannelCommand::Import(given) => {
                 let outcome = self.import(&given, context, effects);
                 effects.reply.push((command_id, outcome));
                 return;
             }
-            Command::Fund { .. } | Command::Cancel | Command::SignFinal => {
+            ChannelCommand::Fund { .. } | ChannelCommand::Cancel | ChannelCommand::SignFinal => {
                 Err(CommandError::WrongState(StateConflict::Closing))
             }
         };
@@ -318,7 +320,7 @@ impl Closing {
     /// Data was lost, which proves that the plan is on an old receipt. A FINAL one can't be.
     pub(super) fn lose(&mut self, why: Risk, effects: &mut Effects) {
         if !self.common.may_be_stale {
-            effects.notify.push(Notice::AtRisk(why));
+            effects.notify.push(ChannelNotice::AtRisk(why));
         }
         self.common.may_be_stale = true;
         self.plan.take_if(|plan| !matches!(plan, ClosePlan::Final { .. }));
@@ -415,7 +417,7 @@ impl Closing {
         let newest = own.map_or(Nonce::ZERO, |own| own.nonce).max(self.common.receipts.agreed.nonce());
         // Without the event, a nonce that a proposal on a known receipt can have proves nothing.
         let is_plain = closing.event.is_some_and(|event| !event.by_proposal);
-        let newer = closing.nonce > newest && (is_plain || closing.least_base() > newest.get());
+        let newer = closing.nonce > newest && (is_plain || closing.min_base_nonce() > newest.get());
         // The own signature under the proposal's nonce and other balances proves it, too (rule 9).
         let other = own.is_some_and(|own| own.nonce == closing.nonce && own.balances != closing.balances);
         let unknown = newer || other && is_plain;
@@ -433,7 +435,7 @@ impl Closing {
         let by_partner = self.seen().is_some_and(|closing| closing.closer != self.common.role());
         let is_open = self.challenge_evidence().is_none() && self.in_challenge_period(context);
         if self.common.may_be_stale && by_partner && is_open {
-            effects.notify.push(Notice::AtRisk(Risk::NothingNewerToChallengeWith));
+            effects.notify.push(ChannelNotice::AtRisk(Risk::NothingNewerToChallengeWith));
         }
     }
 

@@ -9,7 +9,7 @@ use super::Channel;
 use super::closed::Closed;
 use super::closing::Closing;
 use super::command_outcome::{CommandError, CommandOutcome};
-use super::effects::{Effects, Notice};
+use super::effects::{ChannelNotice, Effects};
 use super::input::{CommandId, Context};
 use super::receipts::{Proposal, Receipts};
 use super::refusal::StateConflict;
@@ -28,14 +28,14 @@ pub struct Common {
     /// Whether the receipts may be older than what this side has signed: data was lost, or the channel
     /// comes out of a backup (rule 9).
     pub may_be_stale: bool,
-    pub(super) waiting: WaitList,
+    pub(super) waiting: CallWaiters,
 }
 
 impl Common {
     /// A channel that the chain does not know.
     pub(super) fn new(setup: Setup) -> Self {
         let (receipts, view) = (Receipts::unused(), ChainView::missing(0));
-        Self { setup, receipts, view, may_be_stale: false, waiting: WaitList::default() }
+        Self { setup, receipts, view, may_be_stale: false, waiting: CallWaiters::default() }
     }
 
     pub(super) const fn role(&self) -> Role {
@@ -121,7 +121,7 @@ impl Common {
         if context.auto_challenge {
             effects.submit.push(Call::Challenge(evidence));
         } else {
-            effects.notify.push(Notice::AtRisk(Risk::OldReceiptClosedOn));
+            effects.notify.push(ChannelNotice::AtRisk(Risk::OldReceiptClosedOn));
         }
     }
 
@@ -141,18 +141,18 @@ impl Common {
 
 /// A command that waits for the effect of a contract call.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Waiting {
+pub(crate) struct CallWaiter {
     pub(crate) command_id: CommandId,
     pub(crate) kind: CallKind,
 }
 
 /// The commands that wait for contract calls, answered when the chain shows the effect or the call fails.
 #[derive(Debug, Clone, Default)]
-pub(crate) struct WaitList(Vec<Waiting>);
+pub(crate) struct CallWaiters(Vec<CallWaiter>);
 
-impl WaitList {
+impl CallWaiters {
     pub(crate) fn push(&mut self, command_id: CommandId, kind: CallKind) {
-        self.0.push(Waiting { command_id, kind });
+        self.0.push(CallWaiter { command_id, kind });
     }
 
     pub(crate) fn is_waiting_for(&self, kind: CallKind) -> bool {

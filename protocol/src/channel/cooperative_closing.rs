@@ -11,8 +11,8 @@ use super::closing::Closing;
 use super::command_outcome::CommandError;
 use super::common::Common;
 use super::data_loss::DataLoss;
-use super::effects::{Effects, Notice};
-use super::input::{ChainInput, CloseMode, Command, CommandId, Context, Input, Millis, PeerInput};
+use super::effects::{ChannelNotice, Effects};
+use super::input::{ChainInput, ChannelCommand, CloseMode, CommandId, Context, Input, Millis, PeerInput};
 use super::receipt_import::ImportedReceipt;
 use super::refusal::{NoChallenge, StateConflict};
 use super::rules::{Claim, FinalBase, judge_claim, judge_final};
@@ -140,7 +140,7 @@ impl CooperativeClosing {
         effects: &mut Effects,
     ) -> Channel {
         match input {
-            Input::Command(command_id, Command::Import(given)) => {
+            Input::Command(command_id, ChannelCommand::Import(given)) => {
                 self.import(command_id, &given, context, effects)
             }
             Input::Command(command_id, command) => self.command(command_id, command, effects),
@@ -181,36 +181,36 @@ impl CooperativeClosing {
     fn command(
         mut self: Box<Self>,
         command_id: CommandId,
-        command: Command,
+        command: ChannelCommand,
         effects: &mut Effects,
     ) -> Channel {
         let denied = match command {
-            Command::Close(CloseMode::Cooperative) if self.theirs.is_none() && !self.online => {
+            ChannelCommand::Close(CloseMode::Cooperative) if self.theirs.is_none() && !self.online => {
                 CommandError::PeerOffline
             }
-            Command::Close(CloseMode::Cooperative) => {
+            ChannelCommand::Close(CloseMode::Cooperative) => {
                 effects.send.push(Message::Final(self.own.clone()));
                 self.common.waiting.push(command_id, CallKind::Close);
                 return self.post(effects);
             }
-            Command::Close(CloseMode::Alone) => {
+            ChannelCommand::Close(CloseMode::Alone) => {
                 self.common.waiting.push(command_id, CallKind::Close);
                 let plan = self.common.receipts.close_plan(self.common.role());
                 return Closing::begin(self.common, plan, effects);
             }
-            Command::Pay { payment, known, .. } => {
+            ChannelCommand::Pay { payment, known, .. } => {
                 let outcome = known.map_or(Err(CommandError::Closing), |known| known.outcome(&payment));
                 effects.reply.push((command_id, outcome));
                 return Channel::CooperativeClosing(self);
             }
-            Command::Cancel if matches!(self.common.view.status, OnChain::Empty { .. }) => {
+            ChannelCommand::Cancel if matches!(self.common.view.status, OnChain::Empty { .. }) => {
                 self.common.waiting.reply_all(&Err(CommandError::Closing), effects);
                 return Closing::cancel(self.common, command_id, effects);
             }
-            Command::Close(CloseMode::On(_)) => CommandError::BadReceipt,
-            Command::Import(_) | Command::SignFinal => CommandError::NotLost,
-            Command::Challenge => CommandError::NothingToChallenge(NoChallenge::NotClosing),
-            Command::Fund { .. } | Command::Cancel | Command::Withdraw => {
+            ChannelCommand::Close(CloseMode::On(_)) => CommandError::BadReceipt,
+            ChannelCommand::Import(_) | ChannelCommand::SignFinal => CommandError::NotLost,
+            ChannelCommand::Challenge => CommandError::NothingToChallenge(NoChallenge::NotClosing),
+            ChannelCommand::Fund { .. } | ChannelCommand::Cancel | ChannelCommand::Withdraw => {
                 CommandError::WrongState(StateConflict::Active)
             }
         };
@@ -227,7 +227,7 @@ impl CooperativeClosing {
         effects: &mut Effects,
     ) -> Channel {
         if !given.proves_loss(&self.common.setup, &self.common.receipts, context.crypto) {
-            return self.command(command_id, Command::Import(Box::new(*given)), effects);
+            return self.command(command_id, ChannelCommand::Import(Box::new(*given)), effects);
         }
         self.common.waiting.reply_all(&Err(CommandError::Lost), effects);
         let mut lost = Box::new(self.into_data_loss());
@@ -256,7 +256,7 @@ impl CooperativeClosing {
                 if refuse.nonce == Nonce::FINAL && refuse.reason != RefuseReason::NotNow =>
             {
                 self.common.waiting.reply(CallKind::Close, &Err(CommandError::PeerStopped), effects);
-                effects.notify.push(Notice::Refused(refuse.reason));
+                effects.notify.push(ChannelNotice::Refused(refuse.reason));
             }
             Message::Refuse(_) | Message::Answer(_) => {}
         }

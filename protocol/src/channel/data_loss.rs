@@ -10,8 +10,8 @@ use super::closing::Closing;
 use super::command_outcome::{CommandError, CommandOutcome};
 use super::common::Common;
 use super::cooperative_closing::sign_final;
-use super::effects::{Effects, Misbehaviour, Notice};
-use super::input::{ChainInput, Command, CommandId, Context, Input, Millis, PeerInput};
+use super::effects::{ChannelNotice, Effects, Misbehaviour};
+use super::input::{ChainInput, ChannelCommand, CommandId, Context, Input, Millis, PeerInput};
 use super::payment_status::by_agreed;
 use super::receipt_import::ImportedReceipt;
 use super::receipts::Proposal;
@@ -116,14 +116,16 @@ impl DataLoss {
         effects: &mut Effects,
     ) -> Channel {
         match input {
-            Input::Command(command_id, Command::Cancel)
+            Input::Command(command_id, ChannelCommand::Cancel)
                 if matches!(self.common.view.status, OnChain::Empty { .. }) =>
             {
                 self.common.waiting.reply_all(&Err(CommandError::Closing), effects);
                 return Closing::cancel(self.common, command_id, effects);
             }
-            Input::Command(command_id, Command::SignFinal) => self.order_final(command_id, context, effects),
-            Input::Command(command_id, Command::Import(given)) => {
+            Input::Command(command_id, ChannelCommand::SignFinal) => {
+                self.order_final(command_id, context, effects)
+            }
+            Input::Command(command_id, ChannelCommand::Import(given)) => {
                 self.import(command_id, &given, context.crypto, effects);
             }
             Input::Command(command_id, command) => self.command(command_id, &command, effects),
@@ -154,19 +156,19 @@ impl DataLoss {
         Channel::DataLoss(self)
     }
 
-    fn command(&mut self, command_id: CommandId, command: &Command, effects: &mut Effects) {
+    fn command(&mut self, command_id: CommandId, command: &ChannelCommand, effects: &mut Effects) {
         let outcome = match command {
-            Command::Pay { payment, known: Some(known), .. } => {
+            ChannelCommand::Pay { payment, known: Some(known), .. } => {
                 known.outcome_if(payment, |nonce| by_agreed(self.common.receipts.agreed.nonce(), nonce))
             }
-            Command::Challenge => Err(CommandError::NothingToChallenge(NoChallenge::NotClosing)),
-            Command::Pay { known: None, .. }
-            | Command::Close(_)
-            | Command::Fund { .. }
-            | Command::Cancel
-            | Command::Withdraw
-            | Command::SignFinal
-            | Command::Import(_) => Err(CommandError::Lost),
+            ChannelCommand::Challenge => Err(CommandError::NothingToChallenge(NoChallenge::NotClosing)),
+            ChannelCommand::Pay { known: None, .. }
+            | ChannelCommand::Close(_)
+            | ChannelCommand::Fund { .. }
+            | ChannelCommand::Cancel
+            | ChannelCommand::Withdraw
+            | ChannelCommand::SignFinal
+            | ChannelCommand::Import(_) => Err(CommandError::Lost),
         };
         effects.reply.push((command_id, outcome));
     }
@@ -336,8 +338,8 @@ impl DataLoss {
     /// Says loudly why nothing is signed.
     fn warn(&mut self, effects: &mut Effects) {
         match self.step() {
-            DataLossStep::User => effects.notify.push(Notice::AtRisk(Risk::NothingNewerShown)),
-            DataLossStep::Answer => effects.notify.push(Notice::AtRisk(Risk::ProposalUnanswered)),
+            DataLossStep::User => effects.notify.push(ChannelNotice::AtRisk(Risk::NothingNewerShown)),
+            DataLossStep::Answer => effects.notify.push(ChannelNotice::AtRisk(Risk::ProposalUnanswered)),
             DataLossStep::Sync | DataLossStep::Chain | DataLossStep::Partner => {}
         }
     }

@@ -32,7 +32,7 @@ pub struct Effects {
     /// Replies to commands.
     pub reply: Vec<(CommandId, Result<CommandOutcome, CommandError>)>,
     /// What a person watching would want to know.
-    pub notify: Vec<Notice>,
+    pub notify: Vec<ChannelNotice>,
     /// The peer broke a rule that no honest node breaks: the connection ends.
     pub misbehaviour: Option<Misbehaviour>,
 }
@@ -103,7 +103,7 @@ pub enum Direction {
 
 /// What a person watching would want to know.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Notice {
+pub enum ChannelNotice {
     /// A payment is in a receipt that both have signed.
     Payment {
         /// Which way.

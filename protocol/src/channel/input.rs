@@ -33,7 +33,7 @@ pub struct Context<'a> {
 #[derive(Debug, Clone)]
 pub enum Input {
     /// The user asks for something.
-    Command(CommandId, Command),
+    Command(CommandId, ChannelCommand),
     /// The session with the partner's node, or a message in it.
     Peer(PeerInput),
     /// The chain.
@@ -48,7 +48,7 @@ pub enum Input {
 
 /// What a user may ask of a channel.
 #[derive(Debug, Clone)]
-pub enum Command {
+pub enum ChannelCommand {
     /// Pay the partner. Nothing is proposed before [`Input::Flush`], so that payments which come at once share a
     /// receipt.
     Pay {

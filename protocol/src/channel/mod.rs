@@ -35,19 +35,21 @@ mod terms;
 mod untrusted;
 
 pub use active::Active;
-pub use closed::{Closed, Outcome};
+pub use closed::{Closed, ClosedOutcome};
 pub use closing::Closing;
 pub use command_outcome::{ClosedBy, CommandError, CommandOutcome};
 pub use common::Common;
 pub use cooperative_closing::CooperativeClosing;
 pub use data_loss::{DataLoss, DataLossStep};
-pub use effects::{Direction, Effects, Misbehaviour, Notice, PaymentWrite, Transition};
-pub use input::{ChainInput, CloseMode, Command, CommandId, Context, Input, KnownPayment, Millis, PeerInput};
+pub use effects::{ChannelNotice, Direction, Effects, Misbehaviour, PaymentWrite, Transition};
+pub use input::{
+    ChainInput, ChannelCommand, CloseMode, CommandId, Context, Input, KnownPayment, Millis, PeerInput,
+};
 pub use next_step::NextStep;
 pub use opening::Opening;
 pub use payment_status::PaymentStatus;
 pub use receipt_import::ImportedReceipt;
-pub use receipts::{Pending, Proposal, Receipts};
+pub use receipts::{PendingPayment, Proposal, Receipts};
 pub use refusal::{NoChallenge, StateConflict};
 pub use risk::Risk;
 pub use terms::{Setup, Terms};
@@ -140,7 +142,7 @@ impl Channel {
         };
         if channel.state() != before {
             effects.persist();
-            effects.notify.push(Notice::State(channel.state()));
+            effects.notify.push(ChannelNotice::State(channel.state()));
         }
         Transition { channel, effects }
     }
@@ -168,7 +170,7 @@ impl Channel {
     ) -> Result<Self, E> {
         let mut channel = Self::from(codec::decode::<Stored<'_>>(record)?);
         if let Some(proposal) = &mut channel.common_mut().receipts.proposal {
-            proposal.payments = payments_of(proposal.nonce)?.into_iter().map(Pending::from).collect();
+            proposal.payments = payments_of(proposal.nonce)?.into_iter().map(PendingPayment::from).collect();
         }
         if let Self::Active(state) = &mut channel {
             state.proposal_read();
@@ -268,7 +270,7 @@ impl Channel {
     /// opened.
     pub fn is_over(&self, context: &Context<'_>) -> bool {
         match self {
-            Self::Closed(state) => state.is_buried(context) && !state.wants_record(),
+            Self::Closed(state) => state.is_end_deep(context) && !state.wants_late_proposal(),
             Self::Opening(_)
             | Self::Active(_)
             | Self::CooperativeClosing(_)

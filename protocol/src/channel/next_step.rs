@@ -1,11 +1,11 @@
 //! What can be done with a channel next, or what it waits for.
 
-use crate::onchain::{End, OnChain};
+use crate::onchain::{ChannelEnd, OnChain};
 use crate::{Amount, Nonce, Receipt};
 
 use super::Channel;
 use super::active::Active;
-use super::closed::Outcome;
+use super::closed::ClosedOutcome;
 use super::closing::Closing;
 use super::data_loss::{DataLoss, DataLossStep};
 use super::input::Context;
@@ -75,7 +75,7 @@ pub enum NextStep {
         import_above: Option<Nonce>,
     },
     /// Nothing: how the channel ended, or `None` if it was never opened.
-    Nothing(Option<End>),
+    Nothing(Option<ChannelEnd>),
 }
 
 impl Channel {
@@ -92,8 +92,8 @@ impl Channel {
             Self::DataLoss(state) => state.next_step(),
             Self::Closing(state) => state.next_step(context),
             Self::Closed(state) => NextStep::Nothing(match state.outcome() {
-                Outcome::Abandoned => None,
-                Outcome::Ended { end, .. } => Some(end),
+                ClosedOutcome::Abandoned => None,
+                ClosedOutcome::Ended { end, .. } => Some(end),
             }),
         }
     }

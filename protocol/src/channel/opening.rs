@@ -10,8 +10,8 @@ use super::closed::Closed;
 use super::command_outcome::{CommandError, CommandOutcome};
 use super::common::Common;
 use super::data_loss::DataLoss;
-use super::effects::{Effects, Notice};
-use super::input::{ChainInput, Command, CommandId, Context, Input, PeerInput};
+use super::effects::{ChannelNotice, Effects};
+use super::input::{ChainInput, ChannelCommand, CommandId, Context, Input, PeerInput};
 use super::receipts::Receipts;
 use super::refusal::{NoChallenge, StateConflict};
 use super::risk::Risk;
@@ -115,16 +115,16 @@ impl Opening {
         }
     }
 
-    fn command(&mut self, command_id: CommandId, command: Command, effects: &mut Effects) {
+    fn command(&mut self, command_id: CommandId, command: ChannelCommand, effects: &mut Effects) {
         let result = match command {
-            Command::Fund { value } => self.fund(value),
-            Command::Cancel => self.cancel(),
-            Command::Pay { .. } | Command::SignFinal | Command::Import(_) => {
+            ChannelCommand::Fund { value } => self.fund(value),
+            ChannelCommand::Cancel => self.cancel(),
+            ChannelCommand::Pay { .. } | ChannelCommand::SignFinal | ChannelCommand::Import(_) => {
                 Err(self.not_usable(StateConflict::NotOpen))
             }
-            Command::Close(_) => Err(self.not_usable(StateConflict::NotOpenButCancellable)),
-            Command::Challenge => Err(CommandError::NothingToChallenge(NoChallenge::NotClosing)),
-            Command::Withdraw => Err(CommandError::WrongState(StateConflict::NotOpenButCancellable)),
+            ChannelCommand::Close(_) => Err(self.not_usable(StateConflict::NotOpenButCancellable)),
+            ChannelCommand::Challenge => Err(CommandError::NothingToChallenge(NoChallenge::NotClosing)),
+            ChannelCommand::Withdraw => Err(CommandError::WrongState(StateConflict::NotOpenButCancellable)),
         };
         match result {
             Ok(call) => {
@@ -206,7 +206,7 @@ impl Opening {
             OnChain::Missing | OnChain::Active { .. } => {}
             OnChain::Empty { paid_in } => {
                 if is_new {
-                    effects.notify.push(Notice::Deployed);
+                    effects.notify.push(ChannelNotice::Deployed);
                 }
                 if let Some(event) = view.newest {
                     let done = Ok(CommandOutcome::PaidIn { tx: event.tx });
@@ -239,7 +239,7 @@ impl Opening {
         common.waiting.reply(CallKind::Fund, &done, effects);
         common.waiting.reply_all(&Err(CommandError::WrongState(StateConflict::BecameActive)), effects);
         if common.may_be_stale {
-            effects.notify.push(Notice::AtRisk(Risk::RestoredChannelOpened));
+            effects.notify.push(ChannelNotice::AtRisk(Risk::RestoredChannelOpened));
             let lost = DataLoss::new(common);
             if online {
                 lost.send_sync(effects);

@@ -4,7 +4,7 @@ use crate::Nonce;
 use crate::onchain::{self, ClosePlan, EndKind, OnChain};
 
 use super::Channel;
-use super::closed::Outcome;
+use super::closed::ClosedOutcome;
 use super::closing::Closing;
 
 /// What became of a payment.
@@ -26,8 +26,8 @@ impl Channel {
         let agreed = self.receipts().map_or(Nonce::ZERO, |receipts| receipts.agreed.nonce());
         match self {
             Self::Closed(state) => match state.outcome() {
-                Outcome::Abandoned => PaymentStatus::Failed,
-                Outcome::Ended { closing, end } => {
+                ClosedOutcome::Abandoned => PaymentStatus::Failed,
+                ClosedOutcome::Ended { closing, end } => {
                     let base = match (end.kind, closing, &state.plan) {
                         // Everybody got back what they had paid in.
                         (EndKind::Cancelled, _, _) => return PaymentStatus::Failed,
@@ -72,7 +72,7 @@ pub(super) fn by_agreed(agreed: Nonce, nonce: Nonce) -> PaymentStatus {
 /// Rule 12, by what the chain closed on. While the event is not read, the one nonce below a proposal's
 /// that may or may not be in its base is open.
 fn by_closing(closing: &onchain::Closing, nonce: Nonce) -> PaymentStatus {
-    let is_in = nonce.get() <= closing.least_base() || nonce == closing.nonce;
+    let is_in = nonce.get() <= closing.min_base_nonce() || nonce == closing.nonce;
     if !is_in && closing.event.is_none() && nonce < closing.nonce {
         return PaymentStatus::Pending;
     }

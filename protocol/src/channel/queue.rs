@@ -6,7 +6,7 @@ use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 use crate::wire::{MAX_PAYMENT_TEXT, MAX_PAYMENTS};
 use crate::{Amount, Nonce, PaymentId};
 
-use super::receipts::{Pending, Proposal};
+use super::receipts::{PendingPayment, Proposal};
 
 /// The most payments that may wait.
 const MAX_QUEUE: usize = 1 << 16;
@@ -16,9 +16,9 @@ const MAX_QUEUE: usize = 1 << 16;
 /// the very step that puts them here.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Queue {
-    payments: VecDeque<Pending>,
+    payments: VecDeque<PendingPayment>,
     total: Amount,
-    displaced: Option<Displaced>,
+    requeued: Option<RequeuedHead>,
     /// The number of the first payment here. Payments are numbered in the order in which they came; those
     /// of the own proposal, which were taken from the head, have the numbers below.
     first: u64,
@@ -41,7 +41,7 @@ fn hash(id: &PaymentId) -> u64 {
 
 /// The head of the queue, where it comes from an own proposal that did not stand.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Displaced {
+pub(super) struct RequeuedHead {
     /// That proposal's nonce.
     pub(super) nonce: Nonce,
     /// How many payments it had.
@@ -64,7 +64,7 @@ impl Queue {
         &'a mut self,
         id: &PaymentId,
         proposal: Option<&'a mut Proposal>,
-    ) -> Option<&'a mut Pending> {
+    ) -> Option<&'a mut PendingPayment> {
         let proposed = proposal.map_or(&mut [][..], |proposal| &mut proposal.payments);
         let (hash, before) = (hash(id), self.first.saturating_sub(proposed.len() as u64));
         let mut same_hash = self.index.range((hash, 0)..=(hash, u64::MAX)).map(|(_, number)| *number);
@@ -82,12 +82,12 @@ impl Queue {
     }
 
     /// The own proposal, with these payments, was agreed on.
-    pub(super) fn forget_proposed(&mut self, payments: &[Pending]) {
+    pub(super) fn forget_proposed(&mut self, payments: &[PendingPayment]) {
         self.forget(self.first.saturating_sub(payments.len() as u64), payments);
     }
 
     /// Payments that are neither here nor proposed any more, and the number of the first.
-    fn forget(&mut self, first: u64, payments: &[Pending]) {
+    fn forget(&mut self, first: u64, payments: &[PendingPayment]) {
         for (number, pending) in (first..).zip(payments) {
             self.index.remove(&(hash(&pending.payment.id), number));
         }
@@ -105,15 +105,15 @@ impl Queue {
         self.payments.len() >= MAX_QUEUE
     }
 
-    pub(super) const fn is_displaced(&self) -> bool {
-        self.displaced.is_some()
+    pub(super) const fn is_requeued(&self) -> bool {
+        self.requeued.is_some()
     }
 
     pub(super) const fn total(&self) -> Amount {
         self.total
     }
 
-    pub(super) fn push(&mut self, pending: Pending) {
+    pub(super) fn push(&mut self, pending: PendingPayment) {
         self.total = self.total.checked_add(pending.payment.amount).unwrap_or(Amount::MAX);
         let number = self.first.saturating_add(self.payments.len() as u64);
         self.index.insert((hash(&pending.payment.id), number));
@@ -121,8 +121,8 @@ impl Queue {
     }
 
     /// Puts the payments of a proposal that did not stand at the head (rule 5).
-    pub(super) fn put_back(&mut self, proposal: Proposal) {
-        self.displaced = Some(Displaced { nonce: proposal.nonce, count: proposal.payments.len() });
+    pub(super) fn requeue(&mut self, proposal: Proposal) {
+        self.requeued = Some(RequeuedHead { nonce: proposal.nonce, count: proposal.payments.len() });
         self.total = self.total.checked_add(proposal.total()).unwrap_or(Amount::MAX);
         self.first = self.first.saturating_sub(proposal.payments.len() as u64);
         for pending in proposal.payments.into_iter().rev() {
@@ -133,7 +133,7 @@ impl Queue {
     /// How many payments the next proposal takes, and what they come to.
     pub(super) fn next_batch(&self) -> (usize, Amount) {
         let (mut count, mut text, mut total) = (0, 0, Amount::ZERO);
-        for Pending { payment, .. } in self.payments.iter().take(MAX_PAYMENTS) {
+        for PendingPayment { payment, .. } in self.payments.iter().take(MAX_PAYMENTS) {
             text += payment.id.as_str().len() + payment.memo.as_str().len();
             let Some(sum) = total.checked_add(payment.amount).filter(|_| text <= MAX_PAYMENT_TEXT) else {
                 break;
@@ -144,18 +144,22 @@ impl Queue {
     }
 
     /// Takes the first `count` payments, which come to `total`, for the own proposal.
-    pub(super) fn take(&mut self, count: usize, total: Amount) -> (Vec<Pending>, Option<Displaced>) {
+    pub(super) fn take(
+        &mut self,
+        count: usize,
+        total: Amount,
+    ) -> (Vec<PendingPayment>, Option<RequeuedHead>) {
         self.total = self.total.checked_sub(total).unwrap_or(Amount::ZERO);
         self.first = self.first.saturating_add(count as u64);
-        (self.payments.drain(..count).collect(), self.displaced.take())
+        (self.payments.drain(..count).collect(), self.requeued.take())
     }
 
     /// Takes everything, for good.
-    pub(super) fn take_all(&mut self) -> (Vec<Pending>, Option<Displaced>) {
+    pub(super) fn take_all(&mut self) -> (Vec<PendingPayment>, Option<RequeuedHead>) {
         let payments = Vec::from(std::mem::take(&mut self.payments));
         self.forget(self.first, &payments);
         self.total = Amount::ZERO;
-        (payments, self.displaced.take())
+        (payments, self.requeued.take())
     }
 }
 
@@ -164,12 +168,12 @@ mod tests {
     use super::*;
     use crate::{Balances, Memo, Payment, Signature};
 
-    fn pending(number: u64) -> Pending {
+    fn pending(number: u64) -> PendingPayment {
         let id = PaymentId::new(number.to_string()).unwrap();
         Payment { id, amount: Amount::ONE_THD, memo: Memo::default() }.into()
     }
 
-    fn proposal(payments: Vec<Pending>) -> Proposal {
+    fn proposal(payments: Vec<PendingPayment>) -> Proposal {
         let (base_nonce, nonce) = (Nonce::ZERO, Nonce::new(1).unwrap());
         let balances = Balances { a: Amount::ZERO, b: Amount::ZERO };
         Proposal { base_nonce, nonce, balances, signature: Signature::from_bytes([0; 65]), payments }
@@ -210,7 +214,7 @@ mod tests {
         assert_eq!(found(&mut queue, None, 12), all(4..10), "the proposal is not asked");
         queue.push(pending(10));
         assert_eq!(found(&mut queue, Some(&mut first), 12), all(0..11));
-        queue.put_back(first);
+        queue.requeue(first);
         assert_eq!(found(&mut queue, None, 12), all(0..11));
         let mut second = propose(&mut queue, 6);
         assert_eq!(found(&mut queue, Some(&mut second), 12), all(0..11));
@@ -230,7 +234,7 @@ mod tests {
         let mut queue = Queue::behind(Some(&read));
         queue.push(pending(3));
         assert_eq!(found(&mut queue, Some(&mut read), 5), all(0..4));
-        queue.put_back(read);
+        queue.requeue(read);
         assert_eq!(found(&mut queue, None, 5), all(0..4));
         assert_eq!((queue.len(), queue.index.len()), (4, 4));
     }

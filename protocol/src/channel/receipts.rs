@@ -36,19 +36,19 @@ pub struct Proposal {
     pub signature: Signature,
     /// Its payments, in order. On disk they stand in the history of payments.
     #[serde(skip)]
-    pub payments: Vec<Pending>,
+    pub payments: Vec<PendingPayment>,
 }
 
 /// An own payment that is not agreed yet, and who waits for it.
 #[derive(Debug, Clone)]
-pub struct Pending {
+pub struct PendingPayment {
     /// The payment.
     pub payment: Payment,
     /// Who waits.
     pub command_ids: Vec<CommandId>,
 }
 
-impl From<Payment> for Pending {
+impl From<Payment> for PendingPayment {
     fn from(payment: Payment) -> Self {
         Self { payment, command_ids: Vec::new() }
     }

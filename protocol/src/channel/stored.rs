@@ -13,7 +13,7 @@ use super::Channel;
 use super::active::Active;
 use super::closed::Closed;
 use super::closing::Closing;
-use super::common::{Common, WaitList};
+use super::common::{CallWaiters, Common};
 use super::cooperative_closing::CooperativeClosing;
 use super::data_loss::DataLoss;
 use super::input::Millis;
@@ -115,7 +115,7 @@ impl From<Stored<'_>> for Channel {
     fn from(stored: Stored<'_>) -> Self {
         let common = |setup: Cow<'_, Setup>, receipts: Cow<'_, Receipts>, view, lost| {
             let (setup, receipts) = (setup.into_owned(), receipts.into_owned());
-            Common { setup, receipts, view, may_be_stale: lost, waiting: WaitList::default() }
+            Common { setup, receipts, view, may_be_stale: lost, waiting: CallWaiters::default() }
         };
         match stored {
             Stored::Opening { setup, view, lost, deposit } => {

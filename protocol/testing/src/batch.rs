@@ -1,11 +1,11 @@
 //! A batch of one input, applied to a channel as the engine does it: payments are proposed at the batch's end.
 
-use thunder_protocol::channel::Command;
+use thunder_protocol::channel::ChannelCommand;
 use thunder_protocol::{Channel, Context, Effects, Input, Transition};
 
 /// Applies an input, and after a payment the end of the batch.
 pub fn apply(channel: Channel, input: Input, context: &Context<'_>) -> Transition {
-    let pays = matches!(input, Input::Command(_, Command::Pay { .. }));
+    let pays = matches!(input, Input::Command(_, ChannelCommand::Pay { .. }));
     let Transition { channel, mut effects } = channel.apply(input, context);
     if !pays {
         return Transition { channel, effects };

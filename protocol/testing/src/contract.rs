@@ -2,7 +2,7 @@
 //! ends in. `protocol/model/tests/differential.rs` holds it against the bytecode.
 
 use thunder_protocol::onchain::{
-    CHALLENGE_PERIOD, Call, ChainView, Closing, ClosingEvent, End, EndKind, EventPosition, OnChain,
+    CHALLENGE_PERIOD, Call, ChainView, ChannelEnd, Closing, ClosingEvent, EndKind, EventPosition, OnChain,
 };
 use thunder_protocol::{Address, Amount, B256, Balances, Crypto, Domain, Nonce, Receipt, Role};
 
@@ -315,7 +315,7 @@ impl Contract {
                     Some(Ending::Challenged) => EndKind::Challenged,
                     Some(Ending::Withdrawn) | None => EndKind::Withdrawn,
                 };
-                OnChain::Closed { closing: closing(), end: End { kind, paid_out: shares } }
+                OnChain::Closed { closing: closing(), end: ChannelEnd { kind, paid_out: shares } }
             }
         };
         let newest = self.event.map(|block| EventPosition { block, tx: Some(tx(block)) });

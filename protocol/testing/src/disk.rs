@@ -1,6 +1,8 @@
 //! What a node has of a channel after a crash: the encoded record and the history of payments.
 
-use thunder_protocol::channel::{Command, Direction, KnownPayment, PaymentStatus, PaymentWrite, PeerInput};
+use thunder_protocol::channel::{
+    ChannelCommand, Direction, KnownPayment, PaymentStatus, PaymentWrite, PeerInput,
+};
 use thunder_protocol::codec::CodecError;
 use thunder_protocol::wire::Message;
 use thunder_protocol::{Channel, Input, Nonce, Payment, PaymentId};
@@ -86,12 +88,12 @@ impl Disk {
     }
 
     /// The order of a user's payment, with what the disk knows of its id.
-    pub fn order(&self, channel: &Channel, payment: Payment) -> Command {
+    pub fn order(&self, channel: &Channel, payment: Payment) -> ChannelCommand {
         let known = self.find(Direction::Out, &payment.id).map(|row| KnownPayment {
             payment: row.payment.clone(),
             nonce: row.nonce.filter(|nonce| channel.status_of(*nonce) != PaymentStatus::Failed),
         });
-        Command::Pay { payment, known }
+        ChannelCommand::Pay { payment, known }
     }
 
     /// A message of the partner's, with those of its payments that the disk knows.

@@ -6,12 +6,12 @@ pub mod chain;
 use std::collections::{BTreeMap, VecDeque};
 
 use thunder_protocol::channel::{
-    ChainInput, CloseMode, Command, CommandError, CommandId, CommandOutcome, Direction, Misbehaviour, Notice,
-    PaymentStatus, PeerInput, Terms,
+    ChainInput, ChannelCommand, ChannelNotice, CloseMode, CommandError, CommandId, CommandOutcome, Direction,
+    Misbehaviour, PaymentStatus, PeerInput, Terms,
 };
 use thunder_protocol::onchain::{
-    Call, CallFailure, CallKind, ChainView, Closing, ClosingEvent, End, EndKind, EventPosition, Evidence,
-    OnChain,
+    Call, CallFailure, CallKind, ChainView, ChannelEnd, Closing, ClosingEvent, EndKind, EventPosition,
+    Evidence, OnChain,
 };
 use thunder_protocol::wire::{Message, Propose, Sync};
 use thunder_protocol::{
@@ -49,7 +49,7 @@ pub struct Party {
     pub outbox: VecDeque<Message>,
     pub submitted: Vec<Call>,
     pub replies: BTreeMap<CommandId, Result<CommandOutcome, CommandError>>,
-    pub notices: Vec<Notice>,
+    pub notices: Vec<ChannelNotice>,
     pub misbehaviour: Option<Misbehaviour>,
     pub now: u64,
     pub head: u64,
@@ -109,7 +109,7 @@ impl Party {
     }
 
     /// Applies a command alone; [`Input::Flush`] ends its batch.
-    pub fn command_in_batch(&mut self, command: Command) -> CommandId {
+    pub fn command_in_batch(&mut self, command: ChannelCommand) -> CommandId {
         let (channel, id) = (self.channel.take().expect("alive"), self.next_id());
         let transition = channel.apply(Input::Command(id, command), &self.context());
         self.carry_out(transition.channel, transition.effects);
@@ -146,7 +146,7 @@ impl Party {
         CommandId(self.next_command)
     }
 
-    pub fn command(&mut self, command: Command) -> CommandId {
+    pub fn command(&mut self, command: ChannelCommand) -> CommandId {
         let id = self.next_id();
         self.apply(Input::Command(id, command));
         id
@@ -162,7 +162,7 @@ impl Party {
     }
 
     pub fn close(&mut self) -> CommandId {
-        self.command(Command::Close(CloseMode::Alone))
+        self.command(ChannelCommand::Close(CloseMode::Alone))
     }
 
     pub fn receive(&mut self, message: Message) {
@@ -353,7 +353,7 @@ pub fn closing(
 }
 
 pub fn closed(kind: EndKind, paid_out: Balances, closing: Option<Closing>) -> OnChain {
-    OnChain::Closed { closing, end: End { kind, paid_out } }
+    OnChain::Closed { closing, end: ChannelEnd { kind, paid_out } }
 }
 
 pub fn evidence(party: &Party, number: u64, shares: Balances) -> Evidence {

@@ -4,11 +4,11 @@ use std::sync::Arc;
 
 use thunder_protocol::{Address, B256, Role};
 
-use super::{Action, Ancestor, Asked, Guard, Purpose};
+use super::{Action, Ancestor, Guard, InFlightQuestion, QuestionPurpose};
 use crate::contracts::closing_topic;
 use crate::endpoint::{Millis, SMALLEST_BATCH};
 use crate::error::AskError;
-use crate::question::{Answer, LogFilter, Question};
+use crate::question::{EndpointAnswer, LogFilter, Question};
 use crate::read_schedule::{MAX_BATCHES, MAX_SINGLE};
 use crate::retry_timer::MAX_SAME;
 use crate::transactions::TransactionQuestion;
@@ -16,18 +16,18 @@ use crate::transactions::TransactionQuestion;
 /// With more channels than these calls read, closings are also looked for among the events.
 const CALLS_WITHOUT_HINTS: usize = 2;
 /// The most blocks whose events are asked for to know of closings early.
-const MOST_HINTS: u64 = 8;
+const MAX_CLOSING_EVENTS: u64 = 8;
 
 /// A question that is to be put to an endpoint.
 struct Next {
-    purpose: Purpose,
+    purpose: QuestionPurpose,
     question: Question,
     /// How often the same was asked because no answer came.
     copies: u8,
 }
 
 impl Next {
-    fn new((purpose, question): (Purpose, Question)) -> Self {
+    fn new((purpose, question): (QuestionPurpose, Question)) -> Self {
         Self { purpose, question, copies: 0 }
     }
 }
@@ -47,12 +47,12 @@ impl Guard {
     pub(super) fn rotate_first_asked(
         &mut self,
         e: usize,
-        purpose: &Purpose,
-        result: &Result<Answer, AskError>,
+        purpose: &QuestionPurpose,
+        result: &Result<EndpointAnswer, AskError>,
     ) {
         let is_put_to_one = match purpose {
-            Purpose::Verify(..) | Purpose::Contracts(_) => true,
-            Purpose::Transaction(why) => !matches!(
+            QuestionPurpose::Verify(..) | QuestionPurpose::Contracts(_) => true,
+            QuestionPurpose::Transaction(why) => !matches!(
                 why,
                 TransactionQuestion::Count { .. }
                     | TransactionQuestion::Balance
@@ -61,7 +61,7 @@ impl Guard {
             _ => false,
         };
         let has_nothing = match result {
-            Ok(Answer::Bytes(bytes)) => bytes.is_empty(),
+            Ok(EndpointAnswer::Bytes(bytes)) => bytes.is_empty(),
             Ok(_) => false,
             Err(_) => true,
         };
@@ -72,22 +72,22 @@ impl Guard {
 
     fn put(&mut self, e: usize, next: Next, now: Millis) {
         let Next { purpose, question, copies } = next;
-        let (Some(endpoint), Some(desk)) = (self.endpoints.get_mut(e), self.desks.get(e)) else { return };
+        let (Some(endpoint), Some(work)) = (self.endpoints.get_mut(e), self.work.get(e)) else { return };
         endpoint.asked();
         let ticket = self.next_ticket;
         self.next_ticket += 1;
-        let patience = endpoint.patience();
-        let asked = Asked {
+        let timeout = endpoint.timeout();
+        let asked = InFlightQuestion {
             endpoint: e,
             purpose,
             question: question.clone(),
             at: now,
-            epoch: desk.epoch,
+            epoch: work.epoch,
             copies,
             was_repeated: false,
         };
         self.tickets.insert(ticket, asked);
-        self.actions.push_back(Action::Ask { endpoint: e, ticket, question, patience });
+        self.actions.push_back(Action::Ask { endpoint: e, ticket, question, timeout });
     }
 
     fn next_question(&mut self, e: usize, now: Millis) -> Option<Next> {
@@ -99,19 +99,19 @@ impl Guard {
         let urgent = self.urgent_question(e, now).map(Next::new);
         urgent
             .or_else(|| self.repeated_question(e, now, hedge))
-            .or_else(|| if has_room { self.patient_question(e, now).map(Next::new) } else { None })
+            .or_else(|| if has_room { self.low_priority_question(e, now).map(Next::new) } else { None })
     }
 
     /// What a challenge may wait for.
-    fn urgent_question(&mut self, e: usize, now: Millis) -> Option<(Purpose, Question)> {
+    fn urgent_question(&mut self, e: usize, now: Millis) -> Option<(QuestionPurpose, Question)> {
         let endpoint = self.endpoints.get(e)?;
         let (hedge, is_usable) = (endpoint.hedge(), self.is_usable(e));
         if is_usable && let Some(transactions) = &mut self.transactions {
             if let Some((key, hash, raw)) = transactions.next_send(e, now, hedge) {
-                return Some((Purpose::Send(key, hash), Question::Send(raw)));
+                return Some((QuestionPurpose::Send(key, hash), Question::Send(raw)));
             }
             if let Some((why, question)) = transactions.urgent_question(e, now, hedge) {
-                return Some((Purpose::Transaction(why), question));
+                return Some((QuestionPurpose::Transaction(why), question));
             }
         }
         self.identity_question(e, now, hedge)
@@ -122,23 +122,23 @@ impl Guard {
 
     /// A question for states that is not answered as soon as others were: the same once more.
     fn repeated_question(&mut self, e: usize, now: Millis, hedge: Millis) -> Option<Next> {
-        let desk = self.desks.get_mut(e)?;
+        let work = self.work.get_mut(e)?;
         let asked = self.tickets.values_mut().find(|asked| {
             asked.endpoint == e
-                && asked.epoch == desk.epoch
-                && matches!(asked.purpose, Purpose::States(_) | Purpose::Storage(_))
+                && asked.epoch == work.epoch
+                && matches!(asked.purpose, QuestionPurpose::States(_) | QuestionPurpose::Storage(_))
                 && !asked.was_repeated
                 && asked.copies + 1 < MAX_SAME
                 && now >= asked.at.saturating_add(hedge)
         })?;
         asked.was_repeated = true;
-        desk.sweep.asked_again();
+        work.schedule.asked_again();
         let (purpose, question) = (asked.purpose.clone(), asked.question.clone());
         Some(Next { purpose, question, copies: asked.copies + 1 })
     }
 
     /// What only comfort, history or an ordinary call waits for.
-    fn patient_question(&mut self, e: usize, now: Millis) -> Option<(Purpose, Question)> {
+    fn low_priority_question(&mut self, e: usize, now: Millis) -> Option<(QuestionPurpose, Question)> {
         if !self.is_usable(e) {
             return None;
         }
@@ -148,117 +148,133 @@ impl Guard {
         if let Some(transactions) = &mut self.transactions
             && let Some((why, question)) = transactions.question(e, &around, hedge, token)
         {
-            return Some((Purpose::Transaction(why), question));
+            return Some((QuestionPurpose::Transaction(why), question));
         }
         self.contracts_question(now, hedge)
             .or_else(|| self.verify_question(e, now, hedge))
             .or_else(|| self.search_question(e, now))
-            .or_else(|| self.hint_question(e, now))
+            .or_else(|| self.closing_event_question(e, now))
             .or_else(|| self.balance_question(e, now, hedge))
     }
 
-    fn identity_question(&mut self, e: usize, now: Millis, hedge: Millis) -> Option<(Purpose, Question)> {
-        let identity = &mut self.desks.get_mut(e)?.identity;
+    fn identity_question(
+        &mut self,
+        e: usize,
+        now: Millis,
+        hedge: Millis,
+    ) -> Option<(QuestionPurpose, Question)> {
+        let identity = &mut self.work.get_mut(e)?.identity;
         if identity.chain_id.is_none() && identity.chain_id_slot.is_ready(now, hedge) {
             identity.chain_id_slot.asked(now);
-            return Some((Purpose::ChainId, Question::ChainId));
+            return Some((QuestionPurpose::ChainId, Question::ChainId));
         }
         if identity.genesis.is_none() && identity.genesis_slot.is_ready(now, hedge) {
             identity.genesis_slot.asked(now);
-            return Some((Purpose::Genesis, Question::Block(0)));
+            return Some((QuestionPurpose::Genesis, Question::Block(0)));
         }
         None
     }
 
-    fn block_question(&mut self, e: usize, now: Millis, hedge: Millis) -> Option<(Purpose, Question)> {
-        let (endpoint, desk) = (self.endpoints.get_mut(e)?, self.desks.get_mut(e)?);
-        if !desk.is_identified {
+    fn block_question(
+        &mut self,
+        e: usize,
+        now: Millis,
+        hedge: Millis,
+    ) -> Option<(QuestionPurpose, Question)> {
+        let (endpoint, work) = (self.endpoints.get_mut(e)?, self.work.get_mut(e)?);
+        if !work.is_identified {
             return None;
         }
-        if let Some(Ancestor { number, slot, .. }) = &mut desk.ancestor
+        if let Some(Ancestor { number, slot, .. }) = &mut work.ancestor
             && slot.is_ready(now, hedge)
         {
             slot.asked(now);
-            return Some((Purpose::Ancestor(*number), Question::Block(*number)));
+            return Some((QuestionPurpose::Ancestor(*number), Question::Block(*number)));
         }
         if !endpoint.polls.is_ready(now, hedge) {
             return None;
         }
         endpoint.polls.asked(now);
-        Some((Purpose::Newest, Question::Newest))
+        Some((QuestionPurpose::Newest, Question::Newest))
     }
 
-    fn state_question(&mut self, e: usize, now: Millis) -> Option<(Purpose, Question)> {
+    fn state_question(&mut self, e: usize, now: Millis) -> Option<(QuestionPurpose, Question)> {
         let is_ready = self.is_usable(e);
         let endpoint = self.endpoints.get_mut(e)?;
         let (head, reads_batches) = (endpoint.head?, endpoint.reads_batches(now));
         let batch = if reads_batches { endpoint.batch.max(SMALLEST_BATCH) } else { 1 };
         let most = if reads_batches { MAX_BATCHES } else { MAX_SINGLE };
         let channels = self.channels.as_ref().filter(|_| is_ready)?;
-        let desk = self.desks.get_mut(e)?;
-        if desk.sweep.in_flight() >= most {
+        let work = self.work.get_mut(e)?;
+        if work.schedule.in_flight() >= most {
             return None;
         }
-        let taken: Arc<[Address]> = desk.sweep.take(batch, |channel| channels.contains_key(channel)).into();
+        let taken: Arc<[Address]> =
+            work.schedule.take(batch, |channel| channels.contains_key(channel)).into();
         match (&*taken, reads_batches) {
             ([], _) => None,
             ([channel], false) => {
                 let question = Question::Storage { channel: *channel, block: head.number };
-                Some((Purpose::Storage(*channel), question))
+                Some((QuestionPurpose::Storage(*channel), question))
             }
             (_, _) => {
                 let code = Arc::clone(&self.settings.states_code);
                 let question = Question::States { code, channels: Arc::clone(&taken) };
-                Some((Purpose::States(taken), question))
+                Some((QuestionPurpose::States(taken), question))
             }
         }
     }
 
     /// Closings that name the account, in the newest blocks, where not every channel is read with each.
-    fn hint_question(&mut self, e: usize, now: Millis) -> Option<(Purpose, Question)> {
+    fn closing_event_question(&mut self, e: usize, now: Millis) -> Option<(QuestionPurpose, Question)> {
         let endpoint = self.endpoints.get(e)?;
-        let (head, batch, hedge) = (endpoint.head?.number, endpoint.batch, endpoint.patience());
+        let (head, batch, hedge) = (endpoint.head?.number, endpoint.batch, endpoint.timeout());
         let account = self.transactions.as_ref()?.account();
         let is_wanted = self.channels.as_ref()?.len() > batch.saturating_mul(CALLS_WITHOUT_HINTS);
-        let desk = self.desks.get_mut(e).filter(|_| is_wanted)?;
+        let work = self.work.get_mut(e).filter(|_| is_wanted)?;
         let party = vec![B256::left_padding_from(account.as_slice())];
-        for (role, hints) in [Role::A, Role::B].into_iter().zip(&mut desk.hints) {
-            if hints.asked_to == Some(head) || !hints.slot.is_ready(now, hedge) {
+        for (role, closing_events) in [Role::A, Role::B].into_iter().zip(&mut work.closing_events) {
+            if closing_events.asked_to == Some(head) || !closing_events.slot.is_ready(now, hedge) {
                 continue;
             }
-            hints.slot.asked(now);
-            let next = hints.asked_to.map_or(head, |before| before.saturating_add(1));
-            let from = next.min(head).max(head.saturating_sub(MOST_HINTS));
+            closing_events.slot.asked(now);
+            let next = closing_events.asked_to.map_or(head, |before| before.saturating_add(1));
+            let from = next.min(head).max(head.saturating_sub(MAX_CLOSING_EVENTS));
             let parties = match role {
                 Role::A => [party, Vec::new()],
                 Role::B => [Vec::new(), party],
             };
             let topics = [vec![closing_topic()]].into_iter().chain(parties).collect();
             let filter = LogFilter { address: None, topics, from, to: head };
-            return Some((Purpose::Hints { role, to: head }, Question::Logs(filter)));
+            return Some((QuestionPurpose::ClosingEvents { role, to: head }, Question::Logs(filter)));
         }
         None
     }
 
-    fn balance_question(&mut self, e: usize, now: Millis, hedge: Millis) -> Option<(Purpose, Question)> {
+    fn balance_question(
+        &mut self,
+        e: usize,
+        now: Millis,
+        hedge: Millis,
+    ) -> Option<(QuestionPurpose, Question)> {
         let transactions = self.transactions.as_ref()?;
-        let desk = self.desks.get_mut(e)?;
-        if !desk.balance.is_ready(now, hedge) {
+        let work = self.work.get_mut(e)?;
+        if !work.balance.is_ready(now, hedge) {
             return None;
         }
-        desk.balance.asked(now);
+        work.balance.asked(now);
         let (why, question) = transactions.balance_question();
-        Some((Purpose::Transaction(why), question))
+        Some((QuestionPurpose::Transaction(why), question))
     }
 
     /// An older block, to measure the time between blocks.
-    fn pace_question(&mut self, e: usize, now: Millis, hedge: Millis) -> Option<(Purpose, Question)> {
+    fn pace_question(&mut self, e: usize, now: Millis, hedge: Millis) -> Option<(QuestionPurpose, Question)> {
         let wanted = self.endpoints.get(e)?.pace.wanted()?;
-        let desk = self.desks.get_mut(e)?;
-        if !desk.older.is_ready(now, hedge) {
+        let work = self.work.get_mut(e)?;
+        if !work.older.is_ready(now, hedge) {
             return None;
         }
-        desk.older.asked(now);
-        Some((Purpose::OlderBlock, Question::Block(wanted)))
+        work.older.asked(now);
+        Some((QuestionPurpose::OlderBlock, Question::Block(wanted)))
     }
 }

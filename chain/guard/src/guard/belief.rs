@@ -7,9 +7,9 @@ use super::chain::MAX_LAG;
 use super::{Guard, Report};
 use crate::endpoint::Millis;
 use crate::reconcile::{Reading, Verdict, reconcile};
-use crate::state::ChannelState;
+use crate::state::StorageState;
 use crate::transactions::brings_about;
-use crate::watch::Channel;
+use crate::watch::WatchedChannel;
 
 /// After how many blocks a contradiction is said to last.
 const LASTS: u64 = 3;
@@ -23,7 +23,7 @@ impl Guard {
     /// Decides what is believed of a channel, out of what the endpoints that are up to date show.
     pub(super) fn reconcile(&mut self, address: Address, now: Millis) {
         let is_alone = self.endpoints.len() == 1;
-        let live: Vec<_> = self.desks.iter().map(|desk| desk.is_live || is_alone).collect();
+        let live: Vec<_> = self.work.iter().map(|work| work.is_live || is_alone).collect();
         let head = self.newest_head();
         let Some(channel) = self.channels.as_mut().and_then(|channels| channels.get_mut(&address)) else {
             return;
@@ -32,16 +32,17 @@ impl Guard {
         let readings: Vec<_> = shown.filter_map(|(reading, _)| *reading).collect();
         let lasts = channel.contradicted.is_some_and(|since| head >= since.saturating_add(LASTS));
         // Those that are behind catch up within a block or two.
-        let is_late = channel.divided_since.is_some_and(|since| head >= since.saturating_add(BEHIND_WITHIN));
+        let is_late =
+            channel.differing_since.is_some_and(|since| head >= since.saturating_add(BEHIND_WITHIN));
         let verdict = reconcile(&readings, is_late, lasts);
-        let is_divided = matches!(verdict, Verdict::Behind | Verdict::Contradiction { .. });
-        if is_divided {
-            self.divided.insert(address);
+        let is_differing = matches!(verdict, Verdict::Behind | Verdict::Contradiction { .. });
+        if is_differing {
+            self.differing.insert(address);
         } else {
-            self.divided.remove(&address);
+            self.differing.remove(&address);
         }
-        let since = *channel.divided_since.get_or_insert(head);
-        channel.divided_since = is_divided.then_some(since);
+        let since = *channel.differing_since.get_or_insert(head);
+        channel.differing_since = is_differing.then_some(since);
         let is_contradiction = matches!(verdict, Verdict::Contradiction { .. });
         let was_contradiction = channel.contradicted.is_some();
         channel.contradicted = is_contradiction.then(|| channel.contradicted.unwrap_or(head));
@@ -74,13 +75,13 @@ impl Guard {
     /// Closings of the partner's that one endpoint shows are told at once, whatever others show.
     fn report_claims(&mut self, address: Address) {
         let channel = self.channels.as_ref().and_then(|channels| channels.get(&address));
-        let divided = self.divided.contains(&address) || self.endpoints.len() > 1;
-        let claims = channel.filter(|_| divided).map(Channel::claims).unwrap_or_default();
+        let differing = self.differing.contains(&address) || self.endpoints.len() > 1;
+        let claims = channel.filter(|_| differing).map(WatchedChannel::claims).unwrap_or_default();
         // An endpoint that was not asked for long claims nothing.
         let head = self.lowest_head();
         for (closing, shown_at) in claims.into_iter().filter(|(closing, _)| closing.withdrawable_at() > head)
         {
-            self.divided.insert(address);
+            self.differing.insert(address);
             if let Some(transactions) = &mut self.transactions {
                 transactions.on_claim(address, closing.block, shown_at.min(head.saturating_add(MAX_LAG)));
             }
@@ -95,7 +96,7 @@ impl Guard {
             let used = (0..self.endpoints.len()).filter(|e| self.is_usable(*e) && is_used(*e));
             used.filter_map(|e| self.endpoints.get(e)?.head).map(|head| head.number).min()
         };
-        let live = heads(&|e| self.desks.get(e).is_some_and(|desk| desk.is_live));
+        let live = heads(&|e| self.work.get(e).is_some_and(|work| work.is_live));
         live.or_else(|| heads(&|_| true)).unwrap_or(0)
     }
 
@@ -115,7 +116,7 @@ impl Guard {
             return;
         };
         let (view, is_explained) = self.view_of(address, channel);
-        let is_news = channel.told != Some(view.status) || channel.told_since != view.newest;
+        let is_news = channel.told != Some(view.status) || channel.reported_since != view.newest;
         let is_cheat = matches!(view.status, OnChain::Closing(closing) if closing.closer != channel.role);
         let wants_event = channel.wants_event();
         if wants_event {
@@ -135,14 +136,14 @@ impl Guard {
             self.waiting.insert(address);
             return;
         }
-        (channel.told, channel.told_since) = (Some(view.status), view.newest);
+        (channel.told, channel.reported_since) = (Some(view.status), view.newest);
         channel.unexplained_since = None;
         self.waiting.remove(&address);
         self.report(Report::View { channel: address, view });
     }
 
     /// The view of a channel, and whether there is nothing more to be learnt about it.
-    fn view_of(&self, address: Address, channel: &Channel) -> (ChainView, bool) {
+    fn view_of(&self, address: Address, channel: &WatchedChannel) -> (ChainView, bool) {
         let mut view = channel.view(self.lowest_head());
         let by_search = !channel.wants_event() || self.has_given_up_search(address, channel);
         let Some(newest) = view.newest.as_mut().filter(|newest| newest.tx.is_none()) else {
@@ -180,7 +181,7 @@ impl Guard {
 
     /// Channels that endpoints show differently are judged again with each block.
     pub(super) fn reconcile_divided(&mut self, now: Millis) {
-        for address in self.divided.iter().copied().collect::<Vec<_>>() {
+        for address in self.differing.iter().copied().collect::<Vec<_>>() {
             self.reconcile(address, now);
         }
         self.count_contradictions();
@@ -200,11 +201,11 @@ impl Guard {
     /// How many channels each endpoint shows otherwise than most of them do. Where there is no majority, all do.
     fn count_contradictions(&mut self) {
         let mut counts = vec![0; self.endpoints.len()];
-        for address in &self.divided {
+        for address in &self.differing {
             let channel = self.channels.as_ref().and_then(|channels| channels.get(address));
             let Some(channel) = channel.filter(|channel| channel.contradicted.is_some()) else { continue };
             let shown: Vec<_> = channel.readings.iter().map(|reading| reading.map(|it| it.state)).collect();
-            let votes = |state: &ChannelState| shown.iter().flatten().filter(|other| *other == state).count();
+            let votes = |state: &StorageState| shown.iter().flatten().filter(|other| *other == state).count();
             let voters = shown.iter().flatten().count();
             for (count, state) in counts.iter_mut().zip(&shown) {
                 *count += usize::from(state.is_some_and(|state| 2 * votes(&state) <= voters));

@@ -4,11 +4,11 @@ use std::collections::BTreeMap;
 
 use thunder_protocol::B256;
 
-use super::{Ancestor, Desk, Guard, Identity, Purpose, Report};
+use super::{Ancestor, EndpointWork, Guard, Identity, QuestionPurpose, Report};
 use crate::block::{Continuity, Head};
 use crate::endpoint::{Endpoint, Millis};
 use crate::error::AskError;
-use crate::question::Answer;
+use crate::question::EndpointAnswer;
 use thunder_protocol::{ChainId, Stake};
 
 /// How long other endpoints may take to say which chain they show, after the first.
@@ -63,25 +63,29 @@ impl Guard {
     pub(super) fn on_identity(
         &mut self,
         e: usize,
-        purpose: &Purpose,
-        result: &Result<Answer, AskError>,
+        purpose: &QuestionPurpose,
+        result: &Result<EndpointAnswer, AskError>,
         now: Millis,
     ) {
-        let (Some(desk), Some(endpoint)) = (self.desks.get_mut(e), self.endpoints.get_mut(e)) else { return };
-        let identity = &mut desk.identity;
-        let slot = if *purpose == Purpose::ChainId {
+        let (Some(work), Some(endpoint)) = (self.work.get_mut(e), self.endpoints.get_mut(e)) else { return };
+        let identity = &mut work.identity;
+        let slot = if *purpose == QuestionPurpose::ChainId {
             &mut identity.chain_id_slot
         } else {
             &mut identity.genesis_slot
         };
-        let retry = if desk.is_identified { CHECK_IDENTITY_EVERY } else { RETRY };
+        let retry = if work.is_identified { CHECK_IDENTITY_EVERY } else { RETRY };
         slot.answered(now.saturating_add(retry));
         match result {
-            Ok(Answer::Number(number)) => {
+            Ok(EndpointAnswer::Number(number)) => {
                 identity.chain_id = u64::try_from(*number).ok().filter(|chain_id| *chain_id > 0);
             }
-            Ok(Answer::Block(Some(block))) => (identity.genesis, identity.refusals) = (Some(block.hash), 0),
-            Ok(Answer::Block(None)) | Err(AskError::Refused(_)) if *purpose == Purpose::Genesis => {
+            Ok(EndpointAnswer::Block(Some(block))) => {
+                (identity.genesis, identity.refusals) = (Some(block.hash), 0)
+            }
+            Ok(EndpointAnswer::Block(None)) | Err(AskError::Refused(_))
+                if *purpose == QuestionPurpose::Genesis =>
+            {
                 identity.refusals = identity.refusals.saturating_add(1);
             }
             _ => {}
@@ -93,7 +97,7 @@ impl Guard {
         {
             identity.genesis.get_or_insert(known.genesis);
         }
-        if !desk.is_identified || result.is_ok() {
+        if !work.is_identified || result.is_ok() {
             endpoint.told(result);
         }
         let (Some(chain_id), Some(genesis)) = (identity.chain_id, identity.genesis) else { return };
@@ -109,18 +113,18 @@ impl Guard {
         if is_expected {
             identity.other = None;
         }
-        if is_believed && !(desk.is_identified && endpoint.chain == Some(chain)) {
+        if is_believed && !(work.is_identified && endpoint.chain == Some(chain)) {
             self.on_identified(e, chain, now);
         }
     }
 
     /// The endpoint shows this chain.
     fn on_identified(&mut self, e: usize, chain: ChainId, now: Millis) {
-        let (Some(desk), Some(endpoint)) = (self.desks.get_mut(e), self.endpoints.get_mut(e)) else { return };
+        let (Some(work), Some(endpoint)) = (self.work.get_mut(e), self.endpoints.get_mut(e)) else { return };
         let is_same = endpoint.chain == Some(chain);
-        desk.epoch += u64::from(!is_same);
-        (desk.is_identified, desk.identity.other) = (true, None);
-        let replaced = desk.replaced.take().filter(|_| is_same);
+        work.epoch += u64::from(!is_same);
+        (work.is_identified, work.identity.other) = (true, None);
+        let replaced = work.replaced.take().filter(|_| is_same);
         endpoint.set_chain(chain);
         endpoint.polls.hurry(now);
         self.identified_at.get_or_insert(now);
@@ -147,8 +151,8 @@ impl Guard {
         let shown: Vec<_> = self
             .endpoints
             .iter()
-            .zip(&self.desks)
-            .filter(|(_, desk)| desk.is_identified)
+            .zip(&self.work)
+            .filter(|(_, work)| work.is_identified)
             .filter_map(|(endpoint, _)| endpoint.chain)
             .collect();
         let mut votes: BTreeMap<(u64, B256), usize> = BTreeMap::new();
@@ -163,10 +167,10 @@ impl Guard {
         // One that was used before and does not answer now may come back, or be another by then. Of a local
         // testnet that was started anew nothing comes back.
         let is_local = shown.iter().chain(&self.chain).all(ChainId::is_local);
-        let is_missing = |(endpoint, desk): (&Endpoint, &Desk)| {
-            !(desk.is_identified || is_local && endpoint.is_silent(now))
+        let is_missing = |(endpoint, work): (&Endpoint, &EndpointWork)| {
+            !(work.is_identified || is_local && endpoint.is_silent(now))
         };
-        let lacks = self.endpoints.iter().zip(&self.desks).any(is_missing);
+        let lacks = self.endpoints.iter().zip(&self.work).any(is_missing);
         if is_waiting || self.chain.is_some() && lacks {
             return self.compare_chains();
         }
@@ -181,11 +185,11 @@ impl Guard {
 
     fn compare_chains(&mut self) {
         let Some(chain) = self.chain else { return };
-        for (endpoint, desk) in
-            self.endpoints.iter_mut().zip(&self.desks).filter(|(_, desk)| desk.is_identified)
+        for (endpoint, work) in
+            self.endpoints.iter_mut().zip(&self.work).filter(|(_, work)| work.is_identified)
         {
             let other = endpoint.chain.filter(|other| *other != chain);
-            endpoint.other_chain = other.map(|other| other.chain_id).filter(|_| desk.is_identified);
+            endpoint.other_chain = other.map(|other| other.chain_id).filter(|_| work.is_identified);
         }
     }
 
@@ -194,17 +198,17 @@ impl Guard {
         self.channels = None;
         self.transactions = None;
         (self.read_head, self.is_released, self.told) = (None, false, super::LastReported::default());
-        for set in [&mut self.urgent, &mut self.divided, &mut self.waiting] {
+        for set in [&mut self.urgent, &mut self.differing, &mut self.waiting] {
             set.clear();
         }
         self.searches.clear();
         self.verifying.clear();
         self.unreadable.clear();
         self.contracts = super::verify::ContractsCheck::default();
-        for desk in &mut self.desks {
-            desk.epoch += 1;
-            desk.sweep.restart(Vec::new(), Vec::new(), 0);
-            (desk.read_head, desk.hints, desk.is_live) = (None, Default::default(), false);
+        for work in &mut self.work {
+            work.epoch += 1;
+            work.schedule.restart(Vec::new(), Vec::new(), 0);
+            (work.read_head, work.closing_events, work.is_live) = (None, Default::default(), false);
         }
         self.compare_chains();
         self.report(Report::Chain(chain));
@@ -212,24 +216,24 @@ impl Guard {
 
     /// The endpoint may show another chain than before: nothing of it is used until that is known.
     fn identify_again(&mut self, e: usize) {
-        if let Some(desk) = self.desks.get_mut(e) {
-            desk.epoch += 1;
-            (desk.is_identified, desk.identity, desk.ancestor) = (false, Identity::default(), None);
+        if let Some(work) = self.work.get_mut(e) {
+            work.epoch += 1;
+            (work.is_identified, work.identity, work.ancestor) = (false, Identity::default(), None);
         }
     }
 
     // ---- blocks -------------------------------------------------------------------------------
 
-    pub(super) fn on_newest(&mut self, e: usize, result: Result<Answer, AskError>, now: Millis) {
+    pub(super) fn on_newest(&mut self, e: usize, result: Result<EndpointAnswer, AskError>, now: Millis) {
         let Some(endpoint) = self.endpoints.get_mut(e) else { return };
         let every = endpoint.poll_every();
         endpoint.told(&result);
-        let Ok(Answer::Block(Some(head))) = result else {
+        let Ok(EndpointAnswer::Block(Some(head))) = result else {
             endpoint.polls.answered(now.saturating_add(RETRY.min(every)));
             return;
         };
         endpoint.polls.answered(now.saturating_add(every));
-        if self.desks.get(e).is_some_and(|desk| !desk.is_identified) {
+        if self.work.get(e).is_some_and(|work| !work.is_identified) {
             return;
         }
         if endpoint.is_far(&head, now) {
@@ -242,8 +246,8 @@ impl Guard {
             Continuity::Follows if is_new => self.on_head(e, &head, now),
             Continuity::Follows => self.on_same_head(e, &head, now),
             Continuity::Unknown { newest } => {
-                if let Some(desk) = self.desks.get_mut(e) {
-                    desk.ancestor = Some(Ancestor::new(newest));
+                if let Some(work) = self.work.get_mut(e) {
+                    work.ancestor = Some(Ancestor::new(newest));
                 }
                 self.on_head(e, &head, now);
             }
@@ -256,19 +260,19 @@ impl Guard {
         &mut self,
         e: usize,
         number: u64,
-        result: Result<Answer, AskError>,
+        result: Result<EndpointAnswer, AskError>,
         now: Millis,
     ) {
-        let (Some(desk), Some(endpoint)) = (self.desks.get_mut(e), self.endpoints.get_mut(e)) else { return };
-        let Some(ancestor) = desk.ancestor.as_mut().filter(|ancestor| ancestor.number == number) else {
+        let (Some(work), Some(endpoint)) = (self.work.get_mut(e), self.endpoints.get_mut(e)) else { return };
+        let Some(ancestor) = work.ancestor.as_mut().filter(|ancestor| ancestor.number == number) else {
             return;
         };
         ancestor.slot.answered(now.saturating_add(if result.is_ok() { 0 } else { RETRY }));
-        let Ok(Answer::Block(shown)) = result else { return };
+        let Ok(EndpointAnswer::Block(shown)) = result else { return };
         let shown = shown.map(|head| head.hash);
         let expected = endpoint.shown.at(number);
         if expected.is_none() || shown == expected {
-            desk.ancestor = None;
+            work.ancestor = None;
             return;
         }
         if ancestor.other.replace(shown) != Some(shown) {
@@ -276,24 +280,24 @@ impl Guard {
         }
         let below = endpoint.shown.replace(number);
         self.on_replaced(e, if below.is_some() { number } else { number.saturating_sub(FURTHER) });
-        if let Some(desk) = self.desks.get_mut(e) {
-            desk.ancestor = below.map(Ancestor::new);
+        if let Some(work) = self.work.get_mut(e) {
+            work.ancestor = below.map(Ancestor::new);
         }
     }
 
     /// Blocks were taken back, or it is another chain.
     fn on_replaced(&mut self, e: usize, first: u64) {
         self.identify_again(e);
-        if let Some(desk) = self.desks.get_mut(e) {
-            desk.replaced = Some(desk.replaced.map_or(first, |before| before.min(first)));
-            desk.read_head = None;
+        if let Some(work) = self.work.get_mut(e) {
+            work.replaced = Some(work.replaced.map_or(first, |before| before.min(first)));
+            work.read_head = None;
         }
-        self.restart_sweep(e);
+        self.restart_schedule(e);
     }
 
     /// The endpoint has a new block, and it is known that it goes on from those before.
     fn on_head(&mut self, e: usize, head: &Head, now: Millis) {
-        self.fill_sweep(e, head.number, now);
+        self.fill_schedule(e, head.number, now);
         if !self.is_usable(e) {
             return;
         }
@@ -301,14 +305,14 @@ impl Guard {
         if let Some(transactions) = &mut self.transactions {
             transactions.on_head(e, &around);
         }
-        if let Some(desk) = self.desks.get_mut(e) {
-            desk.balance.hurry(now);
+        if let Some(work) = self.work.get_mut(e) {
+            work.balance.hurry(now);
         }
         self.reconcile_divided(now);
     }
 
     fn on_same_head(&mut self, e: usize, head: &Head, now: Millis) {
-        let filled = self.desks.get(e).is_some_and(|desk| desk.sweep.is_filled_for(head.number));
+        let filled = self.work.get(e).is_some_and(|work| work.schedule.is_filled_for(head.number));
         if !filled {
             return self.on_head(e, head, now);
         }
@@ -319,10 +323,10 @@ impl Guard {
         self.confirm_sweep(e, head.number, stands_still, now);
     }
 
-    pub(super) fn on_older_block(&mut self, e: usize, result: Result<Answer, AskError>, now: Millis) {
-        let (Some(desk), Some(endpoint)) = (self.desks.get_mut(e), self.endpoints.get_mut(e)) else { return };
-        desk.older.answered(now.saturating_add(60_000));
-        if let Ok(Answer::Block(Some(block))) = result {
+    pub(super) fn on_older_block(&mut self, e: usize, result: Result<EndpointAnswer, AskError>, now: Millis) {
+        let (Some(work), Some(endpoint)) = (self.work.get_mut(e), self.endpoints.get_mut(e)) else { return };
+        work.older.answered(now.saturating_add(60_000));
+        if let Ok(EndpointAnswer::Block(Some(block))) = result {
             endpoint.pace.observe(block.number, block.timestamp);
         }
     }
@@ -358,11 +362,11 @@ impl Guard {
                 number.saturating_add(MAX_LAG) < highest && now > advanced.saturating_add(stands_still)
             });
             let reads_late = self.endpoints.len() > 1 && self.reads_late(e);
-            let Some(desk) = self.desks.get_mut(e) else { continue };
-            let is_read = desk.sweep.read_at().is_some_and(|at| now <= at.saturating_add(fresh_for));
+            let Some(work) = self.work.get_mut(e) else { continue };
+            let is_read = work.schedule.read_at().is_some_and(|at| now <= at.saturating_add(fresh_for));
             let is_live = is_usable && is_read && !is_late;
-            changed |= desk.is_live != is_live;
-            desk.is_live = is_live;
+            changed |= work.is_live != is_live;
+            work.is_live = is_live;
             if let Some(endpoint) = self.endpoints.get_mut(e) {
                 endpoint.is_late = is_usable && (is_late || reads_late) && endpoint.head.is_some();
             }
@@ -382,7 +386,7 @@ impl Guard {
     /// hanging for that.
     fn reads_late(&self, e: usize) -> bool {
         let head = self.endpoints.get(e).and_then(|endpoint| endpoint.head);
-        let read = self.desks.get(e).and_then(|desk| desk.read_head);
+        let read = self.work.get(e).and_then(|work| work.read_head);
         head.zip(read).is_some_and(|(head, read)| read.saturating_add(MAX_LAG) < head.number)
     }
 
@@ -392,17 +396,17 @@ impl Guard {
     fn tell_read_head(&mut self, now: Millis) {
         let is_alone = self.endpoints.len() == 1;
         let lowest = |reads_in_time: bool| {
-            let live = self.desks.iter().zip(0..).filter(|(desk, _)| desk.is_live || is_alone);
+            let live = self.work.iter().zip(0..).filter(|(work, _)| work.is_live || is_alone);
             let counted = live.filter(|(_, e)| !(reads_in_time && self.reads_late(*e)));
-            counted.filter_map(|(desk, _)| desk.read_head).min()
+            counted.filter_map(|(work, _)| work.read_head).min()
         };
         let Some(head) = lowest(true).or_else(|| lowest(false)) else { return };
         if self.channels.is_none() || self.read_head == Some(head) {
             return;
         }
-        let is_told = self.waiting.is_empty() && self.verifying.is_empty();
+        let is_reported = self.waiting.is_empty() && self.verifying.is_empty();
         let since = *self.read_since.get_or_insert(now);
-        if is_told || now >= since.saturating_add(VIEWS_WITHIN) {
+        if is_reported || now >= since.saturating_add(VIEWS_WITHIN) {
             (self.read_head, self.read_since) = (Some(head), None);
             self.report(Report::Read { head });
         }
@@ -410,8 +414,9 @@ impl Guard {
 
     /// Tells the node how fresh its knowledge is, and how the endpoints are, when that changes.
     pub(super) fn report_health(&mut self, now: Millis) {
-        let newest = self.desks.iter().zip(0..).filter(|(_, e)| self.is_usable(*e));
-        let age = newest.filter_map(|(desk, _)| desk.sweep.read_at()).max().map(|at| now.saturating_sub(at));
+        let newest = self.work.iter().zip(0..).filter(|(_, e)| self.is_usable(*e));
+        let age =
+            newest.filter_map(|(work, _)| work.schedule.read_at()).max().map(|at| now.saturating_sub(at));
         let lasts = self.fresh_for();
         let stale = age.is_none_or(|age| age > lasts);
         let was_stale = self.told.fresh.is_none_or(|(age, lasts, _)| age.is_none_or(|age| age > lasts));

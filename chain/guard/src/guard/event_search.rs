@@ -5,14 +5,14 @@
 use thunder_protocol::onchain::Closing;
 use thunder_protocol::{Address, Role};
 
-use super::{Guard, Purpose};
+use super::{Guard, QuestionPurpose};
 use crate::contracts::{ChannelEvent, ending_topics, read_event};
 use crate::endpoint::Millis;
 use crate::error::AskError;
-use crate::question::{Answer, LogFilter, Question};
+use crate::question::{EndpointAnswer, LogFilter, Question};
 use crate::retry_timer::RetryTimer;
-use crate::state::ChannelState;
-use crate::watch::Channel;
+use crate::state::StorageState;
+use crate::watch::WatchedChannel;
 
 /// The wait before a piece is asked for again.
 const RETRY: Millis = 500;
@@ -23,7 +23,7 @@ const TRIES: u32 = 4;
 #[derive(Debug)]
 pub(super) struct Search {
     /// The state that is to be explained.
-    state: ChannelState,
+    state: StorageState,
     /// The first block that was not looked at.
     next: u64,
     /// The last block that can have them.
@@ -44,29 +44,29 @@ impl Guard {
             return;
         }
         let (next, last) = match state {
-            ChannelState::Closing { block, .. } => (block, block),
-            ChannelState::Closed { block, .. } => {
+            StorageState::Closing { block, .. } => (block, block),
+            StorageState::Closed { block, .. } => {
                 let knows_closing = channel.closing.as_ref().is_some_and(|closing| closing.event.is_some());
-                let known = channel.told_since.filter(|_| knows_closing || block == 0);
+                let known = channel.reported_since.filter(|_| knows_closing || block == 0);
                 let from = known.map(|newest| newest.block).or((block > 0).then_some(block));
                 (from.unwrap_or(channel.events_from), channel.since.max(block))
             }
-            ChannelState::Missing | ChannelState::Empty { .. } | ChannelState::Active { .. } => return,
+            StorageState::Missing | StorageState::Empty { .. } | StorageState::Active { .. } => return,
         };
         let next = next.min(last);
         let search = Search { state, next, last, slot: RetryTimer::default(), tries: 0, is_over: false };
         self.searches.insert(address, search);
     }
 
-    pub(super) fn has_given_up_search(&self, address: Address, channel: &Channel) -> bool {
+    pub(super) fn has_given_up_search(&self, address: Address, channel: &WatchedChannel) -> bool {
         let search = self.searches.get(&address).filter(|search| Some(search.state) == channel.believed);
         search.is_some_and(|search| search.is_over)
     }
 
     /// The next piece to ask an endpoint for.
-    pub(super) fn search_question(&mut self, e: usize, now: Millis) -> Option<(Purpose, Question)> {
+    pub(super) fn search_question(&mut self, e: usize, now: Millis) -> Option<(QuestionPurpose, Question)> {
         let endpoint = self.endpoints.get(e)?;
-        let (range, hedge) = (endpoint.log_range, endpoint.patience());
+        let (range, hedge) = (endpoint.log_range, endpoint.timeout());
         let (address, search) = self
             .searches
             .iter_mut()
@@ -75,7 +75,7 @@ impl Guard {
         let (from, channel) = (search.next, *address);
         let to = search.last.min(from.saturating_add(range - 1));
         let filter = LogFilter { address: Some(channel), topics: vec![ending_topics()], from, to };
-        Some((Purpose::Explain { channel, from, to }, Question::Logs(filter)))
+        Some((QuestionPurpose::Explain { channel, from, to }, Question::Logs(filter)))
     }
 
     pub(super) fn on_explained(
@@ -83,7 +83,7 @@ impl Guard {
         e: usize,
         address: Address,
         (from, to): (u64, u64),
-        result: Result<Answer, AskError>,
+        result: Result<EndpointAnswer, AskError>,
         now: Millis,
     ) {
         let Some(search) = self.searches.get_mut(&address) else { return };
@@ -92,7 +92,7 @@ impl Guard {
             return;
         }
         let logs = match result {
-            Ok(Answer::Logs(logs)) => logs,
+            Ok(EndpointAnswer::Logs(logs)) => logs,
             Ok(_) => return,
             Err(error) => {
                 search.slot.answered(now.saturating_add(RETRY));
@@ -129,8 +129,8 @@ impl Guard {
         match (read_event(log), channel.believed) {
             (Some(ChannelEvent::Closing { closer, nonce, balances, event }), Some(state)) => {
                 let closed_on = match state {
-                    ChannelState::Closing { nonce, block, .. }
-                    | ChannelState::Closed { nonce, block, .. } => (nonce, block),
+                    StorageState::Closing { nonce, block, .. }
+                    | StorageState::Closed { nonce, block, .. } => (nonce, block),
                     _ => return,
                 };
                 let Some(role) = role_of(closer, channel.parties).filter(|_| closed_on == (nonce, log.block))
@@ -141,7 +141,7 @@ impl Guard {
                     Closing { closer: role, nonce, balances, block: log.block, paid_in: None, event: None };
                 channel.explain_closing(role, event, &shown);
             }
-            (Some(ChannelEvent::End(kind)), Some(ChannelState::Closed { .. })) => {
+            (Some(ChannelEvent::End(kind)), Some(StorageState::Closed { .. })) => {
                 (channel.end, channel.tx) = (Some(kind), Some(log.tx));
                 channel.since = log.block.min(channel.since);
             }

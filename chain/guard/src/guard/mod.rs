@@ -18,20 +18,21 @@ use zeroize::Zeroizing;
 use crate::block::DEFAULT_BLOCK_TIME;
 use crate::endpoint::{Endpoint, Millis};
 use crate::error::AskError;
-use crate::question::{Answer, Question};
-use crate::read_schedule::Sweep;
+use crate::question::{EndpointAnswer, Question};
+use crate::read_schedule::ReadSchedule;
 use crate::retry_timer::RetryTimer;
 use crate::transactions::{
-    Account, CantSign, Conditions, Effect, Key, Request, Sent, TransactionQuestion, Transactions,
+    CallRequest, CantSign, Conditions, Effect, Key, SignedCall, TransactionQuestion, TransactionSigner,
+    Transactions,
 };
-use crate::watch::Channel;
+use crate::watch::WatchedChannel;
 use event_search::Search;
-pub use report::{Action, EndpointStatus, Report, Settings, Ticket};
+pub use report::{Action, EndpointStatus, GuardConfig, Report, Ticket};
 use thunder_protocol::ChainId;
 
 /// Why a question was asked.
 #[derive(Debug, Clone, PartialEq, Eq)]
-enum Purpose {
+enum QuestionPurpose {
     ChainId,
     Genesis,
     Newest,
@@ -39,7 +40,7 @@ enum Purpose {
     OlderBlock,
     States(Arc<[Address]>),
     Storage(Address),
-    Hints { role: Role, to: u64 },
+    ClosingEvents { role: Role, to: u64 },
     Explain { channel: Address, from: u64, to: u64 },
     Verify(Address, VerifyPart),
     Contracts(ContractsPart),
@@ -63,9 +64,9 @@ enum ContractsPart {
 
 /// A question that is under way.
 #[derive(Debug)]
-struct Asked {
+struct InFlightQuestion {
     endpoint: usize,
-    purpose: Purpose,
+    purpose: QuestionPurpose,
     question: Question,
     at: Millis,
     /// The endpoint's epoch: an answer of an earlier one is of no use.
@@ -77,8 +78,8 @@ struct Asked {
 
 /// What belongs to one endpoint beside what is known of it.
 #[derive(Debug, Default)]
-struct Desk {
-    sweep: Sweep,
+struct EndpointWork {
+    schedule: ReadSchedule,
     /// Channels whose end was shown once: they are read again with the next block.
     ends: Vec<Address>,
     /// Grows whenever the endpoint may be on another chain than it was.
@@ -92,7 +93,7 @@ struct Desk {
     ancestor: Option<Ancestor>,
     older: RetryTimer,
     /// Events that tell of closings early, with the account as A and as B.
-    hints: [Hints; 2],
+    closing_events: [ClosingEvents; 2],
     balance: RetryTimer,
     /// The head at which all that was due is read.
     read_head: Option<u64>,
@@ -131,7 +132,7 @@ struct Identity {
 
 /// Events that name the account as one of the parties.
 #[derive(Debug, Default)]
-struct Hints {
+struct ClosingEvents {
     /// Up to which block they were asked for.
     asked_to: Option<u64>,
     slot: RetryTimer,
@@ -140,18 +141,18 @@ struct Hints {
 /// The guard.
 #[derive(Debug)]
 pub struct Guard {
-    settings: Settings,
+    settings: GuardConfig,
     endpoints: Vec<Endpoint>,
-    desks: Vec<Desk>,
+    work: Vec<EndpointWork>,
     chain: Option<ChainId>,
     /// When the first endpoint said which chain it shows.
     identified_at: Option<Millis>,
     /// `None` until the node has given them.
-    channels: Option<HashMap<Address, Channel>>,
+    channels: Option<HashMap<Address, WatchedChannel>>,
     /// Channels that are read with each block.
     urgent: BTreeSet<Address>,
     /// Channels that endpoints show differently.
-    divided: BTreeSet<Address>,
+    differing: BTreeSet<Address>,
     /// Channels whose views wait for something.
     waiting: BTreeSet<Address>,
     searches: BTreeMap<Address, Search>,
@@ -161,7 +162,7 @@ pub struct Guard {
     contracts: verify::ContractsCheck,
     transactions: Option<Transactions>,
     /// The oldest first, so that a run can be repeated.
-    tickets: BTreeMap<Ticket, Asked>,
+    tickets: BTreeMap<Ticket, InFlightQuestion>,
     next_ticket: Ticket,
     /// Which endpoint is asked first.
     first_asked: usize,
@@ -201,18 +202,18 @@ struct LastReported {
 
 impl Guard {
     /// A guard that has asked nothing yet.
-    pub fn new(settings: Settings) -> Self {
+    pub fn new(settings: GuardConfig) -> Self {
         let endpoints: Vec<_> = settings.endpoints.iter().cloned().map(Endpoint::new).collect();
-        let desks = endpoints.iter().map(|_| Desk::default()).collect();
+        let work = endpoints.iter().map(|_| EndpointWork::default()).collect();
         Self {
             settings,
             endpoints,
-            desks,
+            work,
             chain: None,
             identified_at: None,
             channels: None,
             urgent: BTreeSet::new(),
-            divided: BTreeSet::new(),
+            differing: BTreeSet::new(),
             waiting: BTreeSet::new(),
             searches: BTreeMap::new(),
             verifying: BTreeMap::new(),
@@ -247,10 +248,10 @@ impl Guard {
         &mut self,
         secret: &Zeroizing<[u8; 32]>,
         confirmations: u64,
-        sent: Vec<Sent>,
+        sent: Vec<SignedCall>,
     ) -> Result<(), CantSign> {
         let Some(chain) = self.chain else { return Ok(()) };
-        let account = match Account::new(secret, chain.chain_id) {
+        let account = match TransactionSigner::new(secret, chain.chain_id) {
             Ok(account) => account,
             Err(error) => {
                 self.transactions = None;
@@ -268,7 +269,7 @@ impl Guard {
     }
 
     /// Makes a call, unless the same is under way. Without an account nothing is made.
-    pub fn submit(&mut self, request: Request, now: Millis) {
+    pub fn submit(&mut self, request: CallRequest, now: Millis) {
         let around = self.conditions(now);
         if let Some(transactions) = &mut self.transactions {
             transactions.submit(request, &around);
@@ -284,7 +285,7 @@ impl Guard {
     // ---- disk ---------------------------------------------------------------------------------
 
     /// Writing a call to disk has succeeded, or not.
-    pub fn saved(&mut self, sent: &Sent, result: Result<(), String>) {
+    pub fn saved(&mut self, sent: &SignedCall, result: Result<(), String>) {
         if let Some(transactions) = &mut self.transactions {
             transactions.saved(Key::new(sent.channel, sent.kind), result);
         }
@@ -301,45 +302,49 @@ impl Guard {
         if let Some(endpoint) = self.endpoints.get_mut(asked.endpoint) {
             endpoint.answered(&result, took, now);
         }
-        let is_current = self.desks.get(asked.endpoint).is_some_and(|desk| desk.epoch == asked.epoch);
+        let is_current = self.work.get(asked.endpoint).is_some_and(|work| work.epoch == asked.epoch);
         let outdated = || AskError::Unreachable("the answer is about another chain".into());
         self.dispatch(&asked, if is_current { result } else { Err(outdated()) }, now);
     }
 
-    fn dispatch(&mut self, asked: &Asked, result: Result<Answer, AskError>, now: Millis) {
+    fn dispatch(&mut self, asked: &InFlightQuestion, result: Result<EndpointAnswer, AskError>, now: Millis) {
         let e = asked.endpoint;
         self.rotate_first_asked(e, &asked.purpose, &result);
         match &asked.purpose {
-            Purpose::ChainId | Purpose::Genesis => self.on_identity(e, &asked.purpose, &result, now),
-            Purpose::Newest => {
+            QuestionPurpose::ChainId | QuestionPurpose::Genesis => {
+                self.on_identity(e, &asked.purpose, &result, now)
+            }
+            QuestionPurpose::Newest => {
                 self.on_newest(e, result, now);
                 let head = self.endpoints.get(e).and_then(|endpoint| endpoint.head);
                 if let (Some(transactions), Some(head)) = (&mut self.transactions, head) {
                     transactions.on_polled(e, asked.at, head.number);
                 }
             }
-            Purpose::Ancestor(number) => self.on_ancestor(e, *number, result, now),
-            Purpose::OlderBlock => self.on_older_block(e, result, now),
-            Purpose::States(channels) => self.on_states(e, channels, result, now),
-            Purpose::Storage(channel) => self.on_storage(e, *channel, result, now),
-            Purpose::Hints { role, to } => self.on_hints(e, (*role, *to), result, now),
-            Purpose::Explain { channel, from, to } => {
+            QuestionPurpose::Ancestor(number) => self.on_ancestor(e, *number, result, now),
+            QuestionPurpose::OlderBlock => self.on_older_block(e, result, now),
+            QuestionPurpose::States(channels) => self.on_states(e, channels, result, now),
+            QuestionPurpose::Storage(channel) => self.on_storage(e, *channel, result, now),
+            QuestionPurpose::ClosingEvents { role, to } => {
+                self.on_closing_events(e, (*role, *to), result, now)
+            }
+            QuestionPurpose::Explain { channel, from, to } => {
                 self.on_explained(e, *channel, (*from, *to), result, now);
             }
-            Purpose::Verify(channel, part) => self.on_verified(e, *channel, *part, result, now),
-            Purpose::Contracts(part) => self.on_contracts(*part, result, now),
-            Purpose::Transaction(question) => {
+            QuestionPurpose::Verify(channel, part) => self.on_verified(e, *channel, *part, result, now),
+            QuestionPurpose::Contracts(part) => self.on_contracts(*part, result, now),
+            QuestionPurpose::Transaction(question) => {
                 if *question == TransactionQuestion::Balance
-                    && let Some(desk) = self.desks.get_mut(e)
+                    && let Some(work) = self.work.get_mut(e)
                 {
-                    desk.balance.answered(if result.is_ok() { Millis::MAX } else { now + BALANCE_RETRY });
+                    work.balance.answered(if result.is_ok() { Millis::MAX } else { now + BALANCE_RETRY });
                 }
                 let around = self.conditions(now);
                 if let Some(transactions) = &mut self.transactions {
                     transactions.answered(e, *question, &result, &around);
                 }
             }
-            Purpose::Send(key, hash) => {
+            QuestionPurpose::Send(key, hash) => {
                 let around = self.conditions(now);
                 if let Some(transactions) = &mut self.transactions {
                     transactions.sent(e, *key, *hash, &result, &around);
@@ -374,7 +379,7 @@ impl Guard {
         let is_busy = self.transactions.as_ref().is_some_and(|transactions| transactions.unmined() > 0)
             || !self.waiting.is_empty()
             || !self.verifying.is_empty()
-            || self.desks.iter().any(|desk| desk.sweep.is_due() || !desk.is_identified);
+            || self.work.iter().any(|work| work.schedule.is_due() || !work.is_identified);
         let soon = now.saturating_add(if is_busy { SOON.0 } else { SOON.1 });
         polls.chain([soon]).min().unwrap_or(soon).max(now.saturating_add(10))
     }
@@ -427,8 +432,8 @@ impl Guard {
     }
 
     fn conditions(&self, now: Millis) -> Conditions {
-        let usable = self.endpoints.iter().zip(&self.desks).filter(|(endpoint, desk)| {
-            self.chain.is_some() && endpoint.chain == self.chain && desk.is_identified
+        let usable = self.endpoints.iter().zip(&self.work).filter(|(endpoint, work)| {
+            self.chain.is_some() && endpoint.chain == self.chain && work.is_identified
         });
         let heads: Vec<_> = usable.filter_map(|(endpoint, _)| endpoint.head).collect();
         let lowest = heads.iter().map(|head| head.number).min();
@@ -440,7 +445,7 @@ impl Guard {
             has_head: !heads.is_empty(),
             is_released: self.is_released,
             block_time: self.longer_block_time(),
-            patience: self.block_time().clamp(1_000, 5_000),
+            timeout: self.block_time().clamp(1_000, 5_000),
         }
     }
 
@@ -471,8 +476,8 @@ impl Guard {
     }
 
     fn is_usable(&self, e: usize) -> bool {
-        let (Some(endpoint), Some(desk)) = (self.endpoints.get(e), self.desks.get(e)) else { return false };
-        self.chain.is_some() && endpoint.chain == self.chain && desk.is_identified
+        let (Some(endpoint), Some(work)) = (self.endpoints.get(e), self.work.get(e)) else { return false };
+        self.chain.is_some() && endpoint.chain == self.chain && work.is_identified
     }
 }
 

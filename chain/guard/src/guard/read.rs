@@ -8,10 +8,10 @@ use thunder_protocol::{Address, Role};
 use super::{Guard, Report};
 use crate::endpoint::Millis;
 use crate::error::AskError;
-use crate::question::Answer;
+use crate::question::EndpointAnswer;
 use crate::reconcile::Reading;
-use crate::state::{ChannelState, ENDED};
-use crate::watch::Channel;
+use crate::state::{ENDED, StorageState};
+use crate::watch::WatchedChannel;
 use thunder_protocol::{Stake, Watch};
 
 use super::chain::MAX_LAG;
@@ -28,15 +28,16 @@ impl Guard {
     pub fn watch_all(&mut self, watches: &[Watch]) {
         let endpoints = self.endpoints.len();
         let contracts = self.settings.contracts;
-        let channels =
-            watches.iter().map(|watch| (watch.terms.channel, Channel::new(watch, &contracts, endpoints)));
+        let channels = watches
+            .iter()
+            .map(|watch| (watch.terms.channel, WatchedChannel::new(watch, &contracts, endpoints)));
         self.channels = Some(channels.collect());
         self.urgent = watches
             .iter()
             .filter(|watch| watch.stake == Stake::Urgent)
             .map(|watch| watch.terms.channel)
             .collect();
-        for set in [&mut self.divided, &mut self.waiting] {
+        for set in [&mut self.differing, &mut self.waiting] {
             set.clear();
         }
         self.searches.clear();
@@ -44,10 +45,10 @@ impl Guard {
         self.unreadable.clear();
         (self.read_head, self.is_released) = (None, watches.is_empty());
         for e in 0..endpoints {
-            if let Some(desk) = self.desks.get_mut(e) {
-                (desk.epoch, desk.read_head) = (desk.epoch + 1, None);
+            if let Some(work) = self.work.get_mut(e) {
+                (work.epoch, work.read_head) = (work.epoch + 1, None);
             }
-            self.restart_sweep(e);
+            self.restart_schedule(e);
         }
     }
 
@@ -56,7 +57,7 @@ impl Guard {
         let (contracts, endpoints) = (self.settings.contracts, self.endpoints.len());
         let Some(channels) = &mut self.channels else { return };
         let address = watch.terms.channel;
-        let mut channel = Channel::new(watch, &contracts, endpoints);
+        let mut channel = WatchedChannel::new(watch, &contracts, endpoints);
         let Some(known) = channels.remove(&address) else {
             channels.insert(address, channel);
             return self.add_to_sweeps(address, watch.stake, true);
@@ -64,7 +65,7 @@ impl Guard {
         (channel.stake, channel.round) = (known.stake, known.round);
         channels.insert(address, channel);
         self.set_stake(address, watch.stake);
-        self.desks.iter_mut().for_each(|desk| desk.sweep.again(&[address]));
+        self.work.iter_mut().for_each(|work| work.schedule.again(&[address]));
     }
 
     /// Does not watch a channel any more.
@@ -72,13 +73,13 @@ impl Guard {
         let Some(channel) = self.channels.as_mut().and_then(|channels| channels.remove(&address)) else {
             return;
         };
-        for (desk, round) in self.desks.iter_mut().zip(&channel.round) {
-            if *round != desk.sweep.round {
-                desk.sweep.forget_unread();
+        for (work, round) in self.work.iter_mut().zip(&channel.round) {
+            if *round != work.schedule.round {
+                work.schedule.forget_unread();
             }
         }
         self.urgent.remove(&address);
-        self.divided.remove(&address);
+        self.differing.remove(&address);
         self.waiting.remove(&address);
         self.searches.remove(&address);
         self.verifying.remove(&address);
@@ -102,13 +103,13 @@ impl Guard {
         if stake == Stake::Urgent {
             self.urgent.insert(address);
         }
-        self.desks.iter_mut().for_each(|desk| desk.sweep.add(address, stake, is_new));
+        self.work.iter_mut().for_each(|work| work.schedule.add(address, stake, is_new));
     }
 
     // ---- when ---------------------------------------------------------------------------------
 
     /// Everything is read anew at this endpoint.
-    pub(super) fn restart_sweep(&mut self, e: usize) {
+    pub(super) fn restart_schedule(&mut self, e: usize) {
         let Some(channels) = &self.channels else { return };
         let of = |stake: Stake| {
             let mut all: Vec<_> = channels
@@ -119,40 +120,40 @@ impl Guard {
             all.sort_unstable();
             all
         };
-        if let Some(desk) = self.desks.get_mut(e) {
-            desk.sweep.restart(of(Stake::AtRisk), of(Stake::Nothing), self.urgent.len());
+        if let Some(work) = self.work.get_mut(e) {
+            work.schedule.restart(of(Stake::AtRisk), of(Stake::Nothing), self.urgent.len());
         }
     }
 
-    pub(super) fn fill_sweep(&mut self, e: usize, head: u64, now: Millis) {
+    pub(super) fn fill_schedule(&mut self, e: usize, head: u64, now: Millis) {
         if self.channels.is_none() || !self.is_usable(e) {
             return;
         }
         let Some(batch) = self.endpoints.get_mut(e).map(|endpoint| endpoint.batch) else { return };
-        let Some(mut sweep) = self.desks.get_mut(e).map(|desk| std::mem::take(&mut desk.sweep)) else {
+        let Some(mut schedule) = self.work.get_mut(e).map(|work| std::mem::take(&mut work.schedule)) else {
             return;
         };
-        if let Some(desk) = self.desks.get_mut(e) {
-            sweep.again(&std::mem::take(&mut desk.ends));
+        if let Some(work) = self.work.get_mut(e) {
+            schedule.again(&std::mem::take(&mut work.ends));
         }
-        sweep.fill(head, now, batch, &self.urgent, |channel, stake| self.is_in_rotation(channel, stake));
-        if let Some(desk) = self.desks.get_mut(e) {
-            desk.sweep = sweep;
+        schedule.fill(head, now, batch, &self.urgent, |channel, stake| self.is_in_rotation(channel, stake));
+        if let Some(work) = self.work.get_mut(e) {
+            work.schedule = schedule;
         }
         self.after_reading(e, now);
     }
 
     /// The head is the same as before. If it stays so, what is left of the round is read.
     pub(super) fn confirm_sweep(&mut self, e: usize, head: u64, stands_still: bool, now: Millis) {
-        let Some(mut sweep) = self.desks.get_mut(e).map(|desk| std::mem::take(&mut desk.sweep)) else {
+        let Some(mut schedule) = self.work.get_mut(e).map(|work| std::mem::take(&mut work.schedule)) else {
             return;
         };
-        sweep.confirm(head, now);
+        schedule.confirm(head, now);
         if stands_still {
-            sweep.fill_rest(head, |channel, stake| self.is_in_rotation(channel, stake));
+            schedule.fill_rest(head, |channel, stake| self.is_in_rotation(channel, stake));
         }
-        if let Some(desk) = self.desks.get_mut(e) {
-            desk.sweep = sweep;
+        if let Some(work) = self.work.get_mut(e) {
+            work.schedule = schedule;
         }
         self.after_reading(e, now);
     }
@@ -173,17 +174,17 @@ impl Guard {
                         || self.unreadable.get(address).is_some_and(|unreadable| unreadable.is_at(e))
                 })
         };
-        let Some(desk) = self.desks.get(e) else { return };
-        let is_idle = !desk.sweep.is_due() && desk.sweep.in_flight() == 0;
-        let is_filled = desk.sweep.is_filled_for(head);
-        let is_read = is_filled && (is_idle || (desk.sweep.complete.is_some() && urgent_read()));
-        let Some(desk) = self.desks.get_mut(e) else { return };
-        if desk.sweep.is_over() && is_filled {
-            desk.sweep.next_round(count, head, now);
+        let Some(work) = self.work.get(e) else { return };
+        let is_idle = !work.schedule.is_due() && work.schedule.in_flight() == 0;
+        let is_filled = work.schedule.is_filled_for(head);
+        let is_read = is_filled && (is_idle || (work.schedule.complete.is_some() && urgent_read()));
+        let Some(work) = self.work.get_mut(e) else { return };
+        if work.schedule.is_over() && is_filled {
+            work.schedule.next_round(count, head, now);
         }
         // The first time everything is read, and not only what is due.
-        if is_read && desk.sweep.complete.is_some() {
-            desk.read_head = Some(head);
+        if is_read && work.schedule.complete.is_some() {
+            work.read_head = Some(head);
         }
     }
 
@@ -193,13 +194,13 @@ impl Guard {
         &mut self,
         e: usize,
         asked: &[Address],
-        result: Result<Answer, AskError>,
+        result: Result<EndpointAnswer, AskError>,
         now: Millis,
     ) {
-        let (Some(desk), Some(endpoint)) = (self.desks.get_mut(e), self.endpoints.get_mut(e)) else { return };
-        desk.sweep.answered();
+        let (Some(work), Some(endpoint)) = (self.work.get_mut(e), self.endpoints.get_mut(e)) else { return };
+        work.schedule.answered();
         match result {
-            Ok(Answer::States { block, states }) => {
+            Ok(EndpointAnswer::States { block, states }) => {
                 endpoint.has_read_batch();
                 for (channel, state) in asked.iter().zip(states) {
                     match state {
@@ -211,7 +212,7 @@ impl Guard {
             Ok(_) => {}
             Err(error) => {
                 endpoint.refuses_batch(asked.len(), &error, now);
-                desk.sweep.again(asked);
+                work.schedule.again(asked);
             }
         }
         self.after_reading(e, now);
@@ -221,37 +222,37 @@ impl Guard {
         &mut self,
         e: usize,
         channel: Address,
-        result: Result<Answer, AskError>,
+        result: Result<EndpointAnswer, AskError>,
         now: Millis,
     ) {
-        let Some(desk) = self.desks.get_mut(e) else { return };
-        desk.sweep.answered();
+        let Some(work) = self.work.get_mut(e) else { return };
+        work.schedule.answered();
         match result {
-            Ok(Answer::States { block, states }) => match states.first().copied().flatten() {
+            Ok(EndpointAnswer::States { block, states }) => match states.first().copied().flatten() {
                 Some(state) => self.on_state(e, channel, block, state, now),
                 None => self.on_unreadable(e, channel, "its storage is that of no channel", TRIES),
             },
             Ok(_) => {}
             Err(error @ (AskError::Refused(_) | AskError::Invalid(_))) => {
-                desk.sweep.again(&[channel]);
+                work.schedule.again(&[channel]);
                 self.on_unreadable(e, channel, &error.to_string(), TRIES);
             }
             Err(error @ AskError::RateLimited(_)) => {
-                desk.sweep.again(&[channel]);
+                work.schedule.again(&[channel]);
                 self.on_unreadable(e, channel, &error.to_string(), LIMITED_TRIES);
             }
-            Err(_) => desk.sweep.again(&[channel]),
+            Err(_) => work.schedule.again(&[channel]),
         }
         self.after_reading(e, now);
     }
 
     /// A channel's state came from an endpoint.
-    fn on_state(&mut self, e: usize, address: Address, block: u64, state: ChannelState, now: Millis) {
+    fn on_state(&mut self, e: usize, address: Address, block: u64, state: StorageState, now: Millis) {
         let head = self.endpoints.get(e).and_then(|endpoint| endpoint.head).map_or(0, |head| head.number);
         let is_local = self.chain.is_some_and(|chain| chain.is_local());
         // The block is the endpoint's own word: one of its machines may be ahead of the head, by a few blocks.
         let block = block.min(head.saturating_add(MAX_LAG));
-        if matches!(state, ChannelState::Closing { block: closed_at, .. } if closed_at > block) {
+        if matches!(state, StorageState::Closing { block: closed_at, .. } if closed_at > block) {
             return self.on_unreadable(e, address, "it is closing in a block that is not there yet", TRIES);
         }
         let Some(channel) = self.channels.as_mut().and_then(|channels| channels.get_mut(&address)) else {
@@ -270,18 +271,18 @@ impl Guard {
         let is_step_back = state.stage() < before;
         // One false end would stop a challenge that is under way.
         let is_end = state.stage() == ENDED && before < ENDED;
-        let Some(desk) = self.desks.get_mut(e) else { return };
+        let Some(work) = self.work.get_mut(e) else { return };
         let Some(seen_once) = channel.seen_once.get_mut(e) else { return };
         let shown_at = seen_once.filter(|(shown, _)| *shown == state).map(|(_, block)| block);
         let is_shown_again = shown_at.is_some_and(|at| is_step_back || is_local || block > at);
-        let is_confirmed = is_shown_again && (is_end || desk.ancestor.is_none());
+        let is_confirmed = is_shown_again && (is_end || work.ancestor.is_none());
         if is_older || ((is_step_back || is_end) && !is_confirmed) {
             let is_kept = (is_step_back || is_end) && !is_older;
             *seen_once = Some((state, shown_at.unwrap_or(block))).filter(|_| is_kept);
             if is_kept && is_end && !is_local {
-                desk.ends.push(address);
+                work.ends.push(address);
             } else {
-                desk.sweep.again(&[address]);
+                work.schedule.again(&[address]);
             }
             return;
         }
@@ -290,11 +291,11 @@ impl Guard {
         if let Some(place) = channel.readings.get_mut(e) {
             *place = Some(reading);
         }
-        if let (Some(round), Some(desk)) = (channel.round.get_mut(e), self.desks.get_mut(e))
-            && *round != desk.sweep.round
+        if let (Some(round), Some(work)) = (channel.round.get_mut(e), self.work.get_mut(e))
+            && *round != work.schedule.round
         {
-            *round = desk.sweep.round;
-            desk.sweep.read();
+            *round = work.schedule.round;
+            work.schedule.read();
         }
         channel.seen_again(e, block);
         self.on_readable(e, address);
@@ -315,11 +316,11 @@ impl Guard {
         if *tries < most {
             return;
         }
-        if let (Some(round), Some(desk)) = (channel.round.get_mut(e), self.desks.get_mut(e))
-            && *round != desk.sweep.round
+        if let (Some(round), Some(work)) = (channel.round.get_mut(e), self.work.get_mut(e))
+            && *round != work.schedule.round
         {
-            *round = desk.sweep.round;
-            desk.sweep.read();
+            *round = work.schedule.round;
+            work.schedule.read();
         }
         if let Some(reading) = channel.readings.get_mut(e).filter(|_| usable.len() > 1) {
             *reading = None;
@@ -362,27 +363,27 @@ impl Guard {
 
     /// Contracts that emitted closings that name the account, whatever they are: those among them that
     /// are watched are read at once.
-    pub(super) fn on_hints(
+    pub(super) fn on_closing_events(
         &mut self,
         e: usize,
         (role, to): (Role, u64),
-        result: Result<Answer, AskError>,
+        result: Result<EndpointAnswer, AskError>,
         now: Millis,
     ) {
-        let Some(desk) = self.desks.get_mut(e) else { return };
-        let [as_a, as_b] = &mut desk.hints;
-        let hints = if role == Role::A { as_a } else { as_b };
-        hints.slot.answered(now);
+        let Some(work) = self.work.get_mut(e) else { return };
+        let [as_a, as_b] = &mut work.closing_events;
+        let closing_events = if role == Role::A { as_a } else { as_b };
+        closing_events.slot.answered(now);
         // What is not answered is not asked for again: every channel is read anyway.
-        hints.asked_to = Some(to);
-        let Ok(Answer::Logs(logs)) = result else { return };
+        closing_events.asked_to = Some(to);
+        let Ok(EndpointAnswer::Logs(logs)) = result else { return };
         let watched =
             |address: &Address| self.channels.as_ref().is_some_and(|channels| channels.contains_key(address));
         let named: HashSet<_> =
             logs.iter().map(|log| log.address).filter(|address| watched(address)).collect();
         let named: Vec<_> = named.into_iter().collect();
-        if let Some(desk) = self.desks.get_mut(e) {
-            desk.sweep.again(&named);
+        if let Some(work) = self.work.get_mut(e) {
+            work.schedule.again(&named);
         }
     }
 }

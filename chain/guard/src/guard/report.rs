@@ -1,4 +1,4 @@
-//! `Settings`, `Action` and `Report`: what the guard is given at the start, asks to be done, and tells the node.
+//! `GuardConfig`, `Action` and `Report`: what the guard is given at the start, asks to be done, and tells the node.
 
 use std::sync::Arc;
 
@@ -7,13 +7,13 @@ use thunder_protocol::{Address, B256};
 
 use crate::endpoint::Millis;
 use crate::question::Question;
-use crate::transactions::{GasFunds, Outcome, Sent};
+use crate::transactions::{CallOutcome, GasFunds, SignedCall};
 use crate::watch::NotTheChannel;
 use thunder_protocol::{ChainId, Contracts};
 
 /// What the guard needs to know from the start.
 #[derive(Debug, Clone)]
-pub struct Settings {
+pub struct GuardConfig {
     /// The names of the endpoints, for people.
     pub endpoints: Vec<String>,
     /// THD and the factory.
@@ -40,12 +40,12 @@ pub enum Action {
         /// The question.
         question: Question,
         /// How long the answer may take.
-        patience: Millis,
+        timeout: Millis,
     },
     /// Write a call to disk, and say so with [`super::Guard::saved`]: it is sent only after that.
-    Save(Sent),
+    Save(SignedCall),
     /// The disk need not keep a call any more.
-    Forget(Sent),
+    Forget(SignedCall),
     /// Tell the node.
     Report(Report),
 }
@@ -117,7 +117,7 @@ pub enum Report {
         tx: B256,
     },
     /// What became of a call.
-    Outcome(Outcome),
+    Outcome(CallOutcome),
     /// A challenge is not mined after so many blocks (rule G7).
     Late {
         /// The channel.
@@ -138,7 +138,7 @@ pub enum Report {
     Calls {
         /// How many.
         unmined: usize,
-        /// Channel and reason.
+        /// WatchedChannel and reason.
         refused: Vec<(Address, String)>,
     },
     /// What the account has for gas, and what gas costs.

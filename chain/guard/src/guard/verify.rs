@@ -3,13 +3,13 @@
 
 use thunder_protocol::Address;
 
-use super::{ContractsPart, Guard, Purpose, Report, VerifyPart};
+use super::{ContractsPart, Guard, QuestionPurpose, Report, VerifyPart};
 use crate::contracts::{calls, read_address, read_number};
 use crate::endpoint::Millis;
 use crate::error::AskError;
-use crate::question::{Answer, Question};
+use crate::question::{EndpointAnswer, Question};
 use crate::retry_timer::RetryTimer;
-use crate::state::ChannelState;
+use crate::state::StorageState;
 use crate::watch::NotTheChannel;
 
 /// The wait before a question is asked again.
@@ -48,13 +48,13 @@ impl Guard {
         let Some(channel) = self.channels.as_mut().and_then(|channels| channels.get_mut(&address)) else {
             return true;
         };
-        let is_there = !matches!(channel.believed, None | Some(ChannelState::Missing));
+        let is_there = !matches!(channel.believed, None | Some(StorageState::Missing));
         let Some(unverified) = channel.unverified.as_ref().filter(|_| is_there) else {
             self.verifying.remove(&address);
             return false;
         };
         let paid_in = match channel.believed {
-            Some(ChannelState::Empty { paid_in } | ChannelState::Active { paid_in }) => {
+            Some(StorageState::Empty { paid_in } | StorageState::Active { paid_in }) => {
                 paid_in.sum().map_or(u128::MAX, |sum| sum.base_units())
             }
             // What it held is paid out, or can't be told any more.
@@ -80,7 +80,7 @@ impl Guard {
         e: usize,
         now: Millis,
         hedge: Millis,
-    ) -> Option<(Purpose, Question)> {
+    ) -> Option<(QuestionPurpose, Question)> {
         let token = self.settings.contracts.token;
         let is_alone = self.endpoints.len() == 1;
         let unasked = self.verifying.iter_mut().filter(|(_, it)| is_alone || !it.against.contains(&e));
@@ -98,7 +98,7 @@ impl Guard {
                     VerifyPart::Amount => Question::Call { to: *address, data: calls::total() },
                     VerifyPart::Held => Question::Call { to: token, data: calls::balance_of(*address) },
                 };
-                return Some((Purpose::Verify(*address, part), question));
+                return Some((QuestionPurpose::Verify(*address, part), question));
             }
         }
         None
@@ -109,7 +109,7 @@ impl Guard {
         e: usize,
         address: Address,
         part: VerifyPart,
-        result: Result<Answer, AskError>,
+        result: Result<EndpointAnswer, AskError>,
         now: Millis,
     ) {
         let Some(verifying) = self.verifying.get_mut(&address) else { return };
@@ -121,7 +121,8 @@ impl Guard {
         slot.answered(now.saturating_add(RETRY));
         let channel = self.channels.as_mut().and_then(|channels| channels.get_mut(&address));
         let Some(channel) = channel else { return };
-        let (Ok(Answer::Bytes(bytes)), Some(unverified)) = (result, channel.unverified.as_mut()) else {
+        let (Ok(EndpointAnswer::Bytes(bytes)), Some(unverified)) = (result, channel.unverified.as_mut())
+        else {
             return;
         };
         let against = match part {
@@ -144,7 +145,7 @@ impl Guard {
                 let Some(held) = read_number(&bytes) else { return };
                 unverified.held = Some(held);
                 let paid_in = match channel.believed {
-                    Some(ChannelState::Empty { paid_in } | ChannelState::Active { paid_in }) => paid_in.sum(),
+                    Some(StorageState::Empty { paid_in } | StorageState::Active { paid_in }) => paid_in.sum(),
                     _ => None,
                 };
                 // The code is a channel's, so what it says was paid in is there: this machine is behind.
@@ -177,7 +178,11 @@ impl Guard {
 
     // ---- THD and the factory ------------------------------------------------------------------
 
-    pub(super) fn contracts_question(&mut self, now: Millis, hedge: Millis) -> Option<(Purpose, Question)> {
+    pub(super) fn contracts_question(
+        &mut self,
+        now: Millis,
+        hedge: Millis,
+    ) -> Option<(QuestionPurpose, Question)> {
         let (contracts, check) = (self.settings.contracts, &mut self.contracts);
         if matches!(check.told, Some(Ok(()))) || !check.slot.is_ready(now, hedge) {
             return None;
@@ -191,19 +196,19 @@ impl Guard {
             (ContractsPart::FactoryToken, Question::Call { to: contracts.factory, data })
         };
         check.slot.asked(now);
-        Some((Purpose::Contracts(part), question))
+        Some((QuestionPurpose::Contracts(part), question))
     }
 
     pub(super) fn on_contracts(
         &mut self,
         part: ContractsPart,
-        result: Result<Answer, AskError>,
+        result: Result<EndpointAnswer, AskError>,
         now: Millis,
     ) {
         let (contracts, check) = (self.settings.contracts, &mut self.contracts);
         check.slot.answered(now.saturating_add(ASK_AGAIN));
         let bytes = match result {
-            Ok(Answer::Bytes(bytes)) => bytes,
+            Ok(EndpointAnswer::Bytes(bytes)) => bytes,
             Err(AskError::Refused(_)) => Vec::new(),
             _ => return,
         };

@@ -6,9 +6,9 @@ use thunder_protocol::B256;
 use thunder_protocol::onchain::CallKind;
 
 use super::fees::shortage;
-use super::pending_call::{Entry, Key, Stage};
+use super::pending_call::{Key, PendingCall, Stage};
 use super::refusal::Delivery;
-use super::{CallError, Conditions, Effect, Outcome, Transactions};
+use super::{CallError, CallOutcome, Conditions, Effect, Transactions};
 use crate::endpoint::Millis;
 use crate::error::{AskError, bounded};
 
@@ -23,7 +23,7 @@ impl Transactions {
     /// Writing a call to disk has succeeded, or not. A challenge is sent even if the disk takes nothing
     /// more: made a second time it has no second effect.
     pub(crate) fn saved(&mut self, key: Key, result: Result<(), String>) {
-        let clock = self.clock;
+        let heads_seen = self.heads_seen;
         let Some(entry) = self.entry_mut(key) else { return };
         match result {
             Ok(()) => entry.is_saved = true,
@@ -32,7 +32,7 @@ impl Transactions {
             Err(_) if matches!(entry.stage, Stage::Mined { .. }) => {}
             Err(_) if entry.may_be_out => {
                 // The earlier attempts are on disk, and stand.
-                entry.unsaved_clock = Some(clock);
+                entry.unsaved_at_head = Some(heads_seen);
                 if let Some(sent) = &mut entry.sent {
                     sent.attempts.pop();
                     sent.nonce = sent.attempts.last().and_then(|attempt| attempt.nonce).unwrap_or(sent.nonce);
@@ -53,15 +53,15 @@ impl Transactions {
         now: Millis,
         hedge: Millis,
     ) -> Option<(Key, B256, Arc<[u8]>)> {
-        let clock = self.clock;
+        let heads_seen = self.heads_seen;
         // A challenge that is on its way there arrives first.
-        let is_first = |entry: &Entry| {
+        let is_first = |entry: &PendingCall| {
             let parcel = entry.deliveries.get(endpoint).filter(|_| entry.key.is_urgent());
             parcel
                 .is_some_and(|parcel| parcel.answer.is_none() && parcel.slot.is_under_way(now, FIRST_WITHIN))
         };
         let is_held = self.is_held || self.entries.iter().any(is_first);
-        let ready = |entry: &Entry| {
+        let ready = |entry: &PendingCall| {
             let parcel = entry.deliveries.get(endpoint);
             entry.stage == Stage::Out
                 && (entry.key.is_urgent() || !is_held)
@@ -70,7 +70,7 @@ impl Transactions {
                 && parcel.is_none_or(|parcel| match parcel.answer {
                     None | Some(Delivery::NoAnswer) => parcel.slot.is_ready(now, hedge),
                     Some(_) => {
-                        clock >= parcel.clock.saturating_add(SEND_AGAIN_AFTER)
+                        heads_seen >= parcel.heads_seen.saturating_add(SEND_AGAIN_AFTER)
                             && parcel.slot.is_ready(now, hedge)
                     }
                 })
@@ -86,7 +86,7 @@ impl Transactions {
         let (hash, raw) = entry.newest().map(|newest| (newest.hash, Arc::from(newest.raw.as_slice())))?;
         let parcel = entry.deliveries.get_mut(endpoint)?;
         parcel.slot.asked(now);
-        parcel.clock = clock;
+        parcel.heads_seen = heads_seen;
         Some((entry.key, hash, raw))
     }
 
@@ -131,7 +131,7 @@ impl Transactions {
                 let used_below = entry.nonce().map_or(0, |nonce| nonce.saturating_add(1));
                 if let Some(count) = self.counts.get_mut(endpoint) {
                     count.used_below = used_below.max(count.used_below);
-                    (count.clock, count.slot) = (None, Default::default());
+                    (count.heads_seen, count.slot) = (None, Default::default());
                 }
             }
             Delivery::Underpriced => entry.wants_raise = true,
@@ -169,7 +169,7 @@ impl Transactions {
             let Some(entry) = self.entry_mut(key) else { return };
             let is_first = entry.sent.as_ref().is_some_and(|sent| sent.attempts.len() == 1);
             if is_first {
-                let outcome = Outcome::Failed { channel, kind, error, is_retried: true };
+                let outcome = CallOutcome::Failed { channel, kind, error, is_retried: true };
                 self.effects.push_back(Effect::Outcome(outcome));
             }
             return;

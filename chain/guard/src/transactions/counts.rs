@@ -1,11 +1,11 @@
 //! How many of the account's transactions are mined, and how much ether it has, as the endpoints say.
 
-use super::pending_call::{Entry, Stage};
-use super::plan::USED_PATIENCE;
+use super::pending_call::{PendingCall, Stage};
+use super::plan::USED_NONCE_GRACE;
 use super::{Conditions, Transactions};
 use crate::endpoint::Millis;
 use crate::error::AskError;
-use crate::question::Answer;
+use crate::question::EndpointAnswer;
 use crate::retry_timer::RetryTimer;
 
 /// What one endpoint says of the account's mined transactions.
@@ -18,7 +18,7 @@ pub(super) struct Count {
     /// Whether the count at the newest block was refused, so that the one with what waits is asked for.
     pub(super) by_pending: bool,
     /// At which head it was asked for last, and that head's number.
-    pub(super) clock: Option<u64>,
+    pub(super) heads_seen: Option<u64>,
     /// When it was answered; and, once a question for the newest block was asked after that, the highest of
     /// the endpoint's heads that the count can be of.
     pub(super) at: Millis,
@@ -55,11 +55,11 @@ impl Transactions {
         counts.sort_unstable();
         counts.dedup();
         let (highest, turns) = (*counts.last()?, u64::try_from(counts.len()).unwrap_or(1));
-        let lasts = self.disagreement.is_some_and(|since| self.clock >= since.saturating_add(2));
+        let lasts = self.disagreement.is_some_and(|since| self.heads_seen >= since.saturating_add(2));
         if turns < 2 || !lasts {
             return Some(highest);
         }
-        counts.get(usize::try_from(self.clock % turns).unwrap_or(0)).copied()
+        counts.get(usize::try_from(self.heads_seen % turns).unwrap_or(0)).copied()
     }
 
     /// Notes how far the endpoints agree on the count.
@@ -68,7 +68,7 @@ impl Transactions {
         let mut counts = usable.filter_map(|count| count.count);
         let first = counts.next();
         let differ = first.is_some_and(|first| counts.any(|count| count != first));
-        self.disagreement = if differ { self.disagreement.or(Some(self.clock)) } else { None };
+        self.disagreement = if differ { self.disagreement.or(Some(self.heads_seen)) } else { None };
     }
 
     /// Takes an endpoint's count of mined transactions, or, where that is refused, of mined and waiting ones: of these
@@ -77,20 +77,20 @@ impl Transactions {
         &mut self,
         endpoint: usize,
         is_pending: bool,
-        result: &Result<Answer, AskError>,
+        result: &Result<EndpointAnswer, AskError>,
         around: &Conditions,
     ) {
         let used_below = self.counts.get(endpoint).map_or(0, |count| count.used_below);
-        let (clock, lowest_own) = (self.clock, self.lowest_unmined(used_below));
+        let (heads_seen, lowest_own) = (self.heads_seen, self.lowest_unmined(used_below));
         let Some(count) = self.counts.get_mut(endpoint) else { return };
         match result {
-            Ok(Answer::Number(number)) => {
+            Ok(EndpointAnswer::Number(number)) => {
                 count.by_pending = false;
                 let lowest = lowest_own.filter(|_| is_pending).unwrap_or(u64::MAX);
                 if let Ok(number) = u64::try_from(*number).map(|number| number.min(lowest))
                     && count.is_believed(number)
                 {
-                    (count.count, count.clock) = (Some(number), Some(clock));
+                    (count.count, count.heads_seen) = (Some(number), Some(heads_seen));
                     (count.at, count.head) = (around.now, None);
                 }
             }
@@ -103,19 +103,25 @@ impl Transactions {
     /// The lowest nonce of an own transaction that is not known to be mined, and that the endpoint does not say is
     /// used.
     fn lowest_unmined(&self, used_below: u64) -> Option<u64> {
-        let waits = |entry: &&Entry| match entry.stage {
+        let waits = |entry: &&PendingCall| match entry.stage {
             Stage::Out => true,
             Stage::Obsolete => entry.mined_tx.is_none(),
             Stage::Preparing | Stage::Mined { .. } => false,
         };
-        self.entries.iter().filter(waits).filter_map(Entry::nonce).filter(|nonce| *nonce >= used_below).min()
+        self.entries
+            .iter()
+            .filter(waits)
+            .filter_map(PendingCall::nonce)
+            .filter(|nonce| *nonce >= used_below)
+            .min()
     }
 
     /// Whether no endpoint counts so few transactions that one with this nonce is not mined. An endpoint that has not
     /// answered of late is left out.
     pub(super) fn is_used_everywhere(&self, nonce: Option<u64>) -> bool {
-        let is_fresh = |asked: u64| self.clock <= asked.saturating_add(USED_PATIENCE);
-        let counts = self.counts.iter().filter(|count| count.is_usable && count.clock.is_some_and(is_fresh));
+        let is_fresh = |asked: u64| self.heads_seen <= asked.saturating_add(USED_NONCE_GRACE);
+        let counts =
+            self.counts.iter().filter(|count| count.is_usable && count.heads_seen.is_some_and(is_fresh));
         counts.into_iter().all(|count| count.count > nonce)
     }
 

@@ -4,12 +4,12 @@ use thunder_protocol::channel::Terms;
 use thunder_protocol::onchain::{Call, CallKind};
 use thunder_protocol::{Address, B256};
 
-use super::record::Sent;
+use super::record::SignedCall;
 use crate::error::Refusal;
 
 /// A call to be made.
 #[derive(Debug, Clone)]
-pub struct Request {
+pub struct CallRequest {
     /// The channel.
     pub terms: Terms,
     /// The call.
@@ -22,7 +22,7 @@ pub enum CallError {
     /// The contract refuses it.
     Reverted(Refusal),
     /// The transaction was mined, and the contract refused it.
-    MinedInVain(B256),
+    MinedAndReverted(B256),
     /// The account has too little ether: what is needed, what there is, and what is missing, in ether.
     NoEther([String; 3]),
     /// The endpoints refuse the transaction, with this reason.
@@ -33,7 +33,7 @@ pub enum CallError {
 
 /// What became of a call.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Outcome {
+pub enum CallOutcome {
     /// It was not made, or had no effect.
     Failed {
         /// The channel.
@@ -62,11 +62,11 @@ pub enum Outcome {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Effect {
     /// Write this to disk, and say so: it is sent only after that.
-    Save(Sent),
+    Save(SignedCall),
     /// The disk need not keep this any more.
-    Forget(Sent),
+    Forget(SignedCall),
     /// Somebody may wait for this.
-    Outcome(Outcome),
+    Outcome(CallOutcome),
     /// An endpoint has taken a transaction, the first one to do so.
     Taken { channel: Address, kind: CallKind, tx: B256 },
     /// A challenge is not mined after so many blocks.

@@ -35,23 +35,23 @@ use std::collections::VecDeque;
 use thunder_protocol::onchain::{CHALLENGE_PERIOD, CallKind, EndKind, OnChain};
 use thunder_protocol::{Address, B256};
 
-pub use effects::{CallError, Outcome, Request};
+pub use effects::{CallError, CallOutcome, CallRequest};
 pub use fees::{Fees, GasFunds};
 pub use gas::gas_limit;
-pub use record::{Attempt, Sent};
-pub use sign::{CantSign, PlainAccount, PlainTransaction};
+pub use record::{Attempt, SignedCall};
+pub use sign::{CantSign, PlainSigner, PlainTransaction};
 
 pub(crate) use effects::Effect;
 pub(crate) use pending_call::Key;
 pub(crate) use questions::TransactionQuestion;
-pub(crate) use sign::Account;
+pub(crate) use sign::TransactionSigner;
 
 use crate::endpoint::Millis;
 use crate::retry_timer::RetryTimer;
-use crate::state::ChannelState;
+use crate::state::StorageState;
 use counts::Count;
 use fees::Market;
-use pending_call::{Entry, Stage};
+use pending_call::{PendingCall, Stage};
 
 /// A transaction of the own account.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -80,15 +80,15 @@ pub(crate) struct Conditions {
     /// The time between two blocks: of several endpoints the one in the middle, of two the longer.
     pub(crate) block_time: Millis,
     /// How long optional advice is waited for.
-    pub(crate) patience: Millis,
+    pub(crate) timeout: Millis,
 }
 
 /// The calls of one account on one chain.
 #[derive(Debug)]
 pub(crate) struct Transactions {
-    account: Account,
+    account: TransactionSigner,
     confirmations: u64,
-    entries: Vec<Entry>,
+    entries: Vec<PendingCall>,
     next_order: u64,
     /// By endpoint: how many of the account's transactions are mined there.
     counts: Vec<Count>,
@@ -98,9 +98,9 @@ pub(crate) struct Transactions {
     /// The tip, or gas price, as last suggested, and at which head it was asked for.
     suggested: Option<u128>,
     suggesting: RetryTimer,
-    suggested_clock: Option<u64>,
+    suggested_at_head: Option<u64>,
     /// How many heads have come, and when the last one.
-    clock: u64,
+    heads_seen: u64,
     ticked_at: Millis,
     /// Since which head the endpoints disagree on the count.
     disagreement: Option<u64>,
@@ -132,11 +132,16 @@ fn spacing(reverts: u8) -> u64 {
 }
 
 impl Transactions {
-    pub(crate) fn new(account: Account, confirmations: u64, endpoints: usize, sent: Vec<Sent>) -> Self {
+    pub(crate) fn new(
+        account: TransactionSigner,
+        confirmations: u64,
+        endpoints: usize,
+        sent: Vec<SignedCall>,
+    ) -> Self {
         let mut sent = sent;
         sent.sort_by_key(|sent| sent.nonce);
         let entries: Vec<_> =
-            sent.into_iter().zip(0..).map(|(sent, order)| Entry::resumed(sent, order)).collect();
+            sent.into_iter().zip(0..).map(|(sent, order)| PendingCall::resumed(sent, order)).collect();
         Self {
             account,
             confirmations,
@@ -147,8 +152,8 @@ impl Transactions {
             pending_slot: RetryTimer::default(),
             suggested: None,
             suggesting: RetryTimer::default(),
-            suggested_clock: None,
-            clock: 0,
+            suggested_at_head: None,
+            heads_seen: 0,
             ticked_at: 0,
             disagreement: None,
             gap: None,
@@ -167,7 +172,7 @@ impl Transactions {
     }
 
     /// Makes a call, unless the same is under way.
-    pub(crate) fn submit(&mut self, request: Request, around: &Conditions) {
+    pub(crate) fn submit(&mut self, request: CallRequest, around: &Conditions) {
         let key = Key::new(request.terms.channel, request.call.kind());
         let Some(index) = self.entries.iter().position(|entry| entry.key == key) else {
             return self.enter(request, around);
@@ -177,7 +182,7 @@ impl Transactions {
             Stage::Preparing if entry.sent.is_none() => entry.request = Some(request),
             Stage::Preparing | Stage::Out => self.replace(index, request),
             // It was mined without effect just now.
-            Stage::Mined { .. } | Stage::Obsolete if key.is_urgent() && self.clock < entry.again_at => {}
+            Stage::Mined { .. } | Stage::Obsolete if key.is_urgent() && self.heads_seen < entry.again_at => {}
             // The channel was not read since then: its effect is still to be seen. Should the chain take it
             // back, the newer order counts.
             Stage::Mined { block } if entry.needed_at.is_none_or(|read_at| read_at < block) => {
@@ -190,23 +195,23 @@ impl Transactions {
             }
             // It had no effect, or the chain took it back.
             Stage::Mined { .. } | Stage::Obsolete => {
-                (entry.stage, entry.ordered_clock, entry.used_clock) = (Stage::Out, self.clock, None);
+                (entry.stage, entry.ordered_at_head, entry.used_clock) = (Stage::Out, self.heads_seen, None);
                 (entry.reason, entry.not_taken, entry.in_vain) = (None, None, None);
                 self.replace(index, request);
             }
         }
     }
 
-    fn enter(&mut self, request: Request, around: &Conditions) {
+    fn enter(&mut self, request: CallRequest, around: &Conditions) {
         let order = self.next_order;
         self.next_order += 1;
-        let until = around.now.saturating_add(around.patience);
-        self.entries.push(Entry::new(request, order, self.clock, until));
+        let until = around.now.saturating_add(around.timeout);
+        self.entries.push(PendingCall::new(request, order, self.heads_seen, until));
     }
 
     /// A call that is signed already is ordered again. If it is to do something else now (close on another
     /// receipt), it is signed anew, at a higher fee where the old transaction may still wait.
-    fn replace(&mut self, index: usize, request: Request) {
+    fn replace(&mut self, index: usize, request: CallRequest) {
         let Some(entry) = self.entries.get_mut(index) else { return };
         let is_replaced = matches!(entry.key.kind.0, CallKind::Challenge | CallKind::Close);
         if let Some(sent) = entry.sent.as_mut().filter(|_| is_replaced)
@@ -225,20 +230,20 @@ impl Transactions {
         let is_one_of_several = self.counts.len() > 1;
         let Some(count) = self.counts.get_mut(endpoint) else { return };
         // One that was away, or came later, goes on from where the others are.
-        count.heads = count.heads.max(self.clock.saturating_sub(1)).saturating_add(1);
+        count.heads = count.heads.max(self.heads_seen.saturating_sub(1)).saturating_add(1);
         // Nor is one that makes blocks faster than the others, or than it says.
         let is_early = is_one_of_several && around.now < self.ticked_at.saturating_add(around.block_time / 2);
-        if count.heads <= self.clock || (is_early && self.clock > 0) {
-            count.heads = count.heads.min(self.clock);
+        if count.heads <= self.heads_seen || (is_early && self.heads_seen > 0) {
+            count.heads = count.heads.min(self.heads_seen);
             return;
         }
-        (self.clock, self.ticked_at) = (count.heads, around.now);
+        (self.heads_seen, self.ticked_at) = (count.heads, around.now);
         let deep = self.confirmations.saturating_add(FORGET_AFTER);
         let base = self.base();
         for entry in &mut self.entries {
             entry.receipts_asked.clear();
             entry.raises = 0;
-            alarm(entry, self.clock, &mut self.effects);
+            alarm(entry, self.heads_seen, &mut self.effects);
         }
         let mut index = 0;
         while let Some(entry) = self.entries.get(index) {
@@ -247,8 +252,8 @@ impl Transactions {
                 // Its nonces are used, so that none of its transactions can be mined any more; if one of
                 // them is, there was time to find it.
                 Stage::Obsolete => {
-                    let is_used = |sent: &Sent| base.is_some_and(|base| sent.highest_nonce() < base);
-                    let waited = self.clock.saturating_sub(entry.used_clock.unwrap_or(self.clock));
+                    let is_used = |sent: &SignedCall| base.is_some_and(|base| sent.highest_nonce() < base);
+                    let waited = self.heads_seen.saturating_sub(entry.used_clock.unwrap_or(self.heads_seen));
                     entry.sent.as_ref().is_none_or(|sent| is_used(sent) && waited >= FIND_WITHIN)
                 }
                 Stage::Preparing | Stage::Out => false,
@@ -276,8 +281,8 @@ impl Transactions {
 
     /// A channel's state was read at this height, which other endpoints may contest: a call may have had its
     /// effect, or can have none any more.
-    pub(crate) fn on_state(&mut self, channel: Address, state: &ChannelState, head: u64, is_contested: bool) {
-        let clock = self.clock;
+    pub(crate) fn on_state(&mut self, channel: Address, state: &StorageState, head: u64, is_contested: bool) {
+        let heads_seen = self.heads_seen;
         let mut failed = Vec::new();
         for entry in self.entries.iter_mut().filter(|entry| entry.key.channel == channel) {
             if let (Stage::Mined { block }, Some(tx)) = (entry.stage, entry.in_vain) {
@@ -295,7 +300,7 @@ impl Transactions {
                 entry.is_new_closing(state_block(state));
                 if matches!(entry.stage, Stage::Mined { block } if is_seen_after(block, head))
                     && would_show(entry.key.kind.0, state)
-                    && (clock >= entry.again_at || !is_contested)
+                    && (heads_seen >= entry.again_at || !is_contested)
                 {
                     (entry.stage, entry.used_clock) = (Stage::Out, None);
                 }
@@ -303,12 +308,12 @@ impl Transactions {
                     entry.reverts = 0;
                 }
             } else if entry.is_alive() {
-                (entry.stage, entry.reason, entry.used_clock) = (Stage::Obsolete, None, Some(clock));
+                (entry.stage, entry.reason, entry.used_clock) = (Stage::Obsolete, None, Some(heads_seen));
             }
         }
         self.entries.retain(|entry| entry.stage != Stage::Obsolete || entry.sent.is_some());
         for (key, tx) in failed {
-            self.fail(key, CallError::MinedInVain(tx));
+            self.fail(key, CallError::MinedAndReverted(tx));
         }
     }
 
@@ -316,16 +321,17 @@ impl Transactions {
     /// that is said to be mined has not answered it: it is made again, though not with every block if the contract
     /// has refused it, because the closing may be invented.
     pub(crate) fn on_claim(&mut self, channel: Address, closing_block: u64, shown_at: u64) {
-        let clock = self.clock;
-        let challenge =
-            |entry: &&mut Entry| entry.key.channel == channel && entry.key.kind.0 == CallKind::Challenge;
+        let heads_seen = self.heads_seen;
+        let challenge = |entry: &&mut PendingCall| {
+            entry.key.channel == channel && entry.key.kind.0 == CallKind::Challenge
+        };
         for entry in self.entries.iter_mut().filter(challenge) {
             entry.needed_at = entry.needed_at.max(Some(shown_at));
             entry.is_new_closing(Some(closing_block));
             let Stage::Mined { block } = entry.stage else { continue };
-            if is_seen_after(block, shown_at) && clock >= entry.again_at {
+            if is_seen_after(block, shown_at) && heads_seen >= entry.again_at {
                 (entry.stage, entry.used_clock) = (Stage::Out, None);
-                entry.again_at = clock.saturating_add(spacing(entry.reverts));
+                entry.again_at = heads_seen.saturating_add(spacing(entry.reverts));
             }
         }
     }
@@ -382,22 +388,22 @@ impl Transactions {
         self.effects.extend(entry.sent.map(Effect::Forget));
     }
 
-    fn entry_mut(&mut self, key: Key) -> Option<&mut Entry> {
+    fn entry_mut(&mut self, key: Key) -> Option<&mut PendingCall> {
         self.entries.iter_mut().find(|entry| entry.key == key)
     }
 }
 
 /// The block of a closing.
-const fn state_block(state: &ChannelState) -> Option<u64> {
+const fn state_block(state: &StorageState) -> Option<u64> {
     match state {
-        ChannelState::Closing { block, .. } => Some(*block),
+        StorageState::Closing { block, .. } => Some(*block),
         _ => None,
     }
 }
 
 /// Rule G7: a challenge that is not mined is an alarm after 3 blocks, and again after twice as many.
-fn alarm(entry: &mut Entry, clock: u64, effects: &mut VecDeque<Effect>) {
-    let blocks = clock.saturating_sub(entry.ordered_clock);
+fn alarm(entry: &mut PendingCall, heads_seen: u64, effects: &mut VecDeque<Effect>) {
+    let blocks = heads_seen.saturating_sub(entry.ordered_at_head);
     if !entry.key.is_urgent() || !entry.is_alive() || blocks < entry.alarm_at {
         return;
     }
@@ -419,12 +425,12 @@ fn alarm(entry: &mut Entry, clock: u64, effects: &mut VecDeque<Effect>) {
 }
 
 /// Whether a channel in this state would be in another, had the call had its effect.
-const fn would_show(kind: CallKind, state: &ChannelState) -> bool {
+const fn would_show(kind: CallKind, state: &StorageState) -> bool {
     match kind {
-        CallKind::Challenge => matches!(state, ChannelState::Closing { .. }),
-        CallKind::Close => matches!(state, ChannelState::Active { .. }),
-        CallKind::Withdraw => matches!(state, ChannelState::Closing { .. }),
-        CallKind::Cancel => matches!(state, ChannelState::Empty { .. }),
+        CallKind::Challenge => matches!(state, StorageState::Closing { .. }),
+        CallKind::Close => matches!(state, StorageState::Active { .. }),
+        CallKind::Withdraw => matches!(state, StorageState::Closing { .. }),
+        CallKind::Cancel => matches!(state, StorageState::Empty { .. }),
         CallKind::Open | CallKind::Fund => false,
     }
 }
@@ -433,29 +439,29 @@ const fn would_show(kind: CallKind, state: &ChannelState) -> bool {
 /// Whether a state that was read at a height is as the transaction of this block has left it. The block of a false
 /// receipt may be one that nobody has reached yet.
 const fn is_seen_after(block: u64, height: u64) -> bool {
-    height > block || block > height.saturating_add(plan::USED_PATIENCE)
+    height > block || block > height.saturating_add(plan::USED_NONCE_GRACE)
 }
 
-const fn is_pointless(kind: CallKind, state: &ChannelState, head: u64) -> bool {
+const fn is_pointless(kind: CallKind, state: &StorageState, head: u64) -> bool {
     match kind {
         CallKind::Challenge => match state {
-            ChannelState::Closing { block, .. } => {
+            StorageState::Closing { block, .. } => {
                 head >= block.saturating_add(CHALLENGE_PERIOD).saturating_add(FAR)
             }
-            ChannelState::Closed { .. } => true,
-            ChannelState::Missing | ChannelState::Empty { .. } | ChannelState::Active { .. } => false,
+            StorageState::Closed { .. } => true,
+            StorageState::Missing | StorageState::Empty { .. } | StorageState::Active { .. } => false,
         },
-        CallKind::Open => !matches!(state, ChannelState::Missing),
+        CallKind::Open => !matches!(state, StorageState::Missing),
         CallKind::Fund => matches!(
             state,
-            ChannelState::Active { .. } | ChannelState::Closing { .. } | ChannelState::Closed { .. }
+            StorageState::Active { .. } | StorageState::Closing { .. } | StorageState::Closed { .. }
         ),
         CallKind::Cancel => matches!(
             state,
-            ChannelState::Active { .. } | ChannelState::Closing { .. } | ChannelState::Closed { .. }
+            StorageState::Active { .. } | StorageState::Closing { .. } | StorageState::Closed { .. }
         ),
-        CallKind::Close => matches!(state, ChannelState::Closing { .. } | ChannelState::Closed { .. }),
-        CallKind::Withdraw => matches!(state, ChannelState::Closed { .. }),
+        CallKind::Close => matches!(state, StorageState::Closing { .. } | StorageState::Closed { .. }),
+        CallKind::Withdraw => matches!(state, StorageState::Closed { .. }),
     }
 }
 

@@ -3,9 +3,9 @@
 use thunder_protocol::onchain::{Call, CallKind};
 use thunder_protocol::{Address, B256};
 
-use super::Request;
+use super::CallRequest;
 use super::fees::Fees;
-use super::record::{Attempt, Sent};
+use super::record::{Attempt, SignedCall};
 use super::refusal::Delivery;
 use super::sign::{kind_uses_permit, uses_permit};
 use crate::endpoint::Millis;
@@ -84,12 +84,12 @@ pub(crate) struct Advice {
 
 /// A call on its way.
 #[derive(Debug)]
-pub(crate) struct Entry {
+pub(crate) struct PendingCall {
     pub(crate) key: Key,
     /// The call itself; `None` for one of an earlier run that is signed already.
-    pub(crate) request: Option<Request>,
+    pub(crate) request: Option<CallRequest>,
     /// Once it is signed.
-    pub(crate) sent: Option<Sent>,
+    pub(crate) sent: Option<SignedCall>,
     pub(crate) stage: Stage,
     /// The order of calls of one rank.
     pub(crate) order: u64,
@@ -97,12 +97,12 @@ pub(crate) struct Entry {
     /// Whether the newest attempt is on disk, and may be sent.
     pub(crate) is_saved: bool,
     /// At which head the disk last did not take an attempt: the next is made at a later one.
-    pub(crate) unsaved_clock: Option<u64>,
+    pub(crate) unsaved_at_head: Option<u64>,
     /// What each endpoint said of the newest attempt.
     pub(crate) deliveries: Vec<Broadcast>,
     /// When it was ordered, and when the newest attempt was made, in heads that came since.
-    pub(crate) ordered_clock: u64,
-    pub(crate) signed_clock: u64,
+    pub(crate) ordered_at_head: u64,
+    pub(crate) signed_at_head: u64,
     /// How often the fee was raised since the newest head, because an endpoint wanted more.
     pub(crate) raises: u8,
     pub(crate) wants_raise: bool,
@@ -145,21 +145,21 @@ pub(crate) struct Broadcast {
     pub(crate) slot: RetryTimer,
     pub(crate) answer: Option<Delivery>,
     /// At which head it was sent last.
-    pub(crate) clock: u64,
+    pub(crate) heads_seen: u64,
 }
 
 /// The first alarm for a challenge that is not mined, in blocks (rule G7).
 pub(crate) const ALARM_AFTER: u64 = 3;
 
-impl Entry {
-    pub(crate) fn new(request: Request, order: u64, clock: u64, until: Millis) -> Self {
+impl PendingCall {
+    pub(crate) fn new(request: CallRequest, order: u64, heads_seen: u64, until: Millis) -> Self {
         let key = Key::new(request.terms.channel, request.call.kind());
         let advice = Advice { until, ..Advice::default() };
-        Self { request: Some(request), advice, ordered_clock: clock, ..Self::blank(key, order) }
+        Self { request: Some(request), advice, ordered_at_head: heads_seen, ..Self::blank(key, order) }
     }
 
     /// A call of an earlier run.
-    pub(crate) fn resumed(sent: Sent, order: u64) -> Self {
+    pub(crate) fn resumed(sent: SignedCall, order: u64) -> Self {
         let key = Key::new(sent.channel, sent.kind);
         let stage = match sent.mined_at {
             Some(block) => Stage::Mined { block },
@@ -177,10 +177,10 @@ impl Entry {
             order,
             advice: Advice::default(),
             is_saved: false,
-            unsaved_clock: None,
+            unsaved_at_head: None,
             deliveries: Vec::new(),
-            ordered_clock: 0,
-            signed_clock: 0,
+            ordered_at_head: 0,
+            signed_at_head: 0,
             raises: 0,
             wants_raise: false,
             wants_less: false,

@@ -5,9 +5,9 @@ use thunder_protocol::onchain::CallKind;
 use super::fees::Fees;
 use super::gas::{gas_limit, with_estimate};
 use super::nonces::{Holder, assign};
-use super::pending_call::{Broadcast, Entry, Key, Stage};
-use super::record::Sent;
-use super::{CallError, Conditions, Effect, Outcome, Transactions, spacing};
+use super::pending_call::{Broadcast, Key, PendingCall, Stage};
+use super::record::SignedCall;
+use super::{CallError, CallOutcome, Conditions, Effect, Transactions, spacing};
 use crate::endpoint::Millis;
 
 /// Heads without being mined after which a call gets higher fees.
@@ -19,9 +19,9 @@ const MAX_RAISES: u8 = 6;
 /// How long ordinary calls wait after a start for the channels to be read and handled, at most.
 const HOLD_FOR: Millis = 10_000;
 /// Heads for which an endpoint may not show yet that one of the own has used a nonce.
-pub(super) const USED_PATIENCE: u64 = 2;
+pub(super) const USED_NONCE_GRACE: u64 = 2;
 /// Heads for which another program's transaction may keep ordinary calls waiting.
-const FOREIGN_PATIENCE: u64 = 2;
+const FOREIGN_NONCE_GRACE: u64 = 2;
 /// How many of another program's transactions are believed to wait.
 const MOST_FOREIGN: u64 = 16;
 /// How many attempts a call keeps.
@@ -43,10 +43,10 @@ impl Transactions {
     /// A nonce below `base` is used: by one of the own, whose receipt is looked for, or by another
     /// program.
     fn note_used(&mut self, base: u64) {
-        let clock = self.clock;
+        let heads_seen = self.heads_seen;
         for entry in self.entries.iter_mut().filter(|entry| entry.stage == Stage::Out) {
             if entry.nonce().is_some_and(|nonce| nonce < base) {
-                entry.used_clock.get_or_insert(clock);
+                entry.used_clock.get_or_insert(heads_seen);
             } else {
                 entry.used_clock = None;
             }
@@ -56,14 +56,16 @@ impl Transactions {
     /// Calls in the order of their importance that get another nonce than they have.
     fn assignments(&mut self, base: u64, around: &Conditions) -> Vec<(Key, u64)> {
         let mut first_permit = true;
-        let is_advised = self.pending.is_some_and(|(_, clock)| clock == self.clock);
-        let is_unsaved = |entry: &Entry| entry.unsaved_clock == Some(self.clock);
-        let ready =
-            |entry: &&Entry| entry.is_alive() && entry.is_ready(is_advised, around.now) && !is_unsaved(entry);
-        let mut entries: Vec<&Entry> = self.entries.iter().filter(ready).collect();
+        let is_advised = self.pending.is_some_and(|(_, heads_seen)| heads_seen == self.heads_seen);
+        let is_unsaved = |entry: &PendingCall| entry.unsaved_at_head == Some(self.heads_seen);
+        let ready = |entry: &&PendingCall| {
+            entry.is_alive() && entry.is_ready(is_advised, around.now) && !is_unsaved(entry)
+        };
+        let mut entries: Vec<&PendingCall> = self.entries.iter().filter(ready).collect();
         // Among equals the channel that holds the most comes first.
-        let held =
-            |entry: &Entry| entry.request.as_ref().map_or(0, |request| request.terms.amount.base_units());
+        let held = |entry: &PendingCall| {
+            entry.request.as_ref().map_or(0, |request| request.terms.amount.base_units())
+        };
         entries.sort_by_key(|entry| {
             (super::pending_call::rank(entry.key.kind.0), std::cmp::Reverse(held(entry)), entry.order)
         });
@@ -87,7 +89,7 @@ impl Transactions {
                     }
                     // A challenge that had its effect would show in the channel's state.
                     let is_in_vain = is_urgent && entry.needed_at >= Some(counted_at);
-                    if !is_in_vain && self.clock < since.saturating_add(USED_PATIENCE) {
+                    if !is_in_vain && self.heads_seen < since.saturating_add(USED_NONCE_GRACE) {
                         continue;
                     }
                     overtaken.push((entry.key, nonce));
@@ -113,10 +115,10 @@ impl Transactions {
         let gap = (base..hint).find(|nonce| !own.contains(nonce));
         self.gap = match (gap, self.gap) {
             (Some(gap), Some((before, since))) if gap == before => Some((gap, since)),
-            (Some(gap), _) => Some((gap, self.clock)),
+            (Some(gap), _) => Some((gap, self.heads_seen)),
             (None, _) => None,
         };
-        let is_over = |(_, since): (u64, u64)| self.clock >= since.saturating_add(FOREIGN_PATIENCE);
+        let is_over = |(_, since): (u64, u64)| self.heads_seen >= since.saturating_add(FOREIGN_NONCE_GRACE);
         if self.gap.is_some_and(is_over) { base } else { hint }
     }
 
@@ -148,14 +150,14 @@ impl Transactions {
 
     /// Signs with these fees, and asks for that to be written to disk.
     fn attempt(&mut self, key: Key, nonce: u64, fees: Fees, gas: u64, around: &Conditions) {
-        let (clock, endpoints) = (self.clock, self.counts.len());
+        let (heads_seen, endpoints) = (self.heads_seen, self.counts.len());
         let Some(entry) = self.entries.iter_mut().find(|entry| entry.key == key) else { return };
         let unsigned = match (entry.sent.take(), &entry.request) {
             (Some(sent), _) => Ok(sent),
             (None, Some(request)) => {
                 let permit_nonce = entry.advice.permit_nonce.unwrap_or_default();
                 let calldata = self.account.calldata(&request.terms, &request.call, permit_nonce);
-                calldata.map(|(to, data)| Sent {
+                calldata.map(|(to, data)| SignedCall {
                     channel: key.channel,
                     kind: key.kind.0,
                     to,
@@ -182,7 +184,7 @@ impl Transactions {
         let Ok(sent) = signed else { return self.fail(key, CallError::CantSign) };
         entry.sent = Some(sent.clone());
         (entry.stage, entry.is_saved) = (Stage::Out, false);
-        (entry.signed_clock, entry.used_clock, entry.wants_raise) = (clock, None, false);
+        (entry.signed_at_head, entry.used_clock, entry.wants_raise) = (heads_seen, None, false);
         entry.deliveries = vec![Broadcast::default(); endpoints];
         self.effects.push_back(Effect::Save(sent));
     }
@@ -190,17 +192,17 @@ impl Transactions {
     /// Raises the fees of what is not mined in time, or that an endpoint wants more for.
     fn raise(&mut self, base: u64, around: &Conditions) {
         let market = self.market(around);
-        let clock = self.clock;
-        let due = |entry: &Entry| {
-            let waited = clock.saturating_sub(entry.signed_clock);
-            let patience = match entry.key.kind.0 {
+        let heads_seen = self.heads_seen;
+        let due = |entry: &PendingCall| {
+            let waited = heads_seen.saturating_sub(entry.signed_at_head);
+            let timeout = match entry.key.kind.0 {
                 // One that was refused before outbids nothing in a hurry: the closing may be invented.
                 CallKind::Challenge if entry.reverts > 0 => RAISE_AFTER,
                 CallKind::Challenge => 1,
                 CallKind::Close => RAISE_CLOSING_AFTER,
                 CallKind::Open | CallKind::Fund | CallKind::Cancel | CallKind::Withdraw => RAISE_AFTER,
             };
-            (entry.wants_raise || entry.wants_less) && entry.raises < MAX_RAISES || waited >= patience
+            (entry.wants_raise || entry.wants_less) && entry.raises < MAX_RAISES || waited >= timeout
         };
         let out = self.entries.iter().filter(|entry| entry.stage == Stage::Out && entry.is_saved);
         let stands = out.filter(|entry| entry.nonce().is_some_and(|nonce| nonce >= base));
@@ -225,7 +227,7 @@ impl Transactions {
                 Some(fees) if entry.newest().is_some_and(|newest| fees.replaces(&newest.fees)) => {
                     self.attempt(key, nonce, fees, gas, around);
                 }
-                Some(_) | None => entry.signed_clock = clock,
+                Some(_) | None => entry.signed_at_head = heads_seen,
             }
         }
     }
@@ -233,7 +235,12 @@ impl Transactions {
     /// It is not made: its nonce is free, and whoever waits is told.
     pub(super) fn fail(&mut self, key: Key, error: CallError) {
         let (channel, kind) = (key.channel, key.kind.0);
-        self.effects.push_back(Effect::Outcome(Outcome::Failed { channel, kind, error, is_retried: false }));
+        self.effects.push_back(Effect::Outcome(CallOutcome::Failed {
+            channel,
+            kind,
+            error,
+            is_retried: false,
+        }));
         if let Some(index) = self.entries.iter().position(|entry| entry.key == key) {
             self.forget(index);
         }
@@ -249,7 +256,7 @@ impl Transactions {
         }
         let was_pointless = entry.stage == Stage::Obsolete;
         let nonce = entry.sent.as_ref().and_then(|sent| sent.nonce_with(&tx));
-        let (is_certain, clock) = (self.is_used_everywhere(nonce), self.clock);
+        let (is_certain, heads_seen) = (self.is_used_everywhere(nonce), self.heads_seen);
         let Some(entry) = self.entry_mut(key) else { return };
         if succeeded {
             // One endpoint's word ends no challenge.
@@ -263,7 +270,7 @@ impl Transactions {
                 let sent = sent.clone();
                 self.effects.push_back(Effect::Save(sent));
             }
-            self.effects.push_back(Effect::Outcome(Outcome::Mined { channel, kind, tx, block }));
+            self.effects.push_back(Effect::Outcome(CallOutcome::Mined { channel, kind, tx, block }));
             return;
         }
         if was_pointless && !key.is_urgent() {
@@ -276,7 +283,7 @@ impl Transactions {
         }
         entry.reverts = entry.reverts.saturating_add(1);
         entry.refused.insert(tx);
-        let error = CallError::MinedInVain(tx);
+        let error = CallError::MinedAndReverted(tx);
         if !key.is_urgent() {
             // The channel's state tells whether somebody else was faster, or the call has failed.
             (entry.stage, entry.in_vain) = (Stage::Mined { block }, Some(tx));
@@ -284,12 +291,12 @@ impl Transactions {
         }
         // The closing may have been taken back, and be there again; or the chain counts gas otherwise.
         entry.stage = Stage::Mined { block };
-        entry.again_at = clock.saturating_add(spacing(entry.reverts));
+        entry.again_at = heads_seen.saturating_add(spacing(entry.reverts));
         if let Some(sent) = &mut entry.sent {
             sent.gas = sent.gas.saturating_mul(2).min(4 * gas_limit(kind));
         }
         if !was_pointless {
-            let outcome = Outcome::Failed { channel, kind, error, is_retried: true };
+            let outcome = CallOutcome::Failed { channel, kind, error, is_retried: true };
             self.effects.push_back(Effect::Outcome(outcome));
         }
     }

@@ -3,12 +3,12 @@
 
 use thunder_protocol::{Address, B256};
 
-use super::pending_call::{Entry, Key, Stage};
+use super::pending_call::{Key, PendingCall, Stage};
 use super::{CallError, Conditions, Transactions};
 use crate::contracts::{calls, read_number};
 use crate::endpoint::Millis;
 use crate::error::AskError;
-use crate::question::{Answer, Estimate, Question};
+use crate::question::{EndpointAnswer, Estimate, Question};
 
 /// Why a question is asked.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -41,9 +41,9 @@ impl Transactions {
         hedge: Millis,
     ) -> Option<(TransactionQuestion, Question)> {
         let is_wanted = self.entries.iter().any(|entry| entry.is_alive() || entry.stage == Stage::Obsolete);
-        let (clock, account) = (self.clock, self.account.address());
+        let (heads_seen, account) = (self.heads_seen, self.account.address());
         let count = self.counts.get_mut(endpoint)?;
-        let is_stale = count.clock != Some(clock);
+        let is_stale = count.heads_seen != Some(heads_seen);
         let is_needed = count.count.is_none() || (is_wanted && is_stale);
         if !is_needed || !count.slot.is_ready(now, hedge) {
             return None;
@@ -97,7 +97,7 @@ impl Transactions {
         let account = self.account.address();
         // One permit at a time.
         let permit_out = self.entries.iter().any(|entry| entry.stage == Stage::Out && entry.uses_permit());
-        let preparing = |entry: &&mut Entry| entry.stage == Stage::Preparing && !permit_out;
+        let preparing = |entry: &&mut PendingCall| entry.stage == Stage::Preparing && !permit_out;
         for entry in self.entries.iter_mut().filter(preparing) {
             if entry.lacks_permit_nonce() {
                 if entry.advice.permit.is_ready(now, hedge) {
@@ -129,7 +129,7 @@ impl Transactions {
 
     fn pending_question(&mut self, now: Millis, hedge: Millis) -> Option<(TransactionQuestion, Question)> {
         let waits = self.entries.iter().any(|entry| entry.is_alive() && !entry.key.is_urgent());
-        let is_stale = self.pending.is_none_or(|(_, clock)| clock != self.clock);
+        let is_stale = self.pending.is_none_or(|(_, heads_seen)| heads_seen != self.heads_seen);
         if !waits || !is_stale || !self.pending_slot.is_ready(now, hedge) {
             return None;
         }
@@ -142,9 +142,10 @@ impl Transactions {
         around: &Conditions,
         hedge: Millis,
     ) -> Option<(TransactionQuestion, Question)> {
-        let waits = self.entries.iter().any(Entry::is_alive);
-        let is_stale =
-            self.suggested_clock.is_none_or(|clock| self.clock >= clock.saturating_add(PRICE_EVERY) && waits);
+        let waits = self.entries.iter().any(PendingCall::is_alive);
+        let is_stale = self
+            .suggested_at_head
+            .is_none_or(|heads_seen| self.heads_seen >= heads_seen.saturating_add(PRICE_EVERY) && waits);
         if !is_stale || !around.has_head || !self.suggesting.is_ready(around.now, hedge) {
             return None;
         }
@@ -163,14 +164,14 @@ impl Transactions {
         &mut self,
         endpoint: usize,
         question: TransactionQuestion,
-        result: &Result<Answer, AskError>,
+        result: &Result<EndpointAnswer, AskError>,
         around: &Conditions,
     ) {
         /// The wait before a question is asked again that was not answered.
         const RETRY: Millis = 100;
         let now = around.now;
         let number = match result {
-            Ok(Answer::Number(number)) => Some(*number),
+            Ok(EndpointAnswer::Number(number)) => Some(*number),
             _ => None,
         };
         let again = now.saturating_add(if number.is_some() { 0 } else { RETRY });
@@ -187,7 +188,7 @@ impl Transactions {
                 let hint = number.and_then(|number| u64::try_from(number).ok());
                 let is_refused = matches!(result, Err(AskError::Refused(_) | AskError::Invalid(_)));
                 if hint.is_some() || is_refused {
-                    self.pending = Some((hint.unwrap_or(0), self.clock));
+                    self.pending = Some((hint.unwrap_or(0), self.heads_seen));
                 }
             }
             TransactionQuestion::Balance => {
@@ -197,7 +198,7 @@ impl Transactions {
             }
             TransactionQuestion::Price => {
                 self.suggesting.answered(again);
-                self.suggested_clock = Some(self.clock);
+                self.suggested_at_head = Some(self.heads_seen);
                 if let Some(tip) = number {
                     self.suggested = Some(tip);
                 }
@@ -205,7 +206,7 @@ impl Transactions {
             TransactionQuestion::Permit(key) => self.permit_nonce(key, result, again),
             TransactionQuestion::Estimate(key) => self.estimated(key, result, again),
             TransactionQuestion::Receipt(key, hash) => {
-                if let Ok(Answer::Receipt(Some(receipt))) = result
+                if let Ok(EndpointAnswer::Receipt(Some(receipt))) = result
                     && receipt.block <= around.newest.saturating_add(AHEAD)
                 {
                     self.mined(key, hash, receipt.block, receipt.succeeded);
@@ -214,11 +215,11 @@ impl Transactions {
         }
     }
 
-    fn permit_nonce(&mut self, key: Key, result: &Result<Answer, AskError>, again: Millis) {
+    fn permit_nonce(&mut self, key: Key, result: &Result<EndpointAnswer, AskError>, again: Millis) {
         let Some(entry) = self.entry_mut(key) else { return };
         entry.advice.permit.answered(again);
         match result {
-            Ok(Answer::Bytes(bytes)) => match read_number(bytes) {
+            Ok(EndpointAnswer::Bytes(bytes)) => match read_number(bytes) {
                 Some(nonce) => entry.advice.permit_nonce = Some(nonce),
                 None => entry.reason = Some("THD gives no nonce for a permit".into()),
             },
@@ -227,11 +228,11 @@ impl Transactions {
         }
     }
 
-    fn estimated(&mut self, key: Key, result: &Result<Answer, AskError>, again: Millis) {
+    fn estimated(&mut self, key: Key, result: &Result<EndpointAnswer, AskError>, again: Millis) {
         let Some(entry) = self.entry_mut(key) else { return };
         entry.advice.estimating.answered(again);
         match result {
-            Ok(Answer::Number(gas)) => {
+            Ok(EndpointAnswer::Number(gas)) => {
                 (entry.advice.estimate, entry.advice.is_estimated) = (Some(*gas), true);
             }
             Err(error) if error.is_revert() => {

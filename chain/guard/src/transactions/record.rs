@@ -9,7 +9,7 @@ use super::fees::Fees;
 /// A call that was signed and may be anywhere. The disk has it before it is broadcast (rule 4 of the
 /// protocol, guard rule G4).
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Sent {
+pub struct SignedCall {
     /// The channel.
     pub channel: Address,
     /// Which call.
@@ -49,7 +49,7 @@ pub struct Attempt {
     pub nonce: Option<u64>,
 }
 
-impl Sent {
+impl SignedCall {
     /// The account nonce of one of its attempts.
     pub fn nonce_of(&self, attempt: &Attempt) -> u64 {
         attempt.nonce.unwrap_or(self.nonce)
@@ -115,7 +115,7 @@ mod tests {
     use super::super::fees::URGENT_CAP;
     use super::*;
 
-    fn of_the_first_release() -> Sent {
+    fn of_the_first_release() -> SignedCall {
         let json = format!(
             r#"{{"channel":"0x{a}","kind":"Challenge","to":"0x{a}","data":"0102","gas":7,"nonce":5,
                 "attempts":[{{"hash":"0x{h}","raw":"03","fees":{{"max_fee":9,"tip":1}}}}],
@@ -142,9 +142,9 @@ mod tests {
                 Attempt { hash: B256::repeat_byte(3), raw: (0..=255).collect(), fees, nonce: Some(u64::MAX) };
             let attempts = vec![first.attempts[0].clone(), newest];
             let (mined_at, nonce_used_at) = (Some(u64::MAX), Some(0));
-            let sent = Sent { kind, attempts, mined_at, nonce_used_at, ..first.clone() };
+            let sent = SignedCall { kind, attempts, mined_at, nonce_used_at, ..first.clone() };
             let record = encode_record(&sent).unwrap();
-            assert_eq!(decode::<Sent>(&record).unwrap(), sent);
+            assert_eq!(decode::<SignedCall>(&record).unwrap(), sent);
             let field = [b"\x64kind".as_slice(), &encode_record(&kind.as_str()).unwrap()].concat();
             let is_there = record.windows(field.len()).any(|part| part == field);
             assert!(is_there, "the record has another name than the key: {kind:?}");

@@ -10,17 +10,17 @@ use thunder_protocol::{Address, Amount, B256};
 use zeroize::Zeroizing;
 
 use super::fees::Fees;
-use super::record::{Attempt, Sent};
+use super::record::{Attempt, SignedCall};
 use crate::contracts::calls::{self, Permit};
 use crate::contracts::{from_ethers, permit_digest, to_ethers};
 
 /// The account that pays for transactions.
-pub(crate) struct Account {
+pub(crate) struct TransactionSigner {
     wallet: LocalWallet,
     chain_id: u64,
 }
 
-impl std::fmt::Debug for Account {
+impl std::fmt::Debug for TransactionSigner {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         write!(f, "Account({})", self.address())
     }
@@ -31,7 +31,7 @@ impl std::fmt::Debug for Account {
 #[error("the wallet can't sign transactions")]
 pub struct CantSign;
 
-impl Account {
+impl TransactionSigner {
     pub(crate) fn new(secret: &Zeroizing<[u8; 32]>, chain_id: u64) -> Result<Self, CantSign> {
         let wallet = LocalWallet::from_bytes(secret.as_slice()).map_err(|_| CantSign)?;
         Ok(Self { wallet: wallet.with_chain_id(chain_id), chain_id })
@@ -89,7 +89,7 @@ impl Account {
     }
 
     /// Signs with this nonce and these fees. The attempt has to be on disk before it is sent.
-    pub(crate) fn sign(&self, sent: &Sent, nonce: u64, fees: Fees) -> Result<Attempt, CantSign> {
+    pub(crate) fn sign(&self, sent: &SignedCall, nonce: u64, fees: Fees) -> Result<Attempt, CantSign> {
         let tx = transaction(sent.to, &sent.data, sent.gas, 0, nonce, &fees, self.chain_id);
         let (raw, hash) = self.sign_raw(&tx)?;
         Ok(Attempt { hash, raw, fees, nonce: Some(nonce) })
@@ -118,16 +118,16 @@ pub struct PlainTransaction {
 
 /// The signer of plain transactions.
 #[derive(Debug)]
-pub struct PlainAccount(Account);
+pub struct PlainSigner(TransactionSigner);
 
-impl PlainAccount {
+impl PlainSigner {
     /// The account of a secret key on a chain.
     ///
     /// # Errors
     ///
     /// If it is no key.
     pub fn new(secret: &Zeroizing<[u8; 32]>, chain_id: u64) -> Result<Self, CantSign> {
-        Account::new(secret, chain_id).map(Self)
+        TransactionSigner::new(secret, chain_id).map(Self)
     }
 
     /// Its address.

@@ -2,8 +2,8 @@
 //! cheap, held back, or too many (guard rules G4 and G6).
 
 use thunder_guard::Report;
-use thunder_guard::state::ChannelState;
-use thunder_guard::transactions::{CallError, Outcome};
+use thunder_guard::state::StorageState;
+use thunder_guard::transactions::{CallError, CallOutcome};
 
 use super::endpoint::Faults;
 use super::world::{NEWEST, World, cheat};
@@ -71,14 +71,14 @@ fn g4_where_the_count_is_refused_what_others_do_to_a_nonce_keeps_no_challenge_wa
     // An own transaction that has become pointless still waits.
     let mut world = World::new(1, 2, 12_000, vec![refusing()]);
     blocks(&mut world, 6);
-    let ChannelState::Closing { closer, balances, .. } = cheat() else { unreachable!() };
+    let StorageState::Closing { closer, balances, .. } = cheat() else { unreachable!() };
     let nonce = thunder_protocol::Nonce::new(NEWEST).unwrap();
-    world.block(&[(other, ChannelState::Closing { closer, nonce, balances, block: 0 })]);
+    world.block(&[(other, StorageState::Closing { closer, nonce, balances, block: 0 })]);
     let block = world.ether.number();
     world.ether.least_tip = 20 * GWEI;
     world.withdraw(other);
     world.block(&[]);
-    world.block(&[(other, ChannelState::Closed { nonce, balances, block })]);
+    world.block(&[(other, StorageState::Closed { nonce, balances, block })]);
     blocks(&mut world, 10);
     world.block(&[(channel, cheat())]);
     blocks(&mut world, 20);
@@ -139,8 +139,8 @@ fn g6_a_true_closing_in_the_block_of_a_refused_challenge_is_challenged() {
         // The block has the refused challenge, and the closing after it.
         world.block(&[]);
         let number = world.ether.number();
-        let ChannelState::Closing { closer, nonce, balances, .. } = cheat() else { unreachable!() };
-        let closing = ChannelState::Closing { closer, nonce, balances, block: number };
+        let StorageState::Closing { closer, nonce, balances, .. } = cheat() else { unreachable!() };
+        let closing = StorageState::Closing { closer, nonce, balances, block: number };
         world.ether.blocks.last_mut().unwrap().states.insert(channel, closing);
         world.ether.least_tip = 4 * GWEI;
         blocks(&mut world, 20);
@@ -157,9 +157,9 @@ fn g6_a_read_that_is_refused_once_ends_no_contradiction() {
         let channel = world.channel(0);
         blocks(&mut world, 4);
         world.endpoints[liar].faults.stale_states = Some(world.ether.number());
-        let ChannelState::Closing { closer, balances, .. } = cheat() else { unreachable!() };
+        let StorageState::Closing { closer, balances, .. } = cheat() else { unreachable!() };
         let nonce = thunder_protocol::Nonce::new(NEWEST).unwrap();
-        world.block(&[(channel, ChannelState::Closing { closer, nonce, balances, block: 0 })]);
+        world.block(&[(channel, StorageState::Closing { closer, nonce, balances, block: 0 })]);
         blocks(&mut world, 6);
         assert!(world.unreadable.contains(&channel));
         world.endpoints[liar].faults.refuses_storage = true;
@@ -201,7 +201,10 @@ fn g4_a_challenge_that_was_refused_once_is_refused_once() {
         blocks(&mut world, 12);
         assert!(world.answered_after(channel).is_some_and(|blocks| blocks <= 8));
         let refused = world.reports.iter().filter(|report| {
-            matches!(report, Report::Outcome(Outcome::Failed { error: CallError::MinedInVain(_), .. }))
+            matches!(
+                report,
+                Report::Outcome(CallOutcome::Failed { error: CallError::MinedAndReverted(_), .. })
+            )
         });
         assert_eq!(refused.count(), 1, "its receipt puts no newer attempt back");
     }

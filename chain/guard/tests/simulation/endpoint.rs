@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use serde_json::{Value, json};
-use thunder_guard::state::ChannelState;
+use thunder_guard::state::StorageState;
 use thunder_guard::{AskError, LogFilter, Question, Refusal};
 use thunder_protocol::{Address, hex};
 
@@ -269,11 +269,11 @@ impl Endpoint {
         let number = |value: u128| Ok(json!(format!("{value:#x}")));
         let state = |channel: &Address, number: u64| {
             if self.faults.active.contains(channel) {
-                return ChannelState::Active { paid_in: crate::ether::shares(10, 0) };
+                return StorageState::Active { paid_in: crate::ether::shares(10, 0) };
             }
             if self.faults.closed.contains(channel) {
                 let nonce = thunder_protocol::Nonce::FINAL;
-                return ChannelState::Closed { nonce, balances: crate::ether::shares(9, 1), block: 1 };
+                return StorageState::Closed { nonce, balances: crate::ether::shares(9, 1), block: 1 };
             }
             if self.faults.masks.contains(channel) {
                 let nonce = thunder_protocol::Nonce::new(crate::ether::NEWEST).unwrap();
@@ -281,7 +281,7 @@ impl Endpoint {
                     thunder_protocol::Role::A,
                     if self.faults.states_off > 0 { u64::from(u32::MAX) } else { number },
                 );
-                return ChannelState::Closing { closer, nonce, balances: crate::ether::shares(1, 9), block };
+                return StorageState::Closing { closer, nonce, balances: crate::ether::shares(1, 9), block };
             }
             if self.faults.invents.contains(channel) {
                 let fresh = self.faults.fresh_closing.map(|ahead| number + ahead);
@@ -291,7 +291,7 @@ impl Endpoint {
             let number = self.faults.stale_states.map_or(number, |at| at.min(number));
             let at = if hides { self.faults.hides_since.saturating_sub(1) } else { number };
             let block = ether.at(at).or(ether.at(number));
-            block.and_then(|block| block.states.get(channel)).copied().unwrap_or(ChannelState::Missing)
+            block.and_then(|block| block.states.get(channel)).copied().unwrap_or(StorageState::Missing)
         };
         let value: Result<Value, AskError> = match question {
             Question::ChainId => number(u128::from(self.faults.chain_id.unwrap_or(CHAIN_ID))),
@@ -461,8 +461,8 @@ pub(crate) fn garbage(random: &mut Random) -> String {
 }
 
 /// A closing on an old receipt.
-fn invented(block: u64) -> ChannelState {
+fn invented(block: u64) -> StorageState {
     let nonce = thunder_protocol::Nonce::new(1).unwrap();
     let (closer, balances) = (thunder_protocol::Role::A, crate::ether::shares(9, 1));
-    ChannelState::Closing { closer, nonce, balances, block }
+    StorageState::Closing { closer, nonce, balances, block }
 }

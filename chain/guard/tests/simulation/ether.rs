@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use ethers_core::types::transaction::eip2718::TypedTransaction;
 use ethers_core::types::{NameOrAddress, U256};
 use ethers_core::utils::{id, keccak256, rlp::Rlp};
-use thunder_guard::state::ChannelState;
+use thunder_guard::state::StorageState;
 use thunder_guard::{Head, from_ethers};
 use thunder_protocol::{Address, Amount, B256, Balances, Nonce, Role};
 
@@ -65,7 +65,7 @@ pub(crate) struct Mined {
 #[derive(Debug, Clone)]
 pub(crate) struct Block {
     pub(crate) head: Head,
-    pub(crate) states: BTreeMap<Address, ChannelState>,
+    pub(crate) states: BTreeMap<Address, StorageState>,
     pub(crate) count: u64,
     pub(crate) mined: Vec<Mined>,
 }
@@ -99,7 +99,7 @@ pub(crate) type Refused = &'static str;
 
 impl Ether {
     pub(crate) fn new(channels: &[Address], base_fee: u128, block_seconds: u64) -> Self {
-        let active = ChannelState::Active { paid_in: shares(10, 0) };
+        let active = StorageState::Active { paid_in: shares(10, 0) };
         let head = Head {
             number: FIRST,
             hash: B256::repeat_byte(1),
@@ -137,14 +137,14 @@ impl Ether {
         (from..=to).filter_map(|number| self.at(number)).flat_map(|block| {
             let number = block.head.number;
             block.states.iter().filter_map(move |(channel, state)| {
-                matches!(state, ChannelState::Closing { block, .. } if *block == number)
+                matches!(state, StorageState::Closing { block, .. } if *block == number)
                     .then_some((*channel, number))
             })
         })
     }
 
-    pub(crate) fn state(&self, channel: &Address) -> ChannelState {
-        self.newest().states.get(channel).copied().unwrap_or(ChannelState::Missing)
+    pub(crate) fn state(&self, channel: &Address) -> StorageState {
+        self.newest().states.get(channel).copied().unwrap_or(StorageState::Missing)
     }
 
     pub(crate) fn receipt(&self, hash: B256) -> Option<(u64, bool)> {
@@ -186,7 +186,7 @@ impl Ether {
     }
 
     /// Mines a block with `changes` and whatever the pool has that it takes.
-    pub(crate) fn mine(&mut self, seconds: u64, base_fee: u128, changes: &[(Address, ChannelState)]) {
+    pub(crate) fn mine(&mut self, seconds: u64, base_fee: u128, changes: &[(Address, StorageState)]) {
         let before = self.newest().clone();
         self.marks += 1;
         let mut hash = [0; 32];
@@ -201,8 +201,8 @@ impl Ether {
         let mut block = Block { head, mined: Vec::new(), ..before };
         for (channel, state) in changes {
             let state = match *state {
-                ChannelState::Closing { closer, nonce, balances, .. } => {
-                    ChannelState::Closing { closer, nonce, balances, block: head.number }
+                StorageState::Closing { closer, nonce, balances, .. } => {
+                    StorageState::Closing { closer, nonce, balances, block: head.number }
                 }
                 other => other,
             };
@@ -263,7 +263,7 @@ fn execute(block: &mut Block, tx: &Transaction) -> bool {
     }
     let Some(state) = block.states.get_mut(&tx.to) else { return false };
     match *state {
-        ChannelState::Closing { closer, nonce, balances, block: at } => {
+        StorageState::Closing { closer, nonce, balances, block: at } => {
             let total = balances.sum().unwrap();
             let zero = Amount::ZERO;
             if is("challenge(uint256,uint256,uint256,bytes)") {
@@ -275,19 +275,19 @@ fn execute(block: &mut Block, tx: &Transaction) -> bool {
                     Role::A => Balances { a: zero, b: total },
                     Role::B => Balances { a: total, b: zero },
                 };
-                *state = ChannelState::Closed { nonce, balances, block: at };
+                *state = StorageState::Closed { nonce, balances, block: at };
                 return true;
             }
             if is("withdraw()") && number >= at + 24 {
-                *state = ChannelState::Closed { nonce, balances, block: at };
+                *state = StorageState::Closed { nonce, balances, block: at };
                 return true;
             }
             false
         }
-        ChannelState::Active { paid_in } if is("closing(uint256,uint256,uint256,bytes)") => {
+        StorageState::Active { paid_in } if is("closing(uint256,uint256,uint256,bytes)") => {
             let nonce = tx.data.get(28..36).map(|word| u64::from_be_bytes(word.try_into().unwrap()));
             let Some(nonce) = nonce.and_then(Nonce::new) else { return false };
-            *state = ChannelState::Closing { closer: Role::B, nonce, balances: paid_in, block: number };
+            *state = StorageState::Closing { closer: Role::B, nonce, balances: paid_in, block: number };
             true
         }
         _ => false,
@@ -295,19 +295,19 @@ fn execute(block: &mut Block, tx: &Transaction) -> bool {
 }
 
 /// The states as the guard's endpoint answers them.
-pub(crate) fn word(state: &ChannelState) -> [u8; 32] {
+pub(crate) fn word(state: &StorageState) -> [u8; 32] {
     let mut word = [0; 32];
     let (phase, block, nonce, balances) = match *state {
-        ChannelState::Missing => return word,
-        ChannelState::Empty { paid_in } => (1, 0, 0, paid_in),
-        ChannelState::Active { paid_in } => (2, 0, 0, paid_in),
-        ChannelState::Closing { closer: Role::A, nonce, balances, block } => {
+        StorageState::Missing => return word,
+        StorageState::Empty { paid_in } => (1, 0, 0, paid_in),
+        StorageState::Active { paid_in } => (2, 0, 0, paid_in),
+        StorageState::Closing { closer: Role::A, nonce, balances, block } => {
             (3, block, nonce.get(), balances)
         }
-        ChannelState::Closing { closer: Role::B, nonce, balances, block } => {
+        StorageState::Closing { closer: Role::B, nonce, balances, block } => {
             (4, block, nonce.get(), balances)
         }
-        ChannelState::Closed { nonce, balances, block } => (5, block, nonce.get(), balances),
+        StorageState::Closed { nonce, balances, block } => (5, block, nonce.get(), balances),
     };
     word[0] = phase;
     word[1..5].copy_from_slice(&(block as u32).to_be_bytes());

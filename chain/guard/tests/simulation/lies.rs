@@ -2,7 +2,7 @@
 //! gateways; and an account with little ether.
 
 use thunder_guard::Report;
-use thunder_guard::transactions::Outcome;
+use thunder_guard::transactions::CallOutcome;
 use thunder_protocol::onchain::OnChain;
 
 use super::*;
@@ -96,7 +96,7 @@ fn g6_over_a_channel_of_which_one_of_two_shows_an_old_state_for_ever_nothing_is_
             world.endpoints[1].faults.states_at = Some(world.ether.number());
         }
         let closing = match cheat() {
-            ChannelState::Closing { closer, balances, block, .. } => ChannelState::Closing {
+            StorageState::Closing { closer, balances, block, .. } => StorageState::Closing {
                 closer,
                 balances,
                 block,
@@ -109,13 +109,13 @@ fn g6_over_a_channel_of_which_one_of_two_shows_an_old_state_for_ever_nothing_is_
         for _ in 0..26 {
             world.block(&[]);
         }
-        let ChannelState::Closing { nonce, balances, .. } = closing else { unreachable!() };
-        world.block(&[(channel, ChannelState::Closed { nonce, balances, block: at })]);
+        let StorageState::Closing { nonce, balances, .. } = closing else { unreachable!() };
+        world.block(&[(channel, StorageState::Closed { nonce, balances, block: at })]);
         for _ in 0..20 {
             world.block(&[]);
         }
-        let is_told = matches!(world.views[&channel], OnChain::Closed { .. });
-        assert!(is_told || !world.is_fresh || world.unreadable.contains(&channel), "lag {states_lag}");
+        let is_reported = matches!(world.views[&channel], OnChain::Closed { .. });
+        assert!(is_reported || !world.is_fresh || world.unreadable.contains(&channel), "lag {states_lag}");
     }
 }
 
@@ -304,7 +304,7 @@ fn g6_an_opening_that_one_of_three_says_was_refused_is_not_given_up() {
     world.ether.least_tip = 100 * GWEI;
     world.endpoints[0].faults.count_off = 1;
     world.block(&[]);
-    let failed = |report: &Report| matches!(report, Report::Outcome(Outcome::Failed { .. }));
+    let failed = |report: &Report| matches!(report, Report::Outcome(CallOutcome::Failed { .. }));
     assert!(!world.reports[before..].iter().any(failed) && !world.disk.is_empty(), "{:?}", world.reports);
     world.ether.least_tip = 1;
     for _ in 0..3 {

@@ -18,7 +18,7 @@ use std::sync::Mutex;
 
 use endpoint::{Faults, Lies, NEVER};
 use random::for_each_seed;
-use thunder_guard::state::ChannelState;
+use thunder_guard::state::StorageState;
 use world::{World, cheat};
 
 const GWEI: u128 = 1_000_000_000;
@@ -154,7 +154,7 @@ fn g4_what_hangs_on_the_account_does_not_hold_a_challenge_up() {
 /// The nonce of the receipt that a channel is closed on.
 fn closed_on(world: &World, channel: usize) -> Option<u64> {
     match world.ether.state(&world.channel(channel)) {
-        ChannelState::Closing { nonce, .. } => Some(nonce.get()),
+        StorageState::Closing { nonce, .. } => Some(nonce.get()),
         _ => None,
     }
 }
@@ -363,7 +363,7 @@ fn g4_a_refusal_for_good_is_told_and_holds_no_nonce() {
     world.open(other);
     world.block(&[]);
     let told = world.reports.iter().any(|report| {
-        matches!(report, thunder_guard::Report::Outcome(thunder_guard::transactions::Outcome::Failed { error, .. })
+        matches!(report, thunder_guard::Report::Outcome(thunder_guard::transactions::CallOutcome::Failed { error, .. })
             if format!("{error:?}").contains("not from you"))
     });
     assert!(told, "{:?}", world.reports);

@@ -3,12 +3,12 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 
-use thunder_guard::state::ChannelState;
-use thunder_guard::transactions::{Outcome, Request, Sent};
-use thunder_guard::{Action, AskError, ChainId, Contracts, Guard, Report, Settings, Stake, Watch};
+use thunder_guard::state::StorageState;
+use thunder_guard::transactions::{CallOutcome, CallRequest, SignedCall};
+use thunder_guard::{Action, AskError, ChainId, Contracts, Guard, GuardConfig, Report, Stake, Watch};
 use thunder_protocol::channel::Terms;
 use thunder_protocol::onchain::{Call, CallKind, ChainView, ClosePlan, Evidence, OnChain};
-use thunder_protocol::{Address, B256, Nonce, Receipt, Role, Signature};
+use thunder_protocol::{Address, B256, Nonce, Role, Signature, TransactionReceipt};
 use zeroize::Zeroizing;
 
 use crate::endpoint::{Endpoint, Faults};
@@ -30,7 +30,7 @@ pub(crate) struct World {
     /// Answers on their way: when, and to which question.
     mail: BTreeMap<(u64, u64), Result<String, AskError>>,
     /// What the disk has.
-    pub(crate) disk: BTreeMap<(Address, &'static str), Sent>,
+    pub(crate) disk: BTreeMap<(Address, &'static str), SignedCall>,
     /// Every transaction that was ever written.
     written: BTreeSet<B256>,
     channels: Vec<Address>,
@@ -74,14 +74,14 @@ fn evidence() -> Evidence {
     bytes[64] = 27;
     bytes[32] = 1;
     Evidence {
-        receipt: Receipt { nonce: Nonce::new(NEWEST).unwrap(), balances: shares(1, 9) },
+        receipt: TransactionReceipt { nonce: Nonce::new(NEWEST).unwrap(), balances: shares(1, 9) },
         signature: Some(Signature::from_bytes(bytes)),
     }
 }
 
 /// A cheat: A closes on receipt 1.
-pub(crate) fn cheat() -> ChannelState {
-    ChannelState::Closing { closer: Role::A, nonce: Nonce::new(1).unwrap(), balances: shares(9, 1), block: 0 }
+pub(crate) fn cheat() -> StorageState {
+    StorageState::Closing { closer: Role::A, nonce: Nonce::new(1).unwrap(), balances: shares(9, 1), block: 0 }
 }
 
 impl World {
@@ -140,7 +140,7 @@ impl World {
 
     /// Goes on until the next block was mined, which has these changes, and what follows from it until just
     /// before the next.
-    pub(crate) fn block(&mut self, changes: &[(Address, ChannelState)]) {
+    pub(crate) fn block(&mut self, changes: &[(Address, StorageState)]) {
         self.run(self.next_block);
         self.ether.mine(self.block_time.div_ceil(1000), self.base_fee, changes);
         self.next_block += self.block_time;
@@ -186,7 +186,7 @@ impl World {
 
     fn carry_out(&mut self, action: Action) {
         match action {
-            Action::Ask { endpoint, ticket, question, patience } => {
+            Action::Ask { endpoint, ticket, question, timeout } => {
                 if let thunder_guard::Question::Send(raw) = &question {
                     let hash = B256::new(ethers_core::utils::keccak256(raw));
                     assert!(
@@ -200,7 +200,7 @@ impl World {
                     let params: String = question.params().to_string().chars().take(80).collect();
                     println!("{:>7} {} {params} -> {result:?} at {at:?}", self.now, question.method());
                 }
-                let limit = self.now + patience;
+                let limit = self.now + timeout;
                 let (result, at) = match at.filter(|at| *at < limit) {
                     Some(at) => (result, at),
                     None => (Err(AskError::Timeout), limit),
@@ -225,7 +225,7 @@ impl World {
     }
 
     /// Invariant 3: a replacement pays more than what was signed before for its nonce; 4: within the cap.
-    fn check_replacement(&self, sent: &Sent) {
+    fn check_replacement(&self, sent: &SignedCall) {
         let attempts: Vec<_> = sent.attempts.iter().collect();
         // What the account can't pay is offered for less.
         let is_lowered = attempts.windows(2).any(|pair| pair[1].fees.max_fee < pair[0].fees.max_fee);
@@ -301,7 +301,7 @@ impl World {
                     self.unreadable.remove(channel);
                 }
             }
-            Report::Outcome(Outcome::Mined { tx, block, .. }) => {
+            Report::Outcome(CallOutcome::Mined { tx, block, .. }) => {
                 let _ = (tx, block);
             }
             _ => {}
@@ -332,7 +332,7 @@ impl World {
 
     /// Closes on another receipt than [`Self::close`].
     pub(crate) fn close_on(&mut self, channel: Address, nonce: u64) {
-        let receipt = Receipt { nonce: Nonce::new(nonce).unwrap(), ..evidence().receipt };
+        let receipt = TransactionReceipt { nonce: Nonce::new(nonce).unwrap(), ..evidence().receipt };
         self.submit(channel, Call::Close(ClosePlan::Receipt(Evidence { receipt, ..evidence() })));
     }
 
@@ -357,7 +357,7 @@ impl World {
         if self.only_worth.is_some_and(|worth| worth != channel) {
             terms.amount = thunder_protocol::Amount::from_base_units(1).unwrap();
         }
-        self.guard.submit(Request { terms, call }, self.now);
+        self.guard.submit(CallRequest { terms, call }, self.now);
     }
 
     /// What the own transactions that are mined have cost, in wei, with the gas of a refused challenge each.
@@ -370,7 +370,7 @@ impl World {
 
     /// Blocks from the cheat's closing to its challenge; `None` if there is none.
     pub(crate) fn answered_after(&self, channel: Address) -> Option<u64> {
-        let is = |state: &ChannelState, stage: u8| state.stage() == stage;
+        let is = |state: &StorageState, stage: u8| state.stage() == stage;
         let at = |stage: u8| {
             let blocks = self.ether.blocks.iter();
             let first =
@@ -379,7 +379,7 @@ impl World {
         };
         let end = at(4)?;
         match self.ether.state(&channel) {
-            ChannelState::Closed { balances, .. } if balances == shares(0, 10) => {
+            StorageState::Closed { balances, .. } if balances == shares(0, 10) => {
                 Some(end - at(3).unwrap_or(end))
             }
             _ => None,
@@ -388,7 +388,7 @@ impl World {
 }
 
 fn new_guard(endpoints: usize) -> Guard {
-    Guard::new(Settings {
+    Guard::new(GuardConfig {
         endpoints: (0..endpoints).map(|number| format!("endpoint {number}")).collect(),
         contracts: Contracts { token: Address::repeat_byte(1), factory: Address::repeat_byte(2) },
         states_code: Arc::from([0u8; 8]),

@@ -10,11 +10,11 @@ use super::*;
 use crate::testing::{
     CHAIN, HEAD, Node, Remote, answers, calls, error, old_closing, paid, pay, reply, sent, thd, with_channel,
 };
-use crate::{ChainEvent, Command, Event, InboundId, PeerEvent, Reply, RequestId, SettleCommand, Storage};
+use crate::{ChainEvent, Event, InboundId, PeerEvent, Reply, RequestId, SettleCommand, Storage, UserCommand};
 
-fn close() -> Command {
+fn close() -> UserCommand {
     let request = CloseRequest { channel: Selector::default(), mode: CloseMode::Alone, confirmed: false };
-    Command::Close { request, gas: Ok(()) }
+    UserCommand::Close { request, gas: Ok(()) }
 }
 
 /// A message of the other node, with all that comes of it.
@@ -105,7 +105,7 @@ fn of_the_calls_of_a_batch_the_challenges_go_out_first() {
     let second = node.open_channel(&mut other);
     let selector = Selector { channel: Some(second.to_string()), peer: None };
     let request = CloseRequest { channel: selector, mode: CloseMode::Alone, confirmed: false };
-    let command = Command::Close { request, gas: Ok(()) };
+    let command = UserCommand::Close { request, gas: Ok(()) };
     let number = RequestId(node.next());
     node.engine.handle(Event::Command(number, command), node.now);
     let outbox = node.view(channel, OnChain::Closing(old_closing()));
@@ -131,7 +131,7 @@ fn every_user_whose_command_was_in_a_refused_batch_is_told_that_nothing_was_done
     node.disk.set_full(true);
     let payments = vec![payment("a"), payment("b")];
     let order = thunder_api::PayManyRequest { channel: Selector::default(), payments };
-    let (request, outbox) = node.command(Command::PayMany(order));
+    let (request, outbox) = node.command(UserCommand::PayMany(order));
     let Some(Ok(Reply::PaidMany(paid))) = reply(&outbox, request) else { panic!("no reply: {outbox:?}") };
     assert!(paid.len() == 2 && paid.iter().all(Result::is_err), "{paid:?}");
 }
@@ -142,7 +142,7 @@ fn a_user_whose_new_channel_the_disk_refuses_is_told_so() {
     node.open_session(&remote);
     let request =
         thunder_api::OpenRequest { amount: thd("10"), deposit: None, peer: None, accept_short_period: false };
-    let (request, outbox) = node.command(Command::Open { request, partner: remote.wallet() });
+    let (request, outbox) = node.command(UserCommand::Open { request, partner: remote.wallet() });
     let [Envelope::Open(thunder_protocol::wire::OpenMessage::Ask(ask))] = &sent(&outbox)[..] else {
         panic!("no offer: {outbox:?}")
     };
@@ -198,7 +198,7 @@ fn a_user_who_waits_for_a_peer_is_told_that_the_disk_did_not_take_it() {
     node.open_session(&remote);
     node.disk.set_full(true);
     let addresses = vec!["/ip4/127.0.0.1/tcp/peer-200".to_owned()];
-    let (request, outbox) = node.command(Command::Connect { peer: None, addresses });
+    let (request, outbox) = node.command(UserCommand::Connect { peer: None, addresses });
     assert!(error(&outbox, request).message.contains("no space left"), "{outbox:?}");
 }
 
@@ -233,7 +233,7 @@ fn a_channel_of_another_wallet_is_left_alone() {
     let (mut node, _remote, channel) = with_channel();
     node.engine.set_wallet(Remote::new(9).signer, node.now);
     let _ = node.finish();
-    let settle = Command::Settle {
+    let settle = UserCommand::Settle {
         command: SettleCommand::Withdraw,
         selector: Selector { channel: Some(channel.to_string()), peer: None },
         gas: Ok(()),
@@ -251,9 +251,9 @@ fn a_channel_that_a_refused_batch_did_not_change_stays_usable_and_its_users_get_
     node.open_session(&second);
     let other = node.open_channel(&mut second);
     let over = |channel: &Address, id| match pay(id) {
-        Command::Pay(order) => {
+        UserCommand::Pay(order) => {
             let selector = Selector { channel: Some(channel.to_string()), peer: None };
-            Command::Pay(PayRequest { channel: selector, ..order })
+            UserCommand::Pay(PayRequest { channel: selector, ..order })
         }
         other => other,
     };
@@ -280,9 +280,9 @@ fn rule_6_an_id_is_free_again_after_the_disk_has_refused_its_payment() {
     let mut second = Remote::new(201);
     node.open_session(&second);
     let other = node.open_channel(&mut second);
-    let Command::Pay(order) = pay("rent") else { panic!("no payment") };
+    let UserCommand::Pay(order) = pay("rent") else { panic!("no payment") };
     let selector = Selector { channel: Some(other.to_string()), peer: None };
-    let (_, outbox) = node.command(Command::Pay(PayRequest { channel: selector, ..order }));
+    let (_, outbox) = node.command(UserCommand::Pay(PayRequest { channel: selector, ..order }));
     assert!(
         matches!(&sent(&outbox)[..], [Envelope::Channel { channel, .. }] if *channel == other),
         "{outbox:?}"
@@ -300,7 +300,7 @@ fn a_user_whose_challenge_goes_out_from_a_refused_batch_waits_for_its_outcome() 
     assert_eq!(calls(&node.view(channel, OnChain::Closing(old_closing()))), []);
     let (challenging, paying) = (RequestId(node.next()), RequestId(node.next()));
     let command = SettleCommand::Challenge;
-    let challenge = Command::Settle { command, selector: Selector::default(), gas: Ok(()) };
+    let challenge = UserCommand::Settle { command, selector: Selector::default(), gas: Ok(()) };
     node.disk.set_full(true);
     node.engine.handle(Event::Command(challenging, challenge), node.now);
     let outbox = node.handle(Event::Command(paying, pay("coffee")));

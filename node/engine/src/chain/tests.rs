@@ -1,7 +1,7 @@
 //! Which channels the chain task is told to watch, and for how long (guard rules G1 and G2).
 
 use thunder_protocol::Balances;
-use thunder_protocol::onchain::{CallKind, End, EndKind, OnChain};
+use thunder_protocol::onchain::{CallKind, ChannelEnd, EndKind, OnChain};
 
 use super::*;
 use crate::outbox::Outbox;
@@ -9,7 +9,10 @@ use crate::testing::{HEAD, Node, calls, old_closing, paid, thd, with_channel};
 
 fn show_end(node: &mut Node, channel: Address) -> Outbox {
     let paid_out = Balances { a: thd("10"), b: thd("0") };
-    node.view(channel, OnChain::Closed { closing: None, end: End { kind: EndKind::Cancelled, paid_out } })
+    node.view(
+        channel,
+        OnChain::Closed { closing: None, end: ChannelEnd { kind: EndKind::Cancelled, paid_out } },
+    )
 }
 
 fn unwatches(outbox: &Outbox, channel: Address) -> bool {

@@ -5,7 +5,7 @@ use thunder_protocol::onchain::{Call, OnChain};
 use super::*;
 use crate::testing::disk::Disk;
 use crate::testing::{CHAIN, CONTRACTS, Node, Remote, error, reply, sent, thd};
-use crate::{ChainEvent, Command, Event, Outbox, PeerEvent, Storage};
+use crate::{ChainEvent, Event, Outbox, PeerEvent, Storage, UserCommand};
 
 /// The other node wants to open a channel. Returns the answer.
 fn asks(node: &mut Node, remote: &Remote, ask: OpenAsk) -> OpenMessage {
@@ -26,7 +26,7 @@ fn assert_refused(answer: &OpenMessage, expected: OpenRefuseReason) {
 /// A user opens a channel of 10 THD. Returns the command's number and the offer.
 fn offers(node: &mut Node, remote: &Remote) -> (RequestId, OpenAsk) {
     let request = OpenRequest { amount: thd("10"), deposit: None, peer: None, accept_short_period: false };
-    let (id, outbox) = node.command(Command::Open { request, partner: remote.wallet() });
+    let (id, outbox) = node.command(UserCommand::Open { request, partner: remote.wallet() });
     match &sent(&outbox)[..] {
         [Envelope::Open(OpenMessage::Ask(ask))] => (id, ask.clone()),
         other => panic!("no offer: {other:?}"),
@@ -93,7 +93,7 @@ fn rule_4_an_offer_in_a_refused_batch_is_not_sent_and_its_user_learns_it_at_once
     let request = OpenRequest { amount: thd("10"), deposit: None, peer: None, accept_short_period: false };
     let (id, other) = (RequestId(node.next()), RequestId(node.next()));
     node.engine.handle(Event::Command(other, crate::testing::pay("rent")), node.now);
-    node.engine.handle(Event::Command(id, Command::Open { request, partner: remote.wallet() }), node.now);
+    node.engine.handle(Event::Command(id, UserCommand::Open { request, partner: remote.wallet() }), node.now);
     let outbox = node.finish();
     assert!(sent(&outbox).is_empty(), "{outbox:?}");
     assert!(error(&outbox, id).message.contains("no space left"), "{outbox:?}");

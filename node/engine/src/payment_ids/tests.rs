@@ -3,8 +3,12 @@
 
 use std::collections::{BTreeSet, VecDeque};
 
-use thunder_protocol::channel::{ChainInput, Command, Context, Direction, PaymentWrite, PeerInput, Terms};
-use thunder_protocol::onchain::{ChainView, Closing, ClosingEvent, End, EndKind, EventPosition, OnChain};
+use thunder_protocol::channel::{
+    ChainInput, ChannelCommand, Context, Direction, PaymentWrite, PeerInput, Terms,
+};
+use thunder_protocol::onchain::{
+    ChainView, ChannelEnd, Closing, ClosingEvent, EndKind, EventPosition, OnChain,
+};
 use thunder_protocol::wire::Message;
 use thunder_protocol::{
     Amount, B256, Balances, Channel, Input, Memo, Nonce, Payment, Role, Signer, Transition,
@@ -15,7 +19,7 @@ use thunder_testing::disk::payments;
 
 use super::*;
 use crate::channels::ChannelEntry;
-use crate::storage::{ChannelState, NewChannel, Writes};
+use crate::storage::{ChannelWrite, NewChannel, Writes};
 use crate::testing::disk::Disk;
 
 const GENESIS: B256 = B256::repeat_byte(9);
@@ -131,7 +135,7 @@ impl World {
             first_block: 0,
             created: 0,
         });
-        self.writes.states.push(ChannelState { row, state: channel.encode().unwrap(), is_over: false });
+        self.writes.states.push(ChannelWrite { row, state: channel.encode().unwrap(), is_over: false });
         self.channels.insert(ChannelEntry::new(row, channel, 0, 0));
         self.pipes.push(Pipe {
             address,
@@ -154,7 +158,7 @@ impl World {
             self.batch.record(&writes);
             self.writes.payments.push(writes);
             let state = entry.channel.encode().unwrap();
-            self.writes.states.push(ChannelState { row: entry.row, state, is_over: false });
+            self.writes.states.push(ChannelWrite { row: entry.row, state, is_over: false });
         }
         self.unsent.extend(effects.send.into_iter().map(|message| (address, message)));
         effects.reply.iter().for_each(|(command, _)| self.ids.remove(*command));
@@ -169,7 +173,7 @@ impl World {
     fn partner_pays(&mut self, at: usize) {
         let id = PaymentId::new(format!("p{}", self.commands)).unwrap();
         let (command, payment) = self.order(id);
-        self.partner_gets(at, Input::Command(command, Command::Pay { payment, known: None }));
+        self.partner_gets(at, Input::Command(command, ChannelCommand::Pay { payment, known: None }));
         self.partner_gets(at, Input::Flush);
     }
 
@@ -197,7 +201,7 @@ impl World {
                 None
             }
         };
-        self.apply(channel, Input::Command(command, Command::Pay { payment, known }));
+        self.apply(channel, Input::Command(command, ChannelCommand::Pay { payment, known }));
         if self.random.below(2) == 0 {
             self.apply(channel, Input::Flush);
         }
@@ -296,7 +300,7 @@ impl World {
         };
         self.apply(address, view(OnChain::Closing(closing)));
         if self.random.below(2) == 0 {
-            let end = End { kind: EndKind::Withdrawn, paid_out: balances };
+            let end = ChannelEnd { kind: EndKind::Withdrawn, paid_out: balances };
             self.apply(address, view(OnChain::Closed { closing: Some(closing), end }));
         }
         self.closed.extend(paid);
@@ -385,7 +389,7 @@ fn rule_6_payments_of_other_wallets_and_chains_are_others() {
     (0..4).for_each(|_| world.deliver_all());
     let (command, payment) = world.order(PaymentId::new("rent").unwrap());
     let id = payment.id.clone();
-    let pay = Command::Pay { payment, known: None };
+    let pay = ChannelCommand::Pay { payment, known: None };
     world.apply(channel, Input::Command(command, pay));
     world.apply(channel, Input::Flush);
     let find = |wallet: &Signer, channels| {

@@ -6,7 +6,7 @@ use thunder_protocol::wire::{Packet, Request, Response, SessionId, WireError};
 use super::*;
 use crate::testing::{Node, Remote};
 use crate::token_bucket::{BUDGET, BUDGET_PER_SECOND, HANDSHAKE_COST};
-use crate::{Command, Outbox};
+use crate::{Outbox, UserCommand};
 
 fn disconnected(outbox: &Outbox) -> Vec<(&PeerId, DisconnectReason)> {
     outbox.disconnects.iter().map(|(peer, why)| (peer, *why)).collect()
@@ -86,7 +86,7 @@ fn a_banned_peer_that_was_asked_for_is_dialed_again_only_after_the_longest_wait(
     let (mut node, remote) = (Node::new(), Remote::new(200));
     let session = node.open_session(&remote);
     let address = "/ip4/127.0.0.1/tcp/peer-200".to_owned();
-    let (_, outbox) = node.command(Command::Connect { peer: None, addresses: vec![address.clone()] });
+    let (_, outbox) = node.command(UserCommand::Connect { peer: None, addresses: vec![address.clone()] });
     assert!(outbox.dials.is_empty(), "it is connected");
     node.engine.peers.ban(&remote.id);
     let packet = Request::Packet(Packet { session, messages: Vec::new() });

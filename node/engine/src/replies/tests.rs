@@ -8,23 +8,23 @@ use thunder_protocol::{B256, ChainId, Input, Memo, PaymentId};
 use super::*;
 use crate::payments::MAX_PAYMENTS_IN_CALL;
 use crate::testing::{CHAIN, HEAD, Node, Remote, error, reply, sent, thd};
-use crate::{ChainEvent, Command, Event, InboundId, Outbox, PeerEvent};
+use crate::{ChainEvent, Event, InboundId, Outbox, PeerEvent, UserCommand};
 
 fn payment(amount: &str, id: &str) -> PaymentRequest {
     PaymentRequest { amount: thd(amount), memo: Memo::default(), id: Some(PaymentId::new(id).unwrap()) }
 }
 
-fn pay(amount: &str, id: &str) -> Command {
-    Command::Pay(PayRequest { channel: Selector::default(), payment: payment(amount, id) })
+fn pay(amount: &str, id: &str) -> UserCommand {
+    UserCommand::Pay(PayRequest { channel: Selector::default(), payment: payment(amount, id) })
 }
 
-fn pay_many(payments: Vec<PaymentRequest>) -> Command {
-    Command::PayMany(PayManyRequest { channel: Selector::default(), payments })
+fn pay_many(payments: Vec<PaymentRequest>) -> UserCommand {
+    UserCommand::PayMany(PayManyRequest { channel: Selector::default(), payments })
 }
 
-fn close(mode: CloseMode) -> Command {
+fn close(mode: CloseMode) -> UserCommand {
     let request = CloseRequest { channel: Selector::default(), mode, confirmed: false };
-    Command::Close { request, gas: Ok(()) }
+    UserCommand::Close { request, gas: Ok(()) }
 }
 
 fn with_channel() -> (Node, Remote, Address) {
@@ -89,7 +89,7 @@ fn rule_6_an_id_that_was_used_with_one_payee_pays_no_other_one() {
     let second = node.open_channel(&mut other);
     let selector = Selector { channel: Some(second.to_string()), peer: None };
     let order = PayRequest { channel: selector, payment: payment("1", "rent") };
-    let (request, outbox) = node.command(Command::Pay(order));
+    let (request, outbox) = node.command(UserCommand::Pay(order));
     assert_eq!(error(&outbox, request).code, Code::IdInUse);
     assert!(sent(&outbox).is_empty());
 }
@@ -181,9 +181,9 @@ fn an_outcome_of_another_kind_of_command_is_an_error_and_no_false_reply() {
 #[test]
 fn a_user_who_waits_for_a_block_is_answered_once_the_chain_is_read_that_far() {
     let mut node = Node::new();
-    let (past, outbox) = node.command(Command::AwaitBlock(HEAD));
+    let (past, outbox) = node.command(UserCommand::AwaitBlock(HEAD));
     assert!(matches!(reply(&outbox, past), Some(Ok(Reply::BlockRead))));
-    let (next, outbox) = node.command(Command::AwaitBlock(HEAD + 2));
+    let (next, outbox) = node.command(UserCommand::AwaitBlock(HEAD + 2));
     assert!(reply(&outbox, next).is_none());
     assert!(reply(&node.chain(ChainEvent::Read { head: HEAD + 1 }), next).is_none());
     let outbox = node.chain(ChainEvent::Read { head: HEAD + 2 });

@@ -7,14 +7,14 @@ use thunder_protocol::onchain::{EndKind, OnChain};
 use thunder_protocol::{Address, Channel, PaymentId, Role};
 use thunder_testing::contract::{Contract, Phase};
 
-use crate::node::Waiting;
+use crate::node::CallWaiter;
 use crate::world::World;
 
 /// Every user who waits at a node that lives gets a reply.
 pub(crate) fn replies(world: &World) {
     for (number, node) in world.nodes.iter().enumerate() {
         let payments: Vec<_> =
-            node.waiting.values().filter(|waiting| matches!(waiting, Waiting::Pay(_))).collect();
+            node.waiting.values().filter(|waiting| matches!(waiting, CallWaiter::Pay(_))).collect();
         assert!(payments.is_empty(), "node {number} leaves payments without a reply: {payments:?}");
     }
 }

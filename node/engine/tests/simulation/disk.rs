@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::rc::Rc;
 
 use thunder_engine::{
-    ChannelState, KnownPeer, NewChannel, Storage, StorageError, StoredChannel, StoredPayment, Writes,
+    ChannelWrite, KnownPeer, NewChannel, Storage, StorageError, StoredChannel, StoredPayment, Writes,
 };
 use thunder_protocol::channel::Direction;
 use thunder_protocol::{Address, B256, Channel, PaymentId};
@@ -144,7 +144,7 @@ impl Content {
                 return Err(StorageError("a payment twice".into()));
             }
         }
-        for ChannelState { row, state, is_over } in states {
+        for ChannelWrite { row, state, is_over } in states {
             let stored = self.rows.get_mut(row).expect("a channel has a row");
             (stored.disk.record, stored.is_over) = (state.clone(), *is_over);
         }

@@ -4,8 +4,8 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use thunder_api::EndpointInfo;
 use thunder_engine::{
-    ChainCommand, ChainEvent, ConnectionId, Engine, Event, InboundId, OutboundId, PeerId, RequestId,
-    Settings, Start,
+    ChainCommand, ChainEvent, ConnectionId, Engine, EngineConfig, Event, InboundId, OutboundId, PeerId,
+    RequestId, Start,
 };
 use thunder_protocol::channel::Terms;
 use thunder_protocol::onchain::{ChainView, Evidence};
@@ -24,7 +24,7 @@ pub(crate) const LASTS: u64 = 60_000;
 
 /// What a user waits for.
 #[derive(Debug, Clone)]
-pub(crate) enum Waiting {
+pub(crate) enum CallWaiter {
     Pay(PaymentId),
     Other,
 }
@@ -40,7 +40,7 @@ pub(crate) struct Node {
     /// The channels that the chain is read for, and what the engine was told of each.
     watched: BTreeMap<Address, Option<ChainView>>,
     /// Users who wait.
-    pub(crate) waiting: HashMap<RequestId, Waiting>,
+    pub(crate) waiting: HashMap<RequestId, CallWaiter>,
     pub(crate) last_number: u64,
     /// Requests of peers that wait for the end of the batch: whose, and its number there.
     pub(crate) inbound: HashMap<InboundId, (usize, OutboundId)>,
@@ -92,7 +92,7 @@ impl Node {
         let mut seed = [self.number; 32];
         seed[..8].copy_from_slice(&self.lives.to_be_bytes());
         let start = Start {
-            settings: Settings {
+            settings: EngineConfig {
                 own_id: self.peer_id.clone(),
                 contracts: CONTRACTS,
                 rpc: "the chain".into(),

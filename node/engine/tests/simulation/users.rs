@@ -1,12 +1,12 @@
 //! What the users of a simulation do, and how they get their money out in the end.
 
 use thunder_api::{CloseMode, CloseRequest, OpenRequest, PayRequest, PaymentRequest, Selector};
-use thunder_engine::{Command, Event, RequestId, SettleCommand};
+use thunder_engine::{Event, RequestId, SettleCommand, UserCommand};
 use thunder_protocol::onchain::{Call, ClosePlan, OnChain};
 use thunder_protocol::{Address, Amount, Channel, Memo, PaymentId};
 use thunder_testing::values::thd;
 
-use crate::node::Waiting;
+use crate::node::CallWaiter;
 use crate::world::{RequestedPayment, World};
 
 /// So many of the last ids of a user may be ordered again.
@@ -17,7 +17,7 @@ fn named(channel: &Address) -> Selector {
 }
 
 impl World {
-    fn command(&mut self, node: usize, waiting: Waiting, command: Command) {
+    fn command(&mut self, node: usize, waiting: CallWaiter, command: UserCommand) {
         if !self.nodes[node].is_alive() {
             return;
         }
@@ -36,7 +36,7 @@ impl World {
         let amount = 5 + self.random.below(20);
         let deposit = if self.random.one_in(3) { Some(thd(self.random.below(amount))) } else { None };
         let request = OpenRequest { amount: thd(amount), deposit, peer: None, accept_short_period: false };
-        self.command(node, Waiting::Other, Command::Open { request, partner });
+        self.command(node, CallWaiter::Other, UserCommand::Open { request, partner });
     }
 
     /// Pays in what is missing.
@@ -44,7 +44,7 @@ impl World {
         for (channel, state, _) in self.nodes[node].channels() {
             if let Channel::Opening(opening) = &state {
                 let value = opening.own_missing();
-                self.command(node, Waiting::Other, Command::Fund { channel, value });
+                self.command(node, CallWaiter::Other, UserCommand::Fund { channel, value });
             }
         }
     }
@@ -64,8 +64,8 @@ impl World {
         let amount = Amount::from_base_units(u128::from(number) * 10_000_000_000_000_000).unwrap();
         let payment = PaymentRequest { amount, memo: Memo::default(), id: Some(id.clone()) };
         let selector = if is_repeated { Selector::default() } else { named(&channel) };
-        let command = Command::Pay(PayRequest { channel: selector, payment });
-        self.command(node, Waiting::Pay(id.clone()), command);
+        let command = UserCommand::Pay(PayRequest { channel: selector, payment });
+        self.command(node, CallWaiter::Pay(id.clone()), command);
         let last = RequestId(self.nodes[node].last_number);
         let new = RequestedPayment { amount, paid_over: None, is_refused: false, is_unpaid: false, last };
         let order = self.orders.entry((node, id)).or_insert(new);
@@ -74,12 +74,12 @@ impl World {
 
     pub(crate) fn close_channel(&mut self, node: usize, channel: &Address, mode: CloseMode) {
         let request = CloseRequest { channel: named(channel), mode, confirmed: true };
-        self.command(node, Waiting::Other, Command::Close { request, gas: Ok(()) });
+        self.command(node, CallWaiter::Other, UserCommand::Close { request, gas: Ok(()) });
     }
 
     fn settle(&mut self, node: usize, channel: &Address, command: SettleCommand) {
-        let command = Command::Settle { command, selector: named(channel), gas: Ok(()) };
-        self.command(node, Waiting::Other, command);
+        let command = UserCommand::Settle { command, selector: named(channel), gas: Ok(()) };
+        self.command(node, CallWaiter::Other, command);
     }
 
     /// The user of a node begins to cheat; from then on its node may be mute.

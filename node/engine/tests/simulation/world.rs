@@ -16,7 +16,7 @@ use thunder_testing::chain::{Chain, Mined};
 
 use crate::disk::{Disk, DiskFault};
 use crate::network::Flight;
-use crate::node::{LASTS, Node, Waiting};
+use crate::node::{CallWaiter, LASTS, Node};
 
 /// What may be wrong with a node.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -236,7 +236,7 @@ impl World {
         if self.fault == Some(Fault::ReplyLost) && self.random.one_in(20) {
             return;
         }
-        let Some(Waiting::Pay(id)) = self.nodes[node].waiting.remove(&request) else { return };
+        let Some(CallWaiter::Pay(id)) = self.nodes[node].waiting.remove(&request) else { return };
         let order = self.orders.get_mut(&(node, id.clone())).unwrap();
         match reply {
             Ok(Reply::Paid(paid)) => {

@@ -1,7 +1,7 @@
 //! The tables, and how older ones become newer ones.
 
 use rusqlite::{Connection, TransactionBehavior, params};
-use thunder_chain::Sent;
+use thunder_chain::SignedCall;
 use thunder_protocol::codec::encode_record;
 use thunder_protocol::onchain::CallKind;
 
@@ -147,7 +147,7 @@ fn to_format_3(connection: &Connection) -> Result<(), DatabaseError> {
     while let Some(row) = rows.next()? {
         let (genesis, channel): (Vec<u8>, Vec<u8>) = (row.get(0)?, row.get(1)?);
         let (kind, record): (String, String) = (row.get(2)?, row.get(3)?);
-        let sent: Sent = serde_json::from_str(&record)?;
+        let sent: SignedCall = serde_json::from_str(&record)?;
         if (channel.as_slice(), CallKind::parse(&kind)) != (sent.channel.as_slice(), Some(sent.kind)) {
             return Err(DatabaseError::Damaged(format!(
                 "the transaction {kind} has the record of another one"

@@ -3,7 +3,7 @@
 use thunder_protocol::channel::{CommandId, Direction, PaymentWrite, Terms};
 use thunder_protocol::{Address, Amount, B256, Balances, Channel, Memo, Nonce, Payment, PaymentId, Role};
 
-use thunder_engine::{ChannelState, NewChannel, PaymentWrites, Storage, StorageError, StoredChannel, Writes};
+use thunder_engine::{ChannelWrite, NewChannel, PaymentWrites, Storage, StorageError, StoredChannel, Writes};
 
 use crate::store::PaymentQuery;
 
@@ -45,8 +45,8 @@ fn awaited(number: u64) -> Channel {
 
 const GENESIS: B256 = B256::repeat_byte(9);
 
-fn state(row: i64, channel: &Channel, is_over: bool) -> ChannelState {
-    ChannelState { row, state: channel.encode().unwrap(), is_over }
+fn state(row: i64, channel: &Channel, is_over: bool) -> ChannelWrite {
+    ChannelWrite { row, state: channel.encode().unwrap(), is_over }
 }
 
 /// Writes that add a channel in this row.

@@ -2,7 +2,7 @@
 
 use rusqlite::types::ValueRef;
 use rusqlite::{Row, params};
-use thunder_chain::{ChainId, Sent};
+use thunder_chain::{ChainId, SignedCall};
 use thunder_protocol::codec::{decode, encode_record};
 use thunder_protocol::{Address, B256, hex};
 
@@ -18,11 +18,14 @@ impl TransactionLog for SqliteStore {
         Ok(Self::set_identity(self, identity)?)
     }
 
-    fn transactions(&self, genesis: B256) -> Result<Vec<Result<Sent, UnreadableTransaction>>, StorageError> {
+    fn transactions(
+        &self,
+        genesis: B256,
+    ) -> Result<Vec<Result<SignedCall, UnreadableTransaction>>, StorageError> {
         Ok(self.read_transactions(genesis)?)
     }
 
-    fn put_transaction(&mut self, genesis: B256, sent: &Sent) -> Result<(), StorageError> {
+    fn put_transaction(&mut self, genesis: B256, sent: &SignedCall) -> Result<(), StorageError> {
         let record = encode_record(sent).map_err(DatabaseError::from)?;
         self.atomically(|connection| {
             connection.execute(
@@ -36,7 +39,7 @@ impl TransactionLog for SqliteStore {
         Ok(())
     }
 
-    fn remove_transaction(&mut self, genesis: B256, sent: &Sent) -> Result<(), StorageError> {
+    fn remove_transaction(&mut self, genesis: B256, sent: &SignedCall) -> Result<(), StorageError> {
         let removed = self.atomically(|connection| {
             connection.execute(
                 "DELETE FROM transactions WHERE genesis = ?1 AND channel = ?2 AND kind = ?3",
@@ -52,7 +55,7 @@ impl SqliteStore {
     fn read_transactions(
         &self,
         genesis: B256,
-    ) -> Result<Vec<Result<Sent, UnreadableTransaction>>, DatabaseError> {
+    ) -> Result<Vec<Result<SignedCall, UnreadableTransaction>>, DatabaseError> {
         let connection = self.connection.borrow();
         let mut statement =
             connection.prepare("SELECT channel, kind, record FROM transactions WHERE genesis = ?1")?;
@@ -62,9 +65,9 @@ impl SqliteStore {
 }
 
 /// Reads a row. An error is SQLite's; a row that makes no sense is an unreadable transaction.
-fn read(row: &Row<'_>) -> rusqlite::Result<Result<Sent, UnreadableTransaction>> {
+fn read(row: &Row<'_>) -> rusqlite::Result<Result<SignedCall, UnreadableTransaction>> {
     let (channel, kind) = (bytes(row.get_ref(0)?), bytes(row.get_ref(1)?));
-    let sent = decode::<Sent>(bytes(row.get_ref(2)?)).map_err(|error| error.to_string());
+    let sent = decode::<SignedCall>(bytes(row.get_ref(2)?)).map_err(|error| error.to_string());
     let sent = sent.and_then(|sent| match (sent.channel.as_slice(), sent.kind.as_str().as_bytes()) {
         key if key == (channel, kind) => Ok(sent),
         _ => Err("it is that of another transaction".to_owned()),

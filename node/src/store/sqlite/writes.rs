@@ -2,7 +2,7 @@
 
 use rusqlite::{Connection, params};
 use thunder_engine::{
-    ChannelState, KnownPeer, NewChannel, PaymentWrites, Storage, StorageError, StoredChannel, StoredPayment,
+    ChannelWrite, KnownPeer, NewChannel, PaymentWrites, Storage, StorageError, StoredChannel, StoredPayment,
     Writes,
 };
 use thunder_protocol::channel::{Direction, PaymentWrite};
@@ -154,8 +154,8 @@ fn renumber_payments(
     Ok(())
 }
 
-fn write_state(connection: &Connection, state: &ChannelState) -> Result<(), DatabaseError> {
-    let ChannelState { row, state, is_over } = state;
+fn write_state(connection: &Connection, state: &ChannelWrite) -> Result<(), DatabaseError> {
+    let ChannelWrite { row, state, is_over } = state;
     connection
         .prepare_cached("UPDATE channels SET state = ?2, is_over = ?3 WHERE id = ?1")?
         .execute(params![row, state, is_over])?;

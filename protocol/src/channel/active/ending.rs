@@ -8,7 +8,7 @@ use super::super::Channel;
 use super::super::closing::Closing;
 use super::super::command_outcome::CommandError;
 use super::super::cooperative_closing::CooperativeClosing;
-use super::super::effects::{Effects, Notice};
+use super::super::effects::{ChannelNotice, Effects};
 use super::super::input::{CloseMode, CommandId, Context};
 use super::super::opening::Opening;
 use super::super::refusal::StateConflict;
@@ -181,7 +181,7 @@ impl Active {
                 Channel::Opening(Box::new(Opening::new(common, deposit, link.online)))
             }
             OnChain::Missing | OnChain::Empty { .. } => {
-                effects.notify.push(Notice::AtRisk(Risk::OpeningTakenBack));
+                effects.notify.push(ChannelNotice::AtRisk(Risk::OpeningTakenBack));
                 Channel::Active(self)
             }
             OnChain::Closing(_) | OnChain::Closed { .. } => {

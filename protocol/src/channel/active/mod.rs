@@ -13,7 +13,7 @@ use super::Channel;
 use super::command_outcome::CommandError;
 use super::common::Common;
 use super::effects::Effects;
-use super::input::{ChainInput, Command, CommandId, Context, Input, Millis, PeerInput};
+use super::input::{ChainInput, ChannelCommand, CommandId, Context, Input, Millis, PeerInput};
 use super::queue::Queue;
 use super::receipts::Proposal;
 use super::refusal::{NoChallenge, StateConflict};
@@ -102,7 +102,7 @@ impl Active {
         effects: &mut Effects,
     ) -> Channel {
         match input {
-            Input::Command(command_id, Command::Pay { payment, known }) => {
+            Input::Command(command_id, ChannelCommand::Pay { payment, known }) => {
                 if let Err(why) = self.pay(command_id, payment, known, context, effects) {
                     effects.reply.push((command_id, Err(why)));
                 }
@@ -112,28 +112,31 @@ impl Active {
                 self.propose_when_coalesced(context, effects);
                 Channel::Active(self)
             }
-            Input::Command(command_id, Command::Close(mode)) => {
+            Input::Command(command_id, ChannelCommand::Close(mode)) => {
                 self.close(command_id, mode, context, effects)
             }
-            Input::Command(command_id, Command::Challenge) => {
+            Input::Command(command_id, ChannelCommand::Challenge) => {
                 effects
                     .reply
                     .push((command_id, Err(CommandError::NothingToChallenge(NoChallenge::NotClosing))));
                 Channel::Active(self)
             }
-            Input::Command(command_id, Command::Cancel)
+            Input::Command(command_id, ChannelCommand::Cancel)
                 if matches!(self.common.view.status, OnChain::Empty { .. }) =>
             {
                 self.cancel(command_id, effects)
             }
-            Input::Command(command_id, Command::Import(given)) => {
+            Input::Command(command_id, ChannelCommand::Import(given)) => {
                 self.import(command_id, &given, context, effects)
             }
-            Input::Command(command_id, Command::SignFinal) => {
+            Input::Command(command_id, ChannelCommand::SignFinal) => {
                 effects.reply.push((command_id, Err(CommandError::NotLost)));
                 Channel::Active(self)
             }
-            Input::Command(command_id, Command::Fund { .. } | Command::Cancel | Command::Withdraw) => {
+            Input::Command(
+                command_id,
+                ChannelCommand::Fund { .. } | ChannelCommand::Cancel | ChannelCommand::Withdraw,
+            ) => {
                 effects.reply.push((command_id, Err(CommandError::WrongState(StateConflict::Active))));
                 Channel::Active(self)
             }

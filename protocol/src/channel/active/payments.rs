@@ -5,7 +5,7 @@ use crate::{Amount, Payment};
 use super::super::command_outcome::CommandError;
 use super::super::effects::{Effects, PaymentWrite};
 use super::super::input::{CommandId, Context, KnownPayment};
-use super::super::receipts::Pending;
+use super::super::receipts::PendingPayment;
 use super::{Active, PeerLink};
 
 /// The most commands that may wait for one payment.
@@ -41,7 +41,7 @@ impl Active {
             return Ok(());
         }
         self.may_pay(payment.amount, context)?;
-        self.queue.push(Pending { payment, command_ids: vec![command_id] });
+        self.queue.push(PendingPayment { payment, command_ids: vec![command_id] });
         if let Some(coalescing) = &mut self.link.coalescing {
             coalescing.extend(context.now);
         }
@@ -82,8 +82,8 @@ impl Active {
 
     /// Fails what waits and was never proposed, or was proposed and did not stand.
     pub(super) fn fail_queue(&mut self, why: &CommandError, effects: &mut Effects) {
-        let (payments, displaced) = self.queue.take_all();
-        effects.persist_all(displaced.map(|displaced| PaymentWrite::Fail { nonce: displaced.nonce }));
+        let (payments, requeued) = self.queue.take_all();
+        effects.persist_all(requeued.map(|requeued| PaymentWrite::Fail { nonce: requeued.nonce }));
         for pending in payments {
             effects.fail_commands(pending.command_ids, why);
         }

@@ -4,9 +4,9 @@ use crate::wire::{Answer, MAX_PAYMENTS, Message, Propose, Refuse, RefuseReason};
 use crate::{AgreedReceipt, PaymentId, Receipt, Signature, Signatures};
 
 use super::super::command_outcome::{CommandError, CommandOutcome};
-use super::super::effects::{Direction, Effects, Misbehaviour, Notice, PaymentWrite};
+use super::super::effects::{ChannelNotice, Direction, Effects, Misbehaviour, PaymentWrite};
 use super::super::input::{Context, Millis};
-use super::super::receipts::{Pending, Proposal};
+use super::super::receipts::{PendingPayment, Proposal};
 use super::super::rules::check_proposal;
 use super::coalescing::Coalescing;
 use super::{Active, REPEAT_AFTER};
@@ -39,14 +39,14 @@ impl Active {
         let Some(nonce) = base.nonce.next_of(role) else { return false };
         let (count, total) = self.queue.next_batch();
         let Some(balances) = base.balances.pay(role, total) else { return false };
-        let (payments, displaced) = self.queue.take(count, total);
+        let (payments, requeued) = self.queue.take(count, total);
 
         // The payments of a proposal that did not stand were one proposal, so they all fit at the
         // head of this one; they are on disk already.
-        if let Some(displaced) = displaced {
-            effects.write(PaymentWrite::Move { from: displaced.nonce, to: nonce });
+        if let Some(requeued) = requeued {
+            effects.write(PaymentWrite::Move { from: requeued.nonce, to: nonce });
         }
-        for pending in payments.iter().skip(displaced.map_or(0, |displaced| displaced.count)) {
+        for pending in payments.iter().skip(requeued.map_or(0, |requeued| requeued.count)) {
             let payment = pending.payment.clone();
             effects.write(PaymentWrite::Insert {
                 direction: Direction::Out,
@@ -118,12 +118,12 @@ impl Active {
         let signatures = Signatures::from_roles(self.common.role(), own_signature, propose.signature);
         self.common.receipts.agreed = AgreedReceipt::signed(receipt, signatures);
         if let Some(own) = self.common.receipts.proposal.take() {
-            if crossed { self.queue.put_back(own) } else { self.complete_payments(own, effects) }
+            if crossed { self.queue.requeue(own) } else { self.complete_payments(own, effects) }
         }
         self.link.repeat_at = None;
         let nonce = receipt.nonce;
         for payment in propose.payments {
-            effects.notify.push(Notice::Payment {
+            effects.notify.push(ChannelNotice::Payment {
                 direction: Direction::In,
                 payment: payment.clone(),
                 nonce,
@@ -139,7 +139,7 @@ impl Active {
         // otherwise one side of a busy channel starves (rule 5).
         if !self.propose(context, effects) {
             effects.send.push(Message::Answer(Answer { nonce, signature: own_signature }));
-            if self.queue.is_displaced() {
+            if self.queue.is_requeued() {
                 // Nothing may be left on disk under the nonce of a proposal that does not stand.
                 self.fail_queue(&CommandError::PeerStopped, effects);
             }
@@ -217,10 +217,10 @@ impl Active {
         self.link.repeat_at = None;
         self.queue.forget_proposed(&proposal.payments);
         let nonce = proposal.nonce;
-        for Pending { payment, command_ids } in proposal.payments {
+        for PendingPayment { payment, command_ids } in proposal.payments {
             let done = CommandOutcome::Paid { id: payment.id.clone(), amount: payment.amount, nonce };
             effects.reply.extend(command_ids.into_iter().map(|command_id| (command_id, Ok(done.clone()))));
-            effects.notify.push(Notice::Payment { direction: Direction::Out, payment, nonce });
+            effects.notify.push(ChannelNotice::Payment { direction: Direction::Out, payment, nonce });
         }
     }
 
@@ -240,7 +240,7 @@ impl Active {
             RefuseReason::Stopped | RefuseReason::Lost => {
                 self.link.peer_stopped = true;
                 self.peer_stops(effects);
-                effects.notify.push(Notice::Refused(refuse.reason));
+                effects.notify.push(ChannelNotice::Refused(refuse.reason));
             }
         }
     }

@@ -6,7 +6,7 @@ use crate::wire::{Message, Sync};
 use super::super::Channel;
 use super::super::command_outcome::CommandError;
 use super::super::data_loss::DataLoss;
-use super::super::effects::{Effects, Notice};
+use super::super::effects::{ChannelNotice, Effects};
 use super::super::input::{CommandId, Context};
 use super::super::receipt_import::ImportedReceipt;
 use super::super::risk::Risk;
@@ -155,7 +155,7 @@ impl Active {
 
     /// The partner has shown an own signature that this side knows nothing of (rule 9).
     pub(super) fn lost(self: Box<Self>, sync: Sync, context: &Context<'_>, effects: &mut Effects) -> Channel {
-        effects.notify.push(Notice::AtRisk(Risk::PartnerHasNewerReceipt));
+        effects.notify.push(ChannelNotice::AtRisk(Risk::PartnerHasNewerReceipt));
         self.into_data_loss(effects).on_sync(sync, context, effects)
     }
 
@@ -172,7 +172,7 @@ impl Active {
             effects.reply.push((command_id, Err(CommandError::NotLost)));
             return Channel::Active(self);
         }
-        effects.notify.push(Notice::AtRisk(Risk::NewerReceiptImported));
+        effects.notify.push(ChannelNotice::AtRisk(Risk::NewerReceiptImported));
         let mut lost = self.into_data_loss(effects);
         lost.import(command_id, given, context.crypto, effects);
         Channel::DataLoss(lost)

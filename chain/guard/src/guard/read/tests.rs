@@ -8,7 +8,7 @@ use thunder_protocol::{Amount, B256, Balances, Nonce};
 
 use super::*;
 use crate::block::Head;
-use crate::guard::Settings;
+use crate::guard::GuardConfig;
 use thunder_protocol::Contracts;
 
 const CHANNEL: Address = Address::repeat_byte(3);
@@ -37,13 +37,13 @@ fn watched(stake: Stake) -> Watch {
 fn guard() -> Guard {
     let contracts = Contracts { token: Address::repeat_byte(1), factory: Address::repeat_byte(2) };
     let endpoints = vec!["a".into(), "b".into()];
-    let mut guard = Guard::new(Settings { endpoints, contracts, states_code: Arc::from([]), chain: None });
+    let mut guard = Guard::new(GuardConfig { endpoints, contracts, states_code: Arc::from([]), chain: None });
     guard.watch_all(&[watched(Stake::AtRisk)]);
     guard
 }
 
 /// An endpoint whose newest block this is shows the channel in a state.
-fn show(guard: &mut Guard, e: usize, block: u64, state: ChannelState) {
+fn show(guard: &mut Guard, e: usize, block: u64, state: StorageState) {
     let (hash, parent) = (B256::ZERO, B256::ZERO);
     let head = Head { number: block, hash, parent, timestamp: block, base_fee: None };
     guard.endpoints[e].head = Some(head);
@@ -51,7 +51,7 @@ fn show(guard: &mut Guard, e: usize, block: u64, state: ChannelState) {
 }
 
 /// How many of both endpoints count as showing the state, after they have.
-fn both_show(guard: &mut Guard, block: u64, state: ChannelState) -> usize {
+fn both_show(guard: &mut Guard, block: u64, state: StorageState) -> usize {
     (0..2).for_each(|e| show(guard, e, block, state));
     let readings = &guard.channels.as_ref().unwrap()[&CHANNEL].readings;
     readings.iter().flatten().filter(|reading| reading.state == state).count()
@@ -60,20 +60,20 @@ fn both_show(guard: &mut Guard, block: u64, state: ChannelState) -> usize {
 #[test]
 fn g6_endpoints_that_answer_in_turn_confirm_a_step_back_each_for_itself() {
     let mut guard = guard();
-    assert_eq!(both_show(&mut guard, 10, ChannelState::Active { paid_in: shares() }), 2);
-    assert_eq!(both_show(&mut guard, 10, ChannelState::Missing), 0, "once is not enough");
-    assert_eq!(both_show(&mut guard, 10, ChannelState::Missing), 2, "blocks were taken back");
+    assert_eq!(both_show(&mut guard, 10, StorageState::Active { paid_in: shares() }), 2);
+    assert_eq!(both_show(&mut guard, 10, StorageState::Missing), 0, "once is not enough");
+    assert_eq!(both_show(&mut guard, 10, StorageState::Missing), 2, "blocks were taken back");
 }
 
 #[test]
 fn g2_an_end_is_believed_once_two_blocks_show_it() {
     let mut guard = guard();
-    let end = ChannelState::Closed { nonce: Nonce::FINAL, balances: shares(), block: 9 };
-    let active = ChannelState::Active { paid_in: shares() };
+    let end = StorageState::Closed { nonce: Nonce::FINAL, balances: shares(), block: 9 };
+    let active = StorageState::Active { paid_in: shares() };
     assert_eq!(both_show(&mut guard, 9, active), 2);
     assert_eq!(both_show(&mut guard, 10, end), 0);
     assert_eq!(both_show(&mut guard, 10, end), 0, "one block says it, however often");
-    assert_eq!(guard.desks.iter().filter(|desk| desk.ends.contains(&CHANNEL)).count(), 2, "to be read again");
+    assert_eq!(guard.work.iter().filter(|work| work.ends.contains(&CHANNEL)).count(), 2, "to be read again");
     assert_eq!(both_show(&mut guard, 11, active), 2, "it was false");
     assert_eq!(both_show(&mut guard, 12, end), 0);
     assert_eq!(both_show(&mut guard, 13, end), 2);
@@ -82,10 +82,10 @@ fn g2_an_end_is_believed_once_two_blocks_show_it() {
 #[test]
 fn g6_two_endpoints_that_contradict_each_other_are_both_named() {
     let mut guard = guard();
-    guard.desks.iter_mut().for_each(|desk| desk.is_live = true);
-    let active = ChannelState::Active { paid_in: shares() };
+    guard.work.iter_mut().for_each(|work| work.is_live = true);
+    let active = StorageState::Active { paid_in: shares() };
     let closing =
-        ChannelState::Closing { closer: Role::B, nonce: Nonce::ZERO, balances: shares(), block: 11 };
+        StorageState::Closing { closer: Role::B, nonce: Nonce::ZERO, balances: shares(), block: 11 };
     both_show(&mut guard, 10, active);
     show(&mut guard, 0, 12, active);
     show(&mut guard, 1, 12, closing);
