@@ -14,7 +14,7 @@ use thunder_guard::{
 };
 use thunder_protocol::channel::Terms;
 use thunder_protocol::onchain::{Call, CallKind, ChainView, ClosePlan, EventPosition, Evidence, OnChain};
-use thunder_protocol::{Address, B256, Nonce, Role, Signature, TransactionReceipt, hex};
+use thunder_protocol::{Address, B256, Nonce, Receipt, Role, Signature, hex};
 use zeroize::Zeroizing;
 
 use crate::endpoint::{Endpoint, Faults};
@@ -254,7 +254,7 @@ impl Bench {
 
     fn ask(&mut self, endpoint: usize, ticket: Ticket, question: Question, timeout: u64) {
         assert!(endpoint < self.endpoints.len());
-        assert!((100..=60_000).contains(&timeout), "{patience}");
+        assert!((100..=60_000).contains(&timeout), "{timeout}");
         assert!(question.max_bytes() <= 4 << 20);
         let params = question.params().to_string().len();
         assert!(params <= 4096 + 64 * self.channels.len(), "{params} bytes: {question:?}");
@@ -402,7 +402,7 @@ fn evidence() -> Evidence {
     (bytes[32], bytes[64]) = (1, 27);
     let nonce = Nonce::new(7).expect("small");
     Evidence {
-        receipt: TransactionReceipt { nonce, balances: shares(1, 9) },
+        receipt: Receipt { nonce, balances: shares(1, 9) },
         signature: Some(Signature::from_bytes(bytes)),
     }
 }

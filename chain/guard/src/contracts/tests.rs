@@ -6,7 +6,7 @@ use ethers_core::abi::{Abi, Event, Token, encode};
 use ethers_core::types::U256;
 use serde_json::Value;
 use thunder_protocol::onchain::{ClosePlan, EndKind, Evidence};
-use thunder_protocol::{Signature, TransactionReceipt, hex};
+use thunder_protocol::{Receipt, Signature, hex};
 
 use super::calls::{self, Permit};
 use super::*;
@@ -73,7 +73,7 @@ fn balances() -> Balances {
 
 fn evidence(is_signed: bool) -> Evidence {
     Evidence {
-        receipt: TransactionReceipt { nonce: Nonce::new(1 << 39).unwrap(), balances: balances() },
+        receipt: Receipt { nonce: Nonce::new(1 << 39).unwrap(), balances: balances() },
         signature: is_signed.then(signature),
     }
 }

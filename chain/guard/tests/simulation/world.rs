@@ -8,7 +8,7 @@ use thunder_guard::transactions::{CallOutcome, CallRequest, SignedCall};
 use thunder_guard::{Action, AskError, ChainId, Contracts, Guard, GuardConfig, Report, Stake, Watch};
 use thunder_protocol::channel::Terms;
 use thunder_protocol::onchain::{Call, CallKind, ChainView, ClosePlan, Evidence, OnChain};
-use thunder_protocol::{Address, B256, Nonce, Role, Signature, TransactionReceipt};
+use thunder_protocol::{Address, B256, Nonce, Receipt, Role, Signature};
 use zeroize::Zeroizing;
 
 use crate::endpoint::{Endpoint, Faults};
@@ -74,7 +74,7 @@ fn evidence() -> Evidence {
     bytes[64] = 27;
     bytes[32] = 1;
     Evidence {
-        receipt: TransactionReceipt { nonce: Nonce::new(NEWEST).unwrap(), balances: shares(1, 9) },
+        receipt: Receipt { nonce: Nonce::new(NEWEST).unwrap(), balances: shares(1, 9) },
         signature: Some(Signature::from_bytes(bytes)),
     }
 }
@@ -332,7 +332,7 @@ impl World {
 
     /// Closes on another receipt than [`Self::close`].
     pub(crate) fn close_on(&mut self, channel: Address, nonce: u64) {
-        let receipt = TransactionReceipt { nonce: Nonce::new(nonce).unwrap(), ..evidence().receipt };
+        let receipt = Receipt { nonce: Nonce::new(nonce).unwrap(), ..evidence().receipt };
         self.submit(channel, Call::Close(ClosePlan::Receipt(Evidence { receipt, ..evidence() })));
     }
 
