@@ -210,7 +210,7 @@ impl AgreedReceipt {
 }
 
 /// A payment's identifier, chosen by the payer: 1 to 64 printable ASCII characters without
-/// spaces. A payment is (channel, payer, id) and is applied once, for ever.
+/// spaces. The payer's wallet uses it once, over whatever channel; the payee applies it once in a channel (rule 6).
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
 pub struct PaymentId(String);
 

@@ -101,12 +101,12 @@ pub struct Packet {
 /// Collects messages of one packet: at most [`MAX_MESSAGES`], and together below
 /// [`crate::codec::MAX_LEN`]. Four of the fullest proposals are more than a packet holds.
 #[derive(Debug, Default)]
-pub struct Batch {
+pub struct PacketBuilder {
     messages: Vec<Envelope>,
     size: usize,
 }
 
-impl Batch {
+impl PacketBuilder {
     /// Takes the message, or gives it back if the packet is full. A first message always fits.
     pub fn push(&mut self, envelope: Envelope) -> Result<(), Box<Envelope>> {
         let size = self.size + envelope.size_bound();
@@ -193,7 +193,7 @@ pub struct Sync {
     /// Its unanswered proposal.
     pub proposal: Option<Propose>,
     /// The FINAL receipt that it has signed.
-    pub finish: Option<Final>,
+    pub own_final: Option<Final>,
     /// It has begun to close on chain, or seen a closing: it signs nothing more.
     pub closing: bool,
     /// It has lost data: it proposes and answers nothing.

@@ -335,7 +335,7 @@ fn rule_12_what_was_recorded_of_a_closing_and_what_crossed_it_are_never_both_in(
     let sync = Sync {
         agreed: AgreedReceipt::signed(receipt, answered),
         proposal: None,
-        finish: None,
+        own_final: None,
         closing: false,
         lost: false,
         wants_reply: false,

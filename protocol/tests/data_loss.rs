@@ -70,8 +70,8 @@ fn lie(pair: &mut Pair) {
 
 fn signed_final(party: &Party) -> Option<Final> {
     party.outbox.iter().find_map(|message| match message {
-        Message::Final(finish) => Some(finish.clone()),
-        Message::Sync(sync) => sync.finish.clone(),
+        Message::Final(final_receipt) => Some(final_receipt.clone()),
+        Message::Sync(sync) => sync.own_final.clone(),
         Message::Propose(_) | Message::Answer(_) | Message::Refuse(_) => None,
     })
 }
@@ -106,9 +106,9 @@ fn rule_9_a_lost_channel_takes_newer_receipts_signs_one_final_and_never_closes_a
     let mut pair = restored();
     let newest = pair.b.agreed();
     let close = pair.a.close();
-    assert_eq!(pair.a.reply(close), &Err(CommandError::Lost));
+    assert_eq!(pair.a.reply(close), &Err(CommandError::DataLost));
     let pay = pair.a.pay("w", 1);
-    assert_eq!(pair.a.reply(pay), &Err(CommandError::Lost));
+    assert_eq!(pair.a.reply(pay), &Err(CommandError::DataLost));
     pair.connect();
     pair.run();
     assert_eq!(pair.a.agreed(), newest);
@@ -373,7 +373,7 @@ fn rule_9_with_a_newer_receipt_a_closing_that_was_begun_is_not_sent_again() {
         let close = pair.a.close();
         assert_eq!(
             (pair.a.reply(close), pair.a.submitted.len()),
-            (&Err(CommandError::Lost), 0),
+            (&Err(CommandError::DataLost), 0),
             "own: {own}"
         );
     }
@@ -432,7 +432,7 @@ fn rule_9_a_backup_of_a_channel_that_was_still_opening_is_lost_too() {
     pair.a.chain(OnChain::Active { paid_in: shares });
     assert_eq!(pair.a.channel().name(), "lost", "receipt 0 may be old, and nonce 1 was signed");
     let close = pair.a.close();
-    assert_eq!(pair.a.reply(close), &Err(CommandError::Lost));
+    assert_eq!(pair.a.reply(close), &Err(CommandError::DataLost));
     pair.connect();
     pair.run();
     assert_eq!(pair.a.agreed(), (1, balances(9, 11)));
@@ -447,5 +447,5 @@ fn rule_9_a_lost_channel_stays_lost_when_the_chain_takes_its_end_back() {
     pair.a.restart();
     pair.a.chain(OnChain::Active { paid_in: balances(10, 10) });
     let close = pair.a.close();
-    assert_eq!(pair.a.reply(close), &Err(CommandError::Lost));
+    assert_eq!(pair.a.reply(close), &Err(CommandError::DataLost));
 }

@@ -67,8 +67,8 @@ fn lie(pair: &mut Pair) {
 
 fn signed_final(party: &Party) -> Option<Final> {
     party.outbox.iter().find_map(|message| match message {
-        Message::Final(finish) => Some(finish.clone()),
-        Message::Sync(sync) => sync.finish.clone(),
+        Message::Final(final_receipt) => Some(final_receipt.clone()),
+        Message::Sync(sync) => sync.own_final.clone(),
         Message::Propose(_) | Message::Answer(_) | Message::Refuse(_) => None,
     })
 }
@@ -236,13 +236,17 @@ fn rule_9_an_export_proves_lost_data_and_a_record_does_not() {
         let name = pair.a.channel().name();
         assert_eq!(name, if finishing { "finishing" } else { "active" });
         let order = pair.a.command(ChannelCommand::SignFinal);
-        assert_eq!(pair.a.reply(order), &Err(CommandError::NotLost));
-        assert_eq!(import(&mut pair.a, exported(2, 17, 3, false)), Err(CommandError::NotLost));
-        assert_eq!(import(&mut pair.a, exported(1, 9, 11, true)), Err(CommandError::NotLost));
+        assert_eq!(pair.a.reply(order), &Err(CommandError::NoDataLost));
+        assert_eq!(import(&mut pair.a, exported(2, 17, 3, false)), Err(CommandError::NoDataLost));
+        assert_eq!(import(&mut pair.a, exported(1, 9, 11, true)), Err(CommandError::NoDataLost));
         assert_eq!(pair.a.channel().name(), name);
         assert!(import(&mut pair.a, exported(2, 17, 3, true)).is_ok());
         assert_eq!((pair.a.channel().name(), pair.a.agreed()), ("lost", (2, balances(17, 3))));
         let close = pair.a.close();
-        assert_eq!(pair.a.reply(close), &Err(CommandError::Lost), "closing on 1 would be punished with 2");
+        assert_eq!(
+            pair.a.reply(close),
+            &Err(CommandError::DataLost),
+            "closing on 1 would be punished with 2"
+        );
     }
 }

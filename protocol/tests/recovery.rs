@@ -72,7 +72,7 @@ fn rule_9_a_lost_channel_stays_lost_when_its_end_is_taken_back() {
     pair.a.submitted.clear();
     let close = pair.a.close();
     assert!(pair.a.submitted.is_empty(), "receipt 3 exists");
-    assert_eq!(pair.a.reply(close), &Err(CommandError::Lost));
+    assert_eq!(pair.a.reply(close), &Err(CommandError::DataLost));
 }
 
 #[test]

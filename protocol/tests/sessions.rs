@@ -82,7 +82,7 @@ fn rule_9_only_an_own_signature_proves_lost_data() {
     assert_eq!(
         pair.a.channel().name(),
         "closing",
-        "lost, takes the newer receipt over, and both finish on it"
+        "lost, takes the newer receipt over, and both final_receipt on it"
     );
     assert_eq!(pair.a.agreed(), (3, balances(8, 12)));
 }
@@ -118,7 +118,7 @@ fn rule_9_the_proposals_nonce_with_other_balances_and_the_own_signature_proves_l
     let sync = thunder_protocol::wire::Sync {
         agreed: AgreedReceipt::signed(other, signatures),
         proposal: None,
-        finish: None,
+        own_final: None,
         closing: false,
         lost: false,
         wants_reply: false,

@@ -3,9 +3,9 @@
 
 use thunder_protocol::codec::{self, MAX_LEN};
 use thunder_protocol::wire::{
-    Answer, Batch, Envelope, Final, Hello, MAX_MESSAGES, MAX_PAYMENT_TEXT, MAX_PAYMENTS, Message, OpenAccept,
-    OpenAsk, OpenMessage, OpenRefuse, OpenRefuseReason, Packet, Proof, Propose, Refuse, RefuseReason,
-    Request, Response, SessionId, Sync, Welcome, WireError,
+    Answer, Envelope, Final, Hello, MAX_MESSAGES, MAX_PAYMENT_TEXT, MAX_PAYMENTS, Message, OpenAccept,
+    OpenAsk, OpenMessage, OpenRefuse, OpenRefuseReason, Packet, PacketBuilder, Proof, Propose, Refuse,
+    RefuseReason, Request, Response, SessionId, Sync, Welcome, WireError,
 };
 use thunder_protocol::{
     Address, AgreedReceipt, Amount, B256, Balances, Memo, Nonce, Payment, PaymentId, Receipt, Signature,
@@ -37,8 +37,8 @@ fn finish() -> Final {
 fn sync(proposal: Option<Propose>) -> Message {
     let receipt = Receipt { nonce: NONCE, balances: BALANCES };
     let agreed = AgreedReceipt::signed(receipt, Signatures { a: SIGNATURE, b: SIGNATURE });
-    let finish = Some(finish());
-    Message::Sync(Sync { agreed, proposal, finish, closing: true, lost: true, wants_reply: true }.into())
+    let own_final = Some(finish());
+    Message::Sync(Sync { agreed, proposal, own_final, closing: true, lost: true, wants_reply: true }.into())
 }
 
 fn refuse() -> Message {
@@ -135,7 +135,7 @@ fn every_single_message_is_below_the_limit() {
 fn what_a_batch_takes_fits_into_a_packet() {
     let fullest =
         || Envelope::Channel { channel: ADDRESS, message: sync(Some(propose(payments(MAX_PAYMENTS)))) };
-    let mut batch = Batch::default();
+    let mut batch = PacketBuilder::default();
     let taken = (0..).take_while(|_| batch.push(fullest()).is_ok()).count();
     assert!(taken > 1);
     let packet = |messages| Request::Packet(Packet { session: SessionId::new(WORD, WORD), messages });
@@ -145,7 +145,7 @@ fn what_a_batch_takes_fits_into_a_packet() {
     messages.resize(4, fullest());
     assert!(codec::encode(&packet(messages)).is_err(), "four channels' fullest proposals don't fit");
 
-    let mut batch = Batch::default();
+    let mut batch = PacketBuilder::default();
     let small = || Envelope::Channel { channel: ADDRESS, message: sync(None) };
     assert_eq!((0..).take_while(|_| batch.push(small()).is_ok()).count(), MAX_MESSAGES);
     assert!(codec::encode(&packet(batch.into_messages())).unwrap().len() <= MAX_LEN);

@@ -221,8 +221,10 @@ impl Bench {
             shown.extend(receipts.proposal.as_ref().map(|proposal| proposal.receipt()));
         }
         shown.extend(effects.send.iter().filter_map(|message| match message {
-            Message::Final(finish) => Some(final_of(finish.balances)),
-            Message::Sync(sync) => sync.finish.as_ref().map(|finish| final_of(finish.balances)),
+            Message::Final(final_receipt) => Some(final_of(final_receipt.balances)),
+            Message::Sync(sync) => {
+                sync.own_final.as_ref().map(|final_receipt| final_of(final_receipt.balances))
+            }
             Message::Propose(_) | Message::Answer(_) | Message::Refuse(_) => None,
         }));
         for digest in fresh {
@@ -262,10 +264,10 @@ impl Bench {
                 let own = agreed.signatures.map(|signatures| *signatures.of(self.role));
                 assert_eq!((agreed.nonce(), own), (answer.nonce, Some(answer.signature)));
             }
-            Message::Final(finish) => {
-                let receipt = Receipt { nonce: Nonce::FINAL, balances: finish.balances };
-                assert!(self.keys.verify(&receipt, &finish.signature, self.role));
-                assert!(self.restored || self.signed.get(&Nonce::FINAL) == Some(&finish.balances));
+            Message::Final(final_receipt) => {
+                let receipt = Receipt { nonce: Nonce::FINAL, balances: final_receipt.balances };
+                assert!(self.keys.verify(&receipt, &final_receipt.signature, self.role));
+                assert!(self.restored || self.signed.get(&Nonce::FINAL) == Some(&final_receipt.balances));
             }
             Message::Refuse(refuse) => {
                 let agreed = receipts.map_or(Nonce::ZERO, |receipts| receipts.agreed.nonce());

@@ -151,8 +151,8 @@ impl Script<'_, '_> {
     }
 
     pub(super) fn finish(&mut self) -> Step {
-        let finish = self.final_receipt()?;
-        self.say(Message::Final(finish));
+        let final_receipt = self.final_receipt()?;
+        self.say(Message::Final(final_receipt));
         Ok(())
     }
 
@@ -166,10 +166,10 @@ impl Script<'_, '_> {
         let agreed = self.claim()?;
         let flags = self.bytes.arbitrary::<u8>()?;
         let proposal = if flags & 7 == 1 { Some(self.proposal()?) } else { None };
-        let finish = if flags & 0x38 == 8 { Some(self.final_receipt()?) } else { None };
+        let own_final = if flags & 0x38 == 8 { Some(self.final_receipt()?) } else { None };
         let (closing, lost) = (flags & 0xc0 == 0x40, flags & 0xc0 == 0x80);
         let wants_reply = self.bytes.arbitrary()?;
-        self.say(Message::Sync(Sync { agreed, proposal, finish, closing, lost, wants_reply }.into()));
+        self.say(Message::Sync(Sync { agreed, proposal, own_final, closing, lost, wants_reply }.into()));
         Ok(())
     }
 
@@ -189,7 +189,7 @@ impl Script<'_, '_> {
     pub(super) fn honest_sync(&self) -> Option<Message> {
         let agreed = self.bench.channel.as_ref()?.receipts()?.agreed;
         let sync =
-            Sync { agreed, proposal: None, finish: None, closing: false, lost: false, wants_reply: false };
+            Sync { agreed, proposal: None, own_final: None, closing: false, lost: false, wants_reply: false };
         Some(Message::Sync(sync.into()))
     }
 }

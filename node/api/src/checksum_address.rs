@@ -1,4 +1,4 @@
-//! `Account`: an Ethereum address that serialises with its checksum (EIP-55).
+//! `ChecksumAddress`: an Ethereum address that serialises with its checksum (EIP-55).
 
 use std::fmt;
 

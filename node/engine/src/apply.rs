@@ -8,7 +8,7 @@ use crate::channels::ChannelEntry;
 use crate::engine::Engine;
 use crate::errors::{disk_error, frozen, frozen_undecided, other_wallet};
 use crate::outbox::{
-    Batch, BatchEffects, ChainCommand, Committed, DisconnectReason, Notice, Outbox, Refused,
+    Batch, BatchEffects, ChainCommand, CommittedBatch, DisconnectReason, Notice, Outbox, RefusedBatch,
 };
 use crate::replies::PendingReply;
 use crate::storage::{ChannelWrite, NewChannel, PaymentWrites, StorageError};
@@ -137,8 +137,8 @@ impl Engine {
     }
 
     /// What a batch asks for, now that it is on disk.
-    pub fn committed(&mut self, batch: Committed) -> Outbox {
-        let Committed(effects) = batch;
+    pub fn committed(&mut self, batch: CommittedBatch) -> Outbox {
+        let CommittedBatch(effects) = batch;
         let BatchEffects { independent: mut outbox, calls, messages, inbound, outcomes, notices, .. } =
             effects;
         outbox.chain.extend(self.submissions(calls));
@@ -169,8 +169,8 @@ impl Engine {
 
     /// What a batch asks for that the disk has refused: nothing of it is sent but challenges, and its channels freeze.
     /// Users are told what the disk says; whether a payment of an earlier batch was made is open.
-    pub fn refused(&mut self, batch: Box<Refused>) -> Outbox {
-        let Refused { effects, error } = *batch;
+    pub fn refused(&mut self, batch: Box<RefusedBatch>) -> Outbox {
+        let RefusedBatch { effects, error } = *batch;
         let BatchEffects {
             independent: mut outbox,
             calls,

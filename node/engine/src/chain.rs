@@ -26,8 +26,8 @@ impl Engine {
     pub(crate) fn on_chain_event(&mut self, event: ChainEvent) {
         self.chain.last_report = self.now;
         match event {
-            ChainEvent::Alive => {}
-            ChainEvent::Chain(chain) => self.on_chain(chain),
+            ChainEvent::Heartbeat => {}
+            ChainEvent::ChainSelected(chain) => self.on_chain(chain),
             ChainEvent::Contracts(found) => self.chain.contracts_found = Some(found),
             ChainEvent::View { channel, view } => {
                 self.apply(channel, Input::Chain(ChainInput::View(view)));
@@ -44,8 +44,8 @@ impl Engine {
                 self.apply(channel, Input::Chain(ChainInput::Claimed(closing)));
             }
             ChainEvent::Unreadable { channel, why } => self.on_unreadable(channel, why),
-            ChainEvent::Read { head } => self.on_read(head),
-            ChainEvent::Fresh { age, lasts, block_time } => {
+            ChainEvent::BlockRead { head } => self.on_read(head),
+            ChainEvent::ReadTimes { age, lasts, block_time } => {
                 self.chain.read = age.map(|age| (self.now.saturating_sub(age), lasts));
                 self.chain.block_time = block_time;
             }

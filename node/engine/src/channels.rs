@@ -215,7 +215,7 @@ impl Channels {
         self.by_row.get(&row).and_then(|address| self.entries.get(address))
     }
 
-    /// How many channels can still be used.
+    /// How many channels are neither closed nor wanted by another node and not on the chain yet.
     pub fn open_count(&self) -> usize {
         self.entries.values().filter(|entry| is_open(&entry.channel)).count()
     }

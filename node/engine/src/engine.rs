@@ -76,7 +76,7 @@ pub struct Engine {
 
 /// What an engine starts with.
 #[derive(Debug)]
-pub struct Start {
+pub struct EngineStart {
     /// The settings.
     pub settings: EngineConfig,
     /// The chain that was used last, and the newest block of it that was read.
@@ -91,8 +91,8 @@ pub struct Start {
 
 impl Engine {
     /// An engine with the channels that the disk has.
-    pub fn new(start: Start, disk: Box<dyn Storage>) -> Result<Self, StorageError> {
-        let Start { settings, chain, peers, seed, now } = start;
+    pub fn new(start: EngineStart, disk: Box<dyn Storage>) -> Result<Self, StorageError> {
+        let EngineStart { settings, chain, peers, seed, now } = start;
         let (identity, head) = chain.map_or((None, None), |(identity, head)| (Some(identity), head));
         let channels = match identity {
             Some(identity) => Channels::load(disk.channels(identity.genesis)?, identity.chain_id),

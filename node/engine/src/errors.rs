@@ -79,11 +79,11 @@ pub(crate) fn explain(error: &CommandError) -> ApiError {
             "connect with the other node, or wait until it is back, and repeat it with the same --id; history shows it",
         ),
         CommandError::Closing => (Code::ChannelClosing, "nothing was paid; see infos"),
-        CommandError::Lost => (
+        CommandError::DataLost => (
             Code::DataLost,
             "connect with the other node: with its help the channel is closed on the newest receipt; see infos",
         ),
-        CommandError::NotLost => (Code::WrongState, "nothing was changed; see infos"),
+        CommandError::NoDataLost => (Code::WrongState, "nothing was changed; see infos"),
         CommandError::NotNewer { .. } => {
             (Code::InvalidReceipt, "nothing was changed; import the newest export that there is")
         }

@@ -116,7 +116,7 @@ pub enum PeerEvent {
 #[derive(Debug)]
 pub enum ChainEvent {
     /// This is the chain from now on. Every channel is to be watched anew.
-    Chain(ChainId),
+    ChainSelected(ChainId),
     /// Whether THD and the factory are there, or why not.
     Contracts(Result<(), String>),
     /// A channel's state has changed, or more is known of it.
@@ -148,12 +148,12 @@ pub enum ChainEvent {
         why: Option<String>,
     },
     /// Every channel that is due at this block is read.
-    Read {
+    BlockRead {
         /// The block.
         head: u64,
     },
     /// When every channel was last read.
-    Fresh {
+    ReadTimes {
         /// How long ago, in milliseconds; `None` if never.
         age: Option<Millis>,
         /// For how long that is good enough, in milliseconds.
@@ -167,7 +167,7 @@ pub enum ChainEvent {
         first: u64,
     },
     /// The chain task is alive.
-    Alive,
+    Heartbeat,
     /// How the RPC endpoints are.
     Endpoints(Vec<EndpointInfo>),
     /// A contract call could not be made, or was refused.

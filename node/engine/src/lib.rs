@@ -38,13 +38,15 @@ mod wording;
 
 pub use chain_state::ChainState;
 pub use channels::{ChannelEntry, Channels, is_inbound_pending, is_live};
-pub use engine::{Engine, EngineConfig, Start, confirmations_on};
+pub use engine::{Engine, EngineConfig, EngineStart, confirmations_on};
 pub use errors::disk_error;
 pub use event::{
     ChainEvent, ConnectionId, Event, InboundId, OutboundId, PeerEvent, RequestId, SettleCommand, UserCommand,
 };
 pub use offers::deposit_of;
-pub use outbox::{Batch, ChainCommand, Committed, Dial, DisconnectReason, Notice, Outbox, Refused, Reply};
+pub use outbox::{
+    Batch, ChainCommand, CommittedBatch, Dial, DisconnectReason, Notice, Outbox, RefusedBatch, Reply,
+};
 pub use peer_id::PeerId;
 pub use peers::Peers;
 pub use replies::contract_state;

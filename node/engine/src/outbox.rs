@@ -29,7 +29,7 @@ impl Batch {
     }
 
     /// Puts the batch on the disk, whole or not at all.
-    pub fn commit(self, storage: &mut dyn Storage) -> Result<Committed, Box<Refused>> {
+    pub fn commit(self, storage: &mut dyn Storage) -> Result<CommittedBatch, Box<RefusedBatch>> {
         let Self { writes, failure, effects } = self;
         let result = match failure {
             Some(error) => {
@@ -39,8 +39,8 @@ impl Batch {
             None => storage.commit(&writes),
         };
         match result {
-            Ok(()) => Ok(Committed(effects)),
-            Err(error) => Err(Box::new(Refused { effects, error })),
+            Ok(()) => Ok(CommittedBatch(effects)),
+            Err(error) => Err(Box::new(RefusedBatch { effects, error })),
         }
     }
 }
@@ -48,12 +48,12 @@ impl Batch {
 /// A batch that is on the disk.
 #[derive(Debug)]
 #[must_use]
-pub struct Committed(pub(crate) BatchEffects);
+pub struct CommittedBatch(pub(crate) BatchEffects);
 
 /// A batch of which the disk has nothing.
 #[derive(Debug)]
 #[must_use]
-pub struct Refused {
+pub struct RefusedBatch {
     pub(crate) effects: BatchEffects,
     /// Why.
     pub(crate) error: StorageError,

@@ -2,8 +2,8 @@
 
 use thunder_protocol::channel::PeerInput;
 use thunder_protocol::wire::{
-    Batch as PacketBuilder, Envelope, MAX_MESSAGES, MAX_PAYMENTS, Message, Packet, Request, Response,
-    SessionId, WireError,
+    Envelope, MAX_MESSAGES, MAX_PAYMENTS, Message, Packet, PacketBuilder, Request, Response, SessionId,
+    WireError,
 };
 use thunder_protocol::{Address, Input, PaymentId};
 

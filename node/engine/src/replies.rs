@@ -1,4 +1,4 @@
-//! PendingPayment replies: who waits for what a command brings about, and what the core's outcome is in the API.
+//! Pending replies: who waits for what a command brings about, and what the core's outcome is in the API.
 
 use thunder_api::{ApiError, ApiResult, ClosingStarted, Code, Ended, Paid, PaidIn, PaidOut, ReceiptImported};
 use thunder_protocol::channel::{ClosedBy, CommandError, CommandId, CommandOutcome};

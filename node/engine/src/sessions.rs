@@ -1,8 +1,8 @@
 //! Sessions: two nodes prove to each other for which wallets they speak, and only then exchange messages about
 //! channels. A session has a number of its own; a packet with another number is dropped.
 //!
-//! The side that dials says hello ([`Greeting`]), gets a welcome with the other side's proof, and sends its own
-//! ([`Proving`]); the other side awaits it ([`PendingHandshake`]). Then the session is [`Open`].
+//! The side that dials says hello ([`HelloSent`]), gets a welcome with the other side's proof, and sends its own
+//! ([`ProofSent`]); the other side awaits it ([`PendingHandshake`]). Then the session is [open](OpenSession).
 
 use thunder_api::{ApiError, Code};
 use thunder_protocol::channel::PeerInput;
@@ -20,14 +20,14 @@ pub(crate) enum Session {
     /// Nothing was said.
     #[default]
     None,
-    Greeting(Greeting),
-    Proving(Proving),
-    Open(Open),
+    HelloSent(HelloSent),
+    ProofSent(ProofSent),
+    Open(OpenSession),
 }
 
 /// Hello was said, the welcome is awaited.
 #[derive(Debug)]
-pub(crate) struct Greeting {
+pub(crate) struct HelloSent {
     /// The own challenge.
     challenge: B256,
     /// The request that carries the hello.
@@ -36,15 +36,15 @@ pub(crate) struct Greeting {
 
 /// The other side has proved itself; the own proof is on its way.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Proving {
-    session: Open,
+pub(crate) struct ProofSent {
+    session: OpenSession,
     /// The request that carries the proof.
     request: OutboundId,
 }
 
 /// Both sides have proved who they are.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Open {
+pub(crate) struct OpenSession {
     pub(crate) id: SessionId,
     /// The wallet that the other side speaks for.
     pub(crate) wallet: Address,
@@ -53,7 +53,7 @@ pub(crate) struct Open {
     last_before: OutboundId,
 }
 
-impl Open {
+impl OpenSession {
     /// Whether this request was sent in this session.
     fn has_sent(&self, request: OutboundId) -> bool {
         request > self.last_before
@@ -79,32 +79,32 @@ impl Session {
     }
 
     /// The session, once both sides have proved who they are.
-    pub(crate) const fn open(&self) -> Option<Open> {
+    pub(crate) const fn open(&self) -> Option<OpenSession> {
         match self {
             Self::Open(open) => Some(*open),
-            Self::None | Self::Greeting(_) | Self::Proving(_) => None,
+            Self::None | Self::HelloSent(_) | Self::ProofSent(_) => None,
         }
     }
 
     pub(crate) const fn wallet(&self) -> Option<Address> {
         match self {
             Self::Open(open) => Some(open.wallet),
-            Self::None | Self::Greeting(_) | Self::Proving(_) => None,
+            Self::None | Self::HelloSent(_) | Self::ProofSent(_) => None,
         }
     }
 
     /// The session that is open for the other side already, if the own proof was sent for it.
-    fn proving(&self, id: SessionId) -> Option<Open> {
+    fn with_proof_sent(&self, id: SessionId) -> Option<OpenSession> {
         match self {
-            Self::Proving(Proving { session, .. }) if session.id == id => Some(*session),
-            Self::None | Self::Greeting(_) | Self::Proving(_) | Self::Open(_) => None,
+            Self::ProofSent(ProofSent { session, .. }) if session.id == id => Some(*session),
+            Self::None | Self::HelloSent(_) | Self::ProofSent(_) | Self::Open(_) => None,
         }
     }
 
     /// Whether this request carries the handshake.
     fn is_begun_by(&self, id: OutboundId) -> bool {
         match self {
-            Self::Greeting(Greeting { request, .. }) | Self::Proving(Proving { request, .. }) => {
+            Self::HelloSent(HelloSent { request, .. }) | Self::ProofSent(ProofSent { request, .. }) => {
                 *request == id
             }
             Self::None | Self::Open(_) => false,
@@ -127,7 +127,7 @@ impl Engine {
         let request = self.send_request(peer, Request::Hello(hello));
         if let Some(connected) = self.peers.connected.get_mut(peer) {
             connected.hello_at = None;
-            connected.session = Session::Greeting(Greeting { challenge, request });
+            connected.session = Session::HelloSent(HelloSent { challenge, request });
         }
     }
 
@@ -165,7 +165,9 @@ impl Engine {
         }
         // Both said hello at the same time: that of the peer with the greater id counts.
         let session = self.peers.connected.get(peer).map(|connected| &connected.session);
-        if matches!(session, Some(Session::Greeting(_) | Session::Proving(_))) && self.peers.own_id() > peer {
+        if matches!(session, Some(Session::HelloSent(_) | Session::ProofSent(_)))
+            && self.peers.own_id() > peer
+        {
             return Response::Error(WireError::NotReady);
         }
         let Some(proof) = self.prove(peer, hello.challenge) else {
@@ -189,7 +191,7 @@ impl Engine {
             return Response::Error(WireError::BadProof);
         }
         let id = SessionId::new(theirs, own);
-        let session = Open { id, wallet: proof.wallet, last_before: self.last_outbound_id() };
+        let session = OpenSession { id, wallet: proof.wallet, last_before: self.last_outbound_id() };
         self.open_session(peer, session, false);
         Response::Proved
     }
@@ -198,12 +200,14 @@ impl Engine {
     pub(crate) fn on_handshake_response(&mut self, peer: &PeerId, id: OutboundId, response: &Response) {
         let session = self.peers.connected.get(peer).map(|connected| &connected.session);
         match (response, session) {
-            (Response::Welcome(welcome), Some(Session::Greeting(greeting))) if greeting.request == id => {
-                let own = greeting.challenge;
+            (Response::Welcome(welcome), Some(Session::HelloSent(hello_sent)))
+                if hello_sent.request == id =>
+            {
+                let own = hello_sent.challenge;
                 self.on_welcome(peer, own, welcome);
             }
-            (Response::Proved, Some(Session::Proving(proving))) if proving.request == id => {
-                let session = proving.session;
+            (Response::Proved, Some(Session::ProofSent(proof_sent))) if proof_sent.request == id => {
+                let session = proof_sent.session;
                 self.open_session(peer, session, true);
             }
             _ => {}
@@ -228,20 +232,21 @@ impl Engine {
         let request = self.send_request(peer, Request::Prove(proof));
         if let Some(connected) = self.peers.connected.get_mut(peer) {
             let id = SessionId::new(own, welcome.challenge);
-            let session = Open { id, wallet: welcome.proof.wallet, last_before };
-            connected.session = Session::Proving(Proving { session, request });
+            let session = OpenSession { id, wallet: welcome.proof.wallet, last_before };
+            connected.session = Session::ProofSent(ProofSent { session, request });
         }
     }
 
     /// Opens the session of a packet that has overtaken the response to the own proof: the other side has the proof.
     pub(crate) fn open_proved_session(&mut self, peer: &PeerId, id: SessionId) {
-        let session = self.peers.connected.get(peer).and_then(|connected| connected.session.proving(id));
+        let session =
+            self.peers.connected.get(peer).and_then(|connected| connected.session.with_proof_sent(id));
         if let Some(session) = session {
             self.open_session(peer, session, true);
         }
     }
 
-    fn open_session(&mut self, peer: &PeerId, session: Open, is_initiator: bool) {
+    fn open_session(&mut self, peer: &PeerId, session: OpenSession, is_initiator: bool) {
         let Some(connected) = self.peers.connected.get_mut(peer) else { return };
         let wallet = session.wallet;
         connected.session = Session::Open(session);
@@ -264,7 +269,9 @@ impl Engine {
     /// Ends a session; messages that are still on their way are dropped.
     pub(crate) fn end_session(&mut self, peer: &PeerId, why: &str) {
         let Some(connected) = self.peers.connected.get_mut(peer) else { return };
-        let Session::Open(Open { wallet, .. }) = std::mem::take(&mut connected.session) else { return };
+        let Session::Open(OpenSession { wallet, .. }) = std::mem::take(&mut connected.session) else {
+            return;
+        };
         connected.await_proof_anew(self.now);
         if self.may_log(Some(&wallet)) {
             tracing::info!(%peer, %wallet, "session over: {why}");

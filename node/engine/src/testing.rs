@@ -13,8 +13,8 @@ use thunder_protocol::{
 };
 
 use crate::{
-    ChainCommand, ChainEvent, ConnectionId, Engine, EngineConfig, Event, InboundId, Outbox, PeerEvent,
-    PeerId, Reply, RequestId, Start, UserCommand,
+    ChainCommand, ChainEvent, ConnectionId, Engine, EngineConfig, EngineStart, Event, InboundId, Outbox,
+    PeerEvent, PeerId, Reply, RequestId, UserCommand,
 };
 use disk::Disk;
 
@@ -113,7 +113,7 @@ impl Node {
             auto_challenge: true,
         };
         let now = 1_000_000;
-        let start = Start { settings, chain: None, peers: Vec::new(), seed: [5; 32], now };
+        let start = EngineStart { settings, chain: None, peers: Vec::new(), seed: [5; 32], now };
         Self { engine: Engine::new(start, Box::new(disk.clone())).unwrap(), disk, now, last: 0 }
     }
 
@@ -133,17 +133,19 @@ impl Node {
 
     pub(crate) fn find_chain(&mut self) {
         let endpoint = EndpointInfo { rpc: "the chain".into(), connected: true, block: None, trouble: None };
-        for event in
-            [ChainEvent::Chain(CHAIN), ChainEvent::Contracts(Ok(())), ChainEvent::Endpoints(vec![endpoint])]
-        {
+        for event in [
+            ChainEvent::ChainSelected(CHAIN),
+            ChainEvent::Contracts(Ok(())),
+            ChainEvent::Endpoints(vec![endpoint]),
+        ] {
             let _ = self.chain(event);
         }
     }
 
     /// The chain is read to its end.
     pub(crate) fn read(&mut self) -> Outbox {
-        let _ = self.chain(ChainEvent::Fresh { age: Some(0), lasts: 60_000, block_time: Some(12_000) });
-        self.chain(ChainEvent::Read { head: HEAD })
+        let _ = self.chain(ChainEvent::ReadTimes { age: Some(0), lasts: 60_000, block_time: Some(12_000) });
+        self.chain(ChainEvent::BlockRead { head: HEAD })
     }
 
     pub(crate) const fn next(&mut self) -> u64 {

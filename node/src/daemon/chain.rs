@@ -21,7 +21,7 @@ pub(super) struct ChainStatus {
 impl Daemon {
     pub(super) fn on_report(&mut self, report: Report) {
         let event = match report {
-            Report::Chain(chain) => ChainEvent::Chain(chain),
+            Report::Chain(chain) => ChainEvent::ChainSelected(chain),
             Report::Contracts(found) => {
                 match &found {
                     Ok(()) => tracing::info!("THD and the channel factory are there"),
@@ -33,8 +33,8 @@ impl Daemon {
             Report::Invalid { channel, why } => ChainEvent::Invalid { channel, why: why.to_string() },
             Report::Claim { channel, closing } => ChainEvent::Claim { channel, closing },
             Report::Unreadable { channel, why } => ChainEvent::Unreadable { channel, why },
-            Report::Read { head } => ChainEvent::Read { head },
-            Report::Fresh { age, lasts, block_time } => ChainEvent::Fresh { age, lasts, block_time },
+            Report::Read { head } => ChainEvent::BlockRead { head },
+            Report::Fresh { age, lasts, block_time } => ChainEvent::ReadTimes { age, lasts, block_time },
             Report::Reorganisation { first } => ChainEvent::Reorganisation { first },
             Report::Endpoints(endpoints) => {
                 let endpoints: Vec<_> = endpoints.into_iter().map(endpoint_info).collect();
@@ -48,7 +48,7 @@ impl Daemon {
             | Report::Calls { .. }
             | Report::Funds(_)) => {
                 self.on_other_report(other);
-                ChainEvent::Alive
+                ChainEvent::Heartbeat
             }
         };
         self.handle(Event::Chain(event));
@@ -112,7 +112,7 @@ fn on_outcome(outcome: CallOutcome) -> ChainEvent {
         }
         CallOutcome::Mined { channel, kind, tx, block } => {
             tracing::info!(%channel, ?kind, %tx, block, "a transaction was mined");
-            ChainEvent::Alive
+            ChainEvent::Heartbeat
         }
     }
 }

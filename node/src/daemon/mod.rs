@@ -24,7 +24,7 @@ use std::time::Duration;
 use libp2p::{PeerId, Swarm};
 pub(crate) use thunder_chain::now_ms;
 use thunder_chain::{Contracts, Report};
-use thunder_engine::{Engine, EngineConfig, Event, RequestId, Start, UserCommand};
+use thunder_engine::{Engine, EngineConfig, EngineStart, Event, RequestId, UserCommand};
 use thunder_protocol::Address;
 use tokio::sync::mpsc;
 use tokio::time::Instant;
@@ -126,7 +126,7 @@ impl Daemon {
             let peer: PeerId = known.peer_id.parse().ok()?;
             Some((engine_peer(&peer), known))
         });
-        let start = Start {
+        let start = EngineStart {
             settings: EngineConfig {
                 own_id: engine_peer(swarm.local_peer_id()),
                 contracts,
@@ -176,7 +176,7 @@ impl Daemon {
         self.network.own_id()
     }
 
-    /// How many channels are not over.
+    /// How many channels are neither closed nor wanted by another node and not on the chain yet.
     pub fn open_channels(&self) -> usize {
         self.engine.channels().open_count()
     }

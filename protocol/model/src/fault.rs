@@ -203,7 +203,9 @@ fn afterwards(
             transition.channel = ordered.channel;
             batch::append(&mut transition.effects, ordered.effects);
         }
-        (Fault::PostStaleFinal, Message::Final(finish)) => post_anyway(side, finish, &mut transition),
+        (Fault::PostStaleFinal, Message::Final(final_receipt)) => {
+            post_anyway(side, final_receipt, &mut transition)
+        }
         (Fault::CarryOnAfterTakingOver, _) => {
             let Channel::DataLoss(lost) = &transition.channel else { return transition };
             let newer =
@@ -224,10 +226,10 @@ fn carry_on(side: &Side, lost: &DataLoss) -> Option<Channel> {
     Some(Channel::Active(active))
 }
 
-fn post_anyway(side: &Side, finish: &Final, transition: &mut Transition) {
-    let receipt = Receipt { nonce: Nonce::FINAL, balances: finish.balances };
-    if transition.effects.submit.is_empty() && valid(side, &receipt, &finish.signature) {
-        let Final { base_nonce, balances, signature } = *finish;
+fn post_anyway(side: &Side, final_receipt: &Final, transition: &mut Transition) {
+    let receipt = Receipt { nonce: Nonce::FINAL, balances: final_receipt.balances };
+    if transition.effects.submit.is_empty() && valid(side, &receipt, &final_receipt.signature) {
+        let Final { base_nonce, balances, signature } = *final_receipt;
         transition.effects.submit.push(Call::Close(ClosePlan::Final { base_nonce, balances, signature }));
     }
 }

@@ -42,7 +42,7 @@ pub(crate) fn learn(held: &mut Vec<Held>, from: Role, message: &Message, heard: 
             }
         }
         Message::Refuse(_) => {}
-        Message::Final(finish) => keep(final_receipt(finish.balances), finish.signature),
+        Message::Final(signed) => keep(final_receipt(signed.balances), signed.signature),
         Message::Sync(sync) => {
             if let Some(propose) = &sync.proposal {
                 keep(receipt(propose), propose.signature);
@@ -50,8 +50,8 @@ pub(crate) fn learn(held: &mut Vec<Held>, from: Role, message: &Message, heard: 
             if let Some(signatures) = sync.agreed.signatures {
                 keep(sync.agreed.receipt, *signatures.of(from));
             }
-            if let Some(finish) = &sync.finish {
-                keep(final_receipt(finish.balances), finish.signature);
+            if let Some(signed) = &sync.own_final {
+                keep(final_receipt(signed.balances), signed.signature);
             }
         }
     }
@@ -177,7 +177,7 @@ fn syncs(world: &World, side: &Side, receipts: &Receipts, scenario: &Scenario) -
     let plain = |agreed: AgreedReceipt| Sync {
         agreed,
         proposal: None,
-        finish: None,
+        own_final: None,
         closing: false,
         lost: false,
         wants_reply: true,
@@ -193,8 +193,8 @@ fn syncs(world: &World, side: &Side, receipts: &Receipts, scenario: &Scenario) -
         Sync { proposal: fair(side, agreed.receipt, 1, scenario), ..plain(agreed) },
     ];
     let signature = sign(side, &final_receipt(agreed.balances()));
-    let finish = Final { base_nonce: agreed.nonce(), balances: agreed.balances(), signature };
-    all.push(Sync { finish: Some(finish), ..plain(agreed) });
+    let final_receipt = Final { base_nonce: agreed.nonce(), balances: agreed.balances(), signature };
+    all.push(Sync { own_final: Some(final_receipt), ..plain(agreed) });
     // Whatever it has the other side's signature on, with its own beside it.
     let held = world.held.iter().filter(|held| {
         let nonce = held.receipt.nonce;

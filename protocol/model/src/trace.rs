@@ -64,8 +64,8 @@ fn message(message: &Message) -> String {
             if let Some(propose) = &sync.proposal {
                 let _ = write!(text, ", proposal {} on {}", propose.nonce, propose.base_nonce);
             }
-            if let Some(finish) = &sync.finish {
-                let _ = write!(text, ", FINAL on {}", finish.base_nonce);
+            if let Some(final_receipt) = &sync.own_final {
+                let _ = write!(text, ", FINAL on {}", final_receipt.base_nonce);
             }
             text + ")"
         }
@@ -76,7 +76,9 @@ fn message(message: &Message) -> String {
         }
         Message::Answer(answer) => format!("Answer({})", answer.nonce),
         Message::Refuse(refuse) => format!("Refuse({}, {:?})", refuse.nonce, refuse.reason),
-        Message::Final(finish) => format!("Final(on {}: {})", finish.base_nonce, shares(finish.balances)),
+        Message::Final(final_receipt) => {
+            format!("Final(on {}: {})", final_receipt.base_nonce, shares(final_receipt.balances))
+        }
     }
 }
 

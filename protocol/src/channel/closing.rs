@@ -205,7 +205,7 @@ impl Closing {
             (CloseMode::On(_), _) => Err(CommandError::UnderWay),
             (CloseMode::Alone | CloseMode::Cooperative, Some(plan)) => Ok(Call::Close(plan)),
             (CloseMode::Alone | CloseMode::Cooperative, None) if self.common.may_be_stale => {
-                Err(CommandError::Lost)
+                Err(CommandError::DataLost)
             }
             (CloseMode::Alone | CloseMode::Cooperative, None) => {
                 let plan = self.common.receipts.close_plan(self.common.role());

@@ -156,9 +156,9 @@ pub enum CommandError {
     /// The channel is closing; the payment was not proposed and is out.
     Closing,
     /// This side has lost data.
-    Lost,
+    DataLost,
     /// This side has lost no data, so that nothing is to be given back.
-    NotLost,
+    NoDataLost,
     /// The receipt that the user gives is known, or older than what is known.
     NotNewer {
         /// The newest receipt known.

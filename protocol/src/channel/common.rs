@@ -126,11 +126,11 @@ impl Common {
     }
 
     /// Where this side stands, for the partner.
-    pub(super) fn sync(&self, finish: Option<&Final>, closing: bool, wants_reply: bool) -> Message {
+    pub(super) fn sync(&self, final_receipt: Option<&Final>, closing: bool, wants_reply: bool) -> Message {
         let sync = Sync {
             agreed: self.receipts.agreed,
             proposal: self.receipts.proposal.as_ref().map(Proposal::message),
-            finish: finish.cloned(),
+            own_final: final_receipt.cloned(),
             closing,
             lost: self.may_be_stale,
             wants_reply,

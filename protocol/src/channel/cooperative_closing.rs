@@ -208,7 +208,7 @@ impl CooperativeClosing {
                 return Closing::cancel(self.common, command_id, effects);
             }
             ChannelCommand::Close(CloseMode::On(_)) => CommandError::BadReceipt,
-            ChannelCommand::Import(_) | ChannelCommand::SignFinal => CommandError::NotLost,
+            ChannelCommand::Import(_) | ChannelCommand::SignFinal => CommandError::NoDataLost,
             ChannelCommand::Challenge => CommandError::NothingToChallenge(NoChallenge::NotClosing),
             ChannelCommand::Fund { .. } | ChannelCommand::Cancel | ChannelCommand::Withdraw => {
                 CommandError::WrongState(StateConflict::Active)
@@ -229,7 +229,7 @@ impl CooperativeClosing {
         if !given.proves_loss(&self.common.setup, &self.common.receipts, context.crypto) {
             return self.command(command_id, ChannelCommand::Import(Box::new(*given)), effects);
         }
-        self.common.waiting.reply_all(&Err(CommandError::Lost), effects);
+        self.common.waiting.reply_all(&Err(CommandError::DataLost), effects);
         let mut lost = Box::new(self.into_data_loss());
         lost.import(command_id, given, context.crypto, effects);
         Channel::DataLoss(lost)
@@ -247,7 +247,7 @@ impl CooperativeClosing {
     ) -> Channel {
         match message {
             Message::Sync(sync) => return self.on_sync(*sync, context, effects),
-            Message::Final(finish) => return self.on_final(finish, context, effects),
+            Message::Final(final_receipt) => return self.on_final(final_receipt, context, effects),
             Message::Propose(propose) => {
                 effects.send.push(self.common.receipts.refuse(propose.nonce, RefuseReason::Stopped))
             }
@@ -270,7 +270,7 @@ impl CooperativeClosing {
                 return Channel::CooperativeClosing(self);
             }
             Ok(Claim::LostData) => {
-                self.common.waiting.reply_all(&Err(CommandError::Lost), effects);
+                self.common.waiting.reply_all(&Err(CommandError::DataLost), effects);
                 return Box::new(self.into_data_loss()).on_sync(sync, context, effects);
             }
             Ok(Claim::Known | Claim::Answers(_) | Claim::OtherPaidIn) => {}
@@ -278,17 +278,22 @@ impl CooperativeClosing {
         if sync.wants_reply {
             effects.send.push(self.sync(false));
         }
-        match sync.finish {
-            Some(finish) => self.on_final(finish, context, effects),
+        match sync.own_final {
+            Some(final_receipt) => self.on_final(final_receipt, context, effects),
             None => Channel::CooperativeClosing(self),
         }
     }
 
-    fn on_final(mut self: Box<Self>, finish: Final, context: &Context<'_>, effects: &mut Effects) -> Channel {
-        match judge_final(&self.common.setup, &self.common.receipts, &finish, context.crypto) {
+    fn on_final(
+        mut self: Box<Self>,
+        final_receipt: Final,
+        context: &Context<'_>,
+        effects: &mut Effects,
+    ) -> Channel {
+        match judge_final(&self.common.setup, &self.common.receipts, &final_receipt, context.crypto) {
             Err(why) => effects.misbehaviour = Some(why),
             Ok(FinalBase::Agreed) if self.theirs.is_none() => {
-                self.theirs = Some(finish);
+                self.theirs = Some(final_receipt);
                 // Without a share, the partner posts first, who has all of it.
                 let wait = if self.own.has_share(self.common.role()) { 0 } else { POST_WITHIN };
                 self.post_at = Some(self.common.head(context).saturating_add(wait));

@@ -149,7 +149,7 @@ impl DataLoss {
             Input::Chain(ChainInput::CallFailed { kind, reason }) => {
                 self.common.waiting.reply(kind, &Err(CommandError::CallFailed { kind, reason }), effects);
             }
-            Input::Chain(ChainInput::Block) => self.finish_if_ready(context, effects),
+            Input::Chain(ChainInput::Block) => self.sign_final_if_ready(context, effects),
             Input::Tick => self.tick(context, effects),
             Input::Chain(ChainInput::Invalid(_)) | Input::Resume | Input::Flush => {}
         }
@@ -168,7 +168,7 @@ impl DataLoss {
             | ChannelCommand::Cancel
             | ChannelCommand::Withdraw
             | ChannelCommand::SignFinal
-            | ChannelCommand::Import(_) => Err(CommandError::Lost),
+            | ChannelCommand::Import(_) => Err(CommandError::DataLost),
         };
         effects.reply.push((command_id, outcome));
     }
@@ -221,7 +221,7 @@ impl DataLoss {
 
     /// Signs FINAL on a receipt that is newer than the backup's, once the partner has shown in this
     /// session that it has no newer one, and the chain is sound (rule 7).
-    fn finish_if_ready(&mut self, context: &Context<'_>, effects: &mut Effects) {
+    fn sign_final_if_ready(&mut self, context: &Context<'_>, effects: &mut Effects) {
         let ready = self.session.synced && self.common.is_chain_sound(context);
         if ready && self.step() == DataLossStep::Chain {
             self.sign(context, effects);
@@ -246,16 +246,23 @@ impl DataLoss {
         }
     }
 
-    fn on_final(self: Box<Self>, finish: Final, context: &Context<'_>, effects: &mut Effects) -> Channel {
-        let rests_on = Receipt { nonce: finish.base_nonce, balances: finish.balances };
-        let same = |own: &Final| (own.base_nonce, own.balances) == (finish.base_nonce, finish.balances);
-        match judge_final(&self.common.setup, &self.common.receipts, &finish, context.crypto) {
+    fn on_final(
+        self: Box<Self>,
+        final_receipt: Final,
+        context: &Context<'_>,
+        effects: &mut Effects,
+    ) -> Channel {
+        let rests_on = Receipt { nonce: final_receipt.base_nonce, balances: final_receipt.balances };
+        let same = |own: &Final| {
+            (own.base_nonce, own.balances) == (final_receipt.base_nonce, final_receipt.balances)
+        };
+        match judge_final(&self.common.setup, &self.common.receipts, &final_receipt, context.crypto) {
             Err(why) => effects.misbehaviour = Some(why),
             // Both have signed the same end: posting it is not acting alone.
             Ok(FinalBase::Agreed | FinalBase::Proposal | FinalBase::Neither)
                 if rests_on == self.newest() && self.own.as_ref().is_some_and(same) =>
             {
-                let Final { base_nonce, balances, signature } = finish;
+                let Final { base_nonce, balances, signature } = final_receipt;
                 let plan = ClosePlan::Final { base_nonce, balances, signature };
                 return Closing::begin(self.common, plan, effects);
             }
@@ -286,7 +293,7 @@ impl DataLoss {
         match message {
             Message::Sync(sync) => return self.on_sync(*sync, context, effects),
             _ if !self.session.synced => {}
-            Message::Final(finish) => return self.on_final(finish, context, effects),
+            Message::Final(final_receipt) => return self.on_final(final_receipt, context, effects),
             Message::Propose(propose) => {
                 effects.send.push(self.common.receipts.refuse(propose.nonce, RefuseReason::Lost))
             }
@@ -325,12 +332,12 @@ impl DataLoss {
         if self.own.is_some() {
             self.session.repeat_at = Some(context.now.saturating_add(REPEAT_AFTER));
         }
-        self.finish_if_ready(context, effects);
+        self.sign_final_if_ready(context, effects);
         if is_first {
             self.warn(effects);
         }
-        match sync.finish {
-            Some(finish) => self.on_final(finish, context, effects),
+        match sync.own_final {
+            Some(final_receipt) => self.on_final(final_receipt, context, effects),
             None => Channel::DataLoss(self),
         }
     }
@@ -388,7 +395,7 @@ impl DataLoss {
             OnChain::Missing | OnChain::Empty { .. } => {}
             OnChain::Active { paid_in } => {
                 self.common.take_paid_in(paid_in, effects);
-                self.finish_if_ready(context, effects);
+                self.sign_final_if_ready(context, effects);
             }
             OnChain::Closing(_) | OnChain::Closed { .. } => {
                 return self.common.into_closing_or_closed(context, effects);

@@ -87,7 +87,7 @@ impl Closing {
     ) -> Result<CommandOutcome, CommandError> {
         let proves_loss = given.proves_loss(&self.common.setup, &self.common.receipts, context.crypto);
         if !self.common.may_be_stale && !proves_loss {
-            return Err(CommandError::NotLost);
+            return Err(CommandError::NoDataLost);
         }
         let both_signed = self.common.receipts.import(given, &self.common.setup, context.crypto)?;
         effects.persist();

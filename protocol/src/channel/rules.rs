@@ -115,17 +115,17 @@ pub(super) enum FinalBase {
 pub(super) fn judge_final(
     setup: &Setup,
     receipts: &Receipts,
-    finish: &Final,
+    final_receipt: &Final,
     crypto: &dyn Crypto,
 ) -> Result<FinalBase, Misbehaviour> {
-    if !setup.adds_up(finish.balances) {
+    if !setup.adds_up(final_receipt.balances) {
         return Err(Misbehaviour::BadSum);
     }
-    let digest = setup.domain().final_digest(finish.balances);
-    if !crypto.verify(&digest, &finish.signature, &setup.partner()) {
+    let digest = setup.domain().final_digest(final_receipt.balances);
+    if !crypto.verify(&digest, &final_receipt.signature, &setup.partner()) {
         return Err(Misbehaviour::BadSignature);
     }
-    let rests_on = Receipt { nonce: finish.base_nonce, balances: finish.balances };
+    let rests_on = Receipt { nonce: final_receipt.base_nonce, balances: final_receipt.balances };
     if rests_on == receipts.agreed.receipt {
         return Ok(FinalBase::Agreed);
     }

@@ -363,6 +363,8 @@ pub fn evidence(party: &Party, number: u64, shares: Balances) -> Evidence {
 
 /// A sync that shows a receipt, and nothing else.
 pub fn sync_of(agreed: AgreedReceipt) -> Message {
-    let (proposal, finish) = (None, None);
-    Message::Sync(Sync { agreed, proposal, finish, closing: false, lost: false, wants_reply: false }.into())
+    let (proposal, own_final) = (None, None);
+    Message::Sync(
+        Sync { agreed, proposal, own_final, closing: false, lost: false, wants_reply: false }.into(),
+    )
 }

@@ -100,10 +100,10 @@ fn refuse() -> impl Strategy<Value = Refuse> {
 fn sync() -> impl Strategy<Value = Sync> {
     let flags = any::<(bool, bool, bool)>();
     (agreed(), option::of(propose()), option::of(finish()), flags).prop_map(
-        |(agreed, proposal, finish, (closing, lost, wants_reply))| Sync {
+        |(agreed, proposal, own_final, (closing, lost, wants_reply))| Sync {
             agreed,
             proposal,
-            finish,
+            own_final,
             closing,
             lost,
             wants_reply,

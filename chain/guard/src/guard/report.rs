@@ -138,7 +138,7 @@ pub enum Report {
     Calls {
         /// How many.
         unmined: usize,
-        /// WatchedChannel and reason.
+        /// The channel, and the reason.
         refused: Vec<(Address, String)>,
     },
     /// What the account has for gas, and what gas costs.

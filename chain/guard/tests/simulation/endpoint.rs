@@ -47,7 +47,7 @@ pub(crate) struct Faults {
     pub(crate) tip: u128,
     /// The base fee that it shows.
     pub(crate) base_fee: Option<u128>,
-    /// The balance that it shows; NONE = refused.
+    /// The balance that it shows in place of the true one.
     pub(crate) balance: Option<u128>,
     pub(crate) refuses_balance: bool,
     /// Its states are always those of this block.

@@ -212,7 +212,7 @@ fn a_disk_that_is_full_at_the_start_holds_back_neither_the_chain_task_nor_the_ne
         |outbox: &Outbox| outbox.chain.iter().any(|command| matches!(command, ChainCommand::CaughtUp));
     assert!(is_caught_up(&node.read()), "the chain task waits for this before it sends calls");
     node.disk.set_full(false);
-    let _ = node.chain(ChainEvent::Read { head: HEAD + 1 });
+    let _ = node.chain(ChainEvent::BlockRead { head: HEAD + 1 });
     assert_eq!(node.disk.content().head, Some((CHAIN.genesis, HEAD + 1)));
 }
 

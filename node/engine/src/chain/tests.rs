@@ -29,10 +29,10 @@ fn g2_a_channel_is_watched_for_a_week_after_its_end_was_seen() {
     assert!(!unwatches(&outbox, channel));
     node.now += WATCH_ENDED_FOR - 1;
     // However far the chain is, as an endpoint says.
-    let outbox = node.chain(ChainEvent::Read { head: HEAD + 1_000 * UNWATCH_EVERY });
+    let outbox = node.chain(ChainEvent::BlockRead { head: HEAD + 1_000 * UNWATCH_EVERY });
     assert!(!unwatches(&outbox, channel));
     node.now += 1;
-    let outbox = node.chain(ChainEvent::Read { head: HEAD + 1_001 * UNWATCH_EVERY });
+    let outbox = node.chain(ChainEvent::BlockRead { head: HEAD + 1_001 * UNWATCH_EVERY });
     assert!(unwatches(&outbox, channel), "not for ever");
 }
 

@@ -143,7 +143,7 @@ fn users_who_wait_are_told_when_the_chain_is_another_one() {
     let (paying, _) = node.command(pay("1", "rent"));
     let (many, _) = node.command(pay_many(vec![payment("1", "a"), payment("1", "b")]));
     let other = ChainId { genesis: B256::repeat_byte(8), ..CHAIN };
-    let outbox = node.chain(ChainEvent::Chain(other));
+    let outbox = node.chain(ChainEvent::ChainSelected(other));
     assert_eq!(error(&outbox, paying).message, chain_is_gone().message);
     let of_many: Vec<_> = outbox.replies.iter().filter(|(to, _)| *to == many).collect();
     assert_eq!(of_many.len(), 1, "one reply to one call: {of_many:?}");
@@ -185,7 +185,7 @@ fn a_user_who_waits_for_a_block_is_answered_once_the_chain_is_read_that_far() {
     assert!(matches!(reply(&outbox, past), Some(Ok(Reply::BlockRead))));
     let (next, outbox) = node.command(UserCommand::AwaitBlock(HEAD + 2));
     assert!(reply(&outbox, next).is_none());
-    assert!(reply(&node.chain(ChainEvent::Read { head: HEAD + 1 }), next).is_none());
-    let outbox = node.chain(ChainEvent::Read { head: HEAD + 2 });
+    assert!(reply(&node.chain(ChainEvent::BlockRead { head: HEAD + 1 }), next).is_none());
+    let outbox = node.chain(ChainEvent::BlockRead { head: HEAD + 2 });
     assert!(matches!(reply(&outbox, next), Some(Ok(Reply::BlockRead))), "{outbox:?}");
 }

@@ -4,8 +4,8 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use thunder_api::EndpointInfo;
 use thunder_engine::{
-    ChainCommand, ChainEvent, ConnectionId, Engine, EngineConfig, Event, InboundId, OutboundId, PeerId,
-    RequestId, Start,
+    ChainCommand, ChainEvent, ConnectionId, Engine, EngineConfig, EngineStart, Event, InboundId, OutboundId,
+    PeerId, RequestId,
 };
 use thunder_protocol::channel::Terms;
 use thunder_protocol::onchain::{ChainView, Evidence};
@@ -91,7 +91,7 @@ impl Node {
         self.lives += 1;
         let mut seed = [self.number; 32];
         seed[..8].copy_from_slice(&self.lives.to_be_bytes());
-        let start = Start {
+        let start = EngineStart {
             settings: EngineConfig {
                 own_id: self.peer_id.clone(),
                 contracts: CONTRACTS,
@@ -106,7 +106,7 @@ impl Node {
         };
         let mut engine = Engine::new(start, Box::new(self.disk.clone())).unwrap();
         engine.set_wallet(signer(self.number), now);
-        engine.handle(Event::Chain(ChainEvent::Chain(CHAIN)), now);
+        engine.handle(Event::Chain(ChainEvent::ChainSelected(CHAIN)), now);
         engine.handle(Event::Chain(ChainEvent::Contracts(Ok(()))), now);
         let endpoint = EndpointInfo { rpc: "the chain".into(), connected: true, block: None, trouble: None };
         engine.handle(Event::Chain(ChainEvent::Endpoints(vec![endpoint])), now);
@@ -183,8 +183,8 @@ impl Node {
         for (channel, view) in views {
             self.handle(Event::Chain(ChainEvent::View { channel, view }), now);
         }
-        self.handle(Event::Chain(ChainEvent::Read { head: chain.height() }), now);
-        let fresh = ChainEvent::Fresh { age: Some(0), lasts: LASTS, block_time: Some(12_000) };
+        self.handle(Event::Chain(ChainEvent::BlockRead { head: chain.height() }), now);
+        let fresh = ChainEvent::ReadTimes { age: Some(0), lasts: LASTS, block_time: Some(12_000) };
         self.handle(Event::Chain(fresh), now);
     }
 

@@ -288,7 +288,8 @@ impl World {
     pub(crate) fn silence(&mut self, node: usize) {
         self.nodes[node].is_silent = true;
         if self.random.one_in(2) {
-            let stale = ChainEvent::Fresh { age: Some(LASTS + 1), lasts: LASTS, block_time: Some(12_000) };
+            let stale =
+                ChainEvent::ReadTimes { age: Some(LASTS + 1), lasts: LASTS, block_time: Some(12_000) };
             self.chain_event(node, stale);
         }
     }

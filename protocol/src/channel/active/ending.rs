@@ -19,11 +19,11 @@ use super::Active;
 impl Active {
     pub(super) fn on_final(
         mut self: Box<Self>,
-        finish: Final,
+        final_receipt: Final,
         context: &Context<'_>,
         effects: &mut Effects,
     ) -> Channel {
-        match judge_final(&self.common.setup, &self.common.receipts, &finish, context.crypto) {
+        match judge_final(&self.common.setup, &self.common.receipts, &final_receipt, context.crypto) {
             Err(why) => {
                 effects.misbehaviour = Some(why);
                 Channel::Active(self)
@@ -42,10 +42,10 @@ impl Active {
             }
             Ok(FinalBase::Agreed) if self.common.receipts.proposal.is_none() => {
                 self.fail_queue(&CommandError::Closing, effects);
-                let (command_id, is_partner_stale) = (self.finish, self.link.peer_may_be_stale);
+                let (command_id, is_partner_stale) = (self.close_command, self.link.peer_may_be_stale);
                 CooperativeClosing::answering(
                     self.common,
-                    finish,
+                    final_receipt,
                     command_id,
                     is_partner_stale,
                     context,
@@ -54,15 +54,15 @@ impl Active {
             }
             // With an own proposal out this side can't sign a FINAL, but the partner's is as good.
             Ok(FinalBase::Agreed | FinalBase::Proposal) => {
-                let Final { base_nonce, balances, signature } = finish;
-                let command_id = self.finish.take();
+                let Final { base_nonce, balances, signature } = final_receipt;
+                let command_id = self.close_command.take();
                 self.start_closing(ClosePlan::Final { base_nonce, balances, signature }, command_id, effects)
             }
         }
     }
 
     /// Signs FINAL once the cooperative close that somebody asked for is possible.
-    pub(super) fn finish_if_ready(
+    pub(super) fn sign_final_if_ready(
         mut self: Box<Self>,
         context: &Context<'_>,
         effects: &mut Effects,
@@ -73,7 +73,7 @@ impl Active {
         {
             return Channel::Active(self);
         }
-        let Some(command_id) = self.finish.take() else { return Channel::Active(self) };
+        let Some(command_id) = self.close_command.take() else { return Channel::Active(self) };
         self.fail_queue(&CommandError::Closing, effects);
         CooperativeClosing::asking(self.common, command_id, context, effects)
     }
@@ -103,11 +103,11 @@ impl Active {
             CloseMode::Cooperative if self.link.peer_stopped || self.link.peer_may_be_stale => {
                 CommandError::PeerStopped
             }
-            CloseMode::Cooperative if self.finish.is_some() => CommandError::UnderWay,
+            CloseMode::Cooperative if self.close_command.is_some() => CommandError::UnderWay,
             CloseMode::Cooperative => {
-                self.finish = Some(command_id);
+                self.close_command = Some(command_id);
                 self.fail_queue(&CommandError::Closing, effects);
-                return self.finish_if_ready(context, effects);
+                return self.sign_final_if_ready(context, effects);
             }
         };
         effects.reply.push((command_id, Err(refused)));
@@ -153,7 +153,7 @@ impl Active {
 
     pub(super) fn stop_paying(&mut self, effects: &mut Effects) {
         self.fail_queue(&CommandError::Closing, effects);
-        effects.fail_commands(self.finish.take(), &CommandError::Closing);
+        effects.fail_commands(self.close_command.take(), &CommandError::Closing);
         if let Some(own) = &mut self.common.receipts.proposal {
             effects.fail_commands(own.take_command_ids(), &CommandError::Undecided);
         }
@@ -172,11 +172,11 @@ impl Active {
             OnChain::Active { paid_in } => {
                 self.common.take_paid_in(paid_in, effects);
                 self.propose(context, effects);
-                self.finish_if_ready(context, effects)
+                self.sign_final_if_ready(context, effects)
             }
             OnChain::Missing | OnChain::Empty { .. } if untouched => {
                 self.fail_queue(&CommandError::NotConfirmed, effects);
-                effects.fail_commands(self.finish.take(), &CommandError::NotConfirmed);
+                effects.fail_commands(self.close_command.take(), &CommandError::NotConfirmed);
                 let Self { common, deposit, link, .. } = *self;
                 Channel::Opening(Box::new(Opening::new(common, deposit, link.online)))
             }

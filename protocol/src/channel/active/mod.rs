@@ -31,7 +31,7 @@ pub struct Active {
     link: PeerLink,
     queue: Queue,
     /// Who waits for a cooperative close. No payment is taken any more.
-    finish: Option<CommandId>,
+    close_command: Option<CommandId>,
 }
 
 /// The session with the partner's node.
@@ -53,7 +53,7 @@ struct PeerLink {
 impl Active {
     /// Outside a session.
     pub(super) fn new(common: Common, deposit: Option<Amount>) -> Self {
-        Self { common, deposit, link: PeerLink::default(), queue: Queue::default(), finish: None }
+        Self { common, deposit, link: PeerLink::default(), queue: Queue::default(), close_command: None }
     }
 
     /// The payments of the own proposal were read from disk.
@@ -130,7 +130,7 @@ impl Active {
                 self.import(command_id, &given, context, effects)
             }
             Input::Command(command_id, ChannelCommand::SignFinal) => {
-                effects.reply.push((command_id, Err(CommandError::NotLost)));
+                effects.reply.push((command_id, Err(CommandError::NoDataLost)));
                 Channel::Active(self)
             }
             Input::Command(
@@ -159,7 +159,7 @@ impl Active {
             Input::Chain(ChainInput::Block | ChainInput::CallFailed { .. } | ChainInput::Invalid(_))
             | Input::Resume => {
                 self.propose(context, effects);
-                self.finish_if_ready(context, effects)
+                self.sign_final_if_ready(context, effects)
             }
             Input::Tick => {
                 self.tick(context, effects);

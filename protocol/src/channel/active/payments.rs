@@ -52,7 +52,7 @@ impl Active {
         if amount.is_zero() {
             return Err(CommandError::ZeroAmount);
         }
-        if self.finish.is_some() {
+        if self.close_command.is_some() {
             return Err(CommandError::Closing);
         }
         if !self.link.online {

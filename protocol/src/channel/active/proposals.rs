@@ -31,7 +31,10 @@ impl Active {
             && !link.peer_stopped
             && !link.peer_may_be_stale
             && self.common.is_chain_sound(context);
-        if !ready || self.common.receipts.proposal.is_some() || self.queue.is_empty() || self.finish.is_some()
+        if !ready
+            || self.common.receipts.proposal.is_some()
+            || self.queue.is_empty()
+            || self.close_command.is_some()
         {
             return false;
         }

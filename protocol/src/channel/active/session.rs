@@ -32,7 +32,7 @@ impl Active {
         // Rule 8: what was not proposed is certainly not paid. What was proposed may be answered
         // when the partner is back.
         self.fail_queue(&CommandError::PeerOffline, effects);
-        effects.fail_commands(self.finish.take(), &CommandError::PeerOffline);
+        effects.fail_commands(self.close_command.take(), &CommandError::PeerOffline);
     }
 
     /// Shows the partner where this side stands, and asks where it stands.
@@ -81,7 +81,7 @@ impl Active {
         }
         let result = match message {
             Message::Sync(sync) => return self.on_sync(*sync, repeated, context, effects),
-            Message::Final(finish) => return self.on_final(finish, context, effects),
+            Message::Final(final_receipt) => return self.on_final(final_receipt, context, effects),
             Message::Propose(propose) => self.on_propose(propose, repeated, context, effects),
             Message::Answer(answer) => self.on_answer(&answer, context, effects),
             Message::Refuse(refuse) => {
@@ -90,7 +90,7 @@ impl Active {
             }
         };
         effects.misbehaviour = result.err();
-        self.finish_if_ready(context, effects)
+        self.sign_final_if_ready(context, effects)
     }
 
     /// The partner will sign nothing more: what is proposed only the chain decides, what waits is
@@ -101,7 +101,7 @@ impl Active {
             effects.fail_commands(own.take_command_ids(), &CommandError::Undecided);
         }
         self.fail_queue(&CommandError::PeerStopped, effects);
-        effects.fail_commands(self.finish.take(), &CommandError::PeerStopped);
+        effects.fail_commands(self.close_command.take(), &CommandError::PeerStopped);
     }
 
     pub(super) fn on_sync(
@@ -125,7 +125,7 @@ impl Active {
         self.link.synced = true;
         self.link.asked = false;
         self.link.peer_may_be_stale = sync.lost;
-        self.link.peer_stopped = sync.closing || sync.finish.is_some();
+        self.link.peer_stopped = sync.closing || sync.own_final.is_some();
         self.link.repeat_at =
             self.common.receipts.proposal.as_ref().map(|_| context.now.saturating_add(REPEAT_AFTER));
         if let Ok(Claim::Answers(theirs)) = claim {
@@ -147,9 +147,9 @@ impl Active {
             effects.send.retain(|message| matches!(message, Message::Refuse(_)));
             effects.send.insert(0, self.sync(false));
         }
-        match sync.finish {
-            Some(finish) => self.on_final(finish, context, effects),
-            None => self.finish_if_ready(context, effects),
+        match sync.own_final {
+            Some(final_receipt) => self.on_final(final_receipt, context, effects),
+            None => self.sign_final_if_ready(context, effects),
         }
     }
 
@@ -169,7 +169,7 @@ impl Active {
         effects: &mut Effects,
     ) -> Channel {
         if !given.proves_loss(&self.common.setup, &self.common.receipts, context.crypto) {
-            effects.reply.push((command_id, Err(CommandError::NotLost)));
+            effects.reply.push((command_id, Err(CommandError::NoDataLost)));
             return Channel::Active(self);
         }
         effects.notify.push(ChannelNotice::AtRisk(Risk::NewerReceiptImported));
@@ -179,8 +179,8 @@ impl Active {
     }
 
     fn into_data_loss(mut self: Box<Self>, effects: &mut Effects) -> Box<DataLoss> {
-        self.fail_queue(&CommandError::Lost, effects);
-        effects.fail_commands(self.finish.take(), &CommandError::Lost);
+        self.fail_queue(&CommandError::DataLost, effects);
+        effects.fail_commands(self.close_command.take(), &CommandError::DataLost);
         if let Some(own) = &mut self.common.receipts.proposal {
             effects.fail_commands(own.take_command_ids(), &CommandError::Undecided);
         }
