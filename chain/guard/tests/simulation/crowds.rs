@@ -3,8 +3,13 @@
 use thunder_guard::state::StorageState;
 
 use super::endpoint::Faults;
+use super::ether::ACCOUNT_SLOTS;
 use super::world::{World, cheat};
 use super::{GWEI, honest};
+
+/// More channels than a mempool takes challenges of one account in 24 blocks, if it takes half as many at once as usual.
+const CROWD: usize = 220;
+const FEW_SLOTS: u64 = ACCOUNT_SLOTS / 2;
 
 /// A world at rest in which one endpoint then invents a closing of each channel but the first, which holds the most.
 fn invented(channels: usize, endpoints: usize, liar: usize) -> World {
@@ -44,7 +49,8 @@ fn challenges(world: &World) -> usize {
 #[test]
 fn g4_g6_a_true_closing_goes_before_hundreds_that_one_of_several_endpoints_invents() {
     for (endpoints, liar) in [(2, 0), (2, 1), (3, 0), (3, 2)] {
-        let mut world = invented(450, endpoints, liar);
+        let mut world = invented(CROWD, endpoints, liar);
+        world.ether.account_slots = FEW_SLOTS;
         let after = closes(&mut world);
         println!("{endpoints} endpoints, {liar} lies: {after:?}, {} challenges mined", challenges(&world));
         assert!(after.is_some_and(|blocks| blocks <= 2), "{endpoints} {liar}: {after:?}");
@@ -53,7 +59,8 @@ fn g4_g6_a_true_closing_goes_before_hundreds_that_one_of_several_endpoints_inven
 
 #[test]
 fn g4_a_single_endpoint_that_invents_hundreds_of_closings_delays_no_true_one_that_holds_more() {
-    let mut world = invented(450, 1, 0);
+    let mut world = invented(CROWD, 1, 0);
+    world.ether.account_slots = FEW_SLOTS;
     let after = closes(&mut world);
     println!("one endpoint: {after:?}, {} challenges mined", challenges(&world));
     assert!(after.is_some_and(|blocks| blocks <= 2), "{after:?}");
