@@ -13,6 +13,10 @@ pub type Millis = u64;
 pub(crate) const MAX_IN_FLIGHT: usize = 24;
 /// How many of them may be questions that nothing urgent waits for.
 pub(crate) const MAX_LOW_PRIORITY: usize = 12;
+/// How many of them may be transactions, and how many of these ones that are no challenges: an endpoint that does not
+/// answer these is asked for everything else as before.
+pub(crate) const MAX_SENDS: usize = 12;
+pub(crate) const MAX_LOW_PRIORITY_SENDS: usize = 6;
 /// How often a local testnet is asked for its newest block.
 const LOCAL_POLL: Millis = 100;
 /// The shortest and the longest time between two such questions on another chain.
@@ -79,6 +83,7 @@ pub(crate) struct Endpoint {
     /// How many blocks it gives events of at once.
     pub(crate) log_range: u64,
     in_flight: usize,
+    sends_in_flight: usize,
     latency: Millis,
     not_before: Millis,
     /// How often it asked for fewer requests of late.
@@ -126,6 +131,7 @@ impl Endpoint {
             batch_again: 0,
             log_range: MOST_LOG_RANGE,
             in_flight: 0,
+            sends_in_flight: 0,
             latency: 50,
             not_before: 0,
             limited: 0,
@@ -175,13 +181,26 @@ impl Endpoint {
         self.not_before
     }
 
-    pub(crate) fn asked(&mut self) {
+    /// Whether one of the questions may be a transaction.
+    pub(crate) const fn has_room_to_send(&self, is_urgent: bool) -> bool {
+        self.sends_in_flight < if is_urgent { MAX_SENDS } else { MAX_LOW_PRIORITY_SENDS }
+    }
+
+    pub(crate) fn asked(&mut self, is_send: bool) {
         self.in_flight += 1;
+        self.sends_in_flight += usize::from(is_send);
     }
 
     /// An answer came, or none.
-    pub(crate) fn answered<T>(&mut self, result: &Result<T, AskError>, took: Millis, now: Millis) {
+    pub(crate) fn answered<T>(
+        &mut self,
+        result: &Result<T, AskError>,
+        is_send: bool,
+        took: Millis,
+        now: Millis,
+    ) {
         self.in_flight = self.in_flight.saturating_sub(1);
+        self.sends_in_flight = self.sends_in_flight.saturating_sub(usize::from(is_send));
         if let Err(error @ (AskError::RateLimited(_) | AskError::Unreachable(_) | AskError::Timeout)) = result
         {
             self.last_error = Some(bounded(&error.to_string()));
@@ -377,20 +396,20 @@ mod tests {
         let mut endpoint = Endpoint::new("a".into());
         let every = endpoint.poll_every();
         assert!(endpoint.has_room(0, false));
-        endpoint.asked();
-        endpoint.answered(&limited(), 1, 0);
+        endpoint.asked(false);
+        endpoint.answered(&limited(), false, 1, 0);
         assert!(!endpoint.has_room(FIRST_BACKOFF - 1, false) && endpoint.has_room(FIRST_BACKOFF, false));
         assert!(endpoint.poll_every() > every);
         for _ in 0..100 {
-            endpoint.asked();
-            endpoint.answered(&limited(), 1, 1000);
+            endpoint.asked(false);
+            endpoint.answered(&limited(), false, 1, 1000);
         }
         assert!(endpoint.has_room(1000 + endpoint.block_time() / 2, false), "never longer than half a block");
         let mut now = 10_000;
         for _ in 0..101 {
             now += RELAX_AFTER + 1;
-            endpoint.asked();
-            endpoint.answered(&Ok(()), 1, now);
+            endpoint.asked(false);
+            endpoint.answered(&Ok(()), false, 1, now);
         }
         assert_eq!(endpoint.poll_every(), every);
     }
@@ -417,9 +436,9 @@ mod tests {
     #[test]
     fn patient_questions_leave_room_for_urgent_ones() {
         let mut endpoint = Endpoint::new("a".into());
-        (0..MAX_LOW_PRIORITY).for_each(|_| endpoint.asked());
+        (0..MAX_LOW_PRIORITY).for_each(|_| endpoint.asked(false));
         assert!(!endpoint.has_room(0, true) && endpoint.has_room(0, false));
-        (0..MAX_IN_FLIGHT).for_each(|_| endpoint.asked());
+        (0..MAX_IN_FLIGHT).for_each(|_| endpoint.asked(false));
         assert!(!endpoint.has_room(0, false));
     }
 

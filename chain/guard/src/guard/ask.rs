@@ -73,7 +73,7 @@ impl Guard {
     fn put(&mut self, e: usize, next: Next, now: Millis) {
         let Next { purpose, question, copies } = next;
         let (Some(endpoint), Some(work)) = (self.endpoints.get_mut(e), self.work.get(e)) else { return };
-        endpoint.asked();
+        endpoint.asked(matches!(purpose, QuestionPurpose::Send(..)));
         let ticket = self.next_ticket;
         self.next_ticket += 1;
         let timeout = endpoint.timeout();
@@ -104,10 +104,12 @@ impl Guard {
 
     /// What a challenge may wait for.
     fn urgent_question(&mut self, e: usize, now: Millis) -> Option<(QuestionPurpose, Question)> {
+        let is_usable = self.is_usable(e);
         let endpoint = self.endpoints.get(e)?;
-        let (hedge, is_usable) = (endpoint.hedge(), self.is_usable(e));
+        let hedge = endpoint.hedge();
         if is_usable && let Some(transactions) = &mut self.transactions {
-            if let Some((key, hash, raw)) = transactions.next_send(e, now, hedge) {
+            let has_room = |is_urgent| endpoint.has_room_to_send(is_urgent);
+            if let Some((key, hash, raw)) = transactions.next_send(e, now, hedge, has_room) {
                 return Some((QuestionPurpose::Send(key, hash), Question::Send(raw)));
             }
             if let Some((why, question)) = transactions.urgent_question(e, now, hedge) {

@@ -21,6 +21,7 @@ use crate::error::AskError;
 use crate::question::{EndpointAnswer, Question};
 use crate::read_schedule::ReadSchedule;
 use crate::retry_timer::RetryTimer;
+use crate::state::StorageState;
 use crate::transactions::{
     CallRequest, CantSign, Conditions, Effect, Key, SignedCall, TransactionQuestion, TransactionSigner,
     Transactions,
@@ -271,8 +272,11 @@ impl Guard {
     /// Makes a call, unless the same is under way. Without an account nothing is made.
     pub fn submit(&mut self, request: CallRequest, now: Millis) {
         let around = self.conditions(now);
+        let channel = self.channels.as_ref().and_then(|channels| channels.get(&request.terms.channel));
+        let believed = channel.and_then(|channel| channel.believed);
+        let is_believed = matches!(believed, Some(StorageState::Closing { .. }));
         if let Some(transactions) = &mut self.transactions {
-            transactions.submit(request, &around);
+            transactions.submit(request, is_believed, &around);
         }
     }
 
@@ -300,7 +304,8 @@ impl Guard {
         let result = result.and_then(|json| asked.question.read(json));
         let took = now.saturating_sub(asked.at);
         if let Some(endpoint) = self.endpoints.get_mut(asked.endpoint) {
-            endpoint.answered(&result, took, now);
+            let is_send = matches!(asked.purpose, QuestionPurpose::Send(..));
+            endpoint.answered(&result, is_send, took, now);
         }
         let is_current = self.work.get(asked.endpoint).is_some_and(|work| work.epoch == asked.epoch);
         let outdated = || AskError::Unreachable("the answer is about another chain".into());

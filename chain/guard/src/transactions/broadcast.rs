@@ -46,12 +46,14 @@ impl Transactions {
         }
     }
 
-    /// The next transaction to be sent to an endpoint.
+    /// The next transaction to be sent to an endpoint. `has_room` says whether there is room for one that is urgent, or
+    /// is not.
     pub(crate) fn next_send(
         &mut self,
         endpoint: usize,
         now: Millis,
         hedge: Millis,
+        has_room: impl Fn(bool) -> bool,
     ) -> Option<(Key, B256, Arc<[u8]>)> {
         let heads_seen = self.heads_seen;
         // A challenge that is on its way there arrives first.
@@ -64,13 +66,16 @@ impl Transactions {
         let ready = |entry: &PendingCall| {
             let parcel = entry.deliveries.get(endpoint);
             entry.stage == Stage::Out
+                && !entry.is_waiting
                 && (entry.key.is_urgent() || !is_held)
+                && has_room(entry.key.is_urgent())
                 && entry.is_saved
                 && entry.used_clock.is_none()
-                && parcel.is_none_or(|parcel| match parcel.answer {
+                && parcel.is_none_or(|parcel| match &parcel.answer {
                     None | Some(Delivery::NoAnswer) => parcel.slot.is_ready(now, hedge),
-                    Some(_) => {
-                        heads_seen >= parcel.heads_seen.saturating_add(SEND_AGAIN_AFTER)
+                    Some(answer) => {
+                        let wait = if *answer == Delivery::Full { 1 } else { SEND_AGAIN_AFTER };
+                        heads_seen >= parcel.heads_seen.saturating_add(wait)
                             && parcel.slot.is_ready(now, hedge)
                     }
                 })
@@ -126,7 +131,7 @@ impl Transactions {
             return;
         }
         match delivery {
-            Delivery::Taken | Delivery::NoAnswer => {}
+            Delivery::Taken | Delivery::NoAnswer | Delivery::Full => {}
             Delivery::NonceUsed => {
                 let used_below = entry.nonce().map_or(0, |nonce| nonce.saturating_add(1));
                 if let Some(count) = self.counts.get_mut(endpoint) {

@@ -110,6 +110,7 @@ impl Transactions {
         };
         self.entries
             .iter()
+            .filter(|entry| !entry.is_waiting)
             .filter(waits)
             .filter_map(PendingCall::nonce)
             .filter(|nonce| *nonce >= used_below)

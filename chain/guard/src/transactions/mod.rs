@@ -23,6 +23,7 @@ mod effects;
 pub mod fees;
 mod gas;
 mod nonces;
+mod order;
 mod pending_call;
 mod plan;
 mod questions;
@@ -38,6 +39,7 @@ use thunder_protocol::{Address, B256};
 pub use effects::{CallError, CallOutcome, CallRequest};
 pub use fees::{Fees, GasFunds};
 pub use gas::gas_limit;
+pub use order::{CONTESTED_AT_ONCE, NOT_TAKEN_AT_ONCE};
 pub use record::{Attempt, SignedCall};
 pub use sign::{CantSign, PlainSigner, PlainTransaction};
 
@@ -171,11 +173,11 @@ impl Transactions {
         self.account.chain_id()
     }
 
-    /// Makes a call, unless the same is under way.
-    pub(crate) fn submit(&mut self, request: CallRequest, around: &Conditions) {
+    /// Makes a call, unless the same is under way. `is_believed`: whether the channel is believed to be closing.
+    pub(crate) fn submit(&mut self, request: CallRequest, is_believed: bool, around: &Conditions) {
         let key = Key::new(request.terms.channel, request.call.kind());
         let Some(index) = self.entries.iter().position(|entry| entry.key == key) else {
-            return self.enter(request, around);
+            return self.enter(request, is_believed, around);
         };
         let Some(entry) = self.entries.get_mut(index) else { return };
         match entry.stage {
@@ -191,7 +193,7 @@ impl Transactions {
             // More is paid in.
             Stage::Mined { .. } | Stage::Obsolete if key.kind.0 == CallKind::Fund => {
                 self.forget(index);
-                self.enter(request, around);
+                self.enter(request, is_believed, around);
             }
             // It had no effect, or the chain took it back.
             Stage::Mined { .. } | Stage::Obsolete => {
@@ -202,11 +204,12 @@ impl Transactions {
         }
     }
 
-    fn enter(&mut self, request: CallRequest, around: &Conditions) {
+    fn enter(&mut self, request: CallRequest, is_believed: bool, around: &Conditions) {
         let order = self.next_order;
         self.next_order += 1;
         let until = around.now.saturating_add(around.timeout);
-        self.entries.push(PendingCall::new(request, order, self.heads_seen, until));
+        let call = PendingCall::new(request, order, self.heads_seen, until);
+        self.entries.push(PendingCall { is_believed, ..call });
     }
 
     /// A call that is signed already is ordered again. If it is to do something else now (close on another
@@ -285,6 +288,7 @@ impl Transactions {
         let heads_seen = self.heads_seen;
         let mut failed = Vec::new();
         for entry in self.entries.iter_mut().filter(|entry| entry.key.channel == channel) {
+            entry.is_believed = matches!(state, StorageState::Closing { .. });
             if let (Stage::Mined { block }, Some(tx)) = (entry.stage, entry.in_vain) {
                 if head >= block {
                     match is_pointless(entry.key.kind.0, state, head) {
@@ -409,6 +413,7 @@ fn alarm(entry: &mut PendingCall, heads_seen: u64, effects: &mut VecDeque<Effect
     }
     entry.alarm_at = entry.alarm_at.saturating_mul(2);
     let offered = match (&entry.sent, entry.newest()) {
+        (None, _) if entry.is_waiting => "nothing yet: others go before it".to_owned(),
         (Some(sent), Some(newest)) => format!(
             "{} transactions, the newest {} with nonce {} and at most {} wei for a unit of gas",
             sent.attempts.len(),
@@ -435,13 +440,13 @@ const fn would_show(kind: CallKind, state: &StorageState) -> bool {
     }
 }
 
-/// Whether a call can have no effect (any more) on a channel that was in this state at this height.
 /// Whether a state that was read at a height is as the transaction of this block has left it. The block of a false
 /// receipt may be one that nobody has reached yet.
 const fn is_seen_after(block: u64, height: u64) -> bool {
     height > block || block > height.saturating_add(plan::USED_NONCE_GRACE)
 }
 
+/// Whether a call can have no effect (any more) on a channel that was in this state at this height.
 const fn is_pointless(kind: CallKind, state: &StorageState, head: u64) -> bool {
     match kind {
         CallKind::Challenge => match state {

@@ -2,11 +2,15 @@
 //!
 //! Invariants:
 //!
-//! 1. Challenges have the lowest nonces that are not mined. Whatever stood there is made anew above them.
+//! 1. Challenges have the lowest nonces that are not mined, those of an earlier tier below those of a later one.
+//!    Whatever stood there is made anew above them.
 //! 2. No nonce below a transaction of one's own is free, unless another program's transaction is known
 //!    to wait there, and then for two blocks at most.
 //! 3. No two transactions have one nonce.
 //! 4. A transaction keeps its nonce as long as these allow it.
+//!
+//! A tier is what is of about the same importance, and its transactions have nonces in a row, in any order: so one that
+//! comes later takes one of the lowest nonces, and of those that it goes before one in each tier is signed anew.
 
 use std::collections::BTreeMap;
 
@@ -15,8 +19,8 @@ use std::collections::BTreeMap;
 pub(crate) struct Holder<K> {
     /// Its name.
     pub(crate) key: K,
-    /// Whether it is a challenge.
-    pub(crate) is_urgent: bool,
+    /// The tier, if it is a challenge.
+    pub(crate) tier: Option<usize>,
     /// The nonce that it has.
     pub(crate) nonce: Option<u64>,
 }
@@ -30,35 +34,50 @@ pub(crate) fn assign<K: Copy + PartialEq>(
     holders: &[Holder<K>],
 ) -> Vec<(K, u64)> {
     let mut taken: BTreeMap<u64, K> = BTreeMap::new();
-    let urgent = u64::try_from(holders.iter().filter(|holder| holder.is_urgent).count()).unwrap_or(u64::MAX);
-    let above_urgent = base.saturating_add(urgent);
-    // Invariants 1 and 4: challenges keep what they have among the lowest, and fill the rest of these.
-    for is_urgent in [true, false] {
-        let fits = |nonce: u64| {
-            if is_urgent { (base..above_urgent).contains(&nonce) } else { nonce >= above_urgent }
-        };
-        let mut without = Vec::new();
-        for holder in holders.iter().filter(|holder| holder.is_urgent == is_urgent) {
-            match holder.nonce.filter(|nonce| fits(*nonce) && !taken.contains_key(nonce)) {
-                Some(nonce) => drop(taken.insert(nonce, holder.key)),
-                None => without.push(holder.key),
-            }
-        }
-        let mut next = if is_urgent { base } else { above_urgent.max(foreign_until) };
-        for key in without {
-            while taken.contains_key(&next) {
-                next = next.saturating_add(1);
-            }
-            taken.insert(next, key);
-        }
+    let mut tiers: BTreeMap<usize, Vec<&Holder<K>>> = BTreeMap::new();
+    for holder in holders {
+        tiers.entry(holder.tier.unwrap_or(usize::MAX)).or_default().push(holder);
     }
-    close_gaps(above_urgent.max(foreign_until), &mut taken);
+    // Those that are no challenges come last, and have no upper end.
+    let others = tiers.remove(&usize::MAX).unwrap_or_default();
+    // Invariants 1 and 4: challenges keep what they have among the lowest, and fill the rest of these.
+    let mut above_urgent = base;
+    for tier in tiers.values() {
+        let end = above_urgent.saturating_add(u64::try_from(tier.len()).unwrap_or(u64::MAX));
+        take(tier, above_urgent, |nonce| (above_urgent..end).contains(&nonce), &mut taken);
+        above_urgent = end;
+    }
+    let first = above_urgent.max(foreign_until);
+    take(&others, first, |nonce| nonce >= above_urgent, &mut taken);
+    close_gaps(first, &mut taken);
     let before = |key: &K| holders.iter().find(|holder| holder.key == *key).and_then(|holder| holder.nonce);
     taken
         .into_iter()
         .filter(|(nonce, key)| before(key) != Some(*nonce))
         .map(|(nonce, key)| (key, nonce))
         .collect()
+}
+
+/// Holders keep nonces that fit; the others get the lowest free ones, from `next` on.
+fn take<K: Copy>(
+    holders: &[&Holder<K>],
+    mut next: u64,
+    fits: impl Fn(u64) -> bool,
+    taken: &mut BTreeMap<u64, K>,
+) {
+    let mut without = Vec::new();
+    for holder in holders {
+        match holder.nonce.filter(|nonce| fits(*nonce) && !taken.contains_key(nonce)) {
+            Some(nonce) => drop(taken.insert(nonce, holder.key)),
+            None => without.push(holder.key),
+        }
+    }
+    for key in without {
+        while taken.contains_key(&next) {
+            next = next.saturating_add(1);
+        }
+        taken.insert(next, key);
+    }
 }
 
 /// Invariant 2: the transactions with the highest nonces fill what is free below them, from `first` on.
@@ -85,7 +104,24 @@ mod tests {
     use super::*;
 
     fn holder(key: u32, is_urgent: bool, nonce: Option<u64>) -> Holder<u32> {
-        Holder { key, is_urgent, nonce }
+        in_tier(key, is_urgent.then_some(0), nonce)
+    }
+
+    fn in_tier(key: u32, tier: Option<usize>, nonce: Option<u64>) -> Holder<u32> {
+        Holder { key, tier, nonce }
+    }
+
+    #[test]
+    fn g4_a_challenge_of_an_earlier_tier_replaces_one_of_each_later() {
+        let (first, second) = (Some(0), Some(1));
+        let holders = [
+            in_tier(9, first, None),
+            in_tier(1, second, Some(5)),
+            in_tier(2, second, Some(6)),
+            in_tier(3, second, Some(7)),
+            in_tier(4, None, Some(8)),
+        ];
+        assert_eq!(assign(5, 5, &holders), [(9, 5), (1, 8), (4, 9)]);
     }
 
     #[test]
@@ -142,7 +178,7 @@ mod tests {
             let holders: Vec<_> = (0..below(7) as u32)
                 .map(|key| {
                     let nonce = (below(3) > 0).then(|| below(30));
-                    holder(key, below(3) == 0, nonce)
+                    in_tier(key, (below(3) == 0).then(|| below(3) as usize), nonce)
                 })
                 .collect();
             let changes = assign(base, foreign_until, &holders);
@@ -152,17 +188,24 @@ mod tests {
             };
             let nonces: BTreeSet<_> = holders.iter().map(now).collect();
             assert_eq!(nonces.len(), holders.len(), "3: {seed}");
-            let urgent = holders.iter().filter(|holder| holder.is_urgent).count() as u64;
+            let below_tier = |tier: usize| {
+                let lower = holders.iter().filter(|other| other.tier.is_some_and(|other| other < tier));
+                base + lower.count() as u64
+            };
+            let range = |tier: usize| below_tier(tier)..below_tier(tier.saturating_add(1));
             for holder in &holders {
                 assert!(now(holder) >= base, "{seed}");
-                assert_eq!(now(holder) < base + urgent, holder.is_urgent, "1: {seed}");
+                match holder.tier {
+                    Some(tier) => assert!(range(tier).contains(&now(holder)), "1: {seed}"),
+                    None => assert!(now(holder) >= below_tier(usize::MAX), "1: {seed}"),
+                }
             }
             let highest = nonces.last().copied().unwrap_or(base);
             for nonce in (base..highest).filter(|nonce| *nonce >= foreign_until) {
                 assert!(nonces.contains(&nonce), "2: {seed} {nonce} {holders:?} {changes:?}");
             }
-            for holder in holders.iter().filter(|holder| holder.is_urgent) {
-                let kept = holder.nonce.filter(|nonce| (base..base + urgent).contains(nonce));
+            for (holder, tier) in holders.iter().filter_map(|holder| Some((holder, holder.tier?))) {
+                let kept = holder.nonce.filter(|nonce| range(tier).contains(nonce));
                 let twin = holders.iter().filter(|other| other.nonce == holder.nonce).count() > 1;
                 assert!(kept.is_none_or(|nonce| nonce == now(holder) || twin), "4: {seed}");
             }

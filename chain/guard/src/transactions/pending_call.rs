@@ -124,6 +124,12 @@ pub(crate) struct PendingCall {
     pub(crate) receipts_asked: Vec<(usize, B256)>,
     /// How often the contract refused it in a block, as one endpoint says at least.
     pub(crate) reverts: u8,
+    /// Whether the closing that a challenge answers is believed, not only claimed by an endpoint.
+    pub(crate) is_believed: bool,
+    /// Whether it lets others go first: it has no nonce now, whatever it was signed with before.
+    pub(crate) is_waiting: bool,
+    /// At which head it last was mined without effect.
+    pub(crate) refused_at_head: u64,
     /// At how many heads it may be made again after it was mined without effect.
     pub(crate) again_at: u64,
     /// Whether one of them said so.
@@ -192,6 +198,9 @@ impl PendingCall {
             needed_at: None,
             receipts_asked: Vec::new(),
             reverts: 0,
+            is_believed: false,
+            is_waiting: false,
+            refused_at_head: 0,
             again_at: 0,
             was_reverted: false,
             refused: Default::default(),

@@ -5,6 +5,7 @@ use thunder_protocol::onchain::CallKind;
 use super::fees::Fees;
 use super::gas::{gas_limit, with_estimate};
 use super::nonces::{Holder, assign};
+use super::order::{Turns, importance};
 use super::pending_call::{Broadcast, Key, PendingCall, Stage};
 use super::record::SignedCall;
 use super::{CallError, CallOutcome, Conditions, Effect, Transactions, spacing};
@@ -62,19 +63,14 @@ impl Transactions {
             entry.is_alive() && entry.is_ready(is_advised, around.now) && !is_unsaved(entry)
         };
         let mut entries: Vec<&PendingCall> = self.entries.iter().filter(ready).collect();
-        // Among equals the channel that holds the most comes first.
-        let held = |entry: &PendingCall| {
-            entry.request.as_ref().map_or(0, |request| request.terms.amount.base_units())
-        };
-        entries.sort_by_key(|entry| {
-            (super::pending_call::rank(entry.key.kind.0), std::cmp::Reverse(held(entry)), entry.order)
-        });
+        entries.sort_by_key(|entry| importance(entry, self.heads_seen));
         // A permit's nonce is right for one at a time: the first of them that is not mined.
         let permit_out = self.entries.iter().any(|entry| entry.stage == Stage::Out && entry.uses_permit());
         let counts = self.counts.iter().filter(|count| count.is_usable);
         let counted_at = counts.map(|count| count.head.unwrap_or(u64::MAX)).max().unwrap_or(u64::MAX);
         let mut overtaken = Vec::new();
         let mut holders = Vec::new();
+        let (mut turns, mut waiting) = (Turns::default(), std::collections::BTreeSet::new());
         for entry in entries {
             let is_new = entry.sent.is_none();
             if is_new && entry.uses_permit() && (permit_out || !std::mem::take(&mut first_permit)) {
@@ -90,14 +86,26 @@ impl Transactions {
                     // A challenge that had its effect would show in the channel's state.
                     let is_in_vain = is_urgent && entry.needed_at >= Some(counted_at);
                     if !is_in_vain && self.heads_seen < since.saturating_add(USED_NONCE_GRACE) {
+                        waiting.extend(Some(entry.key).filter(|_| entry.is_waiting));
                         continue;
                     }
-                    overtaken.push((entry.key, nonce));
+                    if !entry.is_waiting {
+                        overtaken.push((entry.key, nonce));
+                    }
                     None
                 }
-                (nonce, _) => nonce,
+                (nonce, _) => nonce.filter(|_| !entry.is_waiting),
             };
-            holders.push(Holder { key: entry.key, is_urgent, nonce });
+            match is_urgent {
+                false => holders.push(Holder { key: entry.key, tier: None, nonce }),
+                true if let Some(tier) = turns.tier(entry) => {
+                    holders.push(Holder { key: entry.key, tier: Some(tier), nonce });
+                }
+                true => drop(waiting.insert(entry.key)),
+            }
+        }
+        for entry in &mut self.entries {
+            entry.is_waiting = waiting.contains(&entry.key);
         }
         let changes = assign(base, self.foreign_until(base, &holders), &holders);
         for (key, nonce) in overtaken {
@@ -205,6 +213,7 @@ impl Transactions {
             (entry.wants_raise || entry.wants_less) && entry.raises < MAX_RAISES || waited >= timeout
         };
         let out = self.entries.iter().filter(|entry| entry.stage == Stage::Out && entry.is_saved);
+        let out = out.filter(|entry| !entry.is_waiting);
         let stands = out.filter(|entry| entry.nonce().is_some_and(|nonce| nonce >= base));
         let keys: Vec<_> = stands.filter(|entry| due(entry)).map(|entry| entry.key).collect();
         for key in keys {
@@ -281,7 +290,7 @@ impl Transactions {
         if !is_certain {
             return;
         }
-        entry.reverts = entry.reverts.saturating_add(1);
+        (entry.reverts, entry.refused_at_head) = (entry.reverts.saturating_add(1), heads_seen);
         entry.refused.insert(tx);
         let error = CallError::MinedAndReverted(tx);
         if !key.is_urgent() {

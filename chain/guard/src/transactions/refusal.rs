@@ -16,6 +16,8 @@ pub(crate) enum Delivery {
     NoEther(String),
     /// It does not take this transaction, whatever it pays.
     Refused(String),
+    /// It has as many of the account's transactions as it takes: the next is for when one of them is mined.
+    Full,
     /// It gave no answer, or wishes fewer requests: the same is sent again.
     NoAnswer,
 }
@@ -25,7 +27,17 @@ type Row = (&'static [&'static str], fn(String) -> Delivery);
 
 /// The words of geth, Erigon, Nethermind, Besu, Reth, anvil and the gateways before them. Each row is
 /// tried in turn.
-const WORDS: [Row; 4] = [
+const WORDS: [Row; 5] = [
+    (
+        &[
+            "account limit exceeded",
+            "in-flight transaction limit",
+            "as a spammer",
+            "too many pending",
+            "too many transactions",
+        ],
+        |_| Delivery::Full,
+    ),
     (
         &[
             "already known",
@@ -123,6 +135,9 @@ mod tests {
             "txpool is full",
         ] {
             assert_eq!(meaning(cheap), Delivery::Underpriced, "{cheap}");
+        }
+        for full in ["account limit exceeded", "rejected due to 0x11 being identified as a spammer"] {
+            assert_eq!(meaning(full), Delivery::Full, "{full}");
         }
         assert!(matches!(meaning("insufficient funds for gas * price + value"), Delivery::NoEther(_)));
         assert_eq!(meaning("no thanks"), Delivery::Refused("no thanks".into()));

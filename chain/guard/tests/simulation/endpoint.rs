@@ -101,6 +101,8 @@ pub(crate) struct Faults {
     pub(crate) behind: u64,
     /// It answers every transaction with this.
     pub(crate) says: Option<&'static str>,
+    /// It takes transactions, and never says so.
+    pub(crate) hangs_sends: bool,
 }
 
 /// What becomes of a question that is not answered truly.
@@ -189,6 +191,9 @@ impl Endpoint {
         }
         let answer = self.answer_as_it_is(question, ether, random);
         self.faults = faults;
+        if self.faults.hangs_sends && matches!(question, Question::Send(_)) {
+            return (Err(AskError::Timeout), None);
+        }
         (answer, at)
     }
 

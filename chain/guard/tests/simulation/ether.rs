@@ -17,6 +17,9 @@ pub(crate) const FIRST: u64 = 1_000;
 /// The receipt that the node has: newer than what a cheat closes on.
 pub(crate) const NEWEST: u64 = 7;
 
+/// geth guarantees an account as many places (`--txpool.accountslots`), Reth gives no more.
+pub(crate) const ACCOUNT_SLOTS: u64 = 16;
+
 /// A transaction that waits or is mined.
 #[derive(Debug, Clone)]
 pub(crate) struct Transaction {
@@ -84,6 +87,8 @@ pub(crate) struct Ether {
     pub(crate) block_seconds: u64,
     /// Gas is paid for, and a mempool takes no more than the account can pay for in all.
     pub(crate) is_paid: bool,
+    /// How many transactions of one account a mempool takes.
+    pub(crate) account_slots: u64,
 }
 
 pub(crate) fn thd(whole: u64) -> Amount {
@@ -117,6 +122,7 @@ impl Ether {
             marks: 1,
             block_seconds,
             is_paid: false,
+            account_slots: ACCOUNT_SLOTS,
         }
     }
 
@@ -162,6 +168,9 @@ impl Ether {
         }
         if new.nonce < self.newest().count {
             return Err("nonce too low");
+        }
+        if new.nonce >= self.newest().count + self.account_slots {
+            return Err("account limit exceeded");
         }
         if u128::from(new.gas) * new.max_fee > self.balance {
             return Err("insufficient funds for gas * price + value");

@@ -5,6 +5,7 @@
 
 mod chaos;
 mod claims;
+mod crowds;
 mod doubts;
 mod endpoint;
 mod ether;

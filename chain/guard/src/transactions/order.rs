@@ -1,0 +1,58 @@
+//! Which challenges come first, and how many are out at once (guard rules G4 and G6). An endpoint can invent a closing of
+//! each channel: that must neither fill a mempool's places for the account before a true closing's challenge gets one,
+//! nor keep any challenge waiting for ever.
+
+use std::cmp::Reverse;
+
+use super::pending_call::{PendingCall, rank};
+
+/// How many challenges of contested closings are out at once.
+pub const CONTESTED_AT_ONCE: usize = 8;
+/// How many challenges that no endpoint has taken yet are out at once: mempools may give an account no more places.
+pub const NOT_TAKEN_AT_ONCE: usize = 16;
+/// How many challenges are of the same importance. Those in the lowest nonces are within the places that a mempool
+/// guarantees an account.
+const SAME: usize = 8;
+/// For how many heads a refusal counts. A claim that comes again later is as good as new.
+const REMEMBERED: u64 = 24;
+
+/// The order of calls, the first first: challenges before closings before the rest; of challenges those of closings
+/// that are believed, then those that the contract has not refused of late (so that each gets its turn before another
+/// gets its second), the one longest ago first; among equals the channel that holds the most.
+pub(super) fn importance(entry: &PendingCall, heads_seen: u64) -> (u8, bool, u64, Reverse<u128>, u64) {
+    let held = entry.request.as_ref().map_or(0, |request| request.terms.amount.base_units());
+    let refused_at = Some(entry.refused_at_head).filter(|at| at.saturating_add(REMEMBERED) > heads_seen);
+    let contested = entry.key.is_urgent() && !entry.is_believed;
+    (rank(entry.key.kind.0), contested, refused_at.unwrap_or(0), Reverse(held), entry.order)
+}
+
+/// Hands out tiers to challenges that come in the order of their importance.
+#[derive(Debug, Default)]
+pub(super) struct Turns {
+    tier: usize,
+    in_tier: usize,
+    last: Option<(bool, bool)>,
+    contested: usize,
+    not_taken: usize,
+}
+
+impl Turns {
+    /// The tier of the next challenge; `None` if it has to wait.
+    pub(super) fn tier(&mut self, entry: &PendingCall) -> Option<usize> {
+        let is_contested = !entry.is_believed;
+        let is_taken = !entry.takers.is_empty();
+        let lacks_room = !is_taken && self.not_taken >= NOT_TAKEN_AT_ONCE;
+        if lacks_room || (is_contested && self.contested >= CONTESTED_AT_ONCE) {
+            return None;
+        }
+        self.contested += usize::from(is_contested);
+        self.not_taken += usize::from(!is_taken);
+        // What was refused before is raised slowly, and stands below nothing else.
+        let group = (is_contested, entry.reverts > 0);
+        if self.in_tier >= SAME || self.last.is_some_and(|last| last != group) {
+            (self.tier, self.in_tier) = (self.tier + 1, 0);
+        }
+        (self.last, self.in_tier) = (Some(group), self.in_tier + 1);
+        Some(self.tier)
+    }
+}
