@@ -89,8 +89,9 @@ pub enum Command {
     /// `importwallet`
     #[command(
         about = "Import a wallet using a seed phrase",
-        after_help = "A seed phrase has 12 to 24 words (BIP-39); a keyfile is Web3 Secret Storage V3. The wallet \
-                      is kept, encrypted, and loaded again when thunderd starts."
+        after_help = "A seed phrase has 12 to 24 words of BIP-39, in any of its languages; a keyfile is Web3 Secret \
+                      Storage V3. The wallet is kept, encrypted, and loaded again when thunderd starts. On a \
+                      terminal, another wallet is replaced only if you say so; a program is told which one was."
     )]
     Importwallet(ImportWallet),
     /// `balance`
@@ -132,6 +133,13 @@ pub enum Command {
     /// `withdraw`
     #[command(about = "retrieve the THD locked in a closed channel after the challenge period")]
     Withdraw(Which),
+    /// `newwallet`
+    #[command(
+        about = "make a wallet, and show its seed phrase once",
+        after_help = "Asks for two of the words, so that they are written down before the wallet is used. With --yes or \
+                      --json it asks nothing. The key is that of m/44'/60'/0'/0/0; `importwallet` brings it back."
+    )]
+    Newwallet(MakeWallet),
     /// `challenge`
     #[command(
         about = "take the whole channel if the other side closed it with an old receipt",
@@ -230,12 +238,32 @@ pub struct ImportWallet {
     /// The whole derivation path, instead of m/44'/60'/0'/0/0
     #[arg(long, value_name = "path", conflicts_with = "keyfile")]
     pub path: Option<String>,
+    /// Use the phrase's BIP-39 passphrase, which is asked for, unseen; each one gives another wallet
+    #[arg(long, conflicts_with_all = ["keyfile", "passphrase_file"])]
+    pub passphrase: bool,
+    /// Read the BIP-39 passphrase from a file
+    #[arg(long, value_name = "path", conflicts_with = "keyfile")]
+    pub passphrase_file: Option<PathBuf>,
     /// Import a keyfile (Web3 Secret Storage V3); its password is asked for, unseen
     #[arg(long, value_name = "path")]
     pub keyfile: Option<PathBuf>,
     /// Read the keyfile's password from a file
     #[arg(long, value_name = "path", requires = "keyfile", conflicts_with_all = ["phrase", "index", "path"])]
     pub password_file: Option<PathBuf>,
+    /// Replace another wallet without being asked
+    #[arg(long)]
+    pub yes: bool,
+}
+
+/// `newwallet`
+#[derive(Debug, Args)]
+pub struct MakeWallet {
+    /// How many words the phrase has: 12 or 24
+    #[arg(long, value_name = "12|24", default_value = "12", value_parser = values::words)]
+    pub words: u8,
+    /// Ask nothing, and replace another wallet
+    #[arg(long)]
+    pub yes: bool,
 }
 
 /// `openchannel`

@@ -13,6 +13,7 @@ mod progress;
 mod run;
 mod secrets;
 mod values;
+mod wallet;
 mod watch;
 
 use std::ffi::OsString;

@@ -13,6 +13,7 @@ use crate::args::{Cli, Command, ExportReceipts, Fund, ListPayments, OpenChannel,
 use crate::client::{Node, Stake};
 use crate::close::{self, Closing};
 use crate::output::{Failure, Output, human};
+use crate::wallet::{self, Making};
 use crate::{files, secrets, watch};
 
 /// Carries out the command. Errors in the user's own files and input are found before thunderd is asked for anything.
@@ -21,10 +22,15 @@ pub(crate) async fn run(cli: Cli, output: &Output) -> Result<(), Failure> {
     match cli.command.unwrap_or(Command::Infos) {
         Command::Infos => infos(&connect.await?, output).await,
         Command::Importwallet(arguments) => {
+            let yes = arguments.yes;
             let wallet = secrets::read(arguments, output)?;
             // Connected before the prompt, so that no user types 24 words in vain.
             let node = connect.await?;
-            import_wallet(&node, output, wallet).await
+            wallet::import(&node, output, wallet, yes).await
+        }
+        Command::Newwallet(arguments) => {
+            let making = Making::new(arguments, output)?;
+            making.make(&connect.await?, output).await
         }
         Command::Balance => balance(&connect.await?, output).await,
         Command::Connect { address } => connect_to(&connect.await?, output, address).await,
@@ -60,12 +66,6 @@ async fn infos(node: &Node, output: &Output) -> Result<(), Failure> {
     let call = node.calls.infos(node.context());
     let infos = node.ask("asking thunderd", Stake::Nothing, call).await?;
     output.answer(&infos, human::infos).map_err(unwritten_query)
-}
-
-async fn import_wallet(node: &Node, output: &Output, wallet: secrets::Wallet) -> Result<(), Failure> {
-    let call = node.calls.import_wallet(node.context(), wallet.complete()?);
-    let imported = node.ask("encrypting the wallet", Stake::State, call).await?;
-    output.answer(&imported, human::imported).map_err(unwritten_effect)
 }
 
 async fn balance(node: &Node, output: &Output) -> Result<(), Failure> {
@@ -218,7 +218,7 @@ fn new_payment_id() -> Result<PaymentId, ApiError> {
 }
 
 /// The answer of a command that only reads could not be written.
-fn unwritten_query(cause: io::Error) -> Failure {
+pub(crate) fn unwritten_query(cause: io::Error) -> Failure {
     Failure::Write { cause, has_effect: false }
 }
 

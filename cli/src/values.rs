@@ -43,6 +43,14 @@ pub(crate) fn secret(text: &str) -> Result<Secret, Infallible> {
     Ok(Secret::new(text.to_owned()))
 }
 
+pub(crate) fn words(text: &str) -> Result<u8, &'static str> {
+    match text {
+        "12" => Ok(12),
+        "24" => Ok(24),
+        _ => Err("write 12 or 24"),
+    }
+}
+
 pub(crate) fn seconds(text: &str) -> Result<Duration, &'static str> {
     match text.parse::<f64>() {
         // A millisecond is the finest step of the timer behind it.

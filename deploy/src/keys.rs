@@ -40,6 +40,8 @@ pub enum OperatorKeyError {
         path: PathBuf,
         /// What is wrong with it.
         reason: String,
+        /// What to do.
+        advice: &'static str,
     },
     /// The password is not the file's.
     #[error("the password does not fit {path}")]
@@ -65,9 +67,7 @@ impl OperatorKeyError {
                 ("key_needed", Exit::Usage, "give one with --keyfile, or in the variable THUNDER_DEPLOY_KEY")
             }
             Self::Unreadable { .. } => ("file", Exit::Refused, "name a file that you may read"),
-            Self::NotAKeyfile { .. } => {
-                ("invalid_keyfile", Exit::Refused, "name a file that a wallet has exported")
-            }
+            Self::NotAKeyfile { advice, .. } => ("invalid_keyfile", Exit::Refused, *advice),
             Self::WrongPassword { .. } => ("wrong_password", Exit::Refused, "repeat with the right one"),
             Self::NoTerminal { .. } => {
                 ("usage", Exit::Usage, "name a file that holds the password with --password-file")
@@ -84,9 +84,13 @@ pub(crate) fn from_keyfile(path: &Path, password: &str) -> Result<SecretKey, Ope
     keys::decrypt_keyfile(&json, password).map_err(|error| match error {
         keys::KeyError::Password => OperatorKeyError::WrongPassword { path: path.into() },
         keys::KeyError::Keyfile(reason) => {
-            OperatorKeyError::NotAKeyfile { path: path.into(), reason: reason.to_string() }
+            let advice = reason.advice();
+            OperatorKeyError::NotAKeyfile { path: path.into(), reason: reason.to_string(), advice }
         }
-        other => OperatorKeyError::NotAKeyfile { path: path.into(), reason: other.to_string() },
+        other => {
+            let advice = "name a file that a wallet has exported";
+            OperatorKeyError::NotAKeyfile { path: path.into(), reason: other.to_string(), advice }
+        }
     })
 }
 

@@ -23,7 +23,7 @@ pub fn keyfile(bytes: &[u8]) {
             assert!(is_cheap(), "read at any cost");
             assert!(is_keyfile(bytes), "read, and not a key file");
             let file: Value = serde_json::from_slice(bytes).expect("JSON");
-            let stated = file["address"].as_str().filter(|text| !text.is_empty());
+            let stated = field(&file, "address").and_then(Value::as_str).filter(|text| !text.is_empty());
             let stated: Option<Address> = stated.map(|text| text.to_lowercase().parse().expect("an address"));
             assert!(stated.is_none_or(|stated| key.address() == stated), "a key of somebody else");
         }
@@ -36,11 +36,16 @@ pub fn keyfile(bytes: &[u8]) {
 /// What the derivation costs: PBKDF2's 64 iterations are taken for one unit of scrypt's.
 fn cost(bytes: &[u8]) -> Option<u64> {
     let file: Value = serde_json::from_slice(bytes).ok()?;
-    let crypto = file.get("crypto").or_else(|| file.get("Crypto"))?;
-    let parameters = &crypto["kdfparams"];
-    let number = |name: &str| parameters[name].as_u64();
+    let parameters = field(field(&file, "crypto")?, "kdfparams")?;
+    let number = |name: &str| field(parameters, name)?.as_u64();
     let scrypt = number("n").zip(number("r")).zip(number("p"));
     let scrypt = scrypt.map(|((n, r), p)| n.saturating_mul(r).saturating_mul(p));
     let pbkdf2 = number("c").map(|count| count / 64);
     scrypt.into_iter().chain(pbkdf2).max()
+}
+
+/// A field, whatever the case of its name.
+fn field<'a>(object: &'a Value, name: &str) -> Option<&'a Value> {
+    let mut fields = object.as_object()?.iter();
+    fields.find_map(|(of, value)| of.eq_ignore_ascii_case(name).then_some(value))
 }

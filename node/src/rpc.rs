@@ -17,9 +17,9 @@ use thunder_api::{
     ApiError, ApiResult, BackedUp, BackupRequest, Balance, CloseRequest, ClosingStarted, Code, Events,
     ExportedReceipts, FundRequest, History, HistoryRequest, ImportRequest, Imported, Infos, OpenRequest,
     Paid, PaidIn, PaidOut, PayManyRequest, PayRequest, Peer, ReceiptImported, RestoreRequest, Restored,
-    Selector, Thunder, WalletSource, local,
+    Secret, Selector, Thunder, WalletSource, local,
 };
-use thunder_chain::keys::{decrypt_keyfile, from_phrase};
+use thunder_chain::keys::{decrypt_keyfile, from_phrase_with, new_phrase};
 use thunder_chain::{ChainClient, ChainError};
 use thunder_protocol::onchain::CallKind;
 use thunder_protocol::{Address, Amount};
@@ -222,7 +222,7 @@ impl Thunder for Handlers {
         self.ask(UserRequest::Infos).await
     }
 
-    async fn import_wallet(self, _: Context, source: WalletSource) -> ApiResult<Imported> {
+    async fn import_wallet(self, _: Context, source: WalletSource, replace: bool) -> ApiResult<Imported> {
         carried_out(async move {
             let file = Arc::clone(&self.wallet_file);
             // Key derivation is slow by design and runs on a thread of its own.
@@ -230,10 +230,15 @@ impl Thunder for Handlers {
             let broken =
                 || ApiError::new(Code::Internal, "the wallet can't be encrypted", "nothing was changed");
             let sealed = sealed.map_err(|_| broken())?.map_err(|error| wallet_error(&error))?;
-            let address = self.ask(|reply| UserRequest::Import(sealed, reply)).await?;
-            Ok(Imported { address: address.into() })
+            self.ask(|reply| UserRequest::Import(sealed, replace, reply)).await
         })
         .await
+    }
+
+    async fn new_phrase(self, _: Context, words: u8, replace: bool) -> ApiResult<Secret> {
+        self.ask(|reply| UserRequest::MayImportNew(replace, reply)).await?;
+        let phrase = new_phrase(words.into()).map_err(|error| wallet_error(&error.into()))?;
+        Ok(Secret::new(phrase.as_str().to_owned()))
     }
 
     async fn balance(self, _: Context) -> ApiResult<Balance> {
@@ -371,7 +376,10 @@ fn stopping() -> ApiError {
 /// The key that a wallet's source says.
 fn key_of(source: &WalletSource) -> Result<SecretKey, WalletError> {
     match source {
-        WalletSource::Phrase { phrase, path } => Ok(from_phrase(phrase.expose(), path)?),
+        WalletSource::Phrase { phrase, passphrase, path } => {
+            let passphrase = passphrase.as_ref().map_or("", Secret::expose);
+            Ok(from_phrase_with(phrase.expose(), passphrase, path)?)
+        }
         WalletSource::Keyfile { json, password } => {
             Ok(decrypt_keyfile(json.expose().as_bytes(), password.expose())?)
         }

@@ -7,9 +7,10 @@ use ethers::utils::keccak256;
 use scrypt::Params;
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 use sha2::Sha256;
 use thunder_protocol::{Address, hex};
+use unicode_normalization::{UnicodeNormalization, is_nfkc};
 use zeroize::Zeroizing;
 
 use super::{KeyError, SecretKey};
@@ -74,20 +75,40 @@ pub enum KeyfileError {
     },
 }
 
-/// The fields that count; others are passed over.
+impl KeyfileError {
+    /// Returns what somebody who has the file can do.
+    pub const fn advice(&self) -> &'static str {
+        match self {
+            Self::TooLong | Self::NotJson | Self::Fields(_) => {
+                "name the JSON file that a wallet exported (Web3 Secret Storage, version 3)"
+            }
+            Self::Version(_) | Self::Cipher(_) | Self::Derivation(_) => {
+                "open it with the wallet that wrote it, and export the key as version 3, or import the seed phrase"
+            }
+            Self::Parameters(_) => {
+                "export the key again with usual parameters (scrypt with n = 262144, r = 8, p = 1), or import the \
+                 seed phrase"
+            }
+            Self::Bytes(_) | Self::NotAnAddress(_) | Self::Address { .. } => {
+                "the file is damaged or was changed: take another copy, or export the key again"
+            }
+        }
+    }
+}
+
+/// The fields that count; others are passed over. Their names are compared in lower case: ethers.js 6 and MyEtherWallet
+/// write `Crypto`.
 #[derive(Deserialize)]
 struct Keyfile {
     /// Some wallets leave it out, for privacy.
     address: Option<String>,
-    /// ethers.js 6 writes it with a capital letter.
-    #[serde(alias = "Crypto")]
-    crypto: Encrypted,
+    crypto: Value,
 }
 
 #[derive(Deserialize)]
 struct Encrypted {
     cipher: String,
-    cipherparams: CipherParams,
+    cipherparams: Value,
     ciphertext: String,
     kdf: String,
     kdfparams: Value,
@@ -133,17 +154,20 @@ struct Checked {
 }
 
 /// Returns the key in a version 3 file. Slow by design (scrypt or PBKDF2): that is what protects the
-/// password.
+/// password. A password that does not fit is tried once more in the form NFKC, which ethers.js encrypts with, if that is
+/// another one.
 ///
 /// # Errors
 /// [`KeyError::Password`] if the MAC does not match, [`KeyError::Keyfile`] if the file can't be read
 /// safely, [`KeyError::OutOfRange`] if what is in it is not a secret key.
 pub fn decrypt_keyfile(json: &[u8], password: &str) -> Result<SecretKey, KeyError> {
-    let Checked { address, iv, ciphertext, mac, salt, derivation } = check(json)?;
-    let derived = derivation.derive(password, &salt)?;
-    if mac_of(&derived, &ciphertext) != mac {
-        return Err(KeyError::Password);
-    }
+    let checked = check(json)?;
+    let derived = match checked.unlock(password)? {
+        Some(derived) => derived,
+        None if is_nfkc(password) => return Err(KeyError::Password),
+        None => checked.unlock(&nfkc(password))?.ok_or(KeyError::Password)?,
+    };
+    let Checked { address, iv, ciphertext, .. } = checked;
     let mut secret = Zeroizing::new(ciphertext);
     apply_cipher(&derived, &iv, &mut secret);
     let key = SecretKey::new(secret.as_slice())?;
@@ -158,6 +182,12 @@ pub fn decrypt_keyfile(json: &[u8], password: &str) -> Result<SecretKey, KeyErro
 /// Whether [`decrypt_keyfile`] would read this file, if it were given the right password.
 pub fn is_keyfile(json: &[u8]) -> bool {
     check(json).is_ok()
+}
+
+/// Returns the address that a file says it is for, if the file can be read and says so. Whether the key in it is that
+/// address's only its password shows.
+pub fn stated_address(json: &[u8]) -> Option<Address> {
+    check(json).ok()?.address
 }
 
 /// Returns a version 3 file (scrypt) with the key. Slow by design.
@@ -198,6 +228,22 @@ fn uuid(random: [u8; 16]) -> String {
     parts.by_ref().collect::<Vec<_>>().join("-")
 }
 
+impl Checked {
+    /// The bytes that decrypt, if the password is the right one.
+    fn unlock(&self, password: &str) -> Result<Option<Zeroizing<[u8; 32]>>, KeyError> {
+        let derived = self.derivation.derive(password, &self.salt)?;
+        Ok((mac_of(&derived, &self.ciphertext) == self.mac).then_some(derived))
+    }
+}
+
+/// The form NFKC of a text. Its length is counted first: a text that grows leaves copies behind.
+fn nfkc(text: &str) -> Zeroizing<String> {
+    let length = text.nfkc().map(char::len_utf8).sum();
+    let mut normalised = Zeroizing::new(String::with_capacity(length));
+    normalised.extend(text.nfkc());
+    normalised
+}
+
 impl Derivation {
     fn derive(&self, password: &str, salt: &[u8]) -> Result<Zeroizing<[u8; 32]>, KeyError> {
         let mut derived = Zeroizing::new([0; 32]);
@@ -231,21 +277,22 @@ fn check(json: &[u8]) -> Result<Checked, KeyfileError> {
         return Err(KeyfileError::TooLong);
     }
     let file: Value = serde_json::from_slice(json).map_err(|_| KeyfileError::NotJson)?;
-    if !file.is_object() {
-        return Err(KeyfileError::NotJson);
-    }
+    let Value::Object(file) = file else { return Err(KeyfileError::NotJson) };
+    let file = in_lower_case(file)?;
     match &file["version"] {
         version if version == 3 => {}
         other => return Err(KeyfileError::Version(shown(&other.to_string()))),
     }
     let Keyfile { address, crypto } = fields(file)?;
+    let crypto: Encrypted = fields(crypto)?;
+    let CipherParams { iv } = fields(crypto.cipherparams)?;
     if crypto.cipher != "aes-128-ctr" {
         return Err(KeyfileError::Cipher(shown(&crypto.cipher)));
     }
     let (derivation, salt) = derivation(&crypto.kdf, crypto.kdfparams)?;
     Ok(Checked {
         address: address.filter(|text| !text.is_empty()).map(|text| parse_address(&text)).transpose()?,
-        iv: bytes(&crypto.cipherparams.iv, "iv")?,
+        iv: bytes(&iv, "iv")?,
         ciphertext: bytes(&crypto.ciphertext, "ciphertext")?,
         mac: bytes(&crypto.mac, "mac")?,
         salt,
@@ -283,18 +330,34 @@ fn scrypt_parameters(n: u64, r: u32, p: u32) -> Result<Params, KeyfileError> {
     let cost = n.saturating_mul(r.into()).saturating_mul(p.into());
     let is_sane = n.is_power_of_two() && (2..=MAX_N).contains(&n) && r <= MAX_R && p <= MAX_P;
     let log_n = u8::try_from(n.trailing_zeros()).ok().filter(|_| is_sane && cost <= MAX_SCRYPT_COST);
-    // Also refused: r or p of 0, and an n of 2^(16 r) and above, for which scrypt (RFC 7914) is not defined.
+    // Also refused: r or p of 0. Not refused: an n of 2^(16 r) and above, which old web3.py writes (r = 1). RFC 7914
+    // forbids it by mistake (its erratum 5971): the limit of scrypt's inventor is 2^(128 r).
     Params::new(log_n.ok_or_else(refused)?, r, p).map_err(|_| refused())
 }
 
 /// Reads the fields of an object. An error names a field that is missing, and nothing of the content: somebody may
 /// have named a file with a secret by mistake.
 fn fields<T: DeserializeOwned>(value: Value) -> Result<T, KeyfileError> {
+    let value = match value {
+        Value::Object(fields) => in_lower_case(fields)?,
+        other => other,
+    };
     serde_json::from_value(value).map_err(|error| {
         let error = error.to_string();
-        let is_safe = ["missing field", "duplicate field"].iter().any(|start| error.starts_with(start));
+        let is_safe = error.starts_with("missing field");
         KeyfileError::Fields(if is_safe { error } else { "a field has the wrong type".into() })
     })
+}
+
+/// An object with the names of its fields in lower case. One that is there in two spellings has two meanings.
+fn in_lower_case(object: Map<String, Value>) -> Result<Value, KeyfileError> {
+    let mut lower = Map::new();
+    for (name, value) in object {
+        if lower.insert(name.to_ascii_lowercase(), value).is_some() {
+            return Err(KeyfileError::Fields("a field is there twice, in two spellings".into()));
+        }
+    }
+    Ok(Value::Object(lower))
 }
 
 fn bytes<const N: usize>(text: &str, name: &'static str) -> Result<[u8; N], KeyfileError> {

@@ -9,13 +9,14 @@ pub(crate) use events::event;
 pub(crate) use infos::infos;
 
 use std::collections::BTreeSet;
+use std::fmt::Write;
 use std::path::Path;
 
 use anstyle::{AnsiColor, Style};
 use thunder_api::{
     BackedUp, Balance, ChecksumAddress, ClosedBy, ClosingStarted, ContractState, Direction, Ended,
     ExportedReceipts, History, Imported, Paid, PaidIn, PaidOut, PaymentInfo, PaymentStatus, Peer,
-    ReceiptImported, Restored, Watchtower,
+    ReceiptImported, Restored, Secret, Watchtower,
 };
 use thunder_protocol::{Amount, Nonce};
 
@@ -24,6 +25,26 @@ use super::text::{BOLD, DIM, Fields, align, safe, short, time};
 /// `importwallet`
 pub(crate) fn imported(wallet: &Imported) -> String {
     format!("wallet {BOLD}{}{BOLD:#} is loaded, and kept encrypted\n", wallet.address)
+}
+
+/// The seed phrase that `newwallet` has made, in four columns.
+pub(crate) fn phrase(phrase: &Secret) -> String {
+    let mut text = String::from(
+        "Write these words down, in this order. They are shown this once, and whoever\n\
+         knows them has the wallet.\n\n",
+    );
+    let words: Vec<_> = phrase.expose().split(' ').collect();
+    for (row, words) in words.chunks(4).enumerate() {
+        for (column, word) in words.iter().enumerate() {
+            // A gap after each column but the last. Writing to a string can't fail.
+            let gap = if column + 1 < words.len() { 10_usize.saturating_sub(word.len()) } else { 0 };
+            let number = row * 4 + column + 1;
+            let _ = write!(text, "  {number:>2} {BOLD}{}{BOLD:#}{:gap$}", safe(word), "");
+        }
+        text.push('\n');
+    }
+    text.push('\n');
+    text
 }
 
 /// `backup`

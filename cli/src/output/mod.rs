@@ -48,6 +48,11 @@ impl Output {
         if self.json { json::print(value) } else { self.text(&human(value)) }
     }
 
+    /// Whether the answer is for a program.
+    pub(crate) fn is_json(&self) -> bool {
+        self.json
+    }
+
     /// Prints text for people.
     pub(crate) fn text(&self, text: &str) -> io::Result<()> {
         let mut out = anstream::stdout().lock();

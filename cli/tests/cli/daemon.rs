@@ -100,8 +100,7 @@ fn the_user_decides_how_long_to_wait_and_not_tarpc() {
 fn a_wallet_reaches_the_node_whichever_way_it_comes() {
     let node = Scripted::start(Mood::Willing);
     let path = "m/44'/60'/0'/0/0";
-    let phrase =
-        |phrase: &str, path: &str| json!(["import_wallet", {"Phrase": {"phrase": phrase, "path": path}}]);
+    let phrase = |phrase: &str, path: &str| json!(["import_wallet", [{"Phrase": {"phrase": phrase, "path": path}}, true]]);
     for (arguments, input, asked) in [
         (&["importwallet", "a b c"][..], "", phrase("a b c", path)),
         (&["importwallet", "a", "b", "c"], "", phrase("a b c", path)),
@@ -130,7 +129,44 @@ fn a_wallet_reaches_the_node_whichever_way_it_comes() {
     let ran = run(&mut node.cli(&["importwallet", "--keyfile", &key, "--password-file", &password]));
     assert_eq!((ran.code, ran.err.as_str()), (0, ""));
     let source = json!({"Keyfile": {"json": "{\"version\":3}", "password": "pass word "}});
-    assert_eq!(node.asked(), [json!(["import_wallet", source])]);
+    assert_eq!(node.asked(), [json!(["import_wallet", [source, true]])]);
+    let passphrase = at("passphrase", " pass phrase \n");
+    let ran = run_with_input(
+        &mut node.cli(&["importwallet", "-", "--passphrase-file", &passphrase, "--yes"]),
+        "a b",
+    );
+    assert_eq!((ran.code, ran.err.as_str()), (0, ""));
+    let source = json!({"Phrase": {"phrase": "a b", "passphrase": " pass phrase ", "path": path}});
+    assert_eq!(node.asked(), [json!(["import_wallet", [source, true]])]);
+}
+
+/// Programs are told which wallet is gone, and not asked; `newwallet` replaces one only with --yes.
+#[test]
+fn without_a_terminal_importwallet_replaces_and_says_so_and_newwallet_does_not() {
+    let node = Scripted::start(Mood::Full);
+    let ran = run_with_input(&mut node.cli(&["importwallet", "-"]), "a b");
+    assert_eq!(ran.code, 0, "{ran:?}");
+    assert!(ran.err.contains("it replaced 0xDDdDddDdDdddDDddDDddDDDDdDdDDdDDdDDDDDDd"), "{}", ran.err);
+    let ran = run_with_input(&mut node.cli(&["--json", "importwallet", "-"]), "a b");
+    assert_eq!((&ran.json()["address"], ran.err.as_str()), (&json!(CHANNEL.to_string()), ""));
+    assert!(ran.json()["replaced"].as_str().unwrap().starts_with("0xDD"), "{ran:?}");
+    node.asked();
+
+    let ran = run(&mut node.cli(&["--json", "newwallet", "--words", "24"]));
+    assert_eq!(ran.json()["phrase"].as_str().unwrap().split(' ').count(), 24);
+    assert_eq!(ran.json()["address"], CHANNEL.to_string());
+    let asked = node.asked();
+    assert_eq!((&asked[0], &asked[1][0]), (&json!(["new_phrase", [24, false]]), &json!("import_wallet")));
+    assert_eq!(asked[1][1][1], false, "{asked:?}");
+    let ran = run(&mut node.cli(&["newwallet", "--yes"]));
+    assert!(ran.out.contains("  12 abandon") && ran.out.contains("is loaded"), "{}", ran.out);
+    assert!(ran.err.contains("it replaced 0xDD"), "{}", ran.err);
+    assert_eq!(node.asked()[0], json!(["new_phrase", [12, true]]));
+
+    let refusing = Scripted::start(Mood::Refusing(Code::WalletExists));
+    let ran = run(&mut refusing.cli(&["--json", "newwallet"]));
+    assert_eq!((ran.code, &ran.json()["error"]["code"]), (1, &json!("wallet_exists")));
+    assert_eq!(refusing.asked().len(), 1, "nothing is imported");
 }
 
 #[test]

@@ -23,6 +23,7 @@ use tokio::sync::Notify;
 use crate::common::{PORT, thunder_cli};
 
 pub(crate) const CHANNEL: ChecksumAddress = ChecksumAddress(Address::repeat_byte(0xcc));
+const PARTNER: ChecksumAddress = ChecksumAddress(Address::repeat_byte(0xdd));
 const TX: B256 = B256::repeat_byte(0xee);
 
 /// What it does when it is asked for something that changes something.
@@ -309,8 +310,20 @@ impl Thunder for Handler {
         Ok(if self.mood == Mood::Full { full() } else { all() })
     }
 
-    async fn import_wallet(self, _: Context, source: WalletSource) -> Result<Imported, ApiError> {
-        self.change("import_wallet", value(source), Imported { address: CHANNEL }).await
+    async fn import_wallet(
+        self,
+        _: Context,
+        source: WalletSource,
+        replace: bool,
+    ) -> Result<Imported, ApiError> {
+        // With --yes there was one to replace.
+        let replaced = (self.mood == Mood::Full && replace).then_some(PARTNER);
+        self.change("import_wallet", value((source, replace)), Imported { address: CHANNEL, replaced }).await
+    }
+
+    async fn new_phrase(self, _: Context, words: u8, replace: bool) -> Result<Secret, ApiError> {
+        let phrase = vec!["abandon"; usize::from(words)].join(" ");
+        self.change("new_phrase", value((words, replace)), Secret::new(phrase)).await
     }
 
     async fn balance(self, _: Context) -> Result<Balance, ApiError> {

@@ -14,6 +14,7 @@ use crate::terminal::{Stream, on_terminal};
 const COMMANDS: &[(&str, &[&str])] = &[
     ("infos", &["infos"]),
     ("importwallet", &["importwallet", "test test test test test test test test test test test junk"]),
+    ("newwallet", &["newwallet", "--yes"]),
     ("balance", &["balance"]),
     ("connect", &["connect", "127.0.0.1:2002"]),
     ("openchannel", &["openchannel"]),

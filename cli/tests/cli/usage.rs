@@ -53,7 +53,7 @@ fn every_command_is_on_the_help_page_and_has_a_page_of_its_own() {
     let page = cli(&["--help"]).out;
     let names: Vec<_> =
         thunder_cli::definition().get_subcommands().map(|command| command.get_name().to_owned()).collect();
-    assert_eq!(names.len(), 17);
+    assert_eq!(names.len(), 18);
     for name in names {
         assert!(page.lines().any(|line| line.starts_with(&name)), "{name}");
         let help = cli(&["help", &name]);
@@ -77,6 +77,7 @@ fn without_a_thunderd_every_command_says_so() {
         &[][..],
         &["infos"],
         &["importwallet", "abandon", "about"],
+        &["newwallet", "--yes"],
         &["balance"],
         &["connect", "localhost:2002"],
         &["openchannel"],
@@ -141,6 +142,9 @@ fn wrong_usage_ends_with_2_and_says_what_is_wrong() {
         (&["importwallet", "--index", "2147483648"], "--index"),
         (&["importwallet", "a", "--password-file", "p"], "cannot be used with"),
         (&["importwallet", "--password-file", "p"], "--keyfile <path>"),
+        (&["importwallet", "--keyfile", "k", "--passphrase"], "cannot be used with"),
+        (&["importwallet", "--passphrase", "--passphrase-file", "p"], "cannot be used with"),
+        (&["newwallet", "--words", "13"], "write 12 or 24"),
         (&["closechannel", "--cooperative", "--receipt", "r"], "cannot be used with"),
         (&["closechannel", "--fallback"], "--cooperative"),
         (&["receipts", "--import", "a", "--output", "b"], "cannot be used with"),
@@ -204,6 +208,12 @@ fn importwallet_says_what_to_do_where_nobody_can_be_asked() {
     let ran = run(&mut thunder_cli(directory.path(), &["--json", "importwallet", "--keyfile", keyfile]));
     assert_eq!(ran.code, 2);
     assert!(error_of(&ran).2.contains("--password-file"), "{}", ran.out);
+    let ran = run(&mut thunder_cli(directory.path(), &["--json", "importwallet", "a b", "--passphrase"]));
+    assert_eq!(ran.code, 2);
+    assert!(error_of(&ran).2.contains("--passphrase-file"), "{}", ran.out);
+    let ran = run(&mut thunder_cli(directory.path(), &["newwallet"]));
+    assert_eq!((ran.code, ran.out.as_str()), (2, ""));
+    assert!(ran.err.contains("hint: with --yes nothing is asked"), "{}", ran.err);
 }
 
 #[test]
@@ -213,6 +223,7 @@ fn files_that_can_not_be_read_are_named_before_anything_is_asked() {
     let path = path.to_str().unwrap();
     for arguments in [
         &["importwallet", "--keyfile", path][..],
+        &["importwallet", "a b", "--passphrase-file", path],
         &["closechannel", "--receipt", path],
         &["receipts", "--import", path],
     ] {

@@ -216,3 +216,234 @@ fn an_import_that_dies_anywhere_has_not_happened_or_is_done() {
         assert_eq!(node.wallet(), first, "{point}");
     }
 }
+
+/// A vector of BIP-39, Japanese, with its passphrase.
+const JAPANESE: &str = "あいこくしん　あいこくしん　あいこくしん　あいこくしん　あいこくしん　あいこくしん　\
+                        あいこくしん　あいこくしん　あいこくしん　あいこくしん　あいこくしん　あおぞら";
+const JAPANESE_PASSPHRASE: &str = "㍍ガバヴァぱばぐゞちぢ十人十色";
+const JAPANESE_ADDRESS: &str = "0x79E0a622f994c830663338Bbbce81e1B6cbb58e3";
+
+#[test]
+fn a_phrase_of_another_language_with_its_passphrase_is_imported() {
+    let world = World::bare();
+    let node = world.node();
+    let place = tempfile::tempdir().unwrap();
+    let passphrase = write(place.path(), "passphrase", &format!("{JAPANESE_PASSPHRASE}\n"));
+    let without = node.ok(&["importwallet", JAPANESE]);
+    assert_ne!(without["address"], JAPANESE_ADDRESS);
+    let with = node.ok(&["importwallet", JAPANESE, "--passphrase-file", &passphrase]);
+    assert_eq!((&with["address"], &with["replaced"]), (&JAPANESE_ADDRESS.into(), &without["address"]));
+    let mistyped = JAPANESE.replace("あおぞら", "あおぞ");
+    let refused = node.refused(&["importwallet", &mistyped], 1, "invalid_phrase");
+    let message = refused["message"].as_str().unwrap();
+    assert!(message.contains("word 12 of 12 is not in the BIP-39 list (Japanese)"), "{message}");
+    assert_eq!(node.infos()["wallet"], JAPANESE_ADDRESS);
+}
+
+/// As programs call it: nobody can be asked.
+#[test]
+fn without_a_terminal_another_wallet_is_replaced_and_the_answer_says_which() {
+    let world = World::bare();
+    let mut node = world.node();
+    let first = node.ok(&["importwallet", PHRASE, "--index", "1"]);
+    assert_eq!(first.get("replaced"), None);
+    assert_eq!(node.ok(&["importwallet", PHRASE, "--index", "1"]).get("replaced"), None, "the same wallet");
+    let output = node.output(&["importwallet", PHRASE, "--index", "2"]);
+    let says = text(&output.stderr);
+    assert!(output.status.success() && says.contains(first["address"].as_str().unwrap()), "{says}");
+    assert!(says.lines().all(|line| line.chars().count() <= 80), "{says}");
+    let second = node.infos()["wallet"].clone();
+
+    node.refused(&["newwallet"], 1, "wallet_exists");
+    assert_eq!(node.infos()["wallet"], second);
+    let made = node.ok(&["newwallet", "--words", "24", "--yes"]);
+    assert_eq!(made["replaced"], second);
+    assert_eq!(made["phrase"].as_str().unwrap().split(' ').count(), 24);
+    node.crash();
+    assert_eq!(node.infos()["wallet"], made["address"], "loaded again");
+    let again = node.ok(&["importwallet", made["phrase"].as_str().unwrap()]);
+    assert_eq!((&again["address"], again.get("replaced")), (&made["address"], None));
+}
+
+#[test]
+fn a_new_wallet_does_not_take_the_place_of_one_with_open_channels() {
+    let world = World::new();
+    let (alice, _bob, _channel) = world.channel();
+    let before = alice.infos()["wallet"].clone();
+    alice.refused(&["newwallet"], 1, "wallet_in_use");
+    alice.refused(&["newwallet", "--yes"], 1, "wallet_in_use");
+    assert_eq!(alice.infos()["wallet"], before);
+}
+
+/// What people see and type.
+#[cfg(unix)]
+mod on_a_terminal {
+    use std::collections::BTreeMap;
+    use std::io::{Read, Write};
+
+    use portable_pty::{Child, CommandBuilder, MasterPty, PtySize, native_pty_system};
+
+    use super::super::harness::*;
+
+    /// thunder-cli on a terminal, with somebody at it.
+    struct Terminal {
+        child: Box<dyn Child + Send + Sync>,
+        reader: Box<dyn Read + Send>,
+        writer: Box<dyn Write + Send>,
+        screen: String,
+        // Ends with it.
+        _master: Box<dyn MasterPty + Send>,
+    }
+
+    impl Terminal {
+        fn start(node: &Node, arguments: &[&str]) -> Self {
+            let size = PtySize { rows: 24, cols: 80, pixel_width: 0, pixel_height: 0 };
+            let terminal = native_pty_system().openpty(size).unwrap();
+            let cli = node.cli();
+            let mut command = CommandBuilder::new(cli.get_program());
+            command.args(cli.get_args());
+            command.args(arguments);
+            for (name, value) in cli.get_envs() {
+                match value {
+                    Some(value) => command.env(name, value),
+                    None => command.env_remove(name),
+                }
+            }
+            command.env("NO_COLOR", "1");
+            command.env("TERM", "xterm-256color");
+            let child = terminal.slave.spawn_command(command).unwrap();
+            drop(terminal.slave);
+            let reader = terminal.master.try_clone_reader().unwrap();
+            let writer = terminal.master.take_writer().unwrap();
+            Self { child, reader, writer, screen: String::new(), _master: terminal.master }
+        }
+
+        /// Reads until it has said this, and gives what it said.
+        fn until(&mut self, said: &str) -> String {
+            let mut bytes = Vec::new();
+            while !String::from_utf8_lossy(&bytes).ends_with(said) {
+                let mut byte = [0];
+                let read = self.reader.read(&mut byte).unwrap_or_default();
+                assert_eq!(read, 1, "it never says {said:?}: {}", String::from_utf8_lossy(&bytes));
+                bytes.extend(byte);
+            }
+            let text = String::from_utf8(bytes).unwrap();
+            self.screen.push_str(&text);
+            text
+        }
+
+        fn type_in(&mut self, text: &str) {
+            self.writer.write_all(text.as_bytes()).unwrap();
+            self.writer.flush().unwrap();
+        }
+
+        /// Its exit code, and all that was on the screen.
+        fn end(mut self) -> (u32, String) {
+            let mut bytes = Vec::new();
+            // Linux says EIO, not the end, when the last process has gone from the terminal.
+            let _ = self.reader.read_to_end(&mut bytes);
+            self.screen.push_str(&String::from_utf8(bytes).unwrap());
+            let code = self.child.wait().unwrap().exit_code();
+            let screen = self.screen.replace("\r\n", "\n");
+            // What a spinner wrote is gone when the next text is there.
+            let shown = |line: &str| line.rsplit("\u{1b}[2K").next().unwrap_or_default().chars().count();
+            assert!(screen.lines().all(|line| shown(line) <= 80), "{screen}");
+            (code, screen)
+        }
+    }
+
+    /// The words that a screen shows, by their numbers.
+    fn words(screen: &str) -> BTreeMap<usize, String> {
+        let shown = screen.split("has the wallet.").nth(1).unwrap();
+        let tokens: Vec<_> = shown.split_whitespace().collect();
+        let pairs =
+            tokens.chunks_exact(2).map_while(|pair| Some((pair[0].parse().ok()?, pair[1].to_owned())));
+        pairs.collect()
+    }
+
+    /// Answers a question for a word.
+    fn answer(terminal: &mut Terminal, words: &BTreeMap<usize, String>) {
+        let question = terminal.until(": ");
+        let place = question.rsplit("Word ").next().unwrap().split(' ').next().unwrap().parse().unwrap();
+        terminal.type_in(&format!("{}\n", words[&place]));
+        terminal.until(&format!("{}\r\n", words[&place]));
+    }
+
+    #[test]
+    fn a_new_wallets_words_are_shown_once_and_two_of_them_asked_for() {
+        let world = World::bare();
+        let node = world.node();
+        let mut terminal = Terminal::start(&node, &["newwallet"]);
+        let words = words(&terminal.until("Word "));
+        assert_eq!(words.len(), 12, "{words:?}");
+        terminal.until(": ");
+        assert!(node.infos()["wallet"].is_null(), "nothing is imported yet");
+        terminal.type_in("zzzz\n");
+        terminal.until("That is not word ");
+        answer(&mut terminal, &words);
+        answer(&mut terminal, &words);
+        let (code, screen) = terminal.end();
+        let address = node.infos()["wallet"].as_str().unwrap().to_owned();
+        assert_eq!(code, 0, "{screen}");
+        assert!(screen.contains(&format!("wallet {address} is loaded")), "{screen}");
+        let phrase = words.into_values().collect::<Vec<_>>().join(" ");
+        assert_eq!(world.node().ok(&["importwallet", &phrase])["address"], address);
+        assert!(!node.log().contains(&phrase));
+
+        // Who has written nothing down has no new wallet.
+        let mut terminal = Terminal::start(&node, &["newwallet", "--words", "24"]);
+        let asked = terminal.until("[y/N] ");
+        assert!(asked.contains(&address), "{asked}");
+        terminal.type_in("yes\n");
+        for _ in 0..3 {
+            terminal.until(": ");
+            terminal.type_in("zzzz\n");
+        }
+        let (code, screen) = terminal.end();
+        assert_eq!((code, screen.contains("no wallet was made")), (1, true), "{screen}");
+        assert_eq!(node.infos()["wallet"], address);
+    }
+
+    #[test]
+    fn another_wallet_is_replaced_only_by_who_says_so() {
+        let world = World::bare();
+        let node = world.user(1);
+        let before = node.infos()["wallet"].as_str().unwrap().to_owned();
+        let other = ["importwallet", PHRASE, "--index", "5"];
+        for (typed, exit) in [("n\n", 1), ("\n", 1), ("\u{4}", 2), ("\u{3}", 2)] {
+            let mut terminal = Terminal::start(&node, &other);
+            assert!(terminal.until("[y/N] ").contains(&before));
+            terminal.type_in(typed);
+            let (code, screen) = terminal.end();
+            assert_eq!(code, exit, "{typed:?}: {screen}");
+            assert_eq!(node.infos()["wallet"], before, "{typed:?}");
+        }
+        let (code, screen) = Terminal::start(&node, &["importwallet", PHRASE, "--index", "1"]).end();
+        assert_eq!((code, screen.contains("[y/N]")), (0, false), "the same wallet: {screen}");
+        let mut terminal = Terminal::start(&node, &other);
+        terminal.until("[y/N] ");
+        terminal.type_in("y\n");
+        let (code, screen) = terminal.end();
+        assert_eq!((code, screen.contains(&format!("it replaced {before}"))), (0, true), "{screen}");
+        let (code, screen) = Terminal::start(&node, &["importwallet", PHRASE, "--index", "1", "--yes"]).end();
+        assert_eq!((code, screen.contains("[y/N]")), (0, false), "{screen}");
+        assert_eq!(node.infos()["wallet"], before);
+    }
+
+    #[test]
+    fn a_passphrase_is_asked_for_twice() {
+        let world = World::bare();
+        let node = world.node();
+        let asked = ["importwallet", super::JAPANESE, "--passphrase"];
+        for (second, exit) in [("another", 2), (super::JAPANESE_PASSPHRASE, 0)] {
+            let mut terminal = Terminal::start(&node, &asked);
+            terminal.until("Passphrase of the seed phrase (not shown): ");
+            terminal.type_in(&format!("{}\n", super::JAPANESE_PASSPHRASE));
+            terminal.until("The same again: ");
+            terminal.type_in(&format!("{second}\n"));
+            let (code, screen) = terminal.end();
+            assert_eq!(code, exit, "{screen}");
+        }
+        assert_eq!(node.infos()["wallet"], super::JAPANESE_ADDRESS);
+    }
+}

@@ -93,6 +93,8 @@ codes! {
     NoWallet = "no_wallet" => Refused,
     /// The wallet can't be replaced while it has open channels, or closed ones that are not deep in the chain.
     WalletInUse = "wallet_in_use" => Refused,
+    /// There is another wallet, and nobody has said that it may be replaced.
+    WalletExists = "wallet_exists" => Refused,
     /// The seed phrase is not one (words, number of words, or checksum).
     InvalidPhrase = "invalid_phrase" => Refused,
     /// The derivation path is not one.

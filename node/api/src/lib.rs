@@ -21,8 +21,10 @@ pub use types::*;
 pub trait Thunder {
     /// What the node is, where it listens, whom it knows, its chain and its channels.
     async fn infos() -> Result<Infos, ApiError>;
-    /// Loads a wallet and keeps it, encrypted.
-    async fn import_wallet(source: WalletSource) -> Result<Imported, ApiError>;
+    /// Loads a wallet and keeps it, encrypted. Another wallet that is there is replaced only with `replace`.
+    async fn import_wallet(source: WalletSource, replace: bool) -> Result<Imported, ApiError>;
+    /// Makes a seed phrase of so many words, and keeps nothing of it. Refused where importing it would be.
+    async fn new_phrase(words: u8, replace: bool) -> Result<Secret, ApiError>;
     /// THD in the wallet and in channels, and ether for gas.
     async fn balance() -> Result<Balance, ApiError>;
     /// Connects to another node; returns once both sides have proved who they are.

@@ -73,9 +73,10 @@ impl Node {
     pub(crate) async fn import_wallet(&self, index: u32) -> Result<Address> {
         let source = WalletSource::Phrase {
             phrase: Secret::new(DEVELOPMENT_PHRASE.to_owned()),
+            passphrase: None,
             path: format!("m/44'/60'/0'/0/{index}"),
         };
-        Ok(checked(self.client.import_wallet(long_call(), source).await)?.address.0)
+        Ok(checked(self.client.import_wallet(long_call(), source, true).await)?.address.0)
     }
 
     /// A channel, as `infos` has it: this one, or the newest.

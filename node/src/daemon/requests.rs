@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use libp2p::Multiaddr;
 use thunder_api::{
     ApiResult, CloseRequest, ClosingStarted, ExportedReceipts, FundRequest, History, HistoryRequest,
-    ImportRequest, Infos, OpenRequest, Paid, PaidIn, PaidOut, PayManyRequest, PayRequest, Peer,
+    ImportRequest, Imported, Infos, OpenRequest, Paid, PaidIn, PaidOut, PayManyRequest, PayRequest, Peer,
     ReceiptImported, Restored, Selector,
 };
 use thunder_engine::{SettleCommand, UserCommand};
@@ -38,8 +38,11 @@ pub enum UserRequest {
     MayRestore(PathBuf, ReplySender<()>),
     /// Make this verified backup the node's state, in this data directory.
     Restore(Unpacked, PathBuf, ReplySender<Restored>),
-    /// Put this wallet in the place of the present one, on disk and in memory.
-    Import(SealedWallet, ReplySender<Address>),
+    /// Put this wallet in the place of the present one, on disk and in memory; of another one only if that may be
+    /// replaced.
+    Import(SealedWallet, bool, ReplySender<Imported>),
+    /// Whether a new wallet could be imported now, and whether another one may be replaced.
+    MayImportNew(bool, ReplySender<()>),
     /// `connect`, with the name looked up.
     Connect(PeerAddress, Vec<Multiaddr>, ReplySender<Peer>),
     /// Who would open, and with whom: the balances are looked at before the other side is asked.
@@ -88,7 +91,8 @@ impl Daemon {
             UserRequest::Restore(backup, directory, reply) => {
                 drop(reply.send(self.restore(backup, &directory)))
             }
-            UserRequest::Import(sealed, reply) => drop(reply.send(self.import(sealed))),
+            UserRequest::Import(sealed, replace, reply) => drop(reply.send(self.import(sealed, replace))),
+            UserRequest::MayImportNew(replace, reply) => drop(reply.send(self.may_import_new(replace))),
             UserRequest::OpenWith(request, reply) => drop(reply.send(self.open_with(&request))),
             UserRequest::FundHow(request, reply) => drop(reply.send(self.fund_how(&request))),
             UserRequest::IsOpening(selector, reply) => drop(reply.send(self.is_opening(&selector))),

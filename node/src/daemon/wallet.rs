@@ -1,7 +1,7 @@
 //! The wallet: loaded at the start, and replaced in one step on disk and in memory, never while a channel needs the
 //! present one.
 
-use thunder_api::{ApiError, ApiResult, Code};
+use thunder_api::{ApiError, ApiResult, Code, Imported};
 use thunder_chain::LOCAL_CHAIN_IDS;
 use thunder_chain::keys::KeyError;
 use thunder_engine::{StoredChannel, confirmations_on, disk_error, is_inbound_pending, is_live};
@@ -47,12 +47,16 @@ impl Daemon {
 
     /// Uses another wallet from now on: puts it on disk, and, in the same step, in the place of the present
     /// one. No input comes in between, and the user who asked for it has no part in it.
-    pub(super) fn import(&mut self, sealed: SealedWallet) -> ApiResult<Address> {
+    pub(super) fn import(&mut self, sealed: SealedWallet, replace: bool) -> ApiResult<Imported> {
         // What came before in this batch is on disk first: a channel may have ended in it.
         self.finish_batch(0);
         let signer = keys::signer(&sealed.key).map_err(|error| wallet_error(&error))?;
         let address = signer.address();
         self.may_import(address)?;
+        let replaced = self.wallet_there().filter(|there| *there != address);
+        if let Some(there) = replaced.filter(|_| !replace) {
+            return Err(wallet_exists(there));
+        }
         let is_another = self.engine.wallet_address() != Some(address);
         let put = self.wallet_file.put(&sealed, is_another);
         if let Err(error) = put.as_ref()
@@ -63,7 +67,22 @@ impl Daemon {
         // Also if the disk refuses the rest of the batch.
         self.use_wallet(sealed.key, signer);
         put.map_err(|error| wallet_error(&error))?;
-        Ok(address)
+        Ok(Imported { address: address.into(), replaced: replaced.map(Into::into) })
+    }
+
+    /// Whether a wallet that nobody has yet may be imported, so that no user writes its words down in vain.
+    pub(super) fn may_import_new(&self, replace: bool) -> ApiResult<()> {
+        // No wallet has this address, and no channel is a new wallet's.
+        self.may_import(Address::ZERO)?;
+        match self.wallet_there() {
+            Some(there) if !replace => Err(wallet_exists(there)),
+            Some(_) | None => Ok(()),
+        }
+    }
+
+    /// The wallet in use, or the one on disk that can't be used.
+    fn wallet_there(&self) -> Option<Address> {
+        self.engine.wallet_address().or_else(|| self.wallet_file.stated_address())
     }
 
     /// Whether this wallet may replace the present one. A closed channel needs its wallet until its end is deep
@@ -125,6 +144,12 @@ impl Daemon {
     }
 }
 
+/// There is a wallet, and nobody has said that it may be replaced.
+fn wallet_exists(there: Address) -> ApiError {
+    let message = format!("the node has another wallet, {there}");
+    ApiError::new(Code::WalletExists, message, "nothing was changed; to replace it, repeat with --yes")
+}
+
 /// Why a wallet was not imported.
 pub(crate) fn wallet_error(error: &WalletError) -> ApiError {
     let (code, hint) = match error {
@@ -133,8 +158,9 @@ pub(crate) fn wallet_error(error: &WalletError) -> ApiError {
         }
         WalletError::Key(KeyError::Path) => (Code::InvalidPath, "leave --path away for the usual one"),
         WalletError::Key(KeyError::Password) => (Code::WrongPassword, "nothing was changed; try again"),
-        WalletError::Key(KeyError::Keyfile(_) | KeyError::OutOfRange) => {
-            (Code::InvalidKeyfile, "give the JSON file that another wallet exported")
+        WalletError::Key(KeyError::Keyfile(reason)) => (Code::InvalidKeyfile, reason.advice()),
+        WalletError::Key(KeyError::OutOfRange) => {
+            (Code::InvalidKeyfile, "the file holds no key of Ethereum: export it again from the wallet")
         }
         WalletError::Key(KeyError::Random(_))
         | WalletError::Random(_)

@@ -5,7 +5,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use thunder_api::Secret;
 use thunder_chain::keys::{self, KeyError, SecretKey};
-use thunder_protocol::{Signer, hex};
+use thunder_protocol::{Address, Signer, hex};
 
 use super::files::{
     FileError, create_private, directory_of, prepare, read_if_there, sync_directory, write_private,
@@ -91,6 +91,11 @@ impl WalletFile {
             }
             Err(other) => Err(WalletError::from(other).into()),
         }
+    }
+
+    /// The address of the wallet that is there, as its file says, whether or not it can be unlocked.
+    pub fn stated_address(&self) -> Option<Address> {
+        keys::stated_address(&read_if_there(&self.keyfile).ok()??)
     }
 
     fn own_password(&self) -> Result<Option<Secret>, WalletError> {
@@ -218,6 +223,16 @@ mod tests {
         file.put(&sealed, true).unwrap();
         assert_eq!(kept(), before + 1, "the same wallet is not put aside, another one is");
         assert_eq!(file.load().unwrap().unwrap(), other);
+    }
+
+    #[test]
+    fn whose_the_wallet_is_is_known_without_its_password() {
+        let directory = tempfile::tempdir().unwrap();
+        let file = WalletFile::new(directory.path(), Some(Secret::new("correct horse".into())));
+        assert_eq!(file.stated_address(), None);
+        save(&file, key(), true);
+        let other = WalletFile::new(directory.path(), Some(Secret::new("another".into())));
+        assert_eq!(other.stated_address(), Some(key().address()));
     }
 
     #[test]

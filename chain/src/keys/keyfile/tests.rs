@@ -62,7 +62,7 @@ fn the_spellings_of_other_wallets_are_read() {
     let mut file: Value = serde_json::from_str(PBKDF2).unwrap();
     let crypto = file["crypto"].take();
     let both = json!({ "version": 3, "Crypto": crypto, "crypto": crypto }).to_string();
-    assert_eq!(refused(&both), KeyfileError::Fields("duplicate field `crypto`".into()));
+    assert_eq!(refused(&both), KeyfileError::Fields("a field is there twice, in two spellings".into()));
     // As ethers.js 6 writes it; without an id; the address in capitals.
     for file in [
         json!({ "version": 3, "Crypto": crypto, "x-ethers": {}, "address": VECTOR_ADDRESS }),
@@ -71,6 +71,81 @@ fn the_spellings_of_other_wallets_are_read() {
     ] {
         assert_eq!(decrypt_keyfile(file.to_string().as_bytes(), VECTOR_PASSWORD).unwrap(), key(), "{file}");
     }
+}
+
+macro_rules! files {
+    ($($name:literal, $password:expr;)*) => {
+        &[$(($name, include_str!(concat!("files/", $name, ".json")), $password),)*]
+    };
+}
+
+/// What ethers.js normalises (NFKC) before it encrypts, and others take as it is.
+const UNUSUAL: &str = "caf\u{e9} m\u{b2} \u{2026}";
+
+/// Files that other programs wrote, each with the key of the definition's vector. `ethers-5` is by ethers 5.7.2,
+/// `ethers-6` by ethers 6.17.0, `ethereumjs-wallet` (MyEtherWallet, and exports for MetaMask) by version 1.0.2,
+/// `keythereum` (Parity writes the same fields) by 2.0.0, all on npm; `eth-account` (web3.py, brownie) by 0.14.0 and
+/// `eth-keyfile` by the version in its name, 0.10.0 or 0.5.1, on PyPI; `cast` by Foundry 1.7.1. eth-keyfile 0.10.0 has
+/// geth's parameters, 0.5.1 those of RFC 7914's error.
+const FILES: &[(&str, &str, &str)] = files! {
+    "ethers-5", PASSWORD;
+    "ethers-5-nfkc", UNUSUAL;
+    "ethers-6", PASSWORD;
+    "ethers-6-nfkc", UNUSUAL;
+    "ethereumjs-wallet-scrypt", PASSWORD;
+    "ethereumjs-wallet-pbkdf2", PASSWORD;
+    "ethereumjs-wallet-unicode", UNUSUAL;
+    "keythereum", PASSWORD;
+    "eth-account-scrypt", PASSWORD;
+    "eth-account-pbkdf2", PASSWORD;
+    "eth-keyfile-0.10-scrypt", PASSWORD;
+    "eth-keyfile-0.5-scrypt", PASSWORD;
+    "eth-keyfile-0.5-pbkdf2", PASSWORD;
+    "cast", PASSWORD;
+};
+
+#[test]
+fn the_files_of_other_wallets_are_read() {
+    for (name, file, password) in FILES {
+        assert_eq!(decrypt_keyfile(file.as_bytes(), password).unwrap(), key(), "{name}");
+    }
+    // It has the phrase too, encrypted; the key is that of the phrase's first account.
+    let file = include_str!("files/ethers-6-mnemonic.json");
+    let key = decrypt_keyfile(file.as_bytes(), PASSWORD).unwrap();
+    assert_eq!(key.address(), crate::contracts::TESTNET_OWNER);
+}
+
+#[test]
+fn a_password_counts_as_it_is_and_as_ethers_normalises_it() {
+    let normalised = "caf\u{e9} m2 ...";
+    let decomposed = "cafe\u{301} m\u{b2} \u{2026}";
+    let file = |name: &str| FILES.iter().find(|(of, ..)| *of == name).unwrap().1.as_bytes();
+    for name in ["ethers-5-nfkc", "ethers-6-nfkc"] {
+        for password in [UNUSUAL, normalised, decomposed] {
+            assert_eq!(decrypt_keyfile(file(name), password).unwrap(), key(), "{name} {password}");
+        }
+        assert!(matches!(decrypt_keyfile(file(name), "caf\u{e9} m3 \u{2026}"), Err(KeyError::Password)));
+    }
+    for password in [normalised, decomposed] {
+        let refused = decrypt_keyfile(file("ethereumjs-wallet-unicode"), password);
+        assert!(matches!(refused, Err(KeyError::Password)), "{password}");
+    }
+}
+
+/// In whatever case the names of the fields are, as ethers.js reads them.
+#[test]
+fn names_of_fields_are_read_in_any_case() {
+    fn shout(value: &Value) -> Value {
+        match value {
+            Value::Object(fields) => {
+                fields.iter().map(|(name, value)| (name.to_uppercase(), shout(value))).collect()
+            }
+            other => other.clone(),
+        }
+    }
+    let file = shout(&serde_json::from_str(PBKDF2).unwrap()).to_string();
+    assert!(file.contains("KDFPARAMS") && file.contains("VERSION"), "{file}");
+    assert_eq!(decrypt_keyfile(file.as_bytes(), VECTOR_PASSWORD).unwrap(), key());
 }
 
 #[test]
@@ -133,8 +208,8 @@ fn what_can_not_be_read_safely_is_refused_with_its_reason() {
         [1, 8, 1],
         [8192, 0, 1],
         [8192, 8, 0],
-        // What old web3.py wrote, for which RFC 7914 does not define scrypt.
-        [1 << 18, 1, 8],
+        [1 << 21, 1, 1],
+        [1 << 20, 1, 16],
     ] {
         let parameters = json!({ "n": n, "r": r, "p": p, "dklen": 32, "salt": "00" });
         let says = change("/crypto/kdfparams", parameters).to_string();

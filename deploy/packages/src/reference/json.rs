@@ -8,9 +8,10 @@ use super::source::{Definition, Field, Kind, definitions_in};
 use crate::{Error, read};
 
 /// Each command, and the type of its answer.
-const ANSWERS: [(&str, &str); 17] = [
+const ANSWERS: [(&str, &str); 18] = [
     ("infos", "Infos"),
     ("importwallet", "Imported"),
+    ("newwallet", "NewWallet"),
     ("balance", "Balance"),
     ("connect", "Peer"),
     ("openchannel", "PaidIn"),

@@ -37,8 +37,11 @@ impl fmt::Debug for Secret {
 pub enum WalletSource {
     /// A BIP-39 seed phrase and the BIP-32 path of the key.
     Phrase {
-        /// 12 to 24 words.
+        /// 12 to 24 words, in one of the languages of BIP-39.
         phrase: Secret,
+        /// The BIP-39 passphrase, if the phrase has one.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        passphrase: Option<Secret>,
         /// Like `m/44'/60'/0'/0/0`.
         path: String,
     },
@@ -56,6 +59,21 @@ pub enum WalletSource {
 pub struct Imported {
     /// The wallet.
     pub address: ChecksumAddress,
+    /// The wallet that it replaced; only there if it replaced one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub replaced: Option<ChecksumAddress>,
+}
+
+/// `newwallet`.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct NewWallet {
+    /// The wallet.
+    pub address: ChecksumAddress,
+    /// Its seed phrase, which is shown this once.
+    pub phrase: Secret,
+    /// The wallet that it replaced; only there if it replaced one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub replaced: Option<ChecksumAddress>,
 }
 
 /// `balance`.
@@ -84,7 +102,7 @@ mod tests {
         let secret = || Secret::new("legal winner".into());
         let path = "m/44'/60'/0'/0/0".to_owned();
         for source in [
-            WalletSource::Phrase { phrase: secret(), path },
+            WalletSource::Phrase { phrase: secret(), passphrase: Some(secret()), path },
             WalletSource::Keyfile { json: secret(), password: secret() },
         ] {
             assert!(!format!("{source:?} {source:#?}").contains("winner"));
