@@ -73,10 +73,10 @@ fn the_spellings_of_other_wallets_are_read() {
     }
 }
 
-macro_rules! files {
-    ($($name:literal, $password:expr;)*) => {
-        &[$(($name, include_str!(concat!("files/", $name, ".json")), $password),)*]
-    };
+/// The file of this name in `files.tsv`: a name and a keyfile in each line.
+fn file(name: &str) -> &'static [u8] {
+    let mut lines = include_str!("files.tsv").lines().filter_map(|line| line.split_once('\t'));
+    lines.find(|(of, _)| *of == name).unwrap().1.as_bytes()
 }
 
 /// What ethers.js normalises (NFKC) before it encrypts, and others take as it is.
@@ -87,31 +87,30 @@ const UNUSUAL: &str = "caf\u{e9} m\u{b2} \u{2026}";
 /// `keythereum` (Parity writes the same fields) by 2.0.0, all on npm; `eth-account` (web3.py, brownie) by 0.14.0 and
 /// `eth-keyfile` by the version in its name, 0.10.0 or 0.5.1, on PyPI; `cast` by Foundry 1.7.1. eth-keyfile 0.10.0 has
 /// geth's parameters, 0.5.1 those of RFC 7914's error.
-const FILES: &[(&str, &str, &str)] = files! {
-    "ethers-5", PASSWORD;
-    "ethers-5-nfkc", UNUSUAL;
-    "ethers-6", PASSWORD;
-    "ethers-6-nfkc", UNUSUAL;
-    "ethereumjs-wallet-scrypt", PASSWORD;
-    "ethereumjs-wallet-pbkdf2", PASSWORD;
-    "ethereumjs-wallet-unicode", UNUSUAL;
-    "keythereum", PASSWORD;
-    "eth-account-scrypt", PASSWORD;
-    "eth-account-pbkdf2", PASSWORD;
-    "eth-keyfile-0.10-scrypt", PASSWORD;
-    "eth-keyfile-0.5-scrypt", PASSWORD;
-    "eth-keyfile-0.5-pbkdf2", PASSWORD;
-    "cast", PASSWORD;
-};
+const FILES: &[(&str, &str)] = &[
+    ("ethers-5", PASSWORD),
+    ("ethers-5-nfkc", UNUSUAL),
+    ("ethers-6", PASSWORD),
+    ("ethers-6-nfkc", UNUSUAL),
+    ("ethereumjs-wallet-scrypt", PASSWORD),
+    ("ethereumjs-wallet-pbkdf2", PASSWORD),
+    ("ethereumjs-wallet-unicode", UNUSUAL),
+    ("keythereum", PASSWORD),
+    ("eth-account-scrypt", PASSWORD),
+    ("eth-account-pbkdf2", PASSWORD),
+    ("eth-keyfile-0.10-scrypt", PASSWORD),
+    ("eth-keyfile-0.5-scrypt", PASSWORD),
+    ("eth-keyfile-0.5-pbkdf2", PASSWORD),
+    ("cast", PASSWORD),
+];
 
 #[test]
 fn the_files_of_other_wallets_are_read() {
-    for (name, file, password) in FILES {
-        assert_eq!(decrypt_keyfile(file.as_bytes(), password).unwrap(), key(), "{name}");
+    for (name, password) in FILES {
+        assert_eq!(decrypt_keyfile(file(name), password).unwrap(), key(), "{name}");
     }
     // It has the phrase too, encrypted; the key is that of the phrase's first account.
-    let file = include_str!("files/ethers-6-mnemonic.json");
-    let key = decrypt_keyfile(file.as_bytes(), PASSWORD).unwrap();
+    let key = decrypt_keyfile(file("ethers-6-mnemonic"), PASSWORD).unwrap();
     assert_eq!(key.address(), crate::contracts::TESTNET_OWNER);
 }
 
@@ -119,7 +118,6 @@ fn the_files_of_other_wallets_are_read() {
 fn a_password_counts_as_it_is_and_as_ethers_normalises_it() {
     let normalised = "caf\u{e9} m2 ...";
     let decomposed = "cafe\u{301} m\u{b2} \u{2026}";
-    let file = |name: &str| FILES.iter().find(|(of, ..)| *of == name).unwrap().1.as_bytes();
     for name in ["ethers-5-nfkc", "ethers-6-nfkc"] {
         for password in [UNUSUAL, normalised, decomposed] {
             assert_eq!(decrypt_keyfile(file(name), password).unwrap(), key(), "{name} {password}");
