@@ -126,10 +126,12 @@ pub(crate) struct PendingCall {
     pub(crate) reverts: u8,
     /// Whether the closing that a challenge answers is believed, not only claimed by an endpoint.
     pub(crate) is_believed: bool,
-    /// Whether it lets others go first: it has no nonce now, whatever it was signed with before.
+    /// Whether the call lets others go first: it has no nonce now, whatever it was signed with before.
     pub(crate) is_waiting: bool,
-    /// At which head it last was mined without effect.
-    pub(crate) refused_at_head: u64,
+    /// Since which head the challenge of a contested closing has one of the places for these.
+    pub(crate) turn_since: Option<u64>,
+    /// At which head the call last was mined without effect, or gave its place up.
+    pub(crate) turn_ended_at: u64,
     /// At how many heads it may be made again after it was mined without effect.
     pub(crate) again_at: u64,
     /// Whether one of them said so.
@@ -158,6 +160,11 @@ pub(crate) struct Broadcast {
 pub(crate) const ALARM_AFTER: u64 = 3;
 
 impl PendingCall {
+    /// Whether the call is the challenge of a closing that is not believed.
+    pub(crate) fn is_contested(&self) -> bool {
+        self.key.is_urgent() && !self.is_believed
+    }
+
     pub(crate) fn new(request: CallRequest, order: u64, heads_seen: u64, until: Millis) -> Self {
         let key = Key::new(request.terms.channel, request.call.kind());
         let advice = Advice { until, ..Advice::default() };
@@ -200,7 +207,8 @@ impl PendingCall {
             reverts: 0,
             is_believed: false,
             is_waiting: false,
-            refused_at_head: 0,
+            turn_since: None,
+            turn_ended_at: 0,
             again_at: 0,
             was_reverted: false,
             refused: Default::default(),

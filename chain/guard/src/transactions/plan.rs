@@ -5,7 +5,7 @@ use thunder_protocol::onchain::CallKind;
 use super::fees::Fees;
 use super::gas::{gas_limit, with_estimate};
 use super::nonces::{Holder, assign};
-use super::order::{Turns, importance};
+use super::order::{Turns, end_turns, importance};
 use super::pending_call::{Broadcast, Key, PendingCall, Stage};
 use super::record::SignedCall;
 use super::{CallError, CallOutcome, Conditions, Effect, Transactions, spacing};
@@ -62,6 +62,7 @@ impl Transactions {
         let ready = |entry: &&PendingCall| {
             entry.is_alive() && entry.is_ready(is_advised, around.now) && !is_unsaved(entry)
         };
+        end_turns(&mut self.entries, self.heads_seen);
         let mut entries: Vec<&PendingCall> = self.entries.iter().filter(ready).collect();
         entries.sort_by_key(|entry| importance(entry, self.heads_seen));
         // A permit's nonce is right for one at a time: the first of them that is not mined.
@@ -106,6 +107,8 @@ impl Transactions {
         }
         for entry in &mut self.entries {
             entry.is_waiting = waiting.contains(&entry.key);
+            let has_place = entry.is_contested() && !entry.is_waiting && entry.stage == Stage::Out;
+            entry.turn_since = has_place.then(|| entry.turn_since.unwrap_or(self.heads_seen));
         }
         let changes = assign(base, self.foreign_until(base, &holders), &holders);
         for (key, nonce) in overtaken {
@@ -259,7 +262,7 @@ impl Transactions {
     pub(super) fn mined(&mut self, key: Key, tx: thunder_protocol::B256, block: u64, succeeded: bool) {
         let (channel, kind) = (key.channel, key.kind.0);
         let Some(entry) = self.entry_mut(key) else { return };
-        // What was refused is no news, and stops no newer attempt.
+        // A refusal that is known already stops no newer attempt.
         if entry.stage == (Stage::Mined { block }) || (!succeeded && entry.refused.contains(&tx)) {
             return;
         }
@@ -290,7 +293,8 @@ impl Transactions {
         if !is_certain {
             return;
         }
-        (entry.reverts, entry.refused_at_head) = (entry.reverts.saturating_add(1), heads_seen);
+        entry.reverts = entry.reverts.saturating_add(1);
+        (entry.turn_since, entry.turn_ended_at) = (None, heads_seen);
         entry.refused.insert(tx);
         let error = CallError::MinedAndReverted(tx);
         if !key.is_urgent() {

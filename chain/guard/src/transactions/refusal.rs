@@ -16,7 +16,7 @@ pub(crate) enum Delivery {
     NoEther(String),
     /// It does not take this transaction, whatever it pays.
     Refused(String),
-    /// It has as many of the account's transactions as it takes: the next is for when one of them is mined.
+    /// The endpoint holds as many of the account's transactions as it takes; it may take this one once one of them is mined.
     Full,
     /// It gave no answer, or wishes fewer requests: the same is sent again.
     NoAnswer,

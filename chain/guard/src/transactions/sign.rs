@@ -22,7 +22,7 @@ pub(crate) struct TransactionSigner {
 
 impl std::fmt::Debug for TransactionSigner {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "Account({})", self.address())
+        write!(f, "TransactionSigner({})", self.address())
     }
 }
 

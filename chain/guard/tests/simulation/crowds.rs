@@ -69,7 +69,7 @@ fn g4_a_single_endpoint_that_invents_hundreds_of_closings_delays_no_true_one_tha
 fn g4_g6_no_contested_closing_waits_for_ever() {
     for fresh_closing in [None, Some(0)] {
         let mut world = invented(121, 2, 1);
-        // It holds no more than the others, and came last.
+        // The channel holds no more than the others, and its closing comes last.
         world.only_worth = Some(world.channel(1));
         let channel = world.channel(0);
         let at = world.ether.number() + 1;
@@ -79,6 +79,26 @@ fn g4_g6_no_contested_closing_waits_for_ever() {
         let after = closes(&mut world);
         println!("{fresh_closing:?}: {after:?}, {} challenges mined", challenges(&world));
         assert!(after.is_some_and(|blocks| blocks <= 20), "{fresh_closing:?}: {after:?}");
+    }
+}
+
+/// The same where the liar always counts the same, too few, transactions, so that no refusal is certain; and, in its
+/// second form, says that it has each transaction already.
+#[test]
+fn g4_g6_refusals_that_a_low_count_leaves_open_hold_no_place_for_ever() {
+    for says in [None, Some("already known")] {
+        for channels in [12, 41] {
+            let mut world = invented(channels, 2, 1);
+            world.only_worth = Some(world.channel(1));
+            let (channel, count) = (world.channel(0), world.ether.newest().count);
+            let at = world.ether.number() + 1;
+            let faults = &mut world.endpoints[1].faults;
+            faults.hides.insert(channel);
+            (faults.hides_since, faults.count_at, faults.says) = (at, Some(count), says);
+            let after = closes(&mut world);
+            println!("{channels} channels, {says:?}: {after:?}, {} challenges mined", challenges(&world));
+            assert!(after.is_some_and(|blocks| blocks <= 12), "{channels} {says:?}: {after:?}");
+        }
     }
 }
 
@@ -120,7 +140,7 @@ fn g4_many_true_closings_are_challenged_as_fast_as_mempools_take_it() {
     }
 }
 
-/// An endpoint that takes transactions and never says so is asked for everything else as before.
+/// An endpoint that takes transactions and does not answer them is asked for everything else as before.
 #[test]
 fn g1_g3_transactions_that_an_endpoint_does_not_answer_stop_no_reading() {
     for endpoints in [1, 2] {

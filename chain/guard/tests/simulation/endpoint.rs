@@ -95,13 +95,13 @@ pub(crate) struct Faults {
     pub(crate) refuses_storage: bool,
     /// One of the questions for states hangs at all times; others are answered as of two blocks ago.
     pub(crate) holds_back: bool,
-    /// It has lost block 0.
+    /// Block 0 is refused, as by a node without old blocks.
     pub(crate) lacks_genesis: bool,
     /// Half of its answers come from a machine that is so many blocks behind.
     pub(crate) behind: u64,
     /// It answers every transaction with this.
     pub(crate) says: Option<&'static str>,
-    /// It takes transactions, and never says so.
+    /// Transactions are taken, and their sending is never answered.
     pub(crate) hangs_sends: bool,
 }
 
