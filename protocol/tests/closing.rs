@@ -15,13 +15,6 @@ fn pair() -> Pair {
     Pair::active(balances(10, 10))
 }
 
-fn plan_of(party: &Party) -> ClosePlan {
-    match party.submitted.last() {
-        Some(Call::Close(plan)) => *plan,
-        other => panic!("no closing submitted: {other:?}"),
-    }
-}
-
 #[test]
 fn rule_10_the_flag_is_on_disk_before_the_closing_goes_out_and_stays() {
     let mut pair = pair();

@@ -6,19 +6,12 @@ use common::*;
 use thunder_protocol::channel::{
     ChainInput, ChannelCommand, CloseMode, ClosedBy, CommandError, CommandOutcome, Direction, PaymentStatus,
 };
-use thunder_protocol::onchain::{Call, ClosePlan, EndKind, OnChain};
+use thunder_protocol::onchain::{ClosePlan, EndKind, OnChain};
 use thunder_protocol::wire::{Answer, Final, Message, RefuseReason};
 use thunder_protocol::{AgreedReceipt, Balances, Input, Nonce, Receipt, Role, Signatures};
 
 fn pair() -> Pair {
     Pair::active(balances(10, 10))
-}
-
-fn plan_of(party: &Party) -> ClosePlan {
-    match party.submitted.last() {
-        Some(Call::Close(plan)) => *plan,
-        other => panic!("no closing submitted: {other:?}"),
-    }
 }
 
 #[test]

@@ -2,6 +2,7 @@
 #![allow(dead_code, unreachable_pub, reason = "every test file uses a part of it")]
 
 pub mod chain;
+pub mod data_loss;
 
 use std::collections::{BTreeMap, VecDeque};
 
@@ -10,8 +11,8 @@ use thunder_protocol::channel::{
     Misbehaviour, PaymentStatus, PeerInput, Terms,
 };
 use thunder_protocol::onchain::{
-    Call, CallFailure, CallKind, ChainView, ChannelEnd, Closing, ClosingEvent, EndKind, EventPosition,
-    Evidence, OnChain,
+    Call, CallFailure, CallKind, ChainView, ChannelEnd, ClosePlan, Closing, ClosingEvent, EndKind,
+    EventPosition, Evidence, OnChain,
 };
 use thunder_protocol::wire::{Message, Propose, Sync};
 use thunder_protocol::{
@@ -359,6 +360,14 @@ pub fn closed(kind: EndKind, paid_out: Balances, closing: Option<Closing>) -> On
 pub fn evidence(party: &Party, number: u64, shares: Balances) -> Evidence {
     let receipt = Receipt { nonce: nonce(number), balances: shares };
     Evidence { receipt, signature: Some(party.sign(receipt.nonce, shares)) }
+}
+
+/// The plan of the closing that was submitted last.
+pub fn plan_of(party: &Party) -> ClosePlan {
+    match party.submitted.last() {
+        Some(Call::Close(plan)) => *plan,
+        other => panic!("no closing submitted: {other:?}"),
+    }
 }
 
 /// A sync that shows a receipt, and nothing else.
