@@ -9,7 +9,9 @@ use std::time::Duration;
 use futures::StreamExt;
 use futures::stream::FuturesUnordered;
 use thunder_guard::transactions::{CallRequest, CantSign, SignedCall};
-use thunder_guard::{Action, AskError, ChainId, Guard, GuardConfig, Millis, Report, Stake, Ticket, Watch};
+use thunder_guard::{
+    Action, AskError, ChainId, Guard, GuardConfig, Millis, Report, Stake, Ticket, WatchRequest,
+};
 use thunder_protocol::Address;
 use zeroize::Zeroizing;
 
@@ -114,12 +116,12 @@ impl GuardDriver {
     }
 
     /// See [`Guard::watch_all`].
-    pub fn watch_all(&mut self, watches: &[Watch]) {
+    pub fn watch_all(&mut self, watches: &[WatchRequest]) {
         self.guard.watch_all(watches);
     }
 
     /// See [`Guard::watch`].
-    pub fn watch(&mut self, watch: &Watch) {
+    pub fn watch(&mut self, watch: &WatchRequest) {
         self.guard.watch(watch);
     }
 

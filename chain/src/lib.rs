@@ -19,7 +19,7 @@ pub use guard_driver::{DriverAction, GuardDriver};
 pub use monotonic_clock::now_ms;
 pub use thunder_guard::transactions::{CallOutcome, CallRequest, GasFunds, SignedCall, gas_limit};
 pub use thunder_guard::{
-    ChainId, Contracts, EndpointStatus, Head, LOCAL_CHAIN_IDS, NotTheChannel, Report, Stake, Watch,
+    ChainId, Contracts, EndpointStatus, Head, LOCAL_CHAIN_IDS, NotTheChannel, Report, Stake, WatchRequest,
     challenge_calldata, channel_address,
 };
 pub use thunder_protocol::{Address, Amount, B256};

@@ -29,4 +29,4 @@ pub use eip712::{Domain, backup_digest, message, node_binding_digest};
 pub use receipt::{
     AgreedReceipt, Balances, InvalidText, Memo, Nonce, Payment, PaymentId, Receipt, Role, Signatures,
 };
-pub use watch::{Stake, Watch};
+pub use watch::{Stake, WatchRequest};

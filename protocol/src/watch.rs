@@ -14,9 +14,9 @@ pub enum Stake {
     Nothing,
 }
 
-/// A channel to be watched.
+/// A channel that the guard is to watch, and what is known of it.
 #[derive(Debug, Clone)]
-pub struct Watch {
+pub struct WatchRequest {
     /// Which.
     pub terms: Terms,
     /// What is known of it.

@@ -170,7 +170,7 @@ impl Endpoint {
         self.latency.saturating_mul(4).clamp(100, (self.block_time() / 2).max(100))
     }
 
-    /// Whether one more question may be asked now. A patient one leaves room for others.
+    /// Whether one more question may be asked now. A low-priority one leaves room for others.
     pub(crate) fn has_room(&self, now: Millis, is_low_priority: bool) -> bool {
         now >= self.not_before
             && self.in_flight < if is_low_priority { MAX_LOW_PRIORITY } else { MAX_IN_FLIGHT }
@@ -261,8 +261,8 @@ impl Endpoint {
         (self.odd.0 >= ODD_ANSWERS).then(|| self.odd.1.clone())
     }
 
-    /// It has said which chain it shows, or what its newest block is, or something else in place of that.
-    pub(crate) fn told<T>(&mut self, result: &Result<T, AskError>) {
+    /// Counts the answers in a row that were neither the chain nor the newest block that was asked for.
+    pub(crate) fn count_odd_answer<T>(&mut self, result: &Result<T, AskError>) {
         match result {
             Ok(_) => self.odd.0 = 0,
             Err(error @ (AskError::Refused(_) | AskError::Invalid(_))) => {
@@ -434,7 +434,7 @@ mod tests {
     }
 
     #[test]
-    fn patient_questions_leave_room_for_urgent_ones() {
+    fn low_priority_questions_leave_room_for_urgent_ones() {
         let mut endpoint = Endpoint::new("a".into());
         (0..MAX_LOW_PRIORITY).for_each(|_| endpoint.asked(false));
         assert!(!endpoint.has_room(0, true) && endpoint.has_room(0, false));

@@ -61,13 +61,13 @@ mod tests {
 
     #[test]
     fn a_question_that_is_not_answered_is_asked_again_a_bounded_number_of_times() {
-        let mut slot = RetryTimer::default();
-        assert!(slot.is_ready(0, 200));
-        slot.asked(0);
-        assert!(!slot.is_ready(199, 200) && slot.is_ready(200, 200));
-        (1..u64::from(MAX_SAME)).for_each(|time| slot.asked(200 * time));
-        assert!(!slot.is_ready(1_000_000, 200));
-        slot.answered(2_000);
-        assert!(slot.is_ready(2_000, 200), "the others are still under way, for longer than usual");
+        let mut timer = RetryTimer::default();
+        assert!(timer.is_ready(0, 200));
+        timer.asked(0);
+        assert!(!timer.is_ready(199, 200) && timer.is_ready(200, 200));
+        (1..u64::from(MAX_SAME)).for_each(|time| timer.asked(200 * time));
+        assert!(!timer.is_ready(1_000_000, 200));
+        timer.answered(2_000);
+        assert!(timer.is_ready(2_000, 200), "the others are still under way, for longer than usual");
     }
 }

@@ -9,7 +9,7 @@ use thunder_protocol::{Address, Amount, B256, Nonce, Role};
 use crate::endpoint::Millis;
 use crate::reconcile::Reading;
 use crate::state::StorageState;
-use thunder_protocol::{Contracts, Stake, Watch, clone_code};
+use thunder_protocol::{Contracts, Stake, WatchRequest, clone_code};
 
 /// Why a contract is not the channel that was agreed on.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -53,8 +53,8 @@ pub(crate) struct WatchedChannel {
     pub(crate) end: Option<EndKind>,
     /// What was paid in when it was last seen ACTIVE.
     pub(crate) paid_in: Option<thunder_protocol::Balances>,
-    /// What the node was told, and at which block it begins.
-    pub(crate) told: Option<OnChain>,
+    /// The state that was reported to the node, and where it begins.
+    pub(crate) reported: Option<OnChain>,
     pub(crate) reported_since: Option<EventPosition>,
     /// Its events are not older than this block.
     pub(crate) events_from: u64,
@@ -74,8 +74,8 @@ pub(crate) struct WatchedChannel {
 }
 
 impl WatchedChannel {
-    pub(crate) fn new(watch: &Watch, contracts: &Contracts, endpoints: usize) -> Self {
-        let Watch { terms, view, stake, verify, first_block } = watch;
+    pub(crate) fn new(watch: &WatchRequest, contracts: &Contracts, endpoints: usize) -> Self {
+        let WatchRequest { terms, view, stake, verify, first_block } = watch;
         let closing = match view.status {
             OnChain::Closing(closing) | OnChain::Closed { closing: Some(closing), .. } => Some(closing),
             _ => None,
@@ -106,7 +106,7 @@ impl WatchedChannel {
                 OnChain::Active { paid_in } => Some(paid_in),
                 _ => closing.and_then(|closing| closing.paid_in),
             },
-            told: Some(view.status),
+            reported: Some(view.status),
             reported_since: view.newest,
             events_from: *first_block,
             unverified,
@@ -119,9 +119,9 @@ impl WatchedChannel {
         }
     }
 
-    /// Whether the node was told of this state.
+    /// Whether this state was reported to the node.
     pub(crate) fn is_reported(&self, state: &StorageState) -> bool {
-        self.told.is_some_and(|told| state.is_shown_by(&told))
+        self.reported.is_some_and(|reported| state.is_shown_by(&reported))
     }
 
     /// The partner's closings that endpoints show and that are not believed, and the newest block at which each

@@ -10,7 +10,7 @@ use thunder_guard::transactions::fees::{CAP, URGENT_CAP};
 use thunder_guard::transactions::{Attempt, CallOutcome, CallRequest, SignedCall, gas_limit};
 use thunder_guard::{
     Action, AskError, ChainId, Contracts, Guard, GuardConfig, Question, Report, STATES_AT_ONCE, Stake,
-    Ticket, Watch, balance_calldata, clone_code, from_ethers, read_response,
+    Ticket, WatchRequest, balance_calldata, clone_code, from_ethers, read_response,
 };
 use thunder_protocol::channel::Terms;
 use thunder_protocol::onchain::{Call, CallKind, ChainView, ClosePlan, EventPosition, Evidence, OnChain};
@@ -213,12 +213,12 @@ impl Bench {
         self.guard.unwatch(channel);
     }
 
-    fn watch_of(&self, channel: Address) -> Watch {
+    fn watch_of(&self, channel: Address) -> WatchRequest {
         let status = self.views.get(&channel).copied().unwrap_or(OnChain::Missing);
         let newest = Some(EventPosition { block: 1, tx: None }).filter(|_| status != OnChain::Missing);
         let view = ChainView { status, newest, ..ChainView::missing(0) };
         let terms = terms(channel, &self.contracts);
-        Watch { terms, view, stake: Stake::AtRisk, verify: self.verify, first_block: 0 }
+        WatchRequest { terms, view, stake: Stake::AtRisk, verify: self.verify, first_block: 0 }
     }
 
     // ---- what the guard does ------------------------------------------------------------------

@@ -2,7 +2,7 @@
 
 use thunder_protocol::channel::{ChainInput, ClosedOutcome, Millis};
 use thunder_protocol::onchain::CHALLENGE_PERIOD;
-use thunder_protocol::{Address, ChainId, Channel, Input, Nonce, Stake, Watch};
+use thunder_protocol::{Address, ChainId, Channel, Input, Nonce, Stake, WatchRequest};
 
 use crate::channels::{ChannelEntry, Channels};
 use crate::engine::Engine;
@@ -286,8 +286,8 @@ impl Engine {
 }
 
 /// What the chain task needs to know of a channel.
-fn watch(entry: &ChannelEntry, stake: Stake) -> Watch {
-    Watch {
+fn watch(entry: &ChannelEntry, stake: Stake) -> WatchRequest {
+    WatchRequest {
         terms: entry.terms().clone(),
         view: *entry.channel.view(),
         stake,

@@ -5,7 +5,7 @@ use thunder_protocol::channel::ChannelNotice;
 use thunder_protocol::channel::{CommandError, CommandId, CommandOutcome, Direction};
 use thunder_protocol::onchain::Call;
 use thunder_protocol::wire::{self, Envelope};
-use thunder_protocol::{Address, Nonce, Payment, Stake, Watch, channel::Terms};
+use thunder_protocol::{Address, Nonce, Payment, Stake, WatchRequest, channel::Terms};
 
 use crate::PeerId;
 use crate::event::{InboundId, OutboundId, RequestId};
@@ -137,9 +137,9 @@ pub enum DisconnectReason {
 #[derive(Debug)]
 pub enum ChainCommand {
     /// Watch these channels, and no others.
-    WatchAll(Vec<Watch>),
+    WatchAll(Vec<WatchRequest>),
     /// Watch one more channel, or one otherwise than before.
-    Watch(Box<Watch>),
+    Watch(Box<WatchRequest>),
     /// How much depends on a channel has changed.
     SetStake(Address, Stake),
     /// Don't watch a channel any more.

@@ -14,7 +14,7 @@ use crate::retry_timer::MAX_SAME;
 use crate::transactions::TransactionQuestion;
 
 /// With more channels than these calls read, closings are also looked for among the events.
-const CALLS_WITHOUT_HINTS: usize = 2;
+const CALLS_WITHOUT_EVENTS: usize = 2;
 /// The most blocks whose events are asked for to know of closings early.
 const MAX_CLOSING_EVENTS: u64 = 8;
 
@@ -166,12 +166,12 @@ impl Guard {
         hedge: Millis,
     ) -> Option<(QuestionPurpose, Question)> {
         let identity = &mut self.work.get_mut(e)?.identity;
-        if identity.chain_id.is_none() && identity.chain_id_slot.is_ready(now, hedge) {
-            identity.chain_id_slot.asked(now);
+        if identity.chain_id.is_none() && identity.chain_id_timer.is_ready(now, hedge) {
+            identity.chain_id_timer.asked(now);
             return Some((QuestionPurpose::ChainId, Question::ChainId));
         }
-        if identity.genesis.is_none() && identity.genesis_slot.is_ready(now, hedge) {
-            identity.genesis_slot.asked(now);
+        if identity.genesis.is_none() && identity.genesis_timer.is_ready(now, hedge) {
+            identity.genesis_timer.asked(now);
             return Some((QuestionPurpose::Genesis, Question::Block(0)));
         }
         None
@@ -187,10 +187,10 @@ impl Guard {
         if !work.is_identified {
             return None;
         }
-        if let Some(Ancestor { number, slot, .. }) = &mut work.ancestor
-            && slot.is_ready(now, hedge)
+        if let Some(Ancestor { number, timer, .. }) = &mut work.ancestor
+            && timer.is_ready(now, hedge)
         {
-            slot.asked(now);
+            timer.asked(now);
             return Some((QuestionPurpose::Ancestor(*number), Question::Block(*number)));
         }
         if !endpoint.polls.is_ready(now, hedge) {
@@ -232,14 +232,14 @@ impl Guard {
         let endpoint = self.endpoints.get(e)?;
         let (head, batch, hedge) = (endpoint.head?.number, endpoint.batch, endpoint.timeout());
         let account = self.transactions.as_ref()?.account();
-        let is_wanted = self.channels.as_ref()?.len() > batch.saturating_mul(CALLS_WITHOUT_HINTS);
+        let is_wanted = self.channels.as_ref()?.len() > batch.saturating_mul(CALLS_WITHOUT_EVENTS);
         let work = self.work.get_mut(e).filter(|_| is_wanted)?;
         let party = vec![B256::left_padding_from(account.as_slice())];
         for (role, closing_events) in [Role::A, Role::B].into_iter().zip(&mut work.closing_events) {
-            if closing_events.asked_to == Some(head) || !closing_events.slot.is_ready(now, hedge) {
+            if closing_events.asked_to == Some(head) || !closing_events.timer.is_ready(now, hedge) {
                 continue;
             }
-            closing_events.slot.asked(now);
+            closing_events.timer.asked(now);
             let next = closing_events.asked_to.map_or(head, |before| before.saturating_add(1));
             let from = next.min(head).max(head.saturating_sub(MAX_CLOSING_EVENTS));
             let parties = match role {

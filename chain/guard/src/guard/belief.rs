@@ -1,4 +1,4 @@
-//! What is believed of each channel, and what the node is told of it.
+//! What is believed of each channel, and what is reported of it to the node.
 
 use thunder_protocol::Address;
 use thunder_protocol::onchain::{ChainView, OnChain};
@@ -72,7 +72,7 @@ impl Guard {
         self.report_view(address, now);
     }
 
-    /// Closings of the partner's that one endpoint shows are told at once, whatever others show.
+    /// Closings of the partner's that one endpoint shows are reported at once, whatever others show.
     fn report_claims(&mut self, address: Address) {
         let channel = self.channels.as_ref().and_then(|channels| channels.get(&address));
         let differing = self.differing.contains(&address) || self.endpoints.len() > 1;
@@ -116,7 +116,7 @@ impl Guard {
             return;
         };
         let (view, is_explained) = self.view_of(address, channel);
-        let is_news = channel.told != Some(view.status) || channel.reported_since != view.newest;
+        let is_news = channel.reported != Some(view.status) || channel.reported_since != view.newest;
         let is_cheat = matches!(view.status, OnChain::Closing(closing) if closing.closer != channel.role);
         let wants_event = channel.wants_event();
         if wants_event {
@@ -136,7 +136,7 @@ impl Guard {
             self.waiting.insert(address);
             return;
         }
-        (channel.told, channel.reported_since) = (Some(view.status), view.newest);
+        (channel.reported, channel.reported_since) = (Some(view.status), view.newest);
         channel.unexplained_since = None;
         self.waiting.remove(&address);
         self.report(Report::View { channel: address, view });
@@ -164,7 +164,7 @@ impl Guard {
         (view, by_search && is_certain)
     }
 
-    /// Views that have waited for something are told in time, with what there is.
+    /// Views that have waited for something are reported in time, with what there is.
     pub(super) fn report_waiting(&mut self, now: Millis) {
         for address in self.waiting.iter().copied().collect::<Vec<_>>() {
             self.report_view(address, now);

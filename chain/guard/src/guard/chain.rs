@@ -32,9 +32,9 @@ pub(super) const MAX_LAG: u64 = 3;
 const FRESH_BLOCKS: u64 = 8;
 /// The shortest and the longest such time.
 const FRESH: (Millis, Millis) = (3_000, 120_000);
-/// How long a new block is not told because views of channels are still to be told.
+/// How long a new block is not reported because views of channels are still to be reported.
 const VIEWS_WITHIN: Millis = 1_500;
-/// How often the node is told how fresh its knowledge is.
+/// How often it is reported how fresh the node's knowledge is.
 const TELL_EVERY: Millis = 250;
 
 impl Identity {
@@ -52,8 +52,8 @@ impl Identity {
 
     /// Both parts are asked for again at this time.
     fn wait_until(&mut self, due_at: Millis) {
-        self.chain_id_slot.wait_until(due_at);
-        self.genesis_slot.wait_until(due_at);
+        self.chain_id_timer.wait_until(due_at);
+        self.genesis_timer.wait_until(due_at);
     }
 }
 
@@ -69,13 +69,13 @@ impl Guard {
     ) {
         let (Some(work), Some(endpoint)) = (self.work.get_mut(e), self.endpoints.get_mut(e)) else { return };
         let identity = &mut work.identity;
-        let slot = if *purpose == QuestionPurpose::ChainId {
-            &mut identity.chain_id_slot
+        let timer = if *purpose == QuestionPurpose::ChainId {
+            &mut identity.chain_id_timer
         } else {
-            &mut identity.genesis_slot
+            &mut identity.genesis_timer
         };
         let retry = if work.is_identified { CHECK_IDENTITY_EVERY } else { RETRY };
-        slot.answered(now.saturating_add(retry));
+        timer.answered(now.saturating_add(retry));
         match result {
             Ok(EndpointAnswer::Number(number)) => {
                 identity.chain_id = u64::try_from(*number).ok().filter(|chain_id| *chain_id > 0);
@@ -98,7 +98,7 @@ impl Guard {
             identity.genesis.get_or_insert(known.genesis);
         }
         if !work.is_identified || result.is_ok() {
-            endpoint.told(result);
+            endpoint.count_odd_answer(result);
         }
         let (Some(chain_id), Some(genesis)) = (identity.chain_id, identity.genesis) else { return };
         (identity.chain_id, identity.genesis) = (None, None);
@@ -197,7 +197,7 @@ impl Guard {
         self.chain = Some(chain);
         self.channels = None;
         self.transactions = None;
-        (self.read_head, self.is_released, self.told) = (None, false, super::LastReported::default());
+        (self.read_head, self.is_released, self.reported) = (None, false, super::LastReported::default());
         for set in [&mut self.urgent, &mut self.differing, &mut self.waiting] {
             set.clear();
         }
@@ -227,7 +227,7 @@ impl Guard {
     pub(super) fn on_newest(&mut self, e: usize, result: Result<EndpointAnswer, AskError>, now: Millis) {
         let Some(endpoint) = self.endpoints.get_mut(e) else { return };
         let every = endpoint.poll_every();
-        endpoint.told(&result);
+        endpoint.count_odd_answer(&result);
         let Ok(EndpointAnswer::Block(Some(head))) = result else {
             endpoint.polls.answered(now.saturating_add(RETRY.min(every)));
             return;
@@ -267,7 +267,7 @@ impl Guard {
         let Some(ancestor) = work.ancestor.as_mut().filter(|ancestor| ancestor.number == number) else {
             return;
         };
-        ancestor.slot.answered(now.saturating_add(if result.is_ok() { 0 } else { RETRY }));
+        ancestor.timer.answered(now.saturating_add(if result.is_ok() { 0 } else { RETRY }));
         let Ok(EndpointAnswer::Block(shown)) = result else { return };
         let shown = shown.map(|head| head.hash);
         let expected = endpoint.shown.at(number);
@@ -320,7 +320,7 @@ impl Guard {
             .endpoints
             .get(e)
             .is_some_and(|endpoint| now > endpoint.advanced_at.saturating_add(2 * endpoint.block_time()));
-        self.confirm_sweep(e, head.number, stands_still, now);
+        self.confirm_round(e, head.number, stands_still, now);
     }
 
     pub(super) fn on_older_block(&mut self, e: usize, result: Result<EndpointAnswer, AskError>, now: Millis) {
@@ -391,7 +391,7 @@ impl Guard {
     }
 
     /// The block that everything is read at: of the endpoints that are up to date the lowest. Views that
-    /// wait for something have some time to be told first. One at which reading does not get to its own blocks keeps
+    /// wait for something have some time to be reported first. One at which reading does not get to its own blocks keeps
     /// the others from nothing.
     fn tell_read_head(&mut self, now: Millis) {
         let is_alone = self.endpoints.len() == 1;
@@ -419,11 +419,11 @@ impl Guard {
             newest.filter_map(|(work, _)| work.schedule.read_at()).max().map(|at| now.saturating_sub(at));
         let lasts = self.fresh_for();
         let stale = age.is_none_or(|age| age > lasts);
-        let was_stale = self.told.fresh.is_none_or(|(age, lasts, _)| age.is_none_or(|age| age > lasts));
-        let is_due = now >= self.told.fresh_at.saturating_add(TELL_EVERY);
+        let was_stale = self.reported.fresh.is_none_or(|(age, lasts, _)| age.is_none_or(|age| age > lasts));
+        let is_due = now >= self.reported.fresh_at.saturating_add(TELL_EVERY);
         if self.channels.is_some() && (is_due || stale != was_stale) {
             let fresh = (age, lasts, self.measured_block_time());
-            (self.told.fresh, self.told.fresh_at) = (Some(fresh), now);
+            (self.reported.fresh, self.reported.fresh_at) = (Some(fresh), now);
             self.report(Report::Fresh { age, lasts, block_time: fresh.2 });
         }
         let statuses = self.endpoints.iter().zip(0..).map(|(endpoint, e)| super::EndpointStatus {
@@ -433,8 +433,8 @@ impl Guard {
             trouble: endpoint.trouble(now),
         });
         let statuses: Vec<_> = statuses.collect();
-        if statuses != self.told.endpoints {
-            self.told.endpoints.clone_from(&statuses);
+        if statuses != self.reported.endpoints {
+            self.reported.endpoints.clone_from(&statuses);
             self.report(Report::Endpoints(statuses));
         }
     }

@@ -28,7 +28,7 @@ pub(super) struct Search {
     next: u64,
     /// The last block that can have them.
     last: u64,
-    slot: RetryTimer,
+    timer: RetryTimer,
     tries: u32,
     is_over: bool,
 }
@@ -54,7 +54,7 @@ impl Guard {
             StorageState::Missing | StorageState::Empty { .. } | StorageState::Active { .. } => return,
         };
         let next = next.min(last);
-        let search = Search { state, next, last, slot: RetryTimer::default(), tries: 0, is_over: false };
+        let search = Search { state, next, last, timer: RetryTimer::default(), tries: 0, is_over: false };
         self.searches.insert(address, search);
     }
 
@@ -70,8 +70,8 @@ impl Guard {
         let (address, search) = self
             .searches
             .iter_mut()
-            .find(|(_, search)| !search.is_over && search.slot.is_ready(now, hedge))?;
-        search.slot.asked(now);
+            .find(|(_, search)| !search.is_over && search.timer.is_ready(now, hedge))?;
+        search.timer.asked(now);
         let (from, channel) = (search.next, *address);
         let to = search.last.min(from.saturating_add(range - 1));
         let filter = LogFilter { address: Some(channel), topics: vec![ending_topics()], from, to };
@@ -87,7 +87,7 @@ impl Guard {
         now: Millis,
     ) {
         let Some(search) = self.searches.get_mut(&address) else { return };
-        search.slot.answered(now);
+        search.timer.answered(now);
         if search.next != from {
             return;
         }
@@ -95,14 +95,14 @@ impl Guard {
             Ok(EndpointAnswer::Logs(logs)) => logs,
             Ok(_) => return,
             Err(error) => {
-                search.slot.answered(now.saturating_add(RETRY));
+                search.timer.answered(now.saturating_add(RETRY));
                 if error.may_be_too_much() {
                     search.tries += 1;
                     if to > from
                         && let Some(endpoint) = self.endpoints.get_mut(e)
                     {
                         endpoint.refuses_range(to - from + 1);
-                        search.slot.hurry(now);
+                        search.timer.hurry(now);
                     }
                     // A range that shrinks gets to one block after a few tries.
                     search.is_over = search.tries > TRIES + 20 || (to == from && search.tries > TRIES);

@@ -107,13 +107,13 @@ struct EndpointWork {
 #[derive(Debug)]
 struct Ancestor {
     number: u64,
-    slot: RetryTimer,
+    timer: RetryTimer,
     other: Option<Option<B256>>,
 }
 
 impl Ancestor {
     fn new(number: u64) -> Self {
-        Self { number, slot: RetryTimer::default(), other: None }
+        Self { number, timer: RetryTimer::default(), other: None }
     }
 }
 
@@ -123,8 +123,8 @@ impl Ancestor {
 struct Identity {
     chain_id: Option<u64>,
     genesis: Option<B256>,
-    chain_id_slot: RetryTimer,
-    genesis_slot: RetryTimer,
+    chain_id_timer: RetryTimer,
+    genesis_timer: RetryTimer,
     /// How often in a row block 0 was refused.
     refusals: u32,
     /// Another chain than the one that is known, how often it was shown in a row, and since when.
@@ -136,7 +136,7 @@ struct Identity {
 struct ClosingEvents {
     /// Up to which block they were asked for.
     asked_to: Option<u64>,
-    slot: RetryTimer,
+    timer: RetryTimer,
 }
 
 /// The guard.
@@ -168,12 +168,12 @@ pub struct Guard {
     /// Which endpoint is asked first.
     first_asked: usize,
     actions: VecDeque<Action>,
-    /// The newest block at which all that was due is read, as the node was told.
+    /// The newest block at which all that was due is read, as was reported.
     read_head: Option<u64>,
-    /// Since when a newer one waits to be told.
+    /// Since when a newer one waits to be reported.
     read_since: Option<Millis>,
     is_released: bool,
-    told: LastReported,
+    reported: LastReported,
 }
 
 /// A channel that endpoints can't read.
@@ -181,8 +181,8 @@ pub struct Guard {
 struct Unreadable {
     /// How often in a row each endpoint did not read it.
     tries: Vec<u32>,
-    /// Why, if the node was told.
-    told: Option<String>,
+    /// Why, if it was reported.
+    reported: Option<String>,
 }
 
 impl Unreadable {
@@ -191,7 +191,7 @@ impl Unreadable {
     }
 }
 
-/// What the node was told last.
+/// What was reported to the node last.
 #[derive(Debug, Default)]
 struct LastReported {
     endpoints: Vec<EndpointStatus>,
@@ -228,7 +228,7 @@ impl Guard {
             read_head: None,
             read_since: None,
             is_released: false,
-            told: LastReported::default(),
+            reported: LastReported::default(),
         }
     }
 
@@ -366,7 +366,7 @@ impl Guard {
         if let Some(action) = self.actions.pop_front() {
             return Some(action);
         }
-        self.tick(now);
+        self.run_timers(now);
         if self.actions.is_empty() {
             self.ask(now);
         }
@@ -390,7 +390,7 @@ impl Guard {
     }
 
     /// Looks after what waits for time to pass.
-    fn tick(&mut self, now: Millis) {
+    fn run_timers(&mut self, now: Millis) {
         self.choose_chain(now);
         self.judge_liveness(now);
         self.report_waiting(now);
@@ -425,13 +425,13 @@ impl Guard {
         }
         let refused = transactions.refused(now).map(|(channel, reason)| (channel, reason.to_owned()));
         let calls = (transactions.unmined(), refused.collect::<Vec<_>>());
-        if calls != self.told.calls {
-            self.told.calls.clone_from(&calls);
+        if calls != self.reported.calls {
+            self.reported.calls.clone_from(&calls);
             let (unmined, refused) = calls;
             self.actions.push_back(Action::Report(Report::Calls { unmined, refused }));
         }
-        if let Some(funds) = transactions.funds(&around).filter(|funds| Some(*funds) != self.told.funds) {
-            self.told.funds = Some(funds);
+        if let Some(funds) = transactions.funds(&around).filter(|funds| Some(*funds) != self.reported.funds) {
+            self.reported.funds = Some(funds);
             self.actions.push_back(Action::Report(Report::Funds(funds)));
         }
     }

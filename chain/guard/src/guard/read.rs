@@ -12,7 +12,7 @@ use crate::question::EndpointAnswer;
 use crate::reconcile::Reading;
 use crate::state::{ENDED, StorageState};
 use crate::watch::WatchedChannel;
-use thunder_protocol::{Stake, Watch};
+use thunder_protocol::{Stake, WatchRequest};
 
 use super::chain::MAX_LAG;
 
@@ -24,8 +24,8 @@ const LIMITED_TRIES: u32 = 12;
 impl Guard {
     // ---- which channels -----------------------------------------------------------------------
 
-    /// Watches these channels, and no others. Nothing is told of channels before this was called.
-    pub fn watch_all(&mut self, watches: &[Watch]) {
+    /// Watches these channels, and no others. Nothing is reported of channels before this was called.
+    pub fn watch_all(&mut self, watches: &[WatchRequest]) {
         let endpoints = self.endpoints.len();
         let contracts = self.settings.contracts;
         let channels = watches
@@ -53,14 +53,14 @@ impl Guard {
     }
 
     /// Watches one more channel, or one that is watched already otherwise than before.
-    pub fn watch(&mut self, watch: &Watch) {
+    pub fn watch(&mut self, watch: &WatchRequest) {
         let (contracts, endpoints) = (self.settings.contracts, self.endpoints.len());
         let Some(channels) = &mut self.channels else { return };
         let address = watch.terms.channel;
         let mut channel = WatchedChannel::new(watch, &contracts, endpoints);
         let Some(known) = channels.remove(&address) else {
             channels.insert(address, channel);
-            return self.add_to_sweeps(address, watch.stake, true);
+            return self.add_to_schedules(address, watch.stake, true);
         };
         (channel.stake, channel.round) = (known.stake, known.round);
         channels.insert(address, channel);
@@ -96,10 +96,10 @@ impl Guard {
         }
         channel.stake = stake;
         self.urgent.remove(&address);
-        self.add_to_sweeps(address, stake, false);
+        self.add_to_schedules(address, stake, false);
     }
 
-    fn add_to_sweeps(&mut self, address: Address, stake: Stake, is_new: bool) {
+    fn add_to_schedules(&mut self, address: Address, stake: Stake, is_new: bool) {
         if stake == Stake::Urgent {
             self.urgent.insert(address);
         }
@@ -144,7 +144,7 @@ impl Guard {
     }
 
     /// The head is the same as before. If it stays so, what is left of the round is read.
-    pub(super) fn confirm_sweep(&mut self, e: usize, head: u64, stands_still: bool, now: Millis) {
+    pub(super) fn confirm_round(&mut self, e: usize, head: u64, stands_still: bool, now: Millis) {
         let Some(mut schedule) = self.work.get_mut(e).map(|work| std::mem::take(&mut work.schedule)) else {
             return;
         };
@@ -267,7 +267,7 @@ impl Guard {
         let before = earlier
             .map(|earlier| earlier.state)
             .or(channel.believed)
-            .map_or_else(|| channel.told.as_ref().map_or(0, stage_of), |state| state.stage());
+            .map_or_else(|| channel.reported.as_ref().map_or(0, stage_of), |state| state.stage());
         let is_step_back = state.stage() < before;
         // One false end would stop a challenge that is under way.
         let is_end = state.stage() == ENDED && before < ENDED;
@@ -327,8 +327,8 @@ impl Guard {
         }
         let mut tried = unreadable.tries.iter().zip(&usable);
         let is_everywhere = tried.all(|(tries, is_usable)| !is_usable || *tries >= TRIES);
-        if is_everywhere && unreadable.told.is_none() {
-            unreadable.told = Some(why.to_owned());
+        if is_everywhere && unreadable.reported.is_none() {
+            unreadable.reported = Some(why.to_owned());
             let report = Report::Unreadable { channel: address, why: Some(why.to_owned()) };
             self.report(report);
         }
@@ -339,11 +339,11 @@ impl Guard {
         if let Some(tries) = unreadable.tries.get_mut(e) {
             *tries = 0;
         }
-        let was_told = unreadable.told.take().is_some();
+        let was_reported = unreadable.reported.take().is_some();
         if unreadable.tries.iter().all(|tries| *tries == 0) {
             self.unreadable.remove(&address);
         }
-        if was_told {
+        if was_reported {
             let why = self.doubt(address);
             self.report(Report::Unreadable { channel: address, why });
         }
@@ -353,8 +353,8 @@ impl Guard {
     pub(super) fn doubt(&self, address: Address) -> Option<String> {
         let channel = self.channels.as_ref().and_then(|channels| channels.get(&address));
         let is_contradicted = channel.is_some_and(|channel| channel.contradicted.is_some());
-        let told = self.unreadable.get(&address).and_then(|unreadable| unreadable.told.clone());
-        told.or_else(|| {
+        let unreadable = self.unreadable.get(&address).and_then(|unreadable| unreadable.reported.clone());
+        unreadable.or_else(|| {
             is_contradicted.then(|| "the RPC endpoints contradict each other about it".to_owned())
         })
     }
@@ -373,7 +373,7 @@ impl Guard {
         let Some(work) = self.work.get_mut(e) else { return };
         let [as_a, as_b] = &mut work.closing_events;
         let closing_events = if role == Role::A { as_a } else { as_b };
-        closing_events.slot.answered(now);
+        closing_events.timer.answered(now);
         // What is not answered is not asked for again: every channel is read anyway.
         closing_events.asked_to = Some(to);
         let Ok(EndpointAnswer::Logs(logs)) = result else { return };

@@ -25,7 +25,7 @@ const TIMES: usize = 2;
 /// What is asked about a channel.
 #[derive(Debug, Default)]
 pub(super) struct Verifying {
-    slots: [RetryTimer; 3],
+    timers: [RetryTimer; 3],
     /// The endpoints whose answers spoke against the channel.
     against: Vec<usize>,
 }
@@ -33,17 +33,17 @@ pub(super) struct Verifying {
 /// Whether THD and the factory are there.
 #[derive(Debug, Default)]
 pub(super) struct ContractsCheck {
-    slot: RetryTimer,
+    timer: RetryTimer,
     token: Option<bool>,
     factory: Option<bool>,
     factory_token: Option<Option<Address>>,
-    told: Option<Result<(), String>>,
+    reported: Option<Result<(), String>>,
 }
 
 const PARTS: [VerifyPart; 3] = [VerifyPart::Code, VerifyPart::Amount, VerifyPart::Held];
 
 impl Guard {
-    /// Whether a channel is still to be verified before anything is told of it.
+    /// Whether a channel is still to be verified before anything is reported of it.
     pub(super) fn waits_for_verification(&mut self, address: Address, now: Millis) -> bool {
         let Some(channel) = self.channels.as_mut().and_then(|channels| channels.get_mut(&address)) else {
             return true;
@@ -57,7 +57,7 @@ impl Guard {
             Some(StorageState::Empty { paid_in } | StorageState::Active { paid_in }) => {
                 paid_in.sum().map_or(u128::MAX, |sum| sum.base_units())
             }
-            // What it held is paid out, or can't be told any more.
+            // What it held is paid out, or is not known any more.
             _ => 0,
         };
         let is_covered = paid_in == 0 || unverified.held.is_some_and(|held| held >= paid_in);
@@ -66,9 +66,9 @@ impl Guard {
             return false;
         }
         self.verifying.entry(address).or_insert_with(|| Verifying {
-            slots: [RetryTimer::default(); 3].map(|mut slot| {
-                slot.hurry(now);
-                slot
+            timers: [RetryTimer::default(); 3].map(|mut timer| {
+                timer.hurry(now);
+                timer
             }),
             against: Vec::new(),
         });
@@ -88,11 +88,11 @@ impl Guard {
             let channel = self.channels.as_ref().and_then(|channels| channels.get(address));
             let Some(unverified) = channel.and_then(|channel| channel.unverified.as_ref()) else { continue };
             let lacks = [!unverified.has_code, !unverified.has_amount, true];
-            for ((slot, part), lacks) in verifying.slots.iter_mut().zip(PARTS).zip(lacks) {
-                if !lacks || !slot.is_ready(now, hedge) {
+            for ((timer, part), lacks) in verifying.timers.iter_mut().zip(PARTS).zip(lacks) {
+                if !lacks || !timer.is_ready(now, hedge) {
                     continue;
                 }
-                slot.asked(now);
+                timer.asked(now);
                 let question = match part {
                     VerifyPart::Code => Question::Code(*address),
                     VerifyPart::Amount => Question::Call { to: *address, data: calls::total() },
@@ -113,12 +113,12 @@ impl Guard {
         now: Millis,
     ) {
         let Some(verifying) = self.verifying.get_mut(&address) else { return };
-        let slot = match part {
-            VerifyPart::Code => &mut verifying.slots[0],
-            VerifyPart::Amount => &mut verifying.slots[1],
-            VerifyPart::Held => &mut verifying.slots[2],
+        let timer = match part {
+            VerifyPart::Code => &mut verifying.timers[0],
+            VerifyPart::Amount => &mut verifying.timers[1],
+            VerifyPart::Held => &mut verifying.timers[2],
         };
-        slot.answered(now.saturating_add(RETRY));
+        timer.answered(now.saturating_add(RETRY));
         let channel = self.channels.as_mut().and_then(|channels| channels.get_mut(&address));
         let Some(channel) = channel else { return };
         let (Ok(EndpointAnswer::Bytes(bytes)), Some(unverified)) = (result, channel.unverified.as_mut())
@@ -184,7 +184,7 @@ impl Guard {
         hedge: Millis,
     ) -> Option<(QuestionPurpose, Question)> {
         let (contracts, check) = (self.settings.contracts, &mut self.contracts);
-        if matches!(check.told, Some(Ok(()))) || !check.slot.is_ready(now, hedge) {
+        if matches!(check.reported, Some(Ok(()))) || !check.timer.is_ready(now, hedge) {
             return None;
         }
         let (part, question) = if check.token.is_none() {
@@ -195,7 +195,7 @@ impl Guard {
             let data = calls::token();
             (ContractsPart::FactoryToken, Question::Call { to: contracts.factory, data })
         };
-        check.slot.asked(now);
+        check.timer.asked(now);
         Some((QuestionPurpose::Contracts(part), question))
     }
 
@@ -206,7 +206,7 @@ impl Guard {
         now: Millis,
     ) {
         let (contracts, check) = (self.settings.contracts, &mut self.contracts);
-        check.slot.answered(now.saturating_add(ASK_AGAIN));
+        check.timer.answered(now.saturating_add(ASK_AGAIN));
         let bytes = match result {
             Ok(EndpointAnswer::Bytes(bytes)) => bytes,
             Err(AskError::Refused(_)) => Vec::new(),
@@ -217,7 +217,7 @@ impl Guard {
             ContractsPart::FactoryCode => check.factory = Some(!bytes.is_empty()),
             ContractsPart::FactoryToken => check.factory_token = Some(read_address(&bytes)),
         }
-        check.slot.hurry(now);
+        check.timer.hurry(now);
         let missing = |what: &str, at: Address| Err(format!("there is no {what} contract at {at}"));
         let verdict = match (check.token, check.factory, check.factory_token) {
             (Some(false), _, _) => missing("THD", contracts.token),
@@ -233,10 +233,10 @@ impl Guard {
         if verdict.is_err() {
             // Everything is looked for again after a while: they may be deployed meanwhile.
             (check.token, check.factory, check.factory_token) = (None, None, None);
-            check.slot.answered(now.saturating_add(LOOK_EVERY));
+            check.timer.answered(now.saturating_add(LOOK_EVERY));
         }
-        if check.told.as_ref() != Some(&verdict) {
-            check.told = Some(verdict.clone());
+        if check.reported.as_ref() != Some(&verdict) {
+            check.reported = Some(verdict.clone());
             self.report(Report::Contracts(verdict));
         }
     }

@@ -7,12 +7,12 @@ use thunder_protocol::onchain::CallKind;
 
 use super::fees::shortage;
 use super::pending_call::{Key, PendingCall, Stage};
-use super::refusal::Delivery;
+use super::refusal::BroadcastAnswer;
 use super::{CallError, CallOutcome, Conditions, Effect, Transactions};
 use crate::endpoint::Millis;
 use crate::error::{AskError, bounded};
 
-/// Heads after which the same transaction is sent again, in case it was dropped.
+/// Ticks after which the same transaction is sent again, in case it was dropped.
 const SEND_AGAIN_AFTER: u64 = 2;
 /// How long other transactions wait for a challenge's arrival at an endpoint.
 const FIRST_WITHIN: Millis = 2_000;
@@ -23,7 +23,7 @@ impl Transactions {
     /// Writing a call to disk has succeeded, or not. A challenge is sent even if the disk takes nothing
     /// more: made a second time it has no second effect.
     pub(crate) fn saved(&mut self, key: Key, result: Result<(), String>) {
-        let heads_seen = self.heads_seen;
+        let tick = self.tick;
         let Some(entry) = self.entry_mut(key) else { return };
         match result {
             Ok(()) => entry.is_saved = true,
@@ -32,7 +32,7 @@ impl Transactions {
             Err(_) if matches!(entry.stage, Stage::Mined { .. }) => {}
             Err(_) if entry.may_be_out => {
                 // The earlier attempts are on disk, and stand.
-                entry.unsaved_at_head = Some(heads_seen);
+                entry.unsaved_at_tick = Some(tick);
                 if let Some(sent) = &mut entry.sent {
                     sent.attempts.pop();
                     sent.nonce = sent.attempts.last().and_then(|attempt| attempt.nonce).unwrap_or(sent.nonce);
@@ -55,28 +55,29 @@ impl Transactions {
         hedge: Millis,
         has_room: impl Fn(bool) -> bool,
     ) -> Option<(Key, B256, Arc<[u8]>)> {
-        let heads_seen = self.heads_seen;
+        let tick = self.tick;
         // A challenge that is on its way there arrives first.
         let is_first = |entry: &PendingCall| {
-            let parcel = entry.deliveries.get(endpoint).filter(|_| entry.key.is_urgent());
-            parcel
-                .is_some_and(|parcel| parcel.answer.is_none() && parcel.slot.is_under_way(now, FIRST_WITHIN))
+            let broadcast = entry.broadcasts.get(endpoint).filter(|_| entry.key.is_urgent());
+            broadcast.is_some_and(|broadcast| {
+                broadcast.answer.is_none() && broadcast.timer.is_under_way(now, FIRST_WITHIN)
+            })
         };
         let is_held = self.is_held || self.entries.iter().any(is_first);
         let ready = |entry: &PendingCall| {
-            let parcel = entry.deliveries.get(endpoint);
+            let broadcast = entry.broadcasts.get(endpoint);
             entry.stage == Stage::Out
                 && !entry.is_waiting
                 && (entry.key.is_urgent() || !is_held)
                 && has_room(entry.key.is_urgent())
                 && entry.is_saved
-                && entry.used_clock.is_none()
-                && parcel.is_none_or(|parcel| match &parcel.answer {
-                    None | Some(Delivery::NoAnswer) => parcel.slot.is_ready(now, hedge),
+                && entry.nonce_used_at_tick.is_none()
+                && broadcast.is_none_or(|broadcast| match &broadcast.answer {
+                    None | Some(BroadcastAnswer::NoAnswer) => broadcast.timer.is_ready(now, hedge),
                     Some(answer) => {
-                        let wait = if *answer == Delivery::Full { 1 } else { SEND_AGAIN_AFTER };
-                        heads_seen >= parcel.heads_seen.saturating_add(wait)
-                            && parcel.slot.is_ready(now, hedge)
+                        let wait = if *answer == BroadcastAnswer::Full { 1 } else { SEND_AGAIN_AFTER };
+                        tick >= broadcast.sent_at_tick.saturating_add(wait)
+                            && broadcast.timer.is_ready(now, hedge)
                     }
                 })
         };
@@ -85,13 +86,13 @@ impl Transactions {
         // The lowest nonce first: mempools take those above only after it.
         candidates.sort_by_key(|entry| (!entry.key.is_urgent(), entry.nonce()));
         let entry = candidates.into_iter().next()?;
-        if entry.deliveries.len() < endpoints {
-            entry.deliveries.resize_with(endpoints, Default::default);
+        if entry.broadcasts.len() < endpoints {
+            entry.broadcasts.resize_with(endpoints, Default::default);
         }
         let (hash, raw) = entry.newest().map(|newest| (newest.hash, Arc::from(newest.raw.as_slice())))?;
-        let parcel = entry.deliveries.get_mut(endpoint)?;
-        parcel.slot.asked(now);
-        parcel.heads_seen = heads_seen;
+        let broadcast = entry.broadcasts.get_mut(endpoint)?;
+        broadcast.timer.asked(now);
+        broadcast.sent_at_tick = tick;
         Some((entry.key, hash, raw))
     }
 
@@ -104,46 +105,45 @@ impl Transactions {
         result: &Result<T, AskError>,
         around: &Conditions,
     ) {
-        let delivery = Delivery::of(result);
+        let answer = BroadcastAnswer::of(result);
         let Some(entry) = self.entry_mut(key) else { return };
-        if matches!(delivery, Delivery::Taken | Delivery::NoAnswer) {
+        if matches!(answer, BroadcastAnswer::Taken | BroadcastAnswer::NoAnswer) {
             entry.may_be_out = true;
         }
         if entry.newest().is_none_or(|newest| newest.hash != hash) {
             return;
         }
-        let is_first = !entry.deliveries.iter().any(|parcel| parcel.answer == Some(Delivery::Taken));
-        let Some(parcel) = entry.deliveries.get_mut(endpoint) else { return };
-        parcel.slot.answered(around.now.saturating_add(RETRY));
-        parcel.answer = Some(delivery.clone());
-        let parcel_answer = delivery.clone();
-        if delivery == Delivery::Taken {
+        let is_first =
+            !entry.broadcasts.iter().any(|broadcast| broadcast.answer == Some(BroadcastAnswer::Taken));
+        let Some(broadcast) = entry.broadcasts.get_mut(endpoint) else { return };
+        broadcast.timer.answered(around.now.saturating_add(RETRY));
+        broadcast.answer = Some(answer.clone());
+        let lacks_ether = matches!(answer, BroadcastAnswer::NoEther(_));
+        if answer == BroadcastAnswer::Taken {
             entry.takers.insert(endpoint);
             entry.not_taken = None;
         } else if is_first && let Err(error) = result {
             let since = entry.not_taken.take().map_or(around.now, |(since, _)| since);
             entry.not_taken = Some((since, bounded(&error.to_string())));
         }
-        if is_first && delivery == Delivery::Taken {
+        if is_first && answer == BroadcastAnswer::Taken {
             let (channel, kind) = (key.channel, key.kind.0);
             entry.reason = None;
             self.effects.push_back(Effect::Taken { channel, kind, tx: hash });
             return;
         }
-        match delivery {
-            Delivery::Taken | Delivery::NoAnswer | Delivery::Full => {}
-            Delivery::NonceUsed => {
+        match answer {
+            BroadcastAnswer::Taken | BroadcastAnswer::NoAnswer | BroadcastAnswer::Full => {}
+            BroadcastAnswer::NonceUsed => {
                 let used_below = entry.nonce().map_or(0, |nonce| nonce.saturating_add(1));
                 if let Some(count) = self.counts.get_mut(endpoint) {
                     count.used_below = used_below.max(count.used_below);
-                    (count.heads_seen, count.slot) = (None, Default::default());
+                    (count.counted_at_tick, count.timer) = (None, Default::default());
                 }
             }
-            Delivery::Underpriced => entry.wants_raise = true,
-            Delivery::NoEther(reason) | Delivery::Refused(reason) => {
-                entry.wants_less = key.is_urgent()
-                    && matches!(parcel_answer, Delivery::NoEther(_))
-                    && !entry.takers.contains(&endpoint);
+            BroadcastAnswer::Underpriced => entry.wants_raise = true,
+            BroadcastAnswer::NoEther(reason) | BroadcastAnswer::Refused(reason) => {
+                entry.wants_less = key.is_urgent() && lacks_ether && !entry.takers.contains(&endpoint);
                 entry.reason = Some(reason);
                 self.judge(key);
             }
@@ -155,14 +155,16 @@ impl Transactions {
     fn judge(&mut self, key: Key) {
         let usable: Vec<_> = self.counts.iter().map(|count| count.is_usable).collect();
         let Some(entry) = self.entry_mut(key) else { return };
-        let mut asked = entry.deliveries.iter().zip(&usable).filter(|(_, usable)| **usable).peekable();
+        let mut asked = entry.broadcasts.iter().zip(&usable).filter(|(_, usable)| **usable).peekable();
         let is_refused = asked.peek().is_some()
-            && asked.all(|(parcel, _)| {
-                matches!(parcel.answer, Some(Delivery::Refused(_) | Delivery::NoEther(_)))
+            && asked.all(|(broadcast, _)| {
+                matches!(broadcast.answer, Some(BroadcastAnswer::Refused(_) | BroadcastAnswer::NoEther(_)))
             });
         let Some(reason) = entry.reason.clone().filter(|_| is_refused && !entry.may_be_out) else { return };
-        let lacks_ether =
-            entry.deliveries.iter().any(|parcel| matches!(parcel.answer, Some(Delivery::NoEther(_))));
+        let lacks_ether = entry
+            .broadcasts
+            .iter()
+            .any(|broadcast| matches!(broadcast.answer, Some(BroadcastAnswer::NoEther(_))));
         let cost = entry.sent.as_ref().zip(entry.newest()).map(|(sent, newest)| newest.fees.cost(sent.gas));
         let missing = cost.zip(self.balance()).and_then(|(cost, balance)| shortage(cost, balance));
         let error = match missing.filter(|_| lacks_ether) {

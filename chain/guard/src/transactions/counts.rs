@@ -14,11 +14,11 @@ pub(super) struct Count {
     pub(super) count: Option<u64>,
     /// A count that does not go on from that one, said once.
     pub(super) candidate: Option<u64>,
-    pub(super) slot: RetryTimer,
+    pub(super) timer: RetryTimer,
     /// Whether the count at the newest block was refused, so that the one with what waits is asked for.
     pub(super) by_pending: bool,
-    /// At which head it was asked for last, and that head's number.
-    pub(super) heads_seen: Option<u64>,
+    /// At which tick of the calls' clock it was taken last.
+    pub(super) counted_at_tick: Option<u64>,
     /// When it was answered; and, once a question for the newest block was asked after that, the highest of
     /// the endpoint's heads that the count can be of.
     pub(super) at: Millis,
@@ -28,8 +28,8 @@ pub(super) struct Count {
     pub(super) balance: Option<u128>,
     /// The endpoint has refused a transaction because its nonce and all below are used: those below this one.
     pub(super) used_below: u64,
-    /// How many heads it has had, of those that the clock counts.
-    pub(super) heads: u64,
+    /// The tick of the calls' clock that the endpoint's newest head stands for.
+    pub(super) ticks: u64,
 }
 
 /// How many transactions may be mined between two counts.
@@ -55,11 +55,11 @@ impl Transactions {
         counts.sort_unstable();
         counts.dedup();
         let (highest, turns) = (*counts.last()?, u64::try_from(counts.len()).unwrap_or(1));
-        let lasts = self.disagreement.is_some_and(|since| self.heads_seen >= since.saturating_add(2));
+        let lasts = self.disagreement.is_some_and(|since| self.tick >= since.saturating_add(2));
         if turns < 2 || !lasts {
             return Some(highest);
         }
-        counts.get(usize::try_from(self.heads_seen % turns).unwrap_or(0)).copied()
+        counts.get(usize::try_from(self.tick % turns).unwrap_or(0)).copied()
     }
 
     /// Notes how far the endpoints agree on the count.
@@ -68,7 +68,7 @@ impl Transactions {
         let mut counts = usable.filter_map(|count| count.count);
         let first = counts.next();
         let differ = first.is_some_and(|first| counts.any(|count| count != first));
-        self.disagreement = if differ { self.disagreement.or(Some(self.heads_seen)) } else { None };
+        self.disagreement = if differ { self.disagreement.or(Some(self.tick)) } else { None };
     }
 
     /// Takes an endpoint's count of mined transactions, or, where that is refused, of mined and waiting ones: of these
@@ -81,7 +81,7 @@ impl Transactions {
         around: &Conditions,
     ) {
         let used_below = self.counts.get(endpoint).map_or(0, |count| count.used_below);
-        let (heads_seen, lowest_own) = (self.heads_seen, self.lowest_unmined(used_below));
+        let (tick, lowest_own) = (self.tick, self.lowest_unmined(used_below));
         let Some(count) = self.counts.get_mut(endpoint) else { return };
         match result {
             Ok(EndpointAnswer::Number(number)) => {
@@ -90,7 +90,7 @@ impl Transactions {
                 if let Ok(number) = u64::try_from(*number).map(|number| number.min(lowest))
                     && count.is_believed(number)
                 {
-                    (count.count, count.heads_seen) = (Some(number), Some(heads_seen));
+                    (count.count, count.counted_at_tick) = (Some(number), Some(tick));
                     (count.at, count.head) = (around.now, None);
                 }
             }
@@ -120,9 +120,9 @@ impl Transactions {
     /// Whether no endpoint counts so few transactions that one with this nonce is not mined. An endpoint that has not
     /// answered of late is left out.
     pub(super) fn is_used_everywhere(&self, nonce: Option<u64>) -> bool {
-        let is_fresh = |asked: u64| self.heads_seen <= asked.saturating_add(USED_NONCE_GRACE);
+        let is_fresh = |asked: u64| self.tick <= asked.saturating_add(USED_NONCE_GRACE);
         let counts =
-            self.counts.iter().filter(|count| count.is_usable && count.heads_seen.is_some_and(is_fresh));
+            self.counts.iter().filter(|count| count.is_usable && count.counted_at_tick.is_some_and(is_fresh));
         counts.into_iter().all(|count| count.count > nonce)
     }
 

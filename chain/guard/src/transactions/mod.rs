@@ -94,19 +94,20 @@ pub(crate) struct Transactions {
     next_order: u64,
     /// By endpoint: how many of the account's transactions are mined there.
     counts: Vec<Count>,
-    /// How many there are with those that wait, as one endpoint said, and at which head.
+    /// How many there are with those that wait, as one endpoint said, and at which tick.
     pending: Option<(u64, u64)>,
-    pending_slot: RetryTimer,
-    /// The tip, or gas price, as last suggested, and at which head it was asked for.
+    pending_timer: RetryTimer,
+    /// The tip, or gas price, as last suggested, and at which tick.
     suggested: Option<u128>,
     suggesting: RetryTimer,
-    suggested_at_head: Option<u64>,
-    /// How many heads have come, and when the last one.
-    heads_seen: u64,
+    suggested_at_tick: Option<u64>,
+    /// The clock of the calls: it ticks with each new head of the chain, however many endpoints show it. The newest tick,
+    /// and when it was.
+    tick: u64,
     ticked_at: Millis,
-    /// Since which head the endpoints disagree on the count.
+    /// Since which tick the endpoints disagree on the count.
     disagreement: Option<u64>,
-    /// The lowest free nonce below one of the own, and since which head.
+    /// The lowest free nonce below one of the own, and since which tick.
     gap: Option<(u64, u64)>,
     /// When there first was a block.
     began: Option<Millis>,
@@ -120,14 +121,14 @@ pub(crate) struct Transactions {
 const FORGET_AFTER: u64 = 32;
 /// How far the block of a reading may be from the truth.
 const FAR: u64 = 64;
-/// How many heads the receipt of a call that had its effect may take to be shown.
+/// How many ticks the receipt of a call that had its effect may take to be shown.
 const FIND_WITHIN: u64 = 3;
 /// A transaction that no endpoint takes for this long is worth a word.
 const NOT_TAKEN_FOR: Millis = 3_000;
-/// At how many heads a challenge that was mined without effect is made again, at most: a third of a challenge period.
+/// After how many ticks a challenge that was mined without effect is made again, at most: a third of a challenge period.
 const LONGEST_SPACING: u64 = 8;
 
-/// After how many heads a challenge that the contract has refused so often is made again. A closing that an endpoint
+/// After how many ticks a challenge that the contract has refused so often is made again. A closing that an endpoint
 /// invents costs gas as long as the endpoint is listened to, but keeps no challenge from a true one.
 fn spacing(reverts: u8) -> u64 {
     1_u64.checked_shl(u32::from(reverts)).unwrap_or(LONGEST_SPACING).min(LONGEST_SPACING)
@@ -151,11 +152,11 @@ impl Transactions {
             entries,
             counts: vec![Count::default(); endpoints],
             pending: None,
-            pending_slot: RetryTimer::default(),
+            pending_timer: RetryTimer::default(),
             suggested: None,
             suggesting: RetryTimer::default(),
-            suggested_at_head: None,
-            heads_seen: 0,
+            suggested_at_tick: None,
+            tick: 0,
             ticked_at: 0,
             disagreement: None,
             gap: None,
@@ -184,7 +185,7 @@ impl Transactions {
             Stage::Preparing if entry.sent.is_none() => entry.request = Some(request),
             Stage::Preparing | Stage::Out => self.replace(index, request),
             // It was mined without effect just now.
-            Stage::Mined { .. } | Stage::Obsolete if key.is_urgent() && self.heads_seen < entry.again_at => {}
+            Stage::Mined { .. } | Stage::Obsolete if key.is_urgent() && self.tick < entry.retry_at_tick => {}
             // The channel was not read since then: its effect is still to be seen. Should the chain take it
             // back, the newer order counts.
             Stage::Mined { block } if entry.needed_at.is_none_or(|read_at| read_at < block) => {
@@ -197,7 +198,8 @@ impl Transactions {
             }
             // It had no effect, or the chain took it back.
             Stage::Mined { .. } | Stage::Obsolete => {
-                (entry.stage, entry.ordered_at_head, entry.used_clock) = (Stage::Out, self.heads_seen, None);
+                (entry.stage, entry.ordered_at_tick, entry.nonce_used_at_tick) =
+                    (Stage::Out, self.tick, None);
                 (entry.reason, entry.not_taken, entry.in_vain) = (None, None, None);
                 self.replace(index, request);
             }
@@ -208,7 +210,7 @@ impl Transactions {
         let order = self.next_order;
         self.next_order += 1;
         let until = around.now.saturating_add(around.timeout);
-        let call = PendingCall::new(request, order, self.heads_seen, until);
+        let call = PendingCall::new(request, order, self.tick, until);
         self.entries.push(PendingCall { is_believed, ..call });
     }
 
@@ -233,20 +235,20 @@ impl Transactions {
         let is_one_of_several = self.counts.len() > 1;
         let Some(count) = self.counts.get_mut(endpoint) else { return };
         // One that was away, or came later, goes on from where the others are.
-        count.heads = count.heads.max(self.heads_seen.saturating_sub(1)).saturating_add(1);
+        count.ticks = count.ticks.max(self.tick.saturating_sub(1)).saturating_add(1);
         // Nor is one that makes blocks faster than the others, or than it says.
         let is_early = is_one_of_several && around.now < self.ticked_at.saturating_add(around.block_time / 2);
-        if count.heads <= self.heads_seen || (is_early && self.heads_seen > 0) {
-            count.heads = count.heads.min(self.heads_seen);
+        if count.ticks <= self.tick || (is_early && self.tick > 0) {
+            count.ticks = count.ticks.min(self.tick);
             return;
         }
-        (self.heads_seen, self.ticked_at) = (count.heads, around.now);
+        (self.tick, self.ticked_at) = (count.ticks, around.now);
         let deep = self.confirmations.saturating_add(FORGET_AFTER);
         let base = self.base();
         for entry in &mut self.entries {
             entry.receipts_asked.clear();
             entry.raises = 0;
-            alarm(entry, self.heads_seen, &mut self.effects);
+            alarm(entry, self.tick, &mut self.effects);
         }
         let mut index = 0;
         while let Some(entry) = self.entries.get(index) {
@@ -256,7 +258,7 @@ impl Transactions {
                 // them is, there was time to find it.
                 Stage::Obsolete => {
                     let is_used = |sent: &SignedCall| base.is_some_and(|base| sent.highest_nonce() < base);
-                    let waited = self.heads_seen.saturating_sub(entry.used_clock.unwrap_or(self.heads_seen));
+                    let waited = self.tick.saturating_sub(entry.nonce_used_at_tick.unwrap_or(self.tick));
                     entry.sent.as_ref().is_none_or(|sent| is_used(sent) && waited >= FIND_WITHIN)
                 }
                 Stage::Preparing | Stage::Out => false,
@@ -285,7 +287,7 @@ impl Transactions {
     /// A channel's state was read at this height, which other endpoints may contest: a call may have had its
     /// effect, or can have none any more.
     pub(crate) fn on_state(&mut self, channel: Address, state: &StorageState, head: u64, is_contested: bool) {
-        let heads_seen = self.heads_seen;
+        let tick = self.tick;
         let mut failed = Vec::new();
         for entry in self.entries.iter_mut().filter(|entry| entry.key.channel == channel) {
             entry.is_believed = matches!(state, StorageState::Closing { .. });
@@ -304,15 +306,15 @@ impl Transactions {
                 entry.is_new_closing(state_block(state));
                 if matches!(entry.stage, Stage::Mined { block } if is_seen_after(block, head))
                     && would_show(entry.key.kind.0, state)
-                    && (heads_seen >= entry.again_at || !is_contested)
+                    && (tick >= entry.retry_at_tick || !is_contested)
                 {
-                    (entry.stage, entry.used_clock) = (Stage::Out, None);
+                    (entry.stage, entry.nonce_used_at_tick) = (Stage::Out, None);
                 }
                 if !is_contested {
                     entry.reverts = 0;
                 }
             } else if entry.is_alive() {
-                (entry.stage, entry.reason, entry.used_clock) = (Stage::Obsolete, None, Some(heads_seen));
+                (entry.stage, entry.reason, entry.nonce_used_at_tick) = (Stage::Obsolete, None, Some(tick));
             }
         }
         self.entries.retain(|entry| entry.stage != Stage::Obsolete || entry.sent.is_some());
@@ -325,7 +327,7 @@ impl Transactions {
     /// that is said to be mined has not answered it: it is made again, though not with every block if the contract
     /// has refused it, because the closing may be invented.
     pub(crate) fn on_claim(&mut self, channel: Address, closing_block: u64, shown_at: u64) {
-        let heads_seen = self.heads_seen;
+        let tick = self.tick;
         let challenge = |entry: &&mut PendingCall| {
             entry.key.channel == channel && entry.key.kind.0 == CallKind::Challenge
         };
@@ -333,9 +335,9 @@ impl Transactions {
             entry.needed_at = entry.needed_at.max(Some(shown_at));
             entry.is_new_closing(Some(closing_block));
             let Stage::Mined { block } = entry.stage else { continue };
-            if is_seen_after(block, shown_at) && heads_seen >= entry.again_at {
-                (entry.stage, entry.used_clock) = (Stage::Out, None);
-                entry.again_at = heads_seen.saturating_add(spacing(entry.reverts));
+            if is_seen_after(block, shown_at) && tick >= entry.retry_at_tick {
+                (entry.stage, entry.nonce_used_at_tick) = (Stage::Out, None);
+                entry.retry_at_tick = tick.saturating_add(spacing(entry.reverts));
             }
         }
     }
@@ -406,8 +408,8 @@ const fn state_block(state: &StorageState) -> Option<u64> {
 }
 
 /// Rule G7: a challenge that is not mined is an alarm after 3 blocks, and again after twice as many.
-fn alarm(entry: &mut PendingCall, heads_seen: u64, effects: &mut VecDeque<Effect>) {
-    let blocks = heads_seen.saturating_sub(entry.ordered_at_head);
+fn alarm(entry: &mut PendingCall, tick: u64, effects: &mut VecDeque<Effect>) {
+    let blocks = tick.saturating_sub(entry.ordered_at_tick);
     if !entry.key.is_urgent() || !entry.is_alive() || blocks < entry.alarm_at {
         return;
     }

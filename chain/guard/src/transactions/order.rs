@@ -8,34 +8,34 @@ use super::pending_call::{PendingCall, rank};
 
 /// How many challenges of contested closings are out at once.
 pub const CONTESTED_AT_ONCE: usize = 12;
-/// For how many heads one of these is out while others wait. Whether the contract has refused it, an endpoint that counts
-/// too few transactions can leave open for ever; and while counts differ, each is believed at every other head.
+/// For how many ticks one of these is out while others wait. Whether the contract has refused it, an endpoint that counts
+/// too few transactions can leave open for ever; and while counts differ, each is believed at every other tick.
 const TURN: u64 = 2;
 /// How many challenges that no endpoint has taken yet are out at once: mempools may give an account no more places.
 pub const NOT_TAKEN_AT_ONCE: usize = 16;
 /// How many challenges are of the same importance. Those in the lowest nonces are within the places that a mempool
 /// guarantees an account.
 const SAME: usize = 8;
-/// For how many heads a turn counts. A claim that comes again later is as good as new.
+/// For how many ticks a turn counts. A claim that comes again later is as good as new.
 const REMEMBERED: u64 = 24;
 
 /// The order of calls, the first first: challenges before closings before the rest; of challenges those of closings
 /// that are believed, then those that had no turn of late (so that each has its turn before another has its second), the
 /// one with the turn longest ago first; among equals the channel that holds the most.
-pub(super) fn importance(entry: &PendingCall, heads_seen: u64) -> (u8, bool, u64, Reverse<u128>, u64) {
+pub(super) fn importance(entry: &PendingCall, tick: u64) -> (u8, bool, u64, Reverse<u128>, u64) {
     let held = entry.request.as_ref().map_or(0, |request| request.terms.amount.base_units());
-    let had_turn = Some(entry.turn_ended_at).filter(|at| at.saturating_add(REMEMBERED) > heads_seen);
+    let had_turn = Some(entry.turn_ended_at).filter(|at| at.saturating_add(REMEMBERED) > tick);
     (rank(entry.key.kind.0), entry.is_contested(), had_turn.unwrap_or(0), Reverse(held), entry.order)
 }
 
 /// Ends the turns of contested challenges that were out for long enough, if others wait.
-pub(super) fn end_turns(entries: &mut [PendingCall], heads_seen: u64) {
+pub(super) fn end_turns(entries: &mut [PendingCall], tick: u64) {
     if !entries.iter().any(|entry| entry.is_waiting) {
         return;
     }
     for entry in entries {
-        if entry.turn_since.is_some_and(|since| heads_seen >= since.saturating_add(TURN)) {
-            (entry.turn_since, entry.turn_ended_at) = (None, heads_seen);
+        if entry.turn_since.is_some_and(|since| tick >= since.saturating_add(TURN)) {
+            (entry.turn_since, entry.turn_ended_at) = (None, tick);
         }
     }
 }

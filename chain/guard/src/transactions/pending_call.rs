@@ -6,7 +6,7 @@ use thunder_protocol::{Address, B256};
 use super::CallRequest;
 use super::fees::Fees;
 use super::record::{Attempt, SignedCall};
-use super::refusal::Delivery;
+use super::refusal::BroadcastAnswer;
 use super::sign::{kind_uses_permit, uses_permit};
 use crate::endpoint::Millis;
 use crate::retry_timer::RetryTimer;
@@ -96,13 +96,13 @@ pub(crate) struct PendingCall {
     pub(crate) advice: Advice,
     /// Whether the newest attempt is on disk, and may be sent.
     pub(crate) is_saved: bool,
-    /// At which head the disk last did not take an attempt: the next is made at a later one.
-    pub(crate) unsaved_at_head: Option<u64>,
-    /// What each endpoint said of the newest attempt.
-    pub(crate) deliveries: Vec<Broadcast>,
-    /// When it was ordered, and when the newest attempt was made, in heads that came since.
-    pub(crate) ordered_at_head: u64,
-    pub(crate) signed_at_head: u64,
+    /// At which tick the disk last did not take an attempt: the next is made at a later one.
+    pub(crate) unsaved_at_tick: Option<u64>,
+    /// The broadcasts of the newest attempt, by endpoint.
+    pub(crate) broadcasts: Vec<Broadcast>,
+    /// At which tick it was ordered, and at which the newest attempt was made.
+    pub(crate) ordered_at_tick: u64,
+    pub(crate) signed_at_tick: u64,
     /// How often the fee was raised since the newest head, because an endpoint wanted more.
     pub(crate) raises: u8,
     pub(crate) wants_raise: bool,
@@ -116,8 +116,8 @@ pub(crate) struct PendingCall {
     pub(crate) reason: Option<String>,
     /// What else endpoints answered in place of taking it, the newest, and since when.
     pub(crate) not_taken: Option<(Millis, String)>,
-    /// Since which head its nonce is used and none of its attempts is seen mined.
-    pub(crate) used_clock: Option<u64>,
+    /// Since which tick its nonce is used and none of its attempts is seen mined.
+    pub(crate) nonce_used_at_tick: Option<u64>,
     /// The newest block at which its channel was read and it could still have its effect.
     pub(crate) needed_at: Option<u64>,
     /// Receipts that were asked for since the newest head.
@@ -128,12 +128,12 @@ pub(crate) struct PendingCall {
     pub(crate) is_believed: bool,
     /// Whether the call lets others go first: it has no nonce now, whatever it was signed with before.
     pub(crate) is_waiting: bool,
-    /// Since which head the challenge of a contested closing has one of the places for these.
+    /// Since which tick the challenge of a contested closing has one of the places for these.
     pub(crate) turn_since: Option<u64>,
-    /// At which head the call last was mined without effect, or gave its place up.
+    /// At which tick the call last was mined without effect, or gave its place up.
     pub(crate) turn_ended_at: u64,
-    /// At how many heads it may be made again after it was mined without effect.
-    pub(crate) again_at: u64,
+    /// From which tick on it may be made again after it was mined without effect.
+    pub(crate) retry_at_tick: u64,
     /// Whether one of them said so.
     pub(crate) was_reverted: bool,
     /// The transactions that the contract has refused, as far as no endpoint denies that they are mined.
@@ -143,17 +143,17 @@ pub(crate) struct PendingCall {
     pub(crate) in_vain: Option<B256>,
     /// The transaction that was seen in a block.
     pub(crate) mined_tx: Option<B256>,
-    /// At how many heads without being mined the next alarm is due.
+    /// At how many ticks without being mined the next alarm is due.
     pub(crate) alarm_at: u64,
 }
 
 /// The newest attempt on its way to one endpoint.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Broadcast {
-    pub(crate) slot: RetryTimer,
-    pub(crate) answer: Option<Delivery>,
-    /// At which head it was sent last.
-    pub(crate) heads_seen: u64,
+    pub(crate) timer: RetryTimer,
+    pub(crate) answer: Option<BroadcastAnswer>,
+    /// At which tick it was sent last.
+    pub(crate) sent_at_tick: u64,
 }
 
 /// The first alarm for a challenge that is not mined, in blocks (rule G7).
@@ -165,10 +165,10 @@ impl PendingCall {
         self.key.is_urgent() && !self.is_believed
     }
 
-    pub(crate) fn new(request: CallRequest, order: u64, heads_seen: u64, until: Millis) -> Self {
+    pub(crate) fn new(request: CallRequest, order: u64, tick: u64, until: Millis) -> Self {
         let key = Key::new(request.terms.channel, request.call.kind());
         let advice = Advice { until, ..Advice::default() };
-        Self { request: Some(request), advice, ordered_at_head: heads_seen, ..Self::blank(key, order) }
+        Self { request: Some(request), advice, ordered_at_tick: tick, ..Self::blank(key, order) }
     }
 
     /// A call of an earlier run.
@@ -190,10 +190,10 @@ impl PendingCall {
             order,
             advice: Advice::default(),
             is_saved: false,
-            unsaved_at_head: None,
-            deliveries: Vec::new(),
-            ordered_at_head: 0,
-            signed_at_head: 0,
+            unsaved_at_tick: None,
+            broadcasts: Vec::new(),
+            ordered_at_tick: 0,
+            signed_at_tick: 0,
             raises: 0,
             wants_raise: false,
             wants_less: false,
@@ -201,7 +201,7 @@ impl PendingCall {
             may_be_out: false,
             reason: None,
             not_taken: None,
-            used_clock: None,
+            nonce_used_at_tick: None,
             needed_at: None,
             receipts_asked: Vec::new(),
             reverts: 0,
@@ -209,7 +209,7 @@ impl PendingCall {
             is_waiting: false,
             turn_since: None,
             turn_ended_at: 0,
-            again_at: 0,
+            retry_at_tick: 0,
             was_reverted: false,
             refused: Default::default(),
             in_vain: None,
@@ -224,7 +224,7 @@ impl PendingCall {
             && self.key.is_urgent()
             && closing >= block
         {
-            (self.reverts, self.again_at) = (0, 0);
+            (self.reverts, self.retry_at_tick) = (0, 0);
         }
     }
 

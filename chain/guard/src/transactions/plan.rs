@@ -11,17 +11,17 @@ use super::record::SignedCall;
 use super::{CallError, CallOutcome, Conditions, Effect, Transactions, spacing};
 use crate::endpoint::Millis;
 
-/// Heads without being mined after which a call gets higher fees.
+/// Ticks without being mined after which a call gets higher fees.
 const RAISE_AFTER: u64 = 4;
 /// The same for a closing.
 const RAISE_CLOSING_AFTER: u64 = 2;
-/// How often fees are raised between two heads because an endpoint wants more.
+/// How often fees are raised between two ticks because an endpoint wants more.
 const MAX_RAISES: u8 = 6;
 /// How long ordinary calls wait after a start for the channels to be read and handled, at most.
 const HOLD_FOR: Millis = 10_000;
-/// Heads for which an endpoint may not show yet that one of the own has used a nonce.
+/// Ticks for which an endpoint may not show yet that one of the own has used a nonce.
 pub(super) const USED_NONCE_GRACE: u64 = 2;
-/// Heads for which another program's transaction may keep ordinary calls waiting.
+/// Ticks for which another program's transaction may keep ordinary calls waiting.
 const FOREIGN_NONCE_GRACE: u64 = 2;
 /// How many of another program's transactions are believed to wait.
 const MOST_FOREIGN: u64 = 16;
@@ -44,12 +44,12 @@ impl Transactions {
     /// A nonce below `base` is used: by one of the own, whose receipt is looked for, or by another
     /// program.
     fn note_used(&mut self, base: u64) {
-        let heads_seen = self.heads_seen;
+        let tick = self.tick;
         for entry in self.entries.iter_mut().filter(|entry| entry.stage == Stage::Out) {
             if entry.nonce().is_some_and(|nonce| nonce < base) {
-                entry.used_clock.get_or_insert(heads_seen);
+                entry.nonce_used_at_tick.get_or_insert(tick);
             } else {
-                entry.used_clock = None;
+                entry.nonce_used_at_tick = None;
             }
         }
     }
@@ -57,14 +57,14 @@ impl Transactions {
     /// Calls in the order of their importance that get another nonce than they have.
     fn assignments(&mut self, base: u64, around: &Conditions) -> Vec<(Key, u64)> {
         let mut first_permit = true;
-        let is_advised = self.pending.is_some_and(|(_, heads_seen)| heads_seen == self.heads_seen);
-        let is_unsaved = |entry: &PendingCall| entry.unsaved_at_head == Some(self.heads_seen);
+        let is_advised = self.pending.is_some_and(|(_, tick)| tick == self.tick);
+        let is_unsaved = |entry: &PendingCall| entry.unsaved_at_tick == Some(self.tick);
         let ready = |entry: &&PendingCall| {
             entry.is_alive() && entry.is_ready(is_advised, around.now) && !is_unsaved(entry)
         };
-        end_turns(&mut self.entries, self.heads_seen);
+        end_turns(&mut self.entries, self.tick);
         let mut entries: Vec<&PendingCall> = self.entries.iter().filter(ready).collect();
-        entries.sort_by_key(|entry| importance(entry, self.heads_seen));
+        entries.sort_by_key(|entry| importance(entry, self.tick));
         // A permit's nonce is right for one at a time: the first of them that is not mined.
         let permit_out = self.entries.iter().any(|entry| entry.stage == Stage::Out && entry.uses_permit());
         let counts = self.counts.iter().filter(|count| count.is_usable);
@@ -78,7 +78,7 @@ impl Transactions {
                 continue;
             }
             let is_urgent = entry.key.is_urgent();
-            let nonce = match (entry.nonce(), entry.used_clock) {
+            let nonce = match (entry.nonce(), entry.nonce_used_at_tick) {
                 (Some(nonce), Some(since)) => {
                     // What one endpoint says was refused is not made again, as long as another denies it.
                     if entry.was_reverted && !is_urgent {
@@ -86,7 +86,7 @@ impl Transactions {
                     }
                     // A challenge that had its effect would show in the channel's state.
                     let is_in_vain = is_urgent && entry.needed_at >= Some(counted_at);
-                    if !is_in_vain && self.heads_seen < since.saturating_add(USED_NONCE_GRACE) {
+                    if !is_in_vain && self.tick < since.saturating_add(USED_NONCE_GRACE) {
                         waiting.extend(Some(entry.key).filter(|_| entry.is_waiting));
                         continue;
                     }
@@ -108,7 +108,7 @@ impl Transactions {
         for entry in &mut self.entries {
             entry.is_waiting = waiting.contains(&entry.key);
             let has_place = entry.is_contested() && !entry.is_waiting && entry.stage == Stage::Out;
-            entry.turn_since = has_place.then(|| entry.turn_since.unwrap_or(self.heads_seen));
+            entry.turn_since = has_place.then(|| entry.turn_since.unwrap_or(self.tick));
         }
         let changes = assign(base, self.foreign_until(base, &holders), &holders);
         for (key, nonce) in overtaken {
@@ -126,10 +126,10 @@ impl Transactions {
         let gap = (base..hint).find(|nonce| !own.contains(nonce));
         self.gap = match (gap, self.gap) {
             (Some(gap), Some((before, since))) if gap == before => Some((gap, since)),
-            (Some(gap), _) => Some((gap, self.heads_seen)),
+            (Some(gap), _) => Some((gap, self.tick)),
             (None, _) => None,
         };
-        let is_over = |(_, since): (u64, u64)| self.heads_seen >= since.saturating_add(FOREIGN_NONCE_GRACE);
+        let is_over = |(_, since): (u64, u64)| self.tick >= since.saturating_add(FOREIGN_NONCE_GRACE);
         if self.gap.is_some_and(is_over) { base } else { hint }
     }
 
@@ -161,7 +161,7 @@ impl Transactions {
 
     /// Signs with these fees, and asks for that to be written to disk.
     fn attempt(&mut self, key: Key, nonce: u64, fees: Fees, gas: u64, around: &Conditions) {
-        let (heads_seen, endpoints) = (self.heads_seen, self.counts.len());
+        let (tick, endpoints) = (self.tick, self.counts.len());
         let Some(entry) = self.entries.iter_mut().find(|entry| entry.key == key) else { return };
         let unsigned = match (entry.sent.take(), &entry.request) {
             (Some(sent), _) => Ok(sent),
@@ -195,17 +195,17 @@ impl Transactions {
         let Ok(sent) = signed else { return self.fail(key, CallError::CantSign) };
         entry.sent = Some(sent.clone());
         (entry.stage, entry.is_saved) = (Stage::Out, false);
-        (entry.signed_at_head, entry.used_clock, entry.wants_raise) = (heads_seen, None, false);
-        entry.deliveries = vec![Broadcast::default(); endpoints];
+        (entry.signed_at_tick, entry.nonce_used_at_tick, entry.wants_raise) = (tick, None, false);
+        entry.broadcasts = vec![Broadcast::default(); endpoints];
         self.effects.push_back(Effect::Save(sent));
     }
 
     /// Raises the fees of what is not mined in time, or that an endpoint wants more for.
     fn raise(&mut self, base: u64, around: &Conditions) {
         let market = self.market(around);
-        let heads_seen = self.heads_seen;
+        let tick = self.tick;
         let due = |entry: &PendingCall| {
-            let waited = heads_seen.saturating_sub(entry.signed_at_head);
+            let waited = tick.saturating_sub(entry.signed_at_tick);
             let timeout = match entry.key.kind.0 {
                 // One that was refused before outbids nothing in a hurry: the closing may be invented.
                 CallKind::Challenge if entry.reverts > 0 => RAISE_AFTER,
@@ -239,7 +239,7 @@ impl Transactions {
                 Some(fees) if entry.newest().is_some_and(|newest| fees.replaces(&newest.fees)) => {
                     self.attempt(key, nonce, fees, gas, around);
                 }
-                Some(_) | None => entry.signed_at_head = heads_seen,
+                Some(_) | None => entry.signed_at_tick = tick,
             }
         }
     }
@@ -268,7 +268,7 @@ impl Transactions {
         }
         let was_pointless = entry.stage == Stage::Obsolete;
         let nonce = entry.sent.as_ref().and_then(|sent| sent.nonce_with(&tx));
-        let (is_certain, heads_seen) = (self.is_used_everywhere(nonce), self.heads_seen);
+        let (is_certain, tick) = (self.is_used_everywhere(nonce), self.tick);
         let Some(entry) = self.entry_mut(key) else { return };
         if succeeded {
             // One endpoint's word ends no challenge.
@@ -276,7 +276,7 @@ impl Transactions {
                 return;
             }
             entry.stage = Stage::Mined { block };
-            (entry.reason, entry.used_clock, entry.mined_tx) = (None, None, Some(tx));
+            (entry.reason, entry.nonce_used_at_tick, entry.mined_tx) = (None, None, Some(tx));
             if let Some(sent) = &mut entry.sent {
                 sent.mined_at = Some(block);
                 let sent = sent.clone();
@@ -294,7 +294,7 @@ impl Transactions {
             return;
         }
         entry.reverts = entry.reverts.saturating_add(1);
-        (entry.turn_since, entry.turn_ended_at) = (None, heads_seen);
+        (entry.turn_since, entry.turn_ended_at) = (None, tick);
         entry.refused.insert(tx);
         let error = CallError::MinedAndReverted(tx);
         if !key.is_urgent() {
@@ -304,7 +304,7 @@ impl Transactions {
         }
         // The closing may have been taken back, and be there again; or the chain counts gas otherwise.
         entry.stage = Stage::Mined { block };
-        entry.again_at = heads_seen.saturating_add(spacing(entry.reverts));
+        entry.retry_at_tick = tick.saturating_add(spacing(entry.reverts));
         if let Some(sent) = &mut entry.sent {
             sent.gas = sent.gas.saturating_mul(2).min(4 * gas_limit(kind));
         }

@@ -27,7 +27,7 @@ pub(crate) enum TransactionQuestion {
 
 /// How many receipts of one call are asked for with each head.
 const MAX_RECEIPTS: usize = 8;
-/// After how many heads the suggested tip is asked for again.
+/// After how many ticks the suggested tip is asked for again.
 const PRICE_EVERY: u64 = 4;
 
 /// How many blocks a receipt may be ahead of what any endpoint has shown.
@@ -41,14 +41,14 @@ impl Transactions {
         hedge: Millis,
     ) -> Option<(TransactionQuestion, Question)> {
         let is_wanted = self.entries.iter().any(|entry| entry.is_alive() || entry.stage == Stage::Obsolete);
-        let (heads_seen, account) = (self.heads_seen, self.account.address());
+        let (tick, account) = (self.tick, self.account.address());
         let count = self.counts.get_mut(endpoint)?;
-        let is_stale = count.heads_seen != Some(heads_seen);
+        let is_stale = count.counted_at_tick != Some(tick);
         let is_needed = count.count.is_none() || (is_wanted && is_stale);
-        if !is_needed || !count.slot.is_ready(now, hedge) {
+        if !is_needed || !count.timer.is_ready(now, hedge) {
             return None;
         }
-        count.slot.asked(now);
+        count.timer.asked(now);
         let is_pending = count.by_pending;
         let question = if is_pending { Question::PendingNonce(account) } else { Question::Nonce(account) };
         Some((TransactionQuestion::Count { is_pending }, question))
@@ -129,11 +129,11 @@ impl Transactions {
 
     fn pending_question(&mut self, now: Millis, hedge: Millis) -> Option<(TransactionQuestion, Question)> {
         let waits = self.entries.iter().any(|entry| entry.is_alive() && !entry.key.is_urgent());
-        let is_stale = self.pending.is_none_or(|(_, heads_seen)| heads_seen != self.heads_seen);
-        if !waits || !is_stale || !self.pending_slot.is_ready(now, hedge) {
+        let is_stale = self.pending.is_none_or(|(_, tick)| tick != self.tick);
+        if !waits || !is_stale || !self.pending_timer.is_ready(now, hedge) {
             return None;
         }
-        self.pending_slot.asked(now);
+        self.pending_timer.asked(now);
         Some((TransactionQuestion::Pending, Question::PendingNonce(self.account.address())))
     }
 
@@ -143,9 +143,8 @@ impl Transactions {
         hedge: Millis,
     ) -> Option<(TransactionQuestion, Question)> {
         let waits = self.entries.iter().any(PendingCall::is_alive);
-        let is_stale = self
-            .suggested_at_head
-            .is_none_or(|heads_seen| self.heads_seen >= heads_seen.saturating_add(PRICE_EVERY) && waits);
+        let is_stale =
+            self.suggested_at_tick.is_none_or(|tick| self.tick >= tick.saturating_add(PRICE_EVERY) && waits);
         if !is_stale || !around.has_head || !self.suggesting.is_ready(around.now, hedge) {
             return None;
         }
@@ -179,16 +178,16 @@ impl Transactions {
             TransactionQuestion::Count { is_pending } => {
                 self.counted(endpoint, is_pending, result, around);
                 if let Some(count) = self.counts.get_mut(endpoint) {
-                    count.slot.answered(again);
+                    count.timer.answered(again);
                 }
             }
             TransactionQuestion::Pending => {
-                self.pending_slot.answered(again);
+                self.pending_timer.answered(again);
                 // Without a pending block there is no hint, and none is needed.
                 let hint = number.and_then(|number| u64::try_from(number).ok());
                 let is_refused = matches!(result, Err(AskError::Refused(_) | AskError::Invalid(_)));
                 if hint.is_some() || is_refused {
-                    self.pending = Some((hint.unwrap_or(0), self.heads_seen));
+                    self.pending = Some((hint.unwrap_or(0), self.tick));
                 }
             }
             TransactionQuestion::Balance => {
@@ -198,7 +197,7 @@ impl Transactions {
             }
             TransactionQuestion::Price => {
                 self.suggesting.answered(again);
-                self.suggested_at_head = Some(self.heads_seen);
+                self.suggested_at_tick = Some(self.tick);
                 if let Some(tip) = number {
                     self.suggested = Some(tip);
                 }

@@ -4,7 +4,7 @@ use crate::error::AskError;
 
 /// The meaning of an endpoint's answer to a signed transaction.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) enum Delivery {
+pub(crate) enum BroadcastAnswer {
     /// It has the transaction.
     Taken,
     /// The account nonce is used already.
@@ -23,7 +23,7 @@ pub(crate) enum Delivery {
 }
 
 /// Words, and what an answer with one of them means.
-type Row = (&'static [&'static str], fn(String) -> Delivery);
+type Row = (&'static [&'static str], fn(String) -> BroadcastAnswer);
 
 /// The words of geth, Erigon, Nethermind, Besu, Reth, anvil and the gateways before them. Each row is
 /// tried in turn.
@@ -36,7 +36,7 @@ const WORDS: [Row; 5] = [
             "too many pending",
             "too many transactions",
         ],
-        |_| Delivery::Full,
+        |_| BroadcastAnswer::Full,
     ),
     (
         &[
@@ -47,10 +47,10 @@ const WORDS: [Row; 5] = [
             "already in",
             "already exists",
         ],
-        |_| Delivery::Taken,
+        |_| BroadcastAnswer::Taken,
     ),
     (&["nonce too low", "nonce is too low", "oldnonce", "old nonce", "nonce_too_low"], |_| {
-        Delivery::NonceUsed
+        BroadcastAnswer::NonceUsed
     }),
     (
         &[
@@ -70,7 +70,7 @@ const WORDS: [Row; 5] = [
             "pool full",
             "limit exceeded",
         ],
-        |_| Delivery::Underpriced,
+        |_| BroadcastAnswer::Underpriced,
     ),
     (
         &[
@@ -80,11 +80,11 @@ const WORDS: [Row; 5] = [
             "not enough",
             "exceeds balance",
         ],
-        Delivery::NoEther,
+        BroadcastAnswer::NoEther,
     ),
 ];
 
-impl Delivery {
+impl BroadcastAnswer {
     /// What the answer to `eth_sendRawTransaction` means.
     pub(crate) fn of<T>(result: &Result<T, AskError>) -> Self {
         let refusal = match result {
@@ -111,8 +111,8 @@ mod tests {
     use super::*;
     use crate::error::Refusal;
 
-    fn meaning(message: &str) -> Delivery {
-        Delivery::of::<()>(&Err(AskError::Refused(Refusal {
+    fn meaning(message: &str) -> BroadcastAnswer {
+        BroadcastAnswer::of::<()>(&Err(AskError::Refused(Refusal {
             code: -32000,
             message: message.into(),
             data: Vec::new(),
@@ -122,10 +122,10 @@ mod tests {
     #[test]
     fn refusals_are_understood_in_the_words_of_the_clients_in_use() {
         for known in ["already known", "AlreadyKnown", "transaction already in the pool"] {
-            assert_eq!(meaning(known), Delivery::Taken, "{known}");
+            assert_eq!(meaning(known), BroadcastAnswer::Taken, "{known}");
         }
         for used in ["nonce too low: next nonce 5, tx nonce 4", "OldNonce"] {
-            assert_eq!(meaning(used), Delivery::NonceUsed, "{used}");
+            assert_eq!(meaning(used), BroadcastAnswer::NonceUsed, "{used}");
         }
         for cheap in [
             "replacement transaction underpriced",
@@ -134,18 +134,21 @@ mod tests {
             "FeeTooLow",
             "txpool is full",
         ] {
-            assert_eq!(meaning(cheap), Delivery::Underpriced, "{cheap}");
+            assert_eq!(meaning(cheap), BroadcastAnswer::Underpriced, "{cheap}");
         }
         for full in ["account limit exceeded", "rejected due to 0x11 being identified as a spammer"] {
-            assert_eq!(meaning(full), Delivery::Full, "{full}");
+            assert_eq!(meaning(full), BroadcastAnswer::Full, "{full}");
         }
-        assert!(matches!(meaning("insufficient funds for gas * price + value"), Delivery::NoEther(_)));
-        assert_eq!(meaning("no thanks"), Delivery::Refused("no thanks".into()));
+        assert!(matches!(meaning("insufficient funds for gas * price + value"), BroadcastAnswer::NoEther(_)));
+        assert_eq!(meaning("no thanks"), BroadcastAnswer::Refused("no thanks".into()));
     }
 
     #[test]
     fn g4_no_answer_is_no_refusal() {
-        assert_eq!(Delivery::of::<()>(&Err(AskError::Timeout)), Delivery::NoAnswer);
-        assert_eq!(Delivery::of::<()>(&Err(AskError::RateLimited(String::new()))), Delivery::NoAnswer);
+        assert_eq!(BroadcastAnswer::of::<()>(&Err(AskError::Timeout)), BroadcastAnswer::NoAnswer);
+        assert_eq!(
+            BroadcastAnswer::of::<()>(&Err(AskError::RateLimited(String::new()))),
+            BroadcastAnswer::NoAnswer
+        );
     }
 }

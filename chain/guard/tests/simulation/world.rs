@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use thunder_guard::state::StorageState;
 use thunder_guard::transactions::{CallOutcome, CallRequest, SignedCall};
-use thunder_guard::{Action, AskError, ChainId, Contracts, Guard, GuardConfig, Report, Stake, Watch};
+use thunder_guard::{Action, AskError, ChainId, Contracts, Guard, GuardConfig, Report, Stake, WatchRequest};
 use thunder_protocol::channel::Terms;
 use thunder_protocol::onchain::{Call, CallKind, ChainView, ClosePlan, Evidence, OnChain};
 use thunder_protocol::{Address, B256, Nonce, Receipt, Role, Signature};
@@ -309,7 +309,7 @@ impl World {
         self.reports.push(report);
     }
 
-    fn watch(&self, channel: Address) -> Watch {
+    fn watch(&self, channel: Address) -> WatchRequest {
         let view = ChainView { status: self.views[&channel], ..ChainView::missing(0) };
         let view = ChainView {
             newest: Some(thunder_protocol::onchain::EventPosition { block: 1, tx: None }),
@@ -319,7 +319,7 @@ impl World {
             OnChain::Closing(_) => Stake::Urgent,
             _ => Stake::AtRisk,
         };
-        Watch { terms: terms(channel), view, stake, verify: false, first_block: 0 }
+        WatchRequest { terms: terms(channel), view, stake, verify: false, first_block: 0 }
     }
 
     pub(crate) fn challenge(&mut self, channel: Address) {

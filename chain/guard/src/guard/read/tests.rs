@@ -17,7 +17,7 @@ fn shares() -> Balances {
     Balances { a: Amount::ONE_THD, b: Amount::ZERO }
 }
 
-fn watched(stake: Stake) -> Watch {
+fn watched(stake: Stake) -> WatchRequest {
     let terms = Terms {
         channel: CHANNEL,
         chain_id: 5,
@@ -30,7 +30,7 @@ fn watched(stake: Stake) -> Watch {
         amount: Amount::ONE_THD,
         shares: shares(),
     };
-    Watch { terms, view: ChainView::missing(0), stake, verify: false, first_block: 0 }
+    WatchRequest { terms, view: ChainView::missing(0), stake, verify: false, first_block: 0 }
 }
 
 /// A guard with two endpoints that watches a channel.
