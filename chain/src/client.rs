@@ -8,7 +8,7 @@ use serde_json::Value;
 use thunder_guard::transactions::fees::shortage;
 use thunder_guard::transactions::{Fees, gas_limit};
 use thunder_guard::{
-    AskError, ChainId, Contracts, EndpointAnswer, Head, Question, TransactionReceipt, balance_calldata,
+    AskError, ChainIdentity, Contracts, EndpointAnswer, Head, Question, TransactionReceipt, balance_calldata,
     read_address, read_number, token_calldata,
 };
 use thunder_protocol::onchain::CallKind;
@@ -100,12 +100,12 @@ impl ChainClient {
     /// # Errors
     ///
     /// If it is not answered.
-    pub async fn chain_id(&self) -> Result<ChainId, ChainError> {
+    pub async fn chain_identity(&self) -> Result<ChainIdentity, ChainError> {
         let chain_id = self.number(Question::ChainId).await?;
         let chain_id = u64::try_from(chain_id).map_err(|_| unexpected())?;
         let genesis =
             self.block(0).await?.ok_or_else(|| ChainError::InvalidResponse("shows no block 0".into()))?;
-        Ok(ChainId { chain_id, genesis: genesis.hash })
+        Ok(ChainIdentity { chain_id, genesis: genesis.hash })
     }
 
     /// The newest block.

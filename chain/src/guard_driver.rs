@@ -10,7 +10,7 @@ use futures::StreamExt;
 use futures::stream::FuturesUnordered;
 use thunder_guard::transactions::{CallRequest, CantSign, SignedCall};
 use thunder_guard::{
-    Action, AskError, ChainId, Guard, GuardConfig, Millis, Report, Stake, Ticket, WatchRequest,
+    Action, AskError, ChainIdentity, Guard, GuardConfig, Millis, Report, Stake, Ticket, WatchRequest,
 };
 use thunder_protocol::Address;
 use zeroize::Zeroizing;
@@ -43,7 +43,7 @@ pub enum DriverAction {
 
 impl GuardDriver {
     /// A guard for the endpoints of `chain`. `known` is the chain that the node used before, if it has used one.
-    pub fn new(chain: &ChainClient, urls: &RpcUrls, known: Option<ChainId>) -> Self {
+    pub fn new(chain: &ChainClient, urls: &RpcUrls, known: Option<ChainIdentity>) -> Self {
         let settings = GuardConfig {
             endpoints: urls.labels(),
             contracts: chain.contracts(),
@@ -97,7 +97,7 @@ impl GuardDriver {
     }
 
     /// The chain in use; `None` until the guard has agreed on one.
-    pub const fn chain(&self) -> Option<ChainId> {
+    pub const fn chain(&self) -> Option<ChainIdentity> {
         self.guard.chain()
     }
 

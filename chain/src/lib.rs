@@ -19,8 +19,8 @@ pub use guard_driver::{DriverAction, GuardDriver};
 pub use monotonic_clock::now_ms;
 pub use thunder_guard::transactions::{CallOutcome, CallRequest, GasFunds, SignedCall, gas_limit};
 pub use thunder_guard::{
-    ChainId, Contracts, EndpointStatus, Head, LOCAL_CHAIN_IDS, NotTheChannel, Report, Stake, WatchRequest,
-    challenge_calldata, channel_address,
+    ChainIdentity, Contracts, EndpointStatus, Head, LOCAL_CHAIN_IDS, NotTheChannel, Report, Stake,
+    WatchRequest, challenge_calldata, channel_address,
 };
 pub use thunder_protocol::{Address, Amount, B256};
 pub use transaction_sender::TransactionSender;

@@ -49,7 +49,7 @@ impl TransactionSender {
     ///
     /// If the chain does not answer, or the secret is no key.
     pub async fn new(chain: ChainClient, secret: &Zeroizing<[u8; 32]>) -> Result<Self, ChainError> {
-        let chain_id = chain.chain_id().await?.chain_id;
+        let chain_id = chain.chain_identity().await?.chain_id;
         let signer = PlainSigner::new(secret, chain_id).map_err(|_| ChainError::CantSign)?;
         Ok(Self { chain, signer })
     }

@@ -13,7 +13,7 @@ use crate::progress;
 
 /// What a call may have done if its answer is missing.
 #[derive(Debug, Clone, Copy)]
-pub(crate) enum Stake<'a> {
+pub(crate) enum CallEffect<'a> {
     /// It only reads.
     Nothing,
     /// It changes something that `infos` shows.
@@ -52,40 +52,40 @@ impl Node {
     pub(crate) async fn ask<T>(
         &self,
         doing: &str,
-        stake: Stake<'_>,
+        effect: CallEffect<'_>,
         call: impl Future<Output = Result<Result<T, ApiError>, RpcError>>,
     ) -> Result<T, ApiError> {
         let answer = tokio::select! {
             // Ctrl-C is listened for before anything is sent.
             biased;
             // A call that only reads ends with the process: nothing has to be said about its outcome.
-            Ok(()) = tokio::signal::ctrl_c(), if !matches!(stake, Stake::Nothing) => None,
+            Ok(()) = tokio::signal::ctrl_c(), if !matches!(effect, CallEffect::Nothing) => None,
             answer = progress::show(doing, self.shows_progress, call) => Some(answer),
         };
         let answer = match answer {
             Some(Ok(answer)) => answer,
-            Some(Err(error)) => Err(self.no_answer(&error, stake)),
+            Some(Err(error)) => Err(self.no_answer(&error, effect)),
             None => Err(ApiError::new(
                 Code::Timeout,
                 "interrupted; thunderd goes on, and the outcome is unknown",
                 "look at `thunder-cli infos` before you repeat it",
             )),
         };
-        answer.map_err(|error| name_payment(error, stake))
+        answer.map_err(|error| name_payment(error, effect))
     }
 
     /// What a missing answer means.
-    pub(crate) fn no_answer(&self, error: &RpcError, stake: Stake<'_>) -> ApiError {
-        let changes = !matches!(stake, Stake::Nothing);
+    pub(crate) fn no_answer(&self, error: &RpcError, effect: CallEffect<'_>) -> ApiError {
+        let changes = !matches!(effect, CallEffect::Nothing);
         let unknown = if changes { "; the outcome is unknown" } else { "" };
         match error {
             RpcError::DeadlineExceeded => ApiError::new(
                 Code::Timeout,
                 format!("no answer within {} s{unknown}", self.timeout.as_secs_f64()),
-                match stake {
-                    Stake::Nothing => "try again, or wait longer with --timeout",
-                    Stake::State => "look at `thunder-cli infos` before you repeat it",
-                    Stake::Payment(_) => "look at `thunder-cli infos` and `thunder-cli history`",
+                match effect {
+                    CallEffect::Nothing => "try again, or wait longer with --timeout",
+                    CallEffect::State => "look at `thunder-cli infos` before you repeat it",
+                    CallEffect::Payment(_) => "look at `thunder-cli infos` and `thunder-cli history`",
                 },
             ),
             RpcError::Shutdown | RpcError::Channel(_) => ApiError::new(
@@ -123,8 +123,8 @@ pub(crate) fn within(duration: Duration) -> Context {
 }
 
 /// Where a payment's outcome is unknown, the id that makes repeating it safe has to be named.
-fn name_payment(mut error: ApiError, stake: Stake<'_>) -> ApiError {
-    let Stake::Payment(id) = stake else { return error };
+fn name_payment(mut error: ApiError, effect: CallEffect<'_>) -> ApiError {
+    let CallEffect::Payment(id) = effect else { return error };
     if error.code.exit_code() == ExitCode::Unknown && !error.hint.contains(id.as_str()) {
         let before = std::mem::take(&mut error.hint);
         error.hint = format!("repeat the payment with the same id, which pays once: --id {id}");
@@ -142,7 +142,7 @@ mod tests {
     #[test]
     fn the_id_is_named_once_and_only_if_the_outcome_is_unknown() {
         let id = PaymentId::new("order-1").unwrap();
-        let named = |code, hint| name_payment(ApiError::new(code, "", hint), Stake::Payment(&id)).hint;
+        let named = |code, hint| name_payment(ApiError::new(code, "", hint), CallEffect::Payment(&id)).hint;
         let repeat = "repeat the payment with the same id, which pays once: --id order-1";
         assert_eq!(named(Code::Timeout, ""), repeat);
         assert_eq!(named(Code::PaymentUndecided, "wait"), format!("{repeat}; or wait"));

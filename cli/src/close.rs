@@ -3,7 +3,7 @@
 use thunder_api::{ApiError, CloseMode, CloseRequest, ClosingStarted, Code, ExitCode, Selector};
 
 use crate::args::CloseChannel;
-use crate::client::{Node, Stake};
+use crate::client::{CallEffect, Node};
 use crate::files;
 use crate::output::{Failure, Output, human, safe};
 use crate::run::unwritten_effect;
@@ -60,7 +60,7 @@ pub(crate) async fn close(node: &Node, output: &Output, closing: Closing) -> Res
 }
 
 async fn ask(node: &Node, doing: &str, request: CloseRequest) -> Result<ClosingStarted, ApiError> {
-    node.ask(doing, Stake::State, node.calls.close_channel(node.context(), request)).await
+    node.ask(doing, CallEffect::State, node.calls.close_channel(node.context(), request)).await
 }
 
 /// Closes alone after the cooperative close has `failed`. If the outcome of the cooperative close is unknown, a refusal

@@ -4,13 +4,13 @@ use std::io;
 use std::path::Path;
 
 use thunder_api::{
-    ApiError, BackupRequest, Code, ExportedFile, FundRequest, HistoryRequest, ImportRequest, OpenRequest,
-    PaidOut, PayRequest, PaymentRequest, RestoreRequest, Selector, Watchtower,
+    ApiError, BackupRequest, Code, ExportedFile, FundRequest, HistoryRequest, ImportReceiptRequest,
+    OpenRequest, PaidOut, PayRequest, PaymentRequest, RestoreRequest, Selector, Watchtower,
 };
 use thunder_protocol::PaymentId;
 
 use crate::args::{Cli, Command, ExportReceipts, Fund, ListPayments, OpenChannel, Pay, Which};
-use crate::client::{Node, Stake};
+use crate::client::{CallEffect, Node};
 use crate::close::{self, Closing};
 use crate::output::{Failure, Output, human};
 use crate::wallet::{self, Making};
@@ -64,19 +64,19 @@ pub(crate) async fn run(cli: Cli, output: &Output) -> Result<(), Failure> {
 
 async fn infos(node: &Node, output: &Output) -> Result<(), Failure> {
     let call = node.calls.infos(node.context());
-    let infos = node.ask("asking thunderd", Stake::Nothing, call).await?;
+    let infos = node.ask("asking thunderd", CallEffect::Nothing, call).await?;
     output.answer(&infos, human::infos).map_err(unwritten_query)
 }
 
 async fn balance(node: &Node, output: &Output) -> Result<(), Failure> {
     let call = node.calls.balance(node.context());
-    let balance = node.ask("asking the chain", Stake::Nothing, call).await?;
+    let balance = node.ask("asking the chain", CallEffect::Nothing, call).await?;
     output.answer(&balance, human::balance).map_err(unwritten_query)
 }
 
 async fn connect_to(node: &Node, output: &Output, address: String) -> Result<(), Failure> {
     let call = node.calls.connect(node.context(), address);
-    let peer = node.ask("connecting, and checking who it is", Stake::State, call).await?;
+    let peer = node.ask("connecting, and checking who it is", CallEffect::State, call).await?;
     output.answer(&peer, human::connected).map_err(unwritten_effect)
 }
 
@@ -85,7 +85,7 @@ async fn open_channel(node: &Node, output: &Output, arguments: OpenChannel) -> R
     let request = OpenRequest { amount, deposit, peer, accept_short_period: yes };
     let call = node.calls.open_channel(node.context(), request);
     let doing = "opening the channel: waiting for the transaction and its confirmations";
-    let channel = node.ask(doing, Stake::State, call).await?;
+    let channel = node.ask(doing, CallEffect::State, call).await?;
     output.answer(&channel, human::opened).map_err(unwritten_effect)
 }
 
@@ -93,7 +93,7 @@ async fn fund(node: &Node, output: &Output, arguments: Fund) -> Result<(), Failu
     let request = FundRequest { channel: arguments.which.into(), amount: arguments.amount };
     let call = node.calls.fund(node.context(), request);
     let doing = "paying in: waiting for the transaction and its confirmations";
-    let channel = node.ask(doing, Stake::State, call).await?;
+    let channel = node.ask(doing, CallEffect::State, call).await?;
     output.answer(&channel, human::funded).map_err(unwritten_effect)
 }
 
@@ -107,25 +107,25 @@ async fn pay(node: &Node, output: &Output, arguments: Pay) -> Result<(), Failure
         id: Some(id.clone()),
     };
     let call = node.calls.pay(node.context(), PayRequest { channel: arguments.which.into(), payment });
-    let paid = node.ask("waiting for the other side's signature", Stake::Payment(&id), call).await?;
+    let paid = node.ask("waiting for the other side's signature", CallEffect::Payment(&id), call).await?;
     output.answer(&paid, human::paid).map_err(unwritten_effect)
 }
 
 async fn withdraw(node: &Node, output: &Output, which: Which) -> Result<(), Failure> {
     let call = node.calls.withdraw(node.context(), which.into());
-    let paid = node.ask("withdrawing: waiting for the transaction", Stake::State, call).await?;
+    let paid = node.ask("withdrawing: waiting for the transaction", CallEffect::State, call).await?;
     show_paid_out(output, &paid, human::withdrawn)
 }
 
 async fn challenge(node: &Node, output: &Output, which: Which) -> Result<(), Failure> {
     let call = node.calls.challenge(node.context(), which.into());
-    let paid = node.ask("challenging: waiting for the transaction", Stake::State, call).await?;
+    let paid = node.ask("challenging: waiting for the transaction", CallEffect::State, call).await?;
     show_paid_out(output, &paid, human::challenged)
 }
 
 async fn cancel(node: &Node, output: &Output, which: Which) -> Result<(), Failure> {
     let call = node.calls.cancel(node.context(), which.into());
-    let paid = node.ask("cancelling: waiting for the transaction", Stake::State, call).await?;
+    let paid = node.ask("cancelling: waiting for the transaction", CallEffect::State, call).await?;
     show_paid_out(output, &paid, human::cancelled)
 }
 
@@ -140,7 +140,7 @@ fn show_paid_out(
 async fn history(node: &Node, output: &Output, arguments: ListPayments) -> Result<(), Failure> {
     let request = HistoryRequest { channel: arguments.which.into(), limit: arguments.limit };
     let call = node.calls.history(node.context(), request);
-    let history = node.ask("asking thunderd", Stake::Nothing, call).await?;
+    let history = node.ask("asking thunderd", CallEffect::Nothing, call).await?;
     output.answer(&history, human::history).map_err(unwritten_query)
 }
 
@@ -148,7 +148,7 @@ async fn history(node: &Node, output: &Output, arguments: ListPayments) -> Resul
 async fn receipts(node: &Node, output: &Output, arguments: ExportReceipts) -> Result<(), Failure> {
     let selector: Selector = arguments.which.into();
     let call = node.calls.receipts(node.context(), selector);
-    let receipts = node.ask("asking thunderd", Stake::Nothing, call).await?;
+    let receipts = node.ask("asking thunderd", CallEffect::Nothing, call).await?;
     if arguments.watchtower {
         return watchtower(output, receipts.watchtower.as_ref(), arguments.output.as_deref());
     }
@@ -167,9 +167,9 @@ async fn import_receipt(
     channel: Selector,
     file: ExportedFile,
 ) -> Result<(), Failure> {
-    let request = ImportRequest { channel, file };
+    let request = ImportReceiptRequest { channel, file };
     let call = node.calls.import_receipt(node.context(), request);
-    let imported = node.ask("checking the receipt", Stake::State, call).await?;
+    let imported = node.ask("checking the receipt", CallEffect::State, call).await?;
     output.answer(&imported, human::receipt_imported).map_err(unwritten_effect)
 }
 
@@ -190,14 +190,14 @@ fn watchtower(output: &Output, record: Option<&Watchtower>, path: Option<&Path>)
 async fn backup(node: &Node, output: &Output, file: &Path, force: bool) -> Result<(), Failure> {
     let request = BackupRequest { file: files::absolute(file)?, force };
     let call = node.calls.backup(node.context(), request);
-    let made = node.ask("copying the node's state", Stake::State, call).await?;
+    let made = node.ask("copying the node's state", CallEffect::State, call).await?;
     output.answer(&made, human::backed_up).map_err(unwritten_effect)
 }
 
 async fn restore(node: &Node, output: &Output, file: &Path, unsigned: bool) -> Result<(), Failure> {
     let request = RestoreRequest { file: files::absolute(file)?, unsigned };
     let call = node.calls.restore(node.context(), request);
-    let restored = node.ask("checking the backup", Stake::State, call).await?;
+    let restored = node.ask("checking the backup", CallEffect::State, call).await?;
     if !restored.signed {
         output.warning(
             "nobody has signed this backup: whoever could write to it can have changed it;\n         look at the channels \

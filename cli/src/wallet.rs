@@ -2,10 +2,10 @@
 
 use std::io::{self, BufRead, IsTerminal, Write};
 
-use thunder_api::{ApiError, Code, Imported, NewWallet, Secret, WalletSource};
+use thunder_api::{ApiError, Code, NewWallet, Secret, WalletImported, WalletSource};
 
 use crate::args::MakeWallet;
-use crate::client::{Node, Stake};
+use crate::client::{CallEffect, Node};
 use crate::output::{Failure, Output, human, safe};
 use crate::run::{unwritten_effect, unwritten_query};
 use crate::secrets::{Wallet, somebody_to_ask, usage};
@@ -30,12 +30,12 @@ pub(crate) async fn import(node: &Node, output: &Output, wallet: Wallet, yes: bo
     Ok(())
 }
 
-async fn import_as(node: &Node, source: WalletSource, replace: bool) -> Result<Imported, ApiError> {
+async fn import_as(node: &Node, source: WalletSource, replace: bool) -> Result<WalletImported, ApiError> {
     let call = node.calls.import_wallet(node.context(), source, replace);
-    node.ask("encrypting the wallet", Stake::State, call).await
+    node.ask("encrypting the wallet", CallEffect::State, call).await
 }
 
-fn tell_replaced(output: &Output, imported: &Imported) {
+fn tell_replaced(output: &Output, imported: &WalletImported) {
     if let Some(replaced) = imported.replaced {
         output.note(&format!(
             "it replaced {replaced},\n      whose key stays, encrypted, in the data directory"
@@ -88,7 +88,7 @@ impl Making {
 
     async fn phrase(&self, node: &Node, replace: bool) -> Result<Secret, ApiError> {
         let call = node.calls.new_phrase(node.context(), self.words, replace);
-        node.ask("making a seed phrase", Stake::Nothing, call).await
+        node.ask("making a seed phrase", CallEffect::Nothing, call).await
     }
 }
 

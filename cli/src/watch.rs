@@ -6,7 +6,7 @@ use std::time::Duration;
 use tarpc::client::RpcError;
 use thunder_api::ApiError;
 
-use crate::client::{Node, Stake, within};
+use crate::client::{CallEffect, Node, within};
 use crate::output::{Failure, Output, human};
 
 /// The time limit of one call for events, after which the next one is made. The user's `--timeout` counts only if it is
@@ -40,5 +40,5 @@ pub(crate) async fn watch(node: &Node, output: &Output) -> Result<(), Failure> {
 }
 
 fn lost(node: &Node, error: &RpcError) -> ApiError {
-    node.no_answer(error, Stake::Nothing)
+    node.no_answer(error, CallEffect::Nothing)
 }

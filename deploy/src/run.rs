@@ -185,7 +185,7 @@ async fn mine(arguments: args::MineArgs, json: bool) -> Result<(), Error> {
 
 async fn mine_blocks(arguments: &args::MineArgs) -> Result<MineAnswer, DeployError> {
     let chain = ChainClient::new(&arguments.endpoint.rpc.clone().into(), local_testnet_contracts())?;
-    let chain_id = chain.chain_id().await?.chain_id;
+    let chain_id = chain.chain_identity().await?.chain_id;
     if !local::is_local(chain_id) {
         return Err(DeployError::NotLocal { chain_id, what: "its blocks are not mined to order" });
     }

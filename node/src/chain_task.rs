@@ -1,7 +1,7 @@
 //! The task that talks to the chain: it runs the guard, so that the daemon never waits for an RPC
 //! endpoint, and writes transactions to disk before they are sent.
 
-use thunder_chain::{CallRequest, ChainClient, ChainId, DriverAction, GuardDriver, Report, SignedCall};
+use thunder_chain::{CallRequest, ChainClient, ChainIdentity, DriverAction, GuardDriver, Report, SignedCall};
 use thunder_engine::ChainCommand;
 use thunder_protocol::B256;
 use tokio::sync::mpsc;
@@ -100,7 +100,7 @@ impl ChainTask {
     }
 
     /// Makes the database one for this chain; what belongs to another stays in it, out of use.
-    fn start_chain(&mut self, chain: &ChainId) {
+    fn start_chain(&mut self, chain: &ChainIdentity) {
         let mut write = || -> Result<(), StorageError> {
             if self.log.identity()? != Some(*chain) {
                 self.log.set_identity(chain)?;

@@ -15,9 +15,9 @@ use tarpc::context::Context;
 use tarpc::server::{BaseChannel, Channel as _, Serve};
 use thunder_api::{
     ApiError, ApiResult, BackedUp, BackupRequest, Balance, CloseRequest, ClosingStarted, Code, Events,
-    ExportedReceipts, FundRequest, History, HistoryRequest, ImportRequest, Imported, Infos, OpenRequest,
-    Paid, PaidIn, PaidOut, PayManyRequest, PayRequest, Peer, ReceiptImported, RestoreRequest, Restored,
-    Secret, Selector, Thunder, WalletSource, local,
+    ExportedReceipts, FundRequest, History, HistoryRequest, ImportReceiptRequest, Infos, OpenRequest, Paid,
+    PaidIn, PaidOut, PayManyRequest, PayRequest, Peer, ReceiptImported, RestoreRequest, Restored, Secret,
+    Selector, Thunder, WalletImported, WalletSource, local,
 };
 use thunder_chain::keys::{decrypt_keyfile, from_phrase_with, new_phrase};
 use thunder_chain::{ChainClient, ChainError};
@@ -222,7 +222,12 @@ impl Thunder for Handlers {
         self.ask(UserRequest::Infos).await
     }
 
-    async fn import_wallet(self, _: Context, source: WalletSource, replace: bool) -> ApiResult<Imported> {
+    async fn import_wallet(
+        self,
+        _: Context,
+        source: WalletSource,
+        replace: bool,
+    ) -> ApiResult<WalletImported> {
         carried_out(async move {
             let file = Arc::clone(&self.wallet_file);
             // Key derivation is slow by design and runs on a thread of its own.
@@ -230,7 +235,7 @@ impl Thunder for Handlers {
             let broken =
                 || ApiError::new(Code::Internal, "the wallet can't be encrypted", "nothing was changed");
             let sealed = sealed.map_err(|_| broken())?.map_err(|error| wallet_error(&error))?;
-            self.ask(|reply| UserRequest::Import(sealed, replace, reply)).await
+            self.ask(|reply| UserRequest::ImportWallet(sealed, replace, reply)).await
         })
         .await
     }
@@ -322,7 +327,7 @@ impl Thunder for Handlers {
         self.ask(|reply| UserRequest::Receipts(channel, reply)).await
     }
 
-    async fn import_receipt(self, _: Context, request: ImportRequest) -> ApiResult<ReceiptImported> {
+    async fn import_receipt(self, _: Context, request: ImportReceiptRequest) -> ApiResult<ReceiptImported> {
         self.read_chain().await;
         self.ask(|reply| UserRequest::ImportReceipt(request, reply)).await
     }

@@ -151,7 +151,7 @@ pub async fn run(
     backup::install(directory.path())?;
     // The only place that says which store the node uses.
     let store = SqliteStore::open(&directory.file("thunder.db"))?;
-    let keypair = keys::load_or_create_identity(&directory.file("node.key"))?;
+    let keypair = keys::load_or_create_node_key(&directory.file("node.key"))?;
     let mut swarm = p2p::build(keypair, config.mdns)?;
     listen(&mut swarm, config)?;
     let (requests, received) = mpsc::channel(MAX_REQUESTS);

@@ -13,7 +13,7 @@ use rusqlite::{Connection, OpenFlags};
 use serde_json::{Value as Json, json};
 use tempfile::TempDir;
 use thunder_chain::SignedCall;
-use thunder_node::keys::{WalletFile, load_or_create_identity, signer};
+use thunder_node::keys::{WalletFile, load_or_create_node_key, signer};
 use thunder_node::store::sqlite::{DatabaseError, SqliteStore};
 use thunder_node::store::{PaymentQuery, TransactionLog};
 use thunder_protocol::channel::Direction;
@@ -228,7 +228,7 @@ fn the_keys_of_release_0_0_1_are_read() {
     let shown = old.json("infos.json");
     let wallet: Address = shown["wallet"].as_str().unwrap().parse().unwrap();
     assert_eq!(signer(&key).unwrap().address(), wallet);
-    let node = load_or_create_identity(&old.path("node.key")).unwrap();
+    let node = load_or_create_node_key(&old.path("node.key")).unwrap();
     assert_eq!(json!(node.public().to_peer_id().to_string()), shown["peer_id"]);
 }
 

@@ -7,14 +7,14 @@ pub const LOCAL_CHAIN_IDS: [u64; 2] = [31337, 1337];
 
 /// The identity of a chain. It tells a testnet that was started anew from its earlier life.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct ChainId {
+pub struct ChainIdentity {
     /// The chain id of EIP-155.
     pub chain_id: u64,
     /// The hash of block 0.
     pub genesis: B256,
 }
 
-impl ChainId {
+impl ChainIdentity {
     /// Whether this is a local testnet, whose blocks come when its user wants them.
     pub const fn is_local(&self) -> bool {
         self.chain_id == LOCAL_CHAIN_IDS[0] || self.chain_id == LOCAL_CHAIN_IDS[1]

@@ -24,7 +24,7 @@ pub use alloy_primitives::{Address, B256, address, hex};
 pub use amount::{Amount, DECIMALS, ParseAmountError};
 pub use channel::{Channel, Context, Effects, Input, Transition};
 pub use crypto::{Crypto, InvalidSecretKey, Signature, Signer, recover};
-pub use deployment::{ChainId, Contracts, LOCAL_CHAIN_IDS, channel_address, clone_code, create2};
+pub use deployment::{ChainIdentity, Contracts, LOCAL_CHAIN_IDS, channel_address, clone_code, create2};
 pub use eip712::{Domain, backup_digest, message, node_binding_digest};
 pub use receipt::{
     AgreedReceipt, Balances, InvalidText, Memo, Nonce, Payment, PaymentId, Receipt, Role, Signatures,

@@ -49,7 +49,7 @@ fn closing_on_receipt_0_needs_no_signature() {
     pair.b.chain(closing(Role::B, 0, balances(10, 10), 0, false, 12));
     let done = CommandOutcome::Closing {
         tx: pair.b.channel().view().newest.unwrap().tx,
-        mode: ClosedBy::Receipt,
+        mode: ClosedBy::Unilateral,
         nonce: Nonce::ZERO,
         withdrawable_at: Some(36),
     };
@@ -274,9 +274,9 @@ fn closing_on_a_chosen_receipt_checks_it() {
     let old = evidence(&pair.b, 1, balances(9, 11));
     let mut forged = old;
     forged.signature = Some(pair.a.sign(nonce(1), balances(9, 11)));
-    let refused = pair.a.command(ChannelCommand::Close(CloseMode::On(forged)));
+    let refused = pair.a.command(ChannelCommand::Close(CloseMode::Receipt(forged)));
     assert_eq!(pair.a.reply(refused), &Err(CommandError::BadReceipt));
-    pair.a.command(ChannelCommand::Close(CloseMode::On(old)));
+    pair.a.command(ChannelCommand::Close(CloseMode::Receipt(old)));
     assert_eq!(plan_of(&pair.a), ClosePlan::Receipt(old));
 }
 

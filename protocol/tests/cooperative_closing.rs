@@ -32,7 +32,7 @@ fn rule_11_a_cooperative_close() {
     pair.b.chain(end);
     assert!(matches!(
         pair.a.reply(caller),
-        Ok(CommandOutcome::Closing { mode: ClosedBy::Final, withdrawable_at: None, .. })
+        Ok(CommandOutcome::Closing { mode: ClosedBy::Cooperative, withdrawable_at: None, .. })
     ));
     assert_eq!(pair.a.applied(Direction::Out), pair.b.applied(Direction::In));
 }
@@ -111,7 +111,10 @@ fn rule_11_if_the_asking_side_has_no_share_the_other_posts_first() {
         let asking = pair.party(asks);
         assert!(asking.submitted.is_empty(), "{:?}", asking.submitted);
         asking.chain(closed(EndKind::Final, shares, None));
-        assert!(matches!(asking.reply(caller), Ok(CommandOutcome::Closing { mode: ClosedBy::Final, .. })));
+        assert!(matches!(
+            asking.reply(caller),
+            Ok(CommandOutcome::Closing { mode: ClosedBy::Cooperative, .. })
+        ));
 
         // If it does not, the asking side does, a restart in between or not.
         let mut pair = active_without_orders(shares);

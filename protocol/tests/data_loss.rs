@@ -78,7 +78,7 @@ fn rule_9_who_orders_final_is_told_of_the_end() {
     let order = pair.a.command(ChannelCommand::SignFinal);
     assert!(!pair.a.is_answered(order));
     pair.a.chain(closed(EndKind::Final, balances(9, 11), None));
-    let Ok(CommandOutcome::Closing { mode: ClosedBy::Final, withdrawable_at: None, .. }) =
+    let Ok(CommandOutcome::Closing { mode: ClosedBy::Cooperative, withdrawable_at: None, .. }) =
         pair.a.reply(order)
     else {
         panic!("{:?}", pair.a.reply(order))

@@ -16,7 +16,7 @@ fn rule_9_an_exported_receipt_is_taken_over_and_final_waits_for_the_other_sides_
     let mut pair = restored();
     let taken = import(&mut pair.a, exported(2, 17, 3, true));
     let receipt = Receipt { nonce: nonce(2), balances: balances(17, 3) };
-    assert_eq!(taken, Ok(CommandOutcome::Imported { receipt, both_signed: true }));
+    assert_eq!(taken, Ok(CommandOutcome::ReceiptImported { receipt, both_signed: true }));
     assert_eq!((signed_final(&pair.a), pair.a.agreed()), (None, (2, balances(17, 3))));
     pair.a.restart();
     lie(&mut pair);
@@ -86,7 +86,7 @@ fn rule_9_a_watchtower_record_is_evidence_at_once_and_final_on_it_needs_the_user
     let mut pair = restored();
     let taken = import(&mut pair.a, exported(4, 17, 3, false));
     let receipt = Receipt { nonce: nonce(4), balances: balances(17, 3) };
-    assert_eq!(taken, Ok(CommandOutcome::Imported { receipt, both_signed: false }));
+    assert_eq!(taken, Ok(CommandOutcome::ReceiptImported { receipt, both_signed: false }));
     pair.a.restart();
     lie(&mut pair);
     assert_eq!((signed_final(&pair.a), step(&pair.a)), (None, DataLossStep::User));

@@ -65,10 +65,10 @@ fn lost() -> Vec<(&'static str, Channel)> {
     let restored = pair.a.disk.load();
     let receipt = Receipt { nonce: nonce(4), balances: balances(15, 5) };
     let (theirs, own) = (pair.b.sign(receipt.nonce, receipt.balances), None);
-    pair.a.command(ChannelCommand::Import(Box::new(ImportedReceipt { receipt, theirs, own })));
+    pair.a.command(ChannelCommand::ImportReceipt(Box::new(ImportedReceipt { receipt, theirs, own })));
     let imported = pair.a.disk.load();
     let own = Some(pair.a.sign(receipt.nonce, receipt.balances));
-    pair.a.command(ChannelCommand::Import(Box::new(ImportedReceipt { receipt, theirs, own })));
+    pair.a.command(ChannelCommand::ImportReceipt(Box::new(ImportedReceipt { receipt, theirs, own })));
     let newer = pair.a.disk.load();
     pair.a.apply(Input::Peer(PeerInput::Connected { initiator: true }));
     let agreed = pair.a.channel().receipts().unwrap().agreed;

@@ -4,7 +4,7 @@ use crate::block::{BlockTimeEstimate, Continuity, DEFAULT_BLOCK_TIME, Head, Rece
 use crate::error::{AskError, bounded};
 use crate::question::STATES_AT_ONCE;
 use crate::retry_timer::RetryTimer;
-use thunder_protocol::ChainId;
+use thunder_protocol::ChainIdentity;
 
 /// Milliseconds of a clock that never goes back.
 pub type Millis = u64;
@@ -50,7 +50,7 @@ pub(crate) struct Endpoint {
     /// Its name for people.
     pub(crate) label: String,
     /// Which chain it shows.
-    pub(crate) chain: Option<ChainId>,
+    pub(crate) chain: Option<ChainIdentity>,
     /// Its newest block.
     pub(crate) head: Option<Head>,
     /// The blocks it has shown.
@@ -316,7 +316,7 @@ impl Endpoint {
     }
 
     /// It shows another chain from now on.
-    pub(crate) fn set_chain(&mut self, chain: ChainId) {
+    pub(crate) fn set_chain(&mut self, chain: ChainIdentity) {
         if self.chain != Some(chain) {
             self.chain = Some(chain);
             self.shown.clear();

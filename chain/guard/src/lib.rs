@@ -40,6 +40,6 @@ pub use guard::{Action, EndpointStatus, Guard, GuardConfig, Report, Ticket};
 pub use json::{read_response, response_id};
 pub use question::{EndpointAnswer, Estimate, Log, LogFilter, Question, STATES_AT_ONCE, TransactionReceipt};
 pub use thunder_protocol::{
-    ChainId, Contracts, LOCAL_CHAIN_IDS, Stake, WatchRequest, channel_address, clone_code, create2,
+    ChainIdentity, Contracts, LOCAL_CHAIN_IDS, Stake, WatchRequest, channel_address, clone_code, create2,
 };
 pub use watch::NotTheChannel;

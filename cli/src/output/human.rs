@@ -15,15 +15,15 @@ use std::path::Path;
 use anstyle::{AnsiColor, Style};
 use thunder_api::{
     BackedUp, Balance, ChecksumAddress, ClosedBy, ClosingStarted, ContractState, Direction, Ended,
-    ExportedReceipts, History, Imported, Paid, PaidIn, PaidOut, PaymentInfo, PaymentStatus, Peer,
-    ReceiptImported, Restored, Secret, Watchtower,
+    ExportedReceipts, History, Paid, PaidIn, PaidOut, PaymentInfo, PaymentStatus, Peer, ReceiptImported,
+    Restored, Secret, WalletImported, Watchtower,
 };
 use thunder_protocol::{Amount, Nonce};
 
 use super::text::{BOLD, DIM, Fields, align, safe, short, time};
 
 /// `importwallet`
-pub(crate) fn imported(wallet: &Imported) -> String {
+pub(crate) fn imported(wallet: &WalletImported) -> String {
     format!("wallet {BOLD}{}{BOLD:#} is loaded, and kept encrypted\n", wallet.address)
 }
 

@@ -315,10 +315,11 @@ impl Thunder for Handler {
         _: Context,
         source: WalletSource,
         replace: bool,
-    ) -> Result<Imported, ApiError> {
+    ) -> Result<WalletImported, ApiError> {
         // With --yes there was one to replace.
         let replaced = (self.mood == Mood::Full && replace).then_some(PARTNER);
-        self.change("import_wallet", value((source, replace)), Imported { address: CHANNEL, replaced }).await
+        self.change("import_wallet", value((source, replace)), WalletImported { address: CHANNEL, replaced })
+            .await
     }
 
     async fn new_phrase(self, _: Context, words: u8, replace: bool) -> Result<Secret, ApiError> {
@@ -409,7 +410,11 @@ impl Thunder for Handler {
         self.change("receipts", value(channel), exported()).await
     }
 
-    async fn import_receipt(self, _: Context, request: ImportRequest) -> Result<ReceiptImported, ApiError> {
+    async fn import_receipt(
+        self,
+        _: Context,
+        request: ImportReceiptRequest,
+    ) -> Result<ReceiptImported, ApiError> {
         let answer = ReceiptImported {
             channel: CHANNEL,
             nonce: 3,

@@ -116,7 +116,7 @@ impl Operator {
     pub async fn connect(url: &RpcUrl, key: Option<SecretKey>) -> Result<Self, DeployError> {
         let urls = RpcUrls::from(url.clone());
         let chain = ChainClient::new(&urls, local_testnet_contracts())?;
-        let chain_id = chain.chain_id().await?.chain_id;
+        let chain_id = chain.chain_identity().await?.chain_id;
         match key {
             Some(key) => {
                 let token = create2_address(&thd_init_code(key.address()));
@@ -130,7 +130,7 @@ impl Operator {
 
     /// The owner on a local testnet.
     pub async fn local(chain: &ChainClient) -> Result<Self, DeployError> {
-        let chain_id = chain.chain_id().await?.chain_id;
+        let chain_id = chain.chain_identity().await?.chain_id;
         Self::new(chain.clone(), chain_id, &DevelopmentAccount::new(0)?.key).await
     }
 

@@ -80,17 +80,17 @@ async fn a_state_file_keeps_the_chain() {
     let mut testnet = Testnet::start(options.clone()).await.unwrap();
     testnet.give_thd(ALICE, Amount::ONE_THD).await.unwrap();
     testnet.mine(5).await.unwrap();
-    let (identity, head) = (testnet.chain().chain_id().await.unwrap(), height(&testnet).await);
+    let (identity, head) = (testnet.chain().chain_identity().await.unwrap(), height(&testnet).await);
     let port = testnet.port();
 
     testnet.restart().await.unwrap();
     assert_eq!(testnet.port(), port);
-    assert_eq!((testnet.chain().chain_id().await.unwrap(), height(&testnet).await), (identity, head));
+    assert_eq!((testnet.chain().chain_identity().await.unwrap(), height(&testnet).await), (identity, head));
     testnet.stop().await.unwrap();
     assert!(testnet.chain().head().await.is_err());
 
     let other = Testnet::start(options).await.unwrap();
-    assert_eq!((other.chain().chain_id().await.unwrap(), height(&other).await), (identity, head));
+    assert_eq!((other.chain().chain_identity().await.unwrap(), height(&other).await), (identity, head));
     let deployed = other.deploy().await.unwrap();
     assert!(!deployed.new_token && !deployed.new_factory);
     other.give_thd(ALICE, Amount::ONE_THD).await.unwrap();
@@ -106,7 +106,7 @@ async fn a_state_file_never_has_two_beginnings() {
     let options = TestnetOptions { state: Some(state.clone()), ..TestnetOptions::default() };
     let mut testnet = Testnet::start(options).await.unwrap();
     testnet.mine(1).await.unwrap();
-    let identity = testnet.chain().chain_id().await.unwrap();
+    let identity = testnet.chain().chain_identity().await.unwrap();
     for _ in 0..2 {
         testnet.stop().await.unwrap();
         let stopped = now();
@@ -114,7 +114,7 @@ async fn a_state_file_never_has_two_beginnings() {
         testnet.restart().await.unwrap();
         let started = now();
         testnet.mine(1).await.unwrap();
-        assert_eq!(testnet.chain().chain_id().await.unwrap(), identity);
+        assert_eq!(testnet.chain().chain_identity().await.unwrap(), identity);
         let newest = testnet.rpc("eth_getBlockByNumber", ("latest", false)).await.unwrap();
         assert!(number(&newest["timestamp"]) + 1 >= started, "its clock is right: {newest}");
     }
@@ -150,10 +150,10 @@ async fn without_a_state_file_a_restart_is_another_chain() {
     let mut testnet = testnet().await;
     testnet.deploy().await.unwrap();
     // At once: it is another one also if it is started again in the same second.
-    let mut identity = testnet.chain().chain_id().await.unwrap();
+    let mut identity = testnet.chain().chain_identity().await.unwrap();
     for _ in 0..3 {
         testnet.restart().await.unwrap();
-        let another = testnet.chain().chain_id().await.unwrap();
+        let another = testnet.chain().chain_identity().await.unwrap();
         assert_ne!(std::mem::replace(&mut identity, another), another);
     }
     assert_eq!(height(&testnet).await, 0);

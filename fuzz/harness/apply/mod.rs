@@ -175,7 +175,7 @@ impl<'a, 'b> Script<'a, 'b> {
                 let receipt = self.receipt()?;
                 let signature = (receipt.nonce > Nonce::ZERO)
                     .then(|| self.bench.keys.sign(&receipt, self.bench.partner()));
-                ChannelCommand::Close(CloseMode::On(Evidence { receipt, signature }))
+                ChannelCommand::Close(CloseMode::Receipt(Evidence { receipt, signature }))
             }
         };
         self.bench.command(command);
@@ -189,7 +189,7 @@ impl<'a, 'b> Script<'a, 'b> {
         let own = both.and_then(|agreed| agreed.signatures).map(|signatures| *signatures.of(self.bench.role));
         let theirs = self.bench.keys.sign(&receipt, self.bench.partner());
         let own = own.filter(|_| !as_record);
-        Ok(ChannelCommand::Import(ImportedReceipt { receipt, theirs, own }.into()))
+        Ok(ChannelCommand::ImportReceipt(ImportedReceipt { receipt, theirs, own }.into()))
     }
 
     // ---- the chain ----------------------------------------------------------------------------

@@ -9,7 +9,7 @@ use ethers_core::utils::{keccak256, rlp::Rlp};
 use thunder_guard::transactions::fees::{CAP, URGENT_CAP};
 use thunder_guard::transactions::{Attempt, CallOutcome, CallRequest, SignedCall, gas_limit};
 use thunder_guard::{
-    Action, AskError, ChainId, Contracts, Guard, GuardConfig, Question, Report, STATES_AT_ONCE, Stake,
+    Action, AskError, ChainIdentity, Contracts, Guard, GuardConfig, Question, Report, STATES_AT_ONCE, Stake,
     Ticket, WatchRequest, balance_calldata, clone_code, from_ethers, read_response,
 };
 use thunder_protocol::channel::Terms;
@@ -57,7 +57,7 @@ pub(super) struct Bench {
     /// The channels that calls were ordered for, now or in an earlier run.
     ordered: BTreeSet<Address>,
     pub(super) views: BTreeMap<Address, OnChain>,
-    pub(super) chain: Option<ChainId>,
+    pub(super) chain: Option<ChainIdentity>,
     pub(super) is_fresh: bool,
 }
 
@@ -280,7 +280,7 @@ impl Bench {
     }
 
     fn disk(&mut self) -> Option<&mut BTreeMap<(Address, String), SignedCall>> {
-        let ChainId { chain_id, genesis } = self.chain?;
+        let ChainIdentity { chain_id, genesis } = self.chain?;
         Some(self.disk.entry((chain_id, genesis)).or_default())
     }
 

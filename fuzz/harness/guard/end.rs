@@ -1,6 +1,6 @@
 //! What must hold in the end, whatever came before.
 
-use thunder_guard::ChainId;
+use thunder_guard::ChainIdentity;
 use thunder_guard::state::StorageState;
 use thunder_protocol::onchain::CallKind;
 use thunder_protocol::{Address, Nonce, Role};
@@ -40,7 +40,7 @@ impl Bench {
 
     /// Goes on until everything is seen as it is; returns whether it is the right chain.
     fn recover(&mut self) -> bool {
-        let right = ChainId { chain_id: CHAIN_ID, genesis: genesis().hash };
+        let right = ChainIdentity { chain_id: CHAIN_ID, genesis: genesis().hash };
         for _ in 0..RECOVERS_WITHIN {
             self.block(&[]);
             if self.is_right() {

@@ -22,7 +22,7 @@ pub trait Thunder {
     /// What the node is, where it listens, whom it knows, its chain and its channels.
     async fn infos() -> Result<Infos, ApiError>;
     /// Loads a wallet and keeps it, encrypted. Another wallet that is there is replaced only with `replace`.
-    async fn import_wallet(source: WalletSource, replace: bool) -> Result<Imported, ApiError>;
+    async fn import_wallet(source: WalletSource, replace: bool) -> Result<WalletImported, ApiError>;
     /// Makes a seed phrase of so many words, and keeps nothing of it. Refused where importing it would be.
     async fn new_phrase(words: u8, replace: bool) -> Result<Secret, ApiError>;
     /// THD in the wallet and in channels, and ether for gas.
@@ -50,7 +50,7 @@ pub trait Thunder {
     /// The newest receipts of a channel, for use with any Ethereum tool.
     async fn receipts(channel: Selector) -> Result<ExportedReceipts, ApiError>;
     /// Takes an exported receipt or a watchtower record into a channel with lost data.
-    async fn import_receipt(request: ImportRequest) -> Result<ReceiptImported, ApiError>;
+    async fn import_receipt(request: ImportReceiptRequest) -> Result<ReceiptImported, ApiError>;
     /// Writes a backup of the node to a file of thunderd's user.
     async fn backup(request: BackupRequest) -> Result<BackedUp, ApiError>;
     /// Restores a backup into a node that has nothing; thunderd starts anew with it.

@@ -7,7 +7,7 @@ use std::path::Path;
 use alloy_primitives::{U256, keccak256};
 use futures::{StreamExt, TryStreamExt};
 use serde_json::{Value, json};
-use thunder_chain::{ChainId, Contracts, channel_address};
+use thunder_chain::{ChainIdentity, Contracts, channel_address};
 use thunder_deploy::{DevelopmentAccount, Testnet};
 use thunder_engine::{ChannelWrite, NewChannel, Storage, Writes};
 use thunder_node::keys;
@@ -38,14 +38,14 @@ impl Opened {
 /// What all channels of a testnet have in common.
 pub(crate) struct Seeder<'a> {
     testnet: &'a Testnet,
-    identity: ChainId,
+    identity: ChainIdentity,
     contracts: Contracts,
 }
 
 impl<'a> Seeder<'a> {
     pub(crate) async fn new(testnet: &'a Testnet) -> Result<Self> {
         let chain = testnet.chain();
-        Ok(Self { testnet, identity: chain.chain_id().await?, contracts: chain.contracts() })
+        Ok(Self { testnet, identity: chain.chain_identity().await?, contracts: chain.contracts() })
     }
 
     /// Opens a channel with each of these.

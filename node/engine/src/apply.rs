@@ -2,7 +2,7 @@
 
 use thunder_protocol::channel::{ChannelNotice, CommandId, Effects, PeerInput};
 use thunder_protocol::onchain::Call;
-use thunder_protocol::{Address, ChainId, Input, Signer, Transition};
+use thunder_protocol::{Address, ChainIdentity, Input, Signer, Transition};
 
 use crate::channels::ChannelEntry;
 use crate::engine::Engine;
@@ -10,7 +10,7 @@ use crate::errors::{disk_error, frozen, frozen_undecided, other_wallet};
 use crate::outbox::{
     Batch, BatchEffects, ChainCommand, CommittedBatch, DisconnectReason, Notice, Outbox, RefusedBatch,
 };
-use crate::replies::PendingReply;
+use crate::replies::ReplyTarget;
 use crate::storage::{ChannelWrite, NewChannel, PaymentWrites, StorageError};
 use crate::wording;
 
@@ -84,7 +84,7 @@ impl Engine {
     }
 
     /// Adds a new channel, on disk with the batch, and what opening it asks for.
-    pub(crate) fn add_channel(&mut self, identity: ChainId, transition: Transition) {
+    pub(crate) fn add_channel(&mut self, identity: ChainIdentity, transition: Transition) {
         let Transition { channel, effects } = transition;
         let setup = channel.setup();
         let (address, row, created) = (setup.terms().channel, self.next_row, self.now);
@@ -193,7 +193,7 @@ impl Engine {
             tracing::warn!(%error, "the disk refused a write that concerns no channel; make room or repair the disk");
         }
         for command in commands {
-            let pending = self.pending_replies.get(&command);
+            let pending = self.pending_commands.get(&command);
             // A challenge that is sent is something that was done.
             if pending.is_some_and(|pending| !challenged.contains(&pending.channel)) {
                 self.fail(command, disk_error(&error));
@@ -245,21 +245,21 @@ impl Engine {
         for (command, _) in effects.reply {
             self.fail(command, frozen(&error.to_string()));
         }
-        for command in self.pending_commands(&channel) {
+        for command in self.commands_of(&channel) {
             self.fail_frozen(command, error);
         }
     }
 
     /// Tells the user of a command of an earlier batch that its channel is frozen.
     fn fail_frozen(&mut self, command: CommandId, error: &StorageError) {
-        let Some(pending) = self.pending_replies.get(&command) else { return };
+        let Some(pending) = self.pending_commands.get(&command) else { return };
         let reason = error.to_string();
-        let error = match pending.reply {
-            PendingReply::Paid(_) | PendingReply::OneOf(..) => frozen_undecided(&reason),
-            PendingReply::PaidIn(_)
-            | PendingReply::Closing(_)
-            | PendingReply::PaidOut { .. }
-            | PendingReply::Imported(_) => frozen(&reason),
+        let error = match pending.target {
+            ReplyTarget::Paid(_) | ReplyTarget::OneOf(..) => frozen_undecided(&reason),
+            ReplyTarget::PaidIn(_)
+            | ReplyTarget::Closing(_)
+            | ReplyTarget::PaidOut { .. }
+            | ReplyTarget::ReceiptImported(_) => frozen(&reason),
         };
         self.fail(command, error);
     }

@@ -2,7 +2,7 @@
 
 use thunder_protocol::channel::{ChainInput, ClosedOutcome, Millis};
 use thunder_protocol::onchain::CHALLENGE_PERIOD;
-use thunder_protocol::{Address, ChainId, Channel, Input, Nonce, Stake, WatchRequest};
+use thunder_protocol::{Address, ChainIdentity, Channel, Input, Nonce, Stake, WatchRequest};
 
 use crate::channels::{ChannelEntry, Channels};
 use crate::engine::Engine;
@@ -63,7 +63,7 @@ impl Engine {
         }
     }
 
-    fn on_chain(&mut self, chain: ChainId) {
+    fn on_chain(&mut self, chain: ChainIdentity) {
         if self.chain.identity != Some(chain) {
             match self.chain.identity {
                 None => tracing::info!(chain_id = chain.chain_id, "this is the chain"),
@@ -90,7 +90,7 @@ impl Engine {
 
     /// Replaces the channels by those that the disk has for the chain in use.
     fn load_channels(&mut self) {
-        let mut commands: Vec<_> = self.pending_replies.keys().copied().collect();
+        let mut commands: Vec<_> = self.pending_commands.keys().copied().collect();
         commands.sort_unstable();
         for command in commands {
             self.fail(command, chain_is_gone());

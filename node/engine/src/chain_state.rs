@@ -3,7 +3,7 @@
 use thunder_api::EndpointInfo;
 use thunder_protocol::channel::Millis;
 use thunder_protocol::onchain::CHALLENGE_PERIOD;
-use thunder_protocol::{ChainId, Contracts};
+use thunder_protocol::{ChainIdentity, Contracts};
 
 /// A challenge period shorter than this, in milliseconds, is too short for people, and for many a supervisor
 /// (guard rule G8).
@@ -17,7 +17,7 @@ const DEFAULT_BLOCK_TIME: Millis = 12_000;
 #[derive(Debug)]
 pub struct ChainState {
     /// The chain.
-    pub identity: Option<ChainId>,
+    pub identity: Option<ChainIdentity>,
     /// Whether THD and the factory are there, or why not; `None` before they were looked for.
     pub contracts_found: Option<Result<(), String>>,
     /// Where THD and the factory are.
@@ -44,7 +44,7 @@ pub struct ChainState {
 
 impl ChainState {
     pub(crate) const fn new(
-        identity: Option<ChainId>,
+        identity: Option<ChainIdentity>,
         head: Option<u64>,
         contracts: Contracts,
         now: Millis,

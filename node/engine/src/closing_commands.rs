@@ -7,15 +7,15 @@ use thunder_protocol::{Address, Amount, Balances, Input, Nonce, Receipt, Role};
 
 use crate::channels::is_live;
 use crate::engine::Engine;
-use crate::event::{RequestId, SettleCommand};
-use crate::replies::PendingReply;
+use crate::event::{SettleCommand, UserRequestId};
+use crate::replies::ReplyTarget;
 use crate::selection::Purpose;
 
 impl Engine {
-    pub(crate) fn close(&mut self, request_id: RequestId, request: &CloseRequest, gas: ApiResult<()>) {
+    pub(crate) fn close(&mut self, request_id: UserRequestId, request: &CloseRequest, gas: ApiResult<()>) {
         match self.close_command(request, gas) {
             Ok((channel, command)) => {
-                let id = self.pending_reply(channel, PendingReply::Closing(request_id));
+                let id = self.register_command(channel, ReplyTarget::Closing(request_id));
                 self.apply(channel, Input::Command(id, command));
             }
             Err(error) => self.reply(request_id, Err(error)),
@@ -44,9 +44,9 @@ impl Engine {
             }
             thunder_api::CloseMode::Alone => ChannelCommand::Close(CloseMode::Alone),
             thunder_api::CloseMode::Cooperative => ChannelCommand::Close(CloseMode::Cooperative),
-            thunder_api::CloseMode::Receipt { receipt, even_if_old } => {
-                ChannelCommand::Close(CloseMode::On(self.chosen_receipt(channel, receipt, *even_if_old)?))
-            }
+            thunder_api::CloseMode::Receipt { receipt, even_if_old } => ChannelCommand::Close(
+                CloseMode::Receipt(self.chosen_receipt(channel, receipt, *even_if_old)?),
+            ),
         };
         Ok((channel, command))
     }
@@ -77,7 +77,7 @@ impl Engine {
 
     pub(crate) fn settle(
         &mut self,
-        request_id: RequestId,
+        request_id: UserRequestId,
         command: SettleCommand,
         selector: &Selector,
         gas: ApiResult<()>,
@@ -89,7 +89,8 @@ impl Engine {
         };
         match self.channel_to_settle(selector, purpose, gas) {
             Ok((channel, was_over)) => {
-                let id = self.pending_reply(channel, PendingReply::PaidOut { request: request_id, was_over });
+                let id =
+                    self.register_command(channel, ReplyTarget::PaidOut { request: request_id, was_over });
                 self.apply(channel, Input::Command(id, command));
             }
             Err(error) => self.reply(request_id, Err(error)),

@@ -1,16 +1,16 @@
 //! Channels that have lost data (protocol rule 9): what their user decides and gives back.
 
 use thunder_api::{
-    ApiError, ApiResult, ChecksumAddress, Code, ExportedFile, ExportedReceipts, ImportRequest, Selector,
-    Watchtower,
+    ApiError, ApiResult, ChecksumAddress, Code, ExportedFile, ExportedReceipts, ImportReceiptRequest,
+    Selector, Watchtower,
 };
 use thunder_protocol::channel::{ChannelCommand, DataLoss, DataLossStep, ImportedReceipt};
 use thunder_protocol::{Address, Channel, Input, Role, Signature};
 
 use crate::closing_commands::parse_receipt;
 use crate::engine::Engine;
-use crate::event::RequestId;
-use crate::replies::PendingReply;
+use crate::event::UserRequestId;
+use crate::replies::ReplyTarget;
 use crate::selection::Purpose;
 use crate::wording::shares;
 
@@ -69,18 +69,18 @@ impl Engine {
     }
 
     /// `receipts --import`. Checks the file; the core checks the receipt in it.
-    pub(crate) fn import_receipt(&mut self, request_id: RequestId, request: &ImportRequest) {
+    pub(crate) fn import_receipt(&mut self, request_id: UserRequestId, request: &ImportReceiptRequest) {
         match self.given_receipt(request) {
             Ok((channel, given)) => {
-                let command = self.pending_reply(channel, PendingReply::Imported(request_id));
-                self.apply(channel, Input::Command(command, ChannelCommand::Import(given.into())));
+                let command = self.register_command(channel, ReplyTarget::ReceiptImported(request_id));
+                self.apply(channel, Input::Command(command, ChannelCommand::ImportReceipt(given.into())));
             }
             Err(error) => self.reply(request_id, Err(error)),
         }
     }
 
     /// The channel and the receipt of a file.
-    fn given_receipt(&self, request: &ImportRequest) -> ApiResult<(Address, ImportedReceipt)> {
+    fn given_receipt(&self, request: &ImportReceiptRequest) -> ApiResult<(Address, ImportedReceipt)> {
         self.require_wallet()?;
         let (of, chain_id) = match &request.file {
             ExportedFile::Receipts(file) => (file.channel, file.chain_id),

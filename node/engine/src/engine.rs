@@ -7,18 +7,18 @@ use rand_chacha::rand_core::{RngCore, SeedableRng};
 use thunder_api::{ApiError, ApiResult, Code};
 use thunder_protocol::channel::{CommandId, Context, Millis, NextStep};
 use thunder_protocol::wire::Request;
-use thunder_protocol::{Address, B256, ChainId, Contracts, Input, LOCAL_CHAIN_IDS, Signer};
+use thunder_protocol::{Address, B256, ChainIdentity, Contracts, Input, LOCAL_CHAIN_IDS, Signer};
 
 use crate::PeerId;
 use crate::chain_state::ChainState;
 use crate::channels::{ChannelEntry, Channels};
-use crate::event::{Event, OutboundId, PeerEvent, RequestId, UserCommand};
+use crate::event::{Event, OutboundRequestId, PeerEvent, UserCommand, UserRequestId};
 use crate::offers::Offers;
 use crate::outbox::{Batch, Notice};
 use crate::payment_ids::{BatchPayments, PaymentIds};
 use crate::payments::PaidMany;
 use crate::peers::{NewConnection, Peers};
-use crate::replies::{PendingCommand, PendingReply};
+use crate::replies::{PendingCommand, ReplyTarget};
 use crate::storage::{KnownPeer, Storage, StorageError};
 
 /// How often connections of peers that don't prove who they are are ended, in milliseconds.
@@ -58,12 +58,13 @@ pub struct Engine {
     pub(crate) next_row: i64,
     pub(crate) peers: Peers,
     pub(crate) offers: Offers,
-    pub(crate) pending_replies: HashMap<CommandId, PendingCommand>,
-    pub(crate) paid_many: HashMap<RequestId, PaidMany>,
+    /// Commands that channels were given and that have no outcome yet.
+    pub(crate) pending_commands: HashMap<CommandId, PendingCommand>,
+    pub(crate) paid_many: HashMap<UserRequestId, PaidMany>,
     /// The ids of own payments that wait.
     pub(crate) payment_ids: PaymentIds,
     /// Users who wait until the chain is read up to a block.
-    pub(crate) block_waiters: Vec<(u64, RequestId)>,
+    pub(crate) block_waiters: Vec<(u64, UserRequestId)>,
     pub(crate) next_command: u64,
     next_outbound: u64,
     /// Channels with payments that were ordered in this batch and are proposed at its end, together.
@@ -80,7 +81,7 @@ pub struct EngineStart {
     /// The settings.
     pub settings: EngineConfig,
     /// The chain that was used last, and the newest block of it that was read.
-    pub chain: Option<(ChainId, Option<u64>)>,
+    pub chain: Option<(ChainIdentity, Option<u64>)>,
     /// Peers to be connected with.
     pub peers: Vec<(PeerId, KnownPeer)>,
     /// The seed of the generator of challenges, salts and payment ids: random and secret.
@@ -108,7 +109,7 @@ impl Engine {
             next_row: disk.next_channel_row()?,
             peers: Peers::new(settings.own_id.clone(), peers, now),
             offers: Offers::default(),
-            pending_replies: HashMap::new(),
+            pending_commands: HashMap::new(),
             paid_many: HashMap::new(),
             payment_ids: PaymentIds::default(),
             block_waiters: Vec::new(),
@@ -132,10 +133,10 @@ impl Engine {
             Event::Chain(event) => self.on_chain_event(event),
             Event::Command(request, command) => self.on_command(request, command),
             Event::Abandoned(requests) => {
-                let is_abandoned = |request: &RequestId| requests.contains(request);
+                let is_abandoned = |request: &UserRequestId| requests.contains(request);
                 self.offers.abandon(is_abandoned);
                 self.block_waiters.retain(|(_, request)| !is_abandoned(request));
-                self.pending_replies.retain(|_, pending| !is_abandoned(&pending.reply.request()));
+                self.pending_commands.retain(|_, pending| !is_abandoned(&pending.target.request()));
                 self.paid_many.retain(|request, _| !is_abandoned(request));
             }
             Event::Deadline => self.on_deadline(),
@@ -164,13 +165,13 @@ impl Engine {
         }
     }
 
-    fn on_command(&mut self, request_id: RequestId, command: UserCommand) {
+    fn on_command(&mut self, request_id: UserRequestId, command: UserCommand) {
         match command {
             UserCommand::Connect { peer, addresses } => self.connect(request_id, peer, addresses),
             UserCommand::Open { request, partner } => self.offer_channel(request_id, &request, partner),
             UserCommand::Fund { channel, value } => match self.require_chain() {
                 Ok(_) => {
-                    let id = self.pending_reply(channel, PendingReply::PaidIn(request_id));
+                    let id = self.register_command(channel, ReplyTarget::PaidIn(request_id));
                     let fund = thunder_protocol::channel::ChannelCommand::Fund { value: Some(value) };
                     self.apply(channel, Input::Command(id, fund));
                 }
@@ -273,7 +274,7 @@ impl Engine {
     }
 
     /// The chain, if an endpoint answers now.
-    pub(crate) fn require_chain(&self) -> ApiResult<ChainId> {
+    pub(crate) fn require_chain(&self) -> ApiResult<ChainIdentity> {
         let identity = self.chain.identity.filter(|_| self.chain.is_connected());
         identity.ok_or_else(|| {
             let message = format!("the chain at {} can't be reached", self.settings.rpc);
@@ -283,7 +284,7 @@ impl Engine {
     }
 
     /// The chain and the wallet, if both and the contracts are there.
-    pub fn require_ready(&self) -> ApiResult<(ChainId, Address)> {
+    pub fn require_ready(&self) -> ApiResult<(ChainIdentity, Address)> {
         let address = self.require_wallet()?;
         let identity = self.require_chain()?;
         match &self.chain.contracts_found {
@@ -328,7 +329,7 @@ impl Engine {
     }
 
     /// The commands that nothing was signed for yet: they are not carried out once their users have given up.
-    pub fn uncommitted_requests(&self) -> impl Iterator<Item = RequestId> {
+    pub fn uncommitted_requests(&self) -> impl Iterator<Item = UserRequestId> {
         self.offers.requests()
     }
 
@@ -349,17 +350,17 @@ impl Engine {
     }
 
     /// The number of the next request to a peer.
-    pub fn next_outbound_id(&mut self) -> OutboundId {
+    pub fn next_outbound_id(&mut self) -> OutboundRequestId {
         self.next_outbound += 1;
-        OutboundId(self.next_outbound)
+        OutboundRequestId(self.next_outbound)
     }
 
     /// The number of the request to a peer that was sent last.
-    pub(crate) const fn last_outbound_id(&self) -> OutboundId {
-        OutboundId(self.next_outbound)
+    pub(crate) const fn last_outbound_id(&self) -> OutboundRequestId {
+        OutboundRequestId(self.next_outbound)
     }
 
-    pub(crate) fn send_request(&mut self, peer: &PeerId, request: Request) -> OutboundId {
+    pub(crate) fn send_request(&mut self, peer: &PeerId, request: Request) -> OutboundRequestId {
         let id = self.next_outbound_id();
         self.batch.effects.independent.requests.push((id, peer.clone(), request));
         id

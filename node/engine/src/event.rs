@@ -3,18 +3,19 @@
 use std::collections::HashSet;
 
 use thunder_api::{
-    ApiResult, CloseRequest, EndpointInfo, ImportRequest, OpenRequest, PayManyRequest, PayRequest, Selector,
+    ApiResult, CloseRequest, EndpointInfo, ImportReceiptRequest, OpenRequest, PayManyRequest, PayRequest,
+    Selector,
 };
 use thunder_protocol::channel::Millis;
 use thunder_protocol::onchain::{CallFailure, CallKind, ChainView, Closing};
 use thunder_protocol::wire;
-use thunder_protocol::{Address, Amount, ChainId};
+use thunder_protocol::{Address, Amount, ChainIdentity};
 
 use crate::PeerId;
 
 /// Names a command of a user, whose reply carries the same number.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct RequestId(pub u64);
+pub struct UserRequestId(pub u64);
 
 /// Names a connection with a peer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -22,11 +23,11 @@ pub struct ConnectionId(pub u64);
 
 /// Names a peer's request, whose response carries the same number.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct InboundId(pub u64);
+pub struct InboundRequestId(pub u64);
 
 /// Names a request to a peer, whose response or failure carries the same number.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct OutboundId(pub u64);
+pub struct OutboundRequestId(pub u64);
 
 /// Something that happens to a node.
 #[derive(Debug)]
@@ -36,9 +37,9 @@ pub enum Event {
     /// On the chain, as the guard reports it.
     Chain(ChainEvent),
     /// A user's command.
-    Command(RequestId, UserCommand),
+    Command(UserRequestId, UserCommand),
     /// The users who gave these commands wait for no reply any more.
-    Abandoned(HashSet<RequestId>),
+    Abandoned(HashSet<UserRequestId>),
     /// The time of [`crate::Engine::next_deadline`] has come.
     Deadline,
 }
@@ -57,7 +58,7 @@ pub enum PeerEvent {
         /// Whether this side dialed.
         is_dialer: bool,
         /// The `connect` that it was dialed for.
-        request: Option<RequestId>,
+        request: Option<UserRequestId>,
     },
     /// A connection is over.
     Disconnected {
@@ -83,7 +84,7 @@ pub enum PeerEvent {
         /// Who.
         peer: PeerId,
         /// The number that the response carries.
-        id: InboundId,
+        id: InboundRequestId,
         /// What.
         request: wire::Request,
     },
@@ -92,7 +93,7 @@ pub enum PeerEvent {
         /// Who.
         peer: PeerId,
         /// The number of the request.
-        id: OutboundId,
+        id: OutboundRequestId,
         /// What.
         response: wire::Response,
     },
@@ -101,7 +102,7 @@ pub enum PeerEvent {
         /// To whom.
         peer: PeerId,
         /// The number of the request.
-        id: OutboundId,
+        id: OutboundRequestId,
         /// The peer does not speak the protocol.
         is_unsupported: bool,
     },
@@ -116,7 +117,7 @@ pub enum PeerEvent {
 #[derive(Debug)]
 pub enum ChainEvent {
     /// This is the chain from now on. Every channel is to be watched anew.
-    ChainSelected(ChainId),
+    ChainSelected(ChainIdentity),
     /// Whether THD and the factory are there, or why not.
     Contracts(Result<(), String>),
     /// A channel's state has changed, or more is known of it.
@@ -226,7 +227,7 @@ pub enum UserCommand {
         gas: ApiResult<()>,
     },
     /// `receipts --import`.
-    ImportReceipt(Box<ImportRequest>),
+    ImportReceipt(Box<ImportReceiptRequest>),
     /// Replies once the chain is read up to this block.
     AwaitBlock(u64),
 }

@@ -41,7 +41,8 @@ pub use channels::{ChannelEntry, Channels, is_inbound_pending, is_live};
 pub use engine::{Engine, EngineConfig, EngineStart, confirmations_on};
 pub use errors::disk_error;
 pub use event::{
-    ChainEvent, ConnectionId, Event, InboundId, OutboundId, PeerEvent, RequestId, SettleCommand, UserCommand,
+    ChainEvent, ConnectionId, Event, InboundRequestId, OutboundRequestId, PeerEvent, SettleCommand,
+    UserCommand, UserRequestId,
 };
 pub use offers::deposit_of;
 pub use outbox::{

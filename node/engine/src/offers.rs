@@ -15,9 +15,9 @@ use thunder_protocol::{Address, Amount, B256, Balances, Channel, Role, channel_a
 use crate::channels::is_inbound_pending;
 use crate::engine::Engine;
 use crate::errors::disk_error;
-use crate::event::RequestId;
+use crate::event::UserRequestId;
 use crate::outbox::ChainCommand;
-use crate::replies::PendingReply;
+use crate::replies::ReplyTarget;
 use crate::storage::StorageError;
 use crate::token_bucket::UNKNOWN_CHANNEL_COST;
 
@@ -41,7 +41,7 @@ struct Offer {
     until: Millis,
     ask: OpenAsk,
     partner: Address,
-    request: RequestId,
+    request: UserRequestId,
 }
 
 impl Offers {
@@ -49,12 +49,12 @@ impl Offers {
         self.by_half.values().map(|offer| offer.until).min()
     }
 
-    pub(crate) fn requests(&self) -> impl Iterator<Item = RequestId> {
+    pub(crate) fn requests(&self) -> impl Iterator<Item = UserRequestId> {
         self.by_half.values().map(|offer| offer.request)
     }
 
     /// Forgets the offers whose users wait no more, so that no channel is opened for them.
-    pub(crate) fn abandon(&mut self, is_abandoned: impl Fn(&RequestId) -> bool) {
+    pub(crate) fn abandon(&mut self, is_abandoned: impl Fn(&UserRequestId) -> bool) {
         self.by_half.retain(|_, offer| !is_abandoned(&offer.request));
     }
 
@@ -70,7 +70,7 @@ impl Offers {
 
 impl Engine {
     /// `openchannel`, once the balances are known to suffice: asks the other side.
-    pub(crate) fn offer_channel(&mut self, request: RequestId, terms: &OpenRequest, partner: Address) {
+    pub(crate) fn offer_channel(&mut self, request: UserRequestId, terms: &OpenRequest, partner: Address) {
         match self.make_ask(terms) {
             Ok(ask) => {
                 let message = Envelope::Open(OpenMessage::Ask(ask.clone()));
@@ -248,7 +248,7 @@ impl Engine {
             return self.reply(request, Err(error));
         };
         tracing::info!(channel = %terms.channel, %partner, amount = %ask.amount, "opening a channel");
-        let command = self.pending_reply(terms.channel, PendingReply::PaidIn(request));
+        let command = self.register_command(terms.channel, ReplyTarget::PaidIn(request));
         self.add_channel(identity, Channel::open(terms, ask.share_a, command));
     }
 

@@ -8,7 +8,7 @@ use thunder_protocol::wire::{self, Envelope};
 use thunder_protocol::{Address, Nonce, Payment, Stake, WatchRequest, channel::Terms};
 
 use crate::PeerId;
-use crate::event::{InboundId, OutboundId, RequestId};
+use crate::event::{InboundRequestId, OutboundRequestId, UserRequestId};
 use crate::storage::{Storage, StorageError, Writes};
 
 /// Everything that a batch of events has brought about. What depends on the disk can be had only through
@@ -68,7 +68,7 @@ pub(crate) struct BatchEffects {
     /// Messages, by the wallet that they are for.
     pub(crate) messages: Vec<(Address, Envelope)>,
     /// Requests whose response carries the messages that are ready.
-    pub(crate) inbound: Vec<(PeerId, InboundId)>,
+    pub(crate) inbound: Vec<(PeerId, InboundRequestId)>,
     /// The commands that channels were given in this batch.
     pub(crate) commands: Vec<CommandId>,
     pub(crate) outcomes: Vec<(Address, CommandId, Result<CommandOutcome, CommandError>)>,
@@ -76,7 +76,7 @@ pub(crate) struct BatchEffects {
     /// Partners that broke a rule, and which.
     pub(crate) misbehaviours: Vec<(Address, String)>,
     /// Users who wait for a peer that is remembered with this batch.
-    pub(crate) connected: Vec<(PeerId, Vec<RequestId>)>,
+    pub(crate) connected: Vec<(PeerId, Vec<UserRequestId>)>,
     /// The chain is read up to the block that [`crate::Engine`] has as its head.
     pub(crate) is_block_read: bool,
     /// Everything that was read since the start is handled.
@@ -92,11 +92,11 @@ pub struct Outbox {
     /// For the chain task.
     pub chain: Vec<ChainCommand>,
     /// Responses to peers' requests. A request that gets none is dropped.
-    pub responses: Vec<(InboundId, wire::Response)>,
+    pub responses: Vec<(InboundRequestId, wire::Response)>,
     /// Requests to peers.
-    pub requests: Vec<(OutboundId, PeerId, wire::Request)>,
+    pub requests: Vec<(OutboundRequestId, PeerId, wire::Request)>,
     /// Replies to users.
-    pub replies: Vec<(RequestId, ApiResult<Reply>)>,
+    pub replies: Vec<(UserRequestId, ApiResult<Reply>)>,
     /// What `watch` and the metrics show.
     pub notices: Vec<Notice>,
     /// Peers whose connections are to be ended, and why.
@@ -163,7 +163,7 @@ pub enum Dial {
     /// Whoever answers at the first of these addresses that can be reached.
     Requested {
         /// The `connect` that this is for.
-        request: RequestId,
+        request: UserRequestId,
         /// Whom, if that is known.
         peer: Option<PeerId>,
         /// The multiaddrs, in order.

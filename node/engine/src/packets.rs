@@ -9,13 +9,13 @@ use thunder_protocol::{Address, Input, PaymentId};
 
 use crate::PeerId;
 use crate::engine::Engine;
-use crate::event::{InboundId, OutboundId};
+use crate::event::{InboundRequestId, OutboundRequestId};
 use crate::outbox::Outbox;
 use crate::storage::StorageError;
 use crate::token_bucket::{HANDSHAKE_COST, REFUSAL_COST, UNKNOWN_CHANNEL_COST};
 
 impl Engine {
-    pub(crate) fn on_request(&mut self, peer: &PeerId, id: InboundId, request: Request) {
+    pub(crate) fn on_request(&mut self, peer: &PeerId, id: InboundRequestId, request: Request) {
         if self.peers.is_banned(peer) {
             return;
         }
@@ -43,7 +43,7 @@ impl Engine {
         self.batch.effects.independent.responses.push((id, response));
     }
 
-    pub(crate) fn on_response(&mut self, peer: &PeerId, id: OutboundId, response: Response) {
+    pub(crate) fn on_response(&mut self, peer: &PeerId, id: OutboundRequestId, response: Response) {
         match response {
             // Without such a session the packet is dropped: there is nobody to send an error to.
             Response::Packet(packet) => drop(self.on_packet(peer, packet)),
@@ -158,7 +158,7 @@ impl Engine {
     pub(crate) fn pack(
         &mut self,
         messages: Vec<(Address, Envelope)>,
-        inbound: Vec<(PeerId, InboundId)>,
+        inbound: Vec<(PeerId, InboundRequestId)>,
         outbox: &mut Outbox,
     ) {
         let mut outgoing = self.fill_packets(messages);

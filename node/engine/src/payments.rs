@@ -6,10 +6,10 @@ use thunder_protocol::{Address, Input, Payment, PaymentId, hex};
 
 use crate::engine::Engine;
 use crate::errors::disk_error;
-use crate::event::RequestId;
+use crate::event::UserRequestId;
 use crate::outbox::Reply;
 use crate::payment_ids::EarlierPayment;
-use crate::replies::PendingReply;
+use crate::replies::ReplyTarget;
 use crate::selection::Purpose;
 
 /// The most payments in one call.
@@ -43,19 +43,19 @@ impl PaidMany {
 }
 
 impl Engine {
-    pub(crate) fn pay(&mut self, request_id: RequestId, request: PayRequest) {
+    pub(crate) fn pay(&mut self, request_id: UserRequestId, request: PayRequest) {
         let PayRequest { channel: selector, payment } = request;
         let new = |engine: &Self| engine.find_channel(&selector, Purpose::Pay);
         match self.payment_target(&selector, payment.id.as_ref(), new) {
             Ok(target) => {
-                let command = self.pending_reply(target.channel, PendingReply::Paid(request_id));
+                let command = self.register_command(target.channel, ReplyTarget::Paid(request_id));
                 self.apply_payment(target, payment, command);
             }
             Err(error) => self.reply(request_id, Err(error)),
         }
     }
 
-    pub(crate) fn pay_many(&mut self, request_id: RequestId, request: PayManyRequest) {
+    pub(crate) fn pay_many(&mut self, request_id: UserRequestId, request: PayManyRequest) {
         let PayManyRequest { channel: selector, payments } = request;
         let count = payments.len();
         if let Err(error) = self.require_wallet() {
@@ -71,7 +71,8 @@ impl Engine {
         for (index, payment) in payments.into_iter().enumerate() {
             match self.payment_target(&selector, payment.id.as_ref(), |_| channel.clone()) {
                 Ok(target) => {
-                    let command = self.pending_reply(target.channel, PendingReply::OneOf(request_id, index));
+                    let command =
+                        self.register_command(target.channel, ReplyTarget::OneOf(request_id, index));
                     self.apply_payment(target, payment, command);
                 }
                 Err(error) => self.reply_one_of(request_id, index, Err(error)),
@@ -132,7 +133,7 @@ impl Engine {
     }
 
     /// One of many payments has a reply.
-    pub(crate) fn reply_one_of(&mut self, request_id: RequestId, index: usize, reply: ApiResult<Paid>) {
+    pub(crate) fn reply_one_of(&mut self, request_id: UserRequestId, index: usize, reply: ApiResult<Paid>) {
         let all = self.paid_many.get_mut(&request_id).and_then(|many| many.put(index, reply));
         if let Some(all) = all {
             self.paid_many.remove(&request_id);

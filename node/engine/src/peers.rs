@@ -8,7 +8,7 @@ use thunder_protocol::channel::Millis;
 
 use crate::PeerId;
 use crate::engine::Engine;
-use crate::event::{ConnectionId, RequestId};
+use crate::event::{ConnectionId, UserRequestId};
 use crate::outbox::{Dial, DisconnectReason, Notice, Reply};
 use crate::selection::begins_like;
 use crate::sessions::{PendingHandshake, Session};
@@ -86,7 +86,7 @@ pub struct Peers {
     by_wallet: HashMap<Address, PeerId>,
     persistent: BTreeMap<PeerId, PersistentPeer>,
     /// Users who wait for a session with a connected peer.
-    waiting: Vec<(PeerId, RequestId)>,
+    waiting: Vec<(PeerId, UserRequestId)>,
     /// Peers that said hello and have to prove themselves.
     pub(crate) pending_handshakes: HashMap<PeerId, PendingHandshake>,
     /// Limits what the log has about strangers.
@@ -232,13 +232,13 @@ pub(crate) struct NewConnection {
     pub(crate) id: ConnectionId,
     pub(crate) address: String,
     pub(crate) is_dialer: bool,
-    pub(crate) request: Option<RequestId>,
+    pub(crate) request: Option<UserRequestId>,
 }
 
 impl Engine {
     /// `connect`: replies at once if there is a session already, or else has the addresses dialed; the reply then
     /// comes once both sides have proved who they are.
-    pub(crate) fn connect(&mut self, request: RequestId, named: Option<PeerId>, addresses: Vec<String>) {
+    pub(crate) fn connect(&mut self, request: UserRequestId, named: Option<PeerId>, addresses: Vec<String>) {
         if let Err(error) = self.require_ready() {
             return self.reply(request, Err(error));
         }
@@ -334,7 +334,7 @@ impl Engine {
     }
 
     /// Replies to `connect`, once it is on disk that the peer was asked for.
-    pub(crate) fn reply_connected(&mut self, peer: &PeerId, requests: Vec<RequestId>) {
+    pub(crate) fn reply_connected(&mut self, peer: &PeerId, requests: Vec<UserRequestId>) {
         for request in requests {
             let described = self.peers.describe(peer).ok_or_else(connection_ended);
             self.reply(request, described.map(Reply::Peer));
@@ -348,7 +348,7 @@ impl Engine {
         }
     }
 
-    fn take_waiting_for_session(&mut self, peer: &PeerId) -> Vec<RequestId> {
+    fn take_waiting_for_session(&mut self, peer: &PeerId) -> Vec<UserRequestId> {
         let waiting = std::mem::take(&mut self.peers.waiting);
         let (taken, left): (Vec<_>, _) = waiting.into_iter().partition(|(other, _)| other == peer);
         self.peers.waiting = left;

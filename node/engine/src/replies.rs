@@ -1,4 +1,5 @@
-//! Pending replies: who waits for what a command brings about, and what the core's outcome is in the API.
+//! Pending commands: which user gets the outcome of a command that a channel was given, and what the core's outcome
+//! is in the API.
 
 use thunder_api::{ApiError, ApiResult, ClosingStarted, Code, Ended, Paid, PaidIn, PaidOut, ReceiptImported};
 use thunder_protocol::channel::{ClosedBy, CommandError, CommandId, CommandOutcome};
@@ -7,39 +8,39 @@ use thunder_protocol::{Address, Channel};
 
 use crate::engine::Engine;
 use crate::errors::{explain, out_of_place};
-use crate::event::RequestId;
+use crate::event::UserRequestId;
 use crate::outbox::Reply;
 
-/// A user who waits for the outcome of a command that a channel was given.
+/// Where the outcome of a command goes that a channel was given: to which user's request, and as which reply.
 #[derive(Debug, Clone, Copy)]
-pub(crate) enum PendingReply {
+pub(crate) enum ReplyTarget {
     /// `pay`.
-    Paid(RequestId),
+    Paid(UserRequestId),
     /// One payment of many, and its place.
-    OneOf(RequestId, usize),
+    OneOf(UserRequestId, usize),
     /// `openchannel`, `fund`.
-    PaidIn(RequestId),
+    PaidIn(UserRequestId),
     /// `closechannel`.
-    Closing(RequestId),
+    Closing(UserRequestId),
     /// `challenge`, `withdraw`, `cancel`.
     PaidOut {
-        request: RequestId,
+        request: UserRequestId,
         /// Whether it was done already when it was asked for.
         was_over: bool,
     },
     /// `receipts --import`.
-    Imported(RequestId),
+    ReceiptImported(UserRequestId),
 }
 
-impl PendingReply {
-    pub(crate) const fn request(self) -> RequestId {
+impl ReplyTarget {
+    pub(crate) const fn request(self) -> UserRequestId {
         match self {
             Self::Paid(request)
             | Self::OneOf(request, _)
             | Self::PaidIn(request)
             | Self::Closing(request)
             | Self::PaidOut { request, .. }
-            | Self::Imported(request) => request,
+            | Self::ReceiptImported(request) => request,
         }
     }
 }
@@ -48,27 +49,27 @@ impl PendingReply {
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct PendingCommand {
     pub(crate) channel: Address,
-    pub(crate) reply: PendingReply,
+    pub(crate) target: ReplyTarget,
 }
 
 impl Engine {
     /// Replies to a user, with the batch and whatever becomes of it: for what does not depend on the disk.
-    pub(crate) fn reply(&mut self, request: RequestId, reply: ApiResult<Reply>) {
+    pub(crate) fn reply(&mut self, request: UserRequestId, reply: ApiResult<Reply>) {
         self.batch.effects.independent.replies.push((request, reply));
     }
 
-    /// A number for a command whose user waits, and which this channel is given in this batch.
-    pub(crate) fn pending_reply(&mut self, channel: Address, reply: PendingReply) -> CommandId {
+    /// Registers a command that a channel is given in this batch, and where its outcome goes. Returns its number.
+    pub(crate) fn register_command(&mut self, channel: Address, target: ReplyTarget) -> CommandId {
         self.next_command += 1;
         let id = CommandId(self.next_command);
-        self.pending_replies.insert(id, PendingCommand { channel, reply });
+        self.pending_commands.insert(id, PendingCommand { channel, target });
         self.batch.effects.commands.push(id);
         id
     }
 
     /// The commands of a channel that have no reply yet, oldest first.
-    pub(crate) fn pending_commands(&self, channel: &Address) -> Vec<CommandId> {
-        let of_channel = self.pending_replies.iter().filter(|(_, pending)| pending.channel == *channel);
+    pub(crate) fn commands_of(&self, channel: &Address) -> Vec<CommandId> {
+        let of_channel = self.pending_commands.iter().filter(|(_, pending)| pending.channel == *channel);
         let mut of_channel: Vec<_> = of_channel.map(|(id, _)| *id).collect();
         of_channel.sort_unstable();
         of_channel
@@ -81,25 +82,25 @@ impl Engine {
         id: CommandId,
         outcome: Result<CommandOutcome, CommandError>,
     ) {
-        let Some(PendingCommand { reply: pending, .. }) = self.pending_replies.remove(&id) else { return };
+        let Some(PendingCommand { target, .. }) = self.pending_commands.remove(&id) else { return };
         let reply = match outcome {
-            Ok(outcome) => self.describe_outcome(channel, pending, outcome),
-            Err(error) => Err(self.describe_error(channel, pending, &error)),
+            Ok(outcome) => self.describe_outcome(channel, target, outcome),
+            Err(error) => Err(self.describe_error(channel, target, &error)),
         };
-        self.send_reply(pending, reply);
+        self.send_reply(target, reply);
     }
 
     /// Replies with an error that is not the core's.
     pub(crate) fn fail(&mut self, id: CommandId, error: ApiError) {
         self.payment_ids.remove(id);
-        if let Some(pending) = self.pending_replies.remove(&id) {
-            self.send_reply(pending.reply, Err(error));
+        if let Some(pending) = self.pending_commands.remove(&id) {
+            self.send_reply(pending.target, Err(error));
         }
     }
 
-    fn send_reply(&mut self, pending: PendingReply, reply: ApiResult<Reply>) {
-        match pending {
-            PendingReply::OneOf(request, index) => {
+    fn send_reply(&mut self, target: ReplyTarget, reply: ApiResult<Reply>) {
+        match target {
+            ReplyTarget::OneOf(request, index) => {
                 let paid = reply.and_then(|reply| match reply {
                     Reply::Paid(paid) => Ok(paid),
                     _ => Err(out_of_place()),
@@ -110,9 +111,9 @@ impl Engine {
         }
     }
 
-    fn describe_error(&self, channel: Address, pending: PendingReply, error: &CommandError) -> ApiError {
-        match (pending, error) {
-            (PendingReply::Closing(_), CommandError::PeerOffline | CommandError::PeerStopped) => {
+    fn describe_error(&self, channel: Address, target: ReplyTarget, error: &CommandError) -> ApiError {
+        match (target, error) {
+            (ReplyTarget::Closing(_), CommandError::PeerOffline | CommandError::PeerStopped) => {
                 let hint = if self.data_loss(&channel).is_some() {
                     "this node has lost data of the channel and can't close it without the other side: ask its owner"
                 } else {
@@ -127,28 +128,28 @@ impl Engine {
     fn describe_outcome(
         &self,
         address: Address,
-        pending: PendingReply,
+        target: ReplyTarget,
         outcome: CommandOutcome,
     ) -> ApiResult<Reply> {
         let Some(entry) = self.channels.get(&address) else { return Err(out_of_place()) };
         let channel = &entry.channel;
-        match (pending, outcome) {
-            (PendingReply::Paid(_) | PendingReply::OneOf(..), outcome @ CommandOutcome::Paid { .. }) => {
+        match (target, outcome) {
+            (ReplyTarget::Paid(_) | ReplyTarget::OneOf(..), outcome @ CommandOutcome::Paid { .. }) => {
                 paid(channel, outcome).map(Reply::Paid)
             }
-            (PendingReply::PaidIn(_), CommandOutcome::PaidIn { tx }) => {
+            (ReplyTarget::PaidIn(_), CommandOutcome::PaidIn { tx }) => {
                 let mine = channel.balances().of(channel.setup().role());
                 let amount = channel.setup().terms().amount;
                 let state = contract_state(channel);
                 Ok(Reply::PaidIn(PaidIn { channel: address.into(), amount, mine, state, tx }))
             }
-            (PendingReply::Closing(_), outcome @ CommandOutcome::Closing { .. }) => {
+            (ReplyTarget::Closing(_), outcome @ CommandOutcome::Closing { .. }) => {
                 closing(address, &outcome).map(Reply::Closing)
             }
-            (PendingReply::PaidOut { was_over, .. }, outcome @ CommandOutcome::PaidOut { .. }) => {
+            (ReplyTarget::PaidOut { was_over, .. }, outcome @ CommandOutcome::PaidOut { .. }) => {
                 paid_out(channel, &outcome, was_over).map(Reply::PaidOut)
             }
-            (PendingReply::Imported(_), CommandOutcome::Imported { receipt, both_signed }) => {
+            (ReplyTarget::ReceiptImported(_), CommandOutcome::ReceiptImported { receipt, both_signed }) => {
                 let own = channel.setup().role();
                 let imported = ReceiptImported {
                     channel: address.into(),
@@ -203,9 +204,9 @@ fn closing(channel: Address, outcome: &CommandOutcome) -> ApiResult<ClosingStart
         return Err(out_of_place());
     };
     let mode = match mode {
-        ClosedBy::Receipt => thunder_api::ClosedBy::Unilateral,
+        ClosedBy::Unilateral => thunder_api::ClosedBy::Unilateral,
         ClosedBy::Proposal => thunder_api::ClosedBy::Proposal,
-        ClosedBy::Final => thunder_api::ClosedBy::Cooperative,
+        ClosedBy::Cooperative => thunder_api::ClosedBy::Cooperative,
     };
     let (nonce, withdrawable_at) = (nonce.get(), *withdrawable_at);
     Ok(ClosingStarted { channel: channel.into(), tx: *tx, mode, nonce, withdrawable_at })

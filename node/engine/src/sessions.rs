@@ -11,7 +11,7 @@ use thunder_protocol::{Address, B256, Crypto, Input, node_binding_digest};
 
 use crate::PeerId;
 use crate::engine::Engine;
-use crate::event::OutboundId;
+use crate::event::OutboundRequestId;
 use crate::peers::retry_after;
 
 /// How far two nodes have come.
@@ -31,7 +31,7 @@ pub(crate) struct HelloSent {
     /// The own challenge.
     challenge: B256,
     /// The request that carries the hello.
-    request: OutboundId,
+    request: OutboundRequestId,
 }
 
 /// The other side has proved itself; the own proof is on its way.
@@ -39,7 +39,7 @@ pub(crate) struct HelloSent {
 pub(crate) struct ProofSent {
     session: OpenSession,
     /// The request that carries the proof.
-    request: OutboundId,
+    request: OutboundRequestId,
 }
 
 /// Both sides have proved who they are.
@@ -50,12 +50,12 @@ pub(crate) struct OpenSession {
     pub(crate) wallet: Address,
     /// The newest request that was sent before this session. What becomes of it and of those before it says nothing
     /// about this session.
-    last_before: OutboundId,
+    last_before: OutboundRequestId,
 }
 
 impl OpenSession {
     /// Whether this request was sent in this session.
-    fn has_sent(&self, request: OutboundId) -> bool {
+    fn has_sent(&self, request: OutboundRequestId) -> bool {
         request > self.last_before
     }
 }
@@ -102,7 +102,7 @@ impl Session {
     }
 
     /// Whether this request carries the handshake.
-    fn is_begun_by(&self, id: OutboundId) -> bool {
+    fn is_begun_by(&self, id: OutboundRequestId) -> bool {
         match self {
             Self::HelloSent(HelloSent { request, .. }) | Self::ProofSent(ProofSent { request, .. }) => {
                 *request == id
@@ -197,7 +197,12 @@ impl Engine {
     }
 
     /// A response to a step of the handshake.
-    pub(crate) fn on_handshake_response(&mut self, peer: &PeerId, id: OutboundId, response: &Response) {
+    pub(crate) fn on_handshake_response(
+        &mut self,
+        peer: &PeerId,
+        id: OutboundRequestId,
+        response: &Response,
+    ) {
         let session = self.peers.connected.get(peer).map(|connected| &connected.session);
         match (response, session) {
             (Response::Welcome(welcome), Some(Session::HelloSent(hello_sent)))
@@ -301,7 +306,7 @@ impl Engine {
     }
 
     /// The other node refuses a request.
-    pub(crate) fn on_refused(&mut self, peer: &PeerId, request: OutboundId, error: WireError) {
+    pub(crate) fn on_refused(&mut self, peer: &PeerId, request: OutboundRequestId, error: WireError) {
         tracing::debug!(%peer, %error, "the other node refuses");
         let Some(connected) = self.peers.connected.get_mut(peer) else { return };
         if let Some(open) = connected.session.open() {
@@ -329,7 +334,12 @@ impl Engine {
     }
 
     /// A request has failed in the network.
-    pub(crate) fn on_request_failed(&mut self, peer: &PeerId, request: OutboundId, is_unsupported: bool) {
+    pub(crate) fn on_request_failed(
+        &mut self,
+        peer: &PeerId,
+        request: OutboundRequestId,
+        is_unsupported: bool,
+    ) {
         if is_unsupported {
             self.on_other_version(peer);
         }

@@ -8,13 +8,13 @@ use thunder_protocol::wire::{
     Envelope, Hello, Message, OpenAccept, OpenAsk, OpenMessage, Packet, Proof, Request, Response, SessionId,
 };
 use thunder_protocol::{
-    Address, Amount, B256, Balances, ChainId, Channel, Contracts, Crypto, Input, Memo, Nonce, PaymentId,
-    Role, Signer, node_binding_digest,
+    Address, Amount, B256, Balances, ChainIdentity, Channel, Contracts, Crypto, Input, Memo, Nonce,
+    PaymentId, Role, Signer, node_binding_digest,
 };
 
 use crate::{
-    ChainCommand, ChainEvent, ConnectionId, Engine, EngineConfig, EngineStart, Event, InboundId, Outbox,
-    PeerEvent, PeerId, Reply, RequestId, UserCommand,
+    ChainCommand, ChainEvent, ConnectionId, Engine, EngineConfig, EngineStart, Event, InboundRequestId,
+    Outbox, PeerEvent, PeerId, Reply, UserCommand, UserRequestId,
 };
 use disk::Disk;
 
@@ -22,7 +22,7 @@ use disk::Disk;
 #[expect(dead_code, reason = "the simulation has more use for it")]
 pub(crate) mod disk;
 
-pub(crate) const CHAIN: ChainId = ChainId { chain_id: 31337, genesis: B256::repeat_byte(7) };
+pub(crate) const CHAIN: ChainIdentity = ChainIdentity { chain_id: 31337, genesis: B256::repeat_byte(7) };
 pub(crate) const CONTRACTS: Contracts =
     Contracts { token: Address::repeat_byte(1), factory: Address::repeat_byte(2) };
 /// The block up to which the chain is read.
@@ -176,8 +176,8 @@ impl Node {
     }
 
     /// A user's command. Returns its number, too.
-    pub(crate) fn command(&mut self, command: UserCommand) -> (RequestId, Outbox) {
-        let request = RequestId(self.next());
+    pub(crate) fn command(&mut self, command: UserCommand) -> (UserRequestId, Outbox) {
+        let request = UserRequestId(self.next());
         (request, self.handle(Event::Command(request, command)))
     }
 
@@ -187,7 +187,12 @@ impl Node {
         self.handle(Event::Deadline)
     }
 
-    pub(crate) fn connect(&mut self, remote: &Remote, is_dialer: bool, request: Option<RequestId>) -> Outbox {
+    pub(crate) fn connect(
+        &mut self,
+        remote: &Remote,
+        is_dialer: bool,
+        request: Option<UserRequestId>,
+    ) -> Outbox {
         let connection = ConnectionId(self.next());
         let (peer, address) = (remote.id.clone(), format!("/ip4/127.0.0.1/tcp/{}", remote.id));
         self.handle(Event::Peer(PeerEvent::Connected { peer, connection, address, is_dialer, request }))
@@ -195,7 +200,7 @@ impl Node {
 
     /// A request of another node. Returns its response, if it gets one.
     pub(crate) fn request(&mut self, remote: &Remote, request: Request) -> Option<Response> {
-        let id = InboundId(self.next());
+        let id = InboundRequestId(self.next());
         let outbox = self.handle(Event::Peer(PeerEvent::Request { peer: remote.id.clone(), id, request }));
         let mut responses = outbox.responses.into_iter().filter(|(to, _)| *to == id);
         responses.next().map(|(_, response)| response)
@@ -290,7 +295,7 @@ pub(crate) fn sent(outbox: &Outbox) -> Vec<Envelope> {
 }
 
 /// The reply to a user's command, if there is one.
-pub(crate) fn reply(outbox: &Outbox, request: RequestId) -> Option<&ApiResult<Reply>> {
+pub(crate) fn reply(outbox: &Outbox, request: UserRequestId) -> Option<&ApiResult<Reply>> {
     let mut replies = outbox.replies.iter().filter(|(to, _)| *to == request);
     let reply = replies.next().map(|(_, reply)| reply);
     assert!(replies.next().is_none(), "two replies to one command");
@@ -298,7 +303,7 @@ pub(crate) fn reply(outbox: &Outbox, request: RequestId) -> Option<&ApiResult<Re
 }
 
 /// The error that a user's command is answered with.
-pub(crate) fn error(outbox: &Outbox, request: RequestId) -> &ApiError {
+pub(crate) fn error(outbox: &Outbox, request: UserRequestId) -> &ApiError {
     match reply(outbox, request) {
         Some(Err(error)) => error,
         other => panic!("no error: {other:?}"),

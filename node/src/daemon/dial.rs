@@ -6,7 +6,7 @@ use libp2p::swarm::dial_opts::{DialOpts, PeerCondition};
 use libp2p::swarm::{ConnectionId, DialError};
 use libp2p::{Multiaddr, PeerId};
 use thunder_api::{ApiError, Code};
-use thunder_engine::{Dial, PeerEvent, RequestId};
+use thunder_engine::{Dial, PeerEvent, UserRequestId};
 
 use super::Daemon;
 use super::network::libp2p_peer;
@@ -17,7 +17,7 @@ const SHARES_PORT: bool = !cfg!(windows);
 
 /// A `connect` that has reached nobody yet.
 struct Attempt {
-    request: RequestId,
+    request: UserRequestId,
     peer: Option<PeerId>,
     /// Addresses that were not tried yet.
     left: VecDeque<Multiaddr>,
@@ -32,7 +32,7 @@ pub(super) struct Dialing {
 
 impl Dialing {
     /// The `connect` that a connection was dialed for.
-    pub(super) fn reached(&mut self, connection: ConnectionId) -> Option<RequestId> {
+    pub(super) fn reached(&mut self, connection: ConnectionId) -> Option<UserRequestId> {
         self.attempts.remove(&connection).map(|attempt| attempt.request)
     }
 }

@@ -2,7 +2,7 @@
 //! the chain, then the peers, then the users.
 
 use thunder_api::{ApiError, ApiResult, Code};
-use thunder_engine::{ChainCommand, Outbox, Reply, RequestId};
+use thunder_engine::{ChainCommand, Outbox, Reply, UserRequestId};
 use thunder_protocol::onchain::Call;
 use thunder_protocol::wire;
 use tokio::time::Instant;
@@ -78,7 +78,7 @@ impl Daemon {
     }
 
     /// Responds to a peer. Messages that the response can't carry any more go out by themselves.
-    fn respond(&mut self, id: thunder_engine::InboundId, response: wire::Response) {
+    fn respond(&mut self, id: thunder_engine::InboundRequestId, response: wire::Response) {
         if let Some((peer, wire::Response::Packet(packet))) = self.network.respond(id, response)
             && !packet.messages.is_empty()
         {
@@ -88,7 +88,7 @@ impl Daemon {
     }
 
     /// Replies to a user, if the user still waits.
-    pub(super) fn reply(&mut self, request: RequestId, reply: ApiResult<Reply>) {
+    pub(super) fn reply(&mut self, request: UserRequestId, reply: ApiResult<Reply>) {
         let Some(pending) = self.replies.take(request) else { return };
         match (pending, reply) {
             (PendingReply::Paid(to, since), Ok(Reply::Paid(paid))) => {
@@ -109,7 +109,7 @@ impl Daemon {
             (PendingReply::Closing(to), Ok(Reply::Closing(closing))) => drop(to.send(Ok(closing))),
             (PendingReply::PaidOut(to), Ok(Reply::PaidOut(paid_out))) => drop(to.send(Ok(paid_out))),
             (PendingReply::Block(to), Ok(Reply::BlockRead)) => drop(to.send(Ok(()))),
-            (PendingReply::Imported(to), Ok(Reply::ReceiptImported { mut imported, channel })) => {
+            (PendingReply::ReceiptImported(to), Ok(Reply::ReceiptImported { mut imported, channel })) => {
                 if let Some(entry) = self.engine.channels().get(&channel) {
                     imported.next = self.channel_info(entry).next;
                 }

@@ -24,7 +24,7 @@ use std::time::Duration;
 use libp2p::{PeerId, Swarm};
 pub(crate) use thunder_chain::now_ms;
 use thunder_chain::{Contracts, Report};
-use thunder_engine::{Engine, EngineConfig, EngineStart, Event, RequestId, UserCommand};
+use thunder_engine::{Engine, EngineConfig, EngineStart, Event, UserCommand, UserRequestId};
 use thunder_protocol::Address;
 use tokio::sync::mpsc;
 use tokio::time::Instant;
@@ -313,7 +313,7 @@ impl Daemon {
 
     /// Drops the openings whose users have given up before anything was signed.
     fn abandon_openings(&mut self) {
-        let uncommitted: Vec<RequestId> = self.engine.uncommitted_requests().collect();
+        let uncommitted: Vec<UserRequestId> = self.engine.uncommitted_requests().collect();
         if uncommitted.is_empty() {
             return;
         }

@@ -3,10 +3,12 @@
 use std::collections::HashMap;
 
 use futures::{FutureExt, StreamExt};
-use libp2p::request_response::{self, OutboundRequestId};
+use libp2p::request_response;
 use libp2p::swarm::{self, SwarmEvent};
 use libp2p::{PeerId, Swarm};
-use thunder_engine::{ConnectionId, Event, InboundId, OutboundId, PeerEvent, PeerId as EnginePeer};
+use thunder_engine::{
+    ConnectionId, Event, InboundRequestId, OutboundRequestId, PeerEvent, PeerId as EnginePeer,
+};
 use thunder_protocol::wire::{Request, Response};
 use tokio::time::Instant;
 
@@ -27,9 +29,9 @@ pub(super) struct Network {
     peers: HashMap<PeerId, EnginePeer>,
     connections: HashMap<swarm::ConnectionId, ConnectionId>,
     /// Requests of peers that get their responses at the end of the batch.
-    inbound: HashMap<InboundId, (PeerId, ResponseChannel)>,
+    inbound: HashMap<InboundRequestId, (PeerId, ResponseChannel)>,
     /// Requests that are not answered, and since when.
-    outbound: HashMap<OutboundRequestId, (OutboundId, Instant)>,
+    outbound: HashMap<request_response::OutboundRequestId, (OutboundRequestId, Instant)>,
     last_number: u64,
 }
 
@@ -85,7 +87,11 @@ impl Network {
     }
 
     /// Responds to a peer's request. Returns the response if it can't be delivered any more.
-    pub(super) fn respond(&mut self, id: InboundId, response: Response) -> Option<(EnginePeer, Response)> {
+    pub(super) fn respond(
+        &mut self,
+        id: InboundRequestId,
+        response: Response,
+    ) -> Option<(EnginePeer, Response)> {
         let (peer, channel) = self.inbound.remove(&id)?;
         let sent = self.swarm.behaviour_mut().messages.send_response(channel, response.into());
         sent.err().map(|held| (self.engine_peer(&peer), held.take()))
@@ -96,7 +102,7 @@ impl Network {
         self.inbound.clear();
     }
 
-    pub(super) fn send(&mut self, id: OutboundId, peer: &EnginePeer, request: Request) {
+    pub(super) fn send(&mut self, id: OutboundRequestId, peer: &EnginePeer, request: Request) {
         let Some(peer) = libp2p_peer(peer) else { return };
         let sent = self.swarm.behaviour_mut().messages.send_request(&peer, request.into());
         self.outbound.insert(sent, (id, Instant::now()));
@@ -158,7 +164,7 @@ impl Daemon {
         use request_response::{Event, Message};
         match event {
             Event::Message { peer, message: Message::Request { request, channel, .. }, .. } => {
-                let id = InboundId(self.network.next_number());
+                let id = InboundRequestId(self.network.next_number());
                 self.network.inbound.insert(id, (peer, channel));
                 let peer = self.network.engine_peer(&peer);
                 self.peer_event(PeerEvent::Request { peer, id, request: request.take() });

@@ -3,7 +3,7 @@
 use std::collections::{HashMap, HashSet};
 
 use thunder_api::{ApiError, ApiResult, ClosingStarted, Paid, PaidIn, PaidOut, Peer, ReceiptImported};
-use thunder_engine::RequestId;
+use thunder_engine::UserRequestId;
 use tokio::time::Instant;
 
 use super::requests::ReplySender;
@@ -23,7 +23,7 @@ pub(super) enum PendingReply {
     /// `challenge`, `withdraw`, `cancel`.
     PaidOut(ReplySender<PaidOut>),
     /// `receipts --import`.
-    Imported(ReplySender<ReceiptImported>),
+    ReceiptImported(ReplySender<ReceiptImported>),
     /// For a block to be read.
     Block(ReplySender<()>),
 }
@@ -38,7 +38,7 @@ impl PendingReply {
             Self::PaidMany(reply, _) => reply.is_closed(),
             Self::Closing(reply) => reply.is_closed(),
             Self::PaidOut(reply) => reply.is_closed(),
-            Self::Imported(reply) => reply.is_closed(),
+            Self::ReceiptImported(reply) => reply.is_closed(),
             Self::Block(reply) => reply.is_closed(),
         }
     }
@@ -52,7 +52,7 @@ impl PendingReply {
             Self::PaidMany(reply, _) => drop(reply.send(Err(error))),
             Self::Closing(reply) => drop(reply.send(Err(error))),
             Self::PaidOut(reply) => drop(reply.send(Err(error))),
-            Self::Imported(reply) => drop(reply.send(Err(error))),
+            Self::ReceiptImported(reply) => drop(reply.send(Err(error))),
             Self::Block(reply) => drop(reply.send(Err(error))),
         }
     }
@@ -61,24 +61,27 @@ impl PendingReply {
 /// All users who wait.
 #[derive(Default)]
 pub(super) struct PendingReplies {
-    pending: HashMap<RequestId, PendingReply>,
+    pending: HashMap<UserRequestId, PendingReply>,
     last: u64,
 }
 
 impl PendingReplies {
-    pub(super) fn insert(&mut self, reply: PendingReply) -> RequestId {
+    pub(super) fn insert(&mut self, reply: PendingReply) -> UserRequestId {
         self.last += 1;
-        let request = RequestId(self.last);
+        let request = UserRequestId(self.last);
         self.pending.insert(request, reply);
         request
     }
 
-    pub(super) fn take(&mut self, request: RequestId) -> Option<PendingReply> {
+    pub(super) fn take(&mut self, request: UserRequestId) -> Option<PendingReply> {
         self.pending.remove(&request)
     }
 
     /// Takes out the users who have given up, of those that are meant.
-    pub(super) fn take_abandoned(&mut self, is_meant: impl Fn(&RequestId) -> bool) -> HashSet<RequestId> {
+    pub(super) fn take_abandoned(
+        &mut self,
+        is_meant: impl Fn(&UserRequestId) -> bool,
+    ) -> HashSet<UserRequestId> {
         self.pending
             .extract_if(|request, reply| is_meant(request) && reply.is_abandoned())
             .map(|(request, _)| request)

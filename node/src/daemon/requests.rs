@@ -5,8 +5,8 @@ use std::path::PathBuf;
 use libp2p::Multiaddr;
 use thunder_api::{
     ApiResult, CloseRequest, ClosingStarted, ExportedReceipts, FundRequest, History, HistoryRequest,
-    ImportRequest, Imported, Infos, OpenRequest, Paid, PaidIn, PaidOut, PayManyRequest, PayRequest, Peer,
-    ReceiptImported, Restored, Selector,
+    ImportReceiptRequest, Infos, OpenRequest, Paid, PaidIn, PaidOut, PayManyRequest, PayRequest, Peer,
+    ReceiptImported, Restored, Selector, WalletImported,
 };
 use thunder_engine::{SettleCommand, UserCommand};
 use thunder_protocol::{Address, Amount, B256, Signature};
@@ -40,7 +40,7 @@ pub enum UserRequest {
     Restore(Unpacked, PathBuf, ReplySender<Restored>),
     /// Put this wallet in the place of the present one, on disk and in memory; of another one only if that may be
     /// replaced.
-    Import(SealedWallet, bool, ReplySender<Imported>),
+    ImportWallet(SealedWallet, bool, ReplySender<WalletImported>),
     /// Whether a new wallet could be imported now, and whether another one may be replaced.
     MayImportNew(bool, ReplySender<()>),
     /// `connect`, with the name looked up.
@@ -70,7 +70,7 @@ pub enum UserRequest {
     /// `receipts`.
     Receipts(Selector, ReplySender<ExportedReceipts>),
     /// `receipts --import`.
-    ImportReceipt(ImportRequest, ReplySender<ReceiptImported>),
+    ImportReceipt(ImportReceiptRequest, ReplySender<ReceiptImported>),
     /// Whether there is too little ether for what the channels may need.
     GasWarning(ReplySender<Option<String>>),
 }
@@ -91,7 +91,9 @@ impl Daemon {
             UserRequest::Restore(backup, directory, reply) => {
                 drop(reply.send(self.restore(backup, &directory)))
             }
-            UserRequest::Import(sealed, replace, reply) => drop(reply.send(self.import(sealed, replace))),
+            UserRequest::ImportWallet(sealed, replace, reply) => {
+                drop(reply.send(self.import_wallet(sealed, replace)))
+            }
             UserRequest::MayImportNew(replace, reply) => drop(reply.send(self.may_import_new(replace))),
             UserRequest::OpenWith(request, reply) => drop(reply.send(self.open_with(&request))),
             UserRequest::FundHow(request, reply) => drop(reply.send(self.fund_how(&request))),
@@ -122,7 +124,10 @@ impl Daemon {
                 self.command(PendingReply::PaidOut(reply), UserCommand::Settle { command, selector, gas });
             }
             UserRequest::ImportReceipt(request, reply) => {
-                self.command(PendingReply::Imported(reply), UserCommand::ImportReceipt(Box::new(request)));
+                self.command(
+                    PendingReply::ReceiptImported(reply),
+                    UserCommand::ImportReceipt(Box::new(request)),
+                );
             }
             UserRequest::ReadUpTo(block, reply) => {
                 self.command(PendingReply::Block(reply), UserCommand::AwaitBlock(block));

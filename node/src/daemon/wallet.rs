@@ -1,7 +1,7 @@
 //! The wallet: loaded at the start, and replaced in one step on disk and in memory, never while a channel needs the
 //! present one.
 
-use thunder_api::{ApiError, ApiResult, Code, Imported};
+use thunder_api::{ApiError, ApiResult, Code, WalletImported};
 use thunder_chain::LOCAL_CHAIN_IDS;
 use thunder_chain::keys::KeyError;
 use thunder_engine::{StoredChannel, confirmations_on, disk_error, is_inbound_pending, is_live};
@@ -47,7 +47,7 @@ impl Daemon {
 
     /// Uses another wallet from now on: puts it on disk, and, in the same step, in the place of the present
     /// one. No input comes in between, and the user who asked for it has no part in it.
-    pub(super) fn import(&mut self, sealed: SealedWallet, replace: bool) -> ApiResult<Imported> {
+    pub(super) fn import_wallet(&mut self, sealed: SealedWallet, replace: bool) -> ApiResult<WalletImported> {
         // What came before in this batch is on disk first: a channel may have ended in it.
         self.finish_batch(0);
         let signer = keys::signer(&sealed.key).map_err(|error| wallet_error(&error))?;
@@ -67,7 +67,7 @@ impl Daemon {
         // Also if the disk refuses the rest of the batch.
         self.use_wallet(sealed.key, signer);
         put.map_err(|error| wallet_error(&error))?;
-        Ok(Imported { address: address.into(), replaced: replaced.map(Into::into) })
+        Ok(WalletImported { address: address.into(), replaced: replaced.map(Into::into) })
     }
 
     /// Whether a wallet that nobody has yet may be imported, so that no user writes its words down in vain.

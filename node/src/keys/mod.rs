@@ -1,12 +1,12 @@
 //! The two keys of a node: the libp2p key that names it, and the wallet that it speaks for.
 
 mod files;
-mod identity;
+mod node_key;
 mod wallet;
 
 pub use files::{FileError, write_private};
 pub(crate) use files::{private_options, sync_directory};
-pub use identity::load_or_create as load_or_create_identity;
+pub use node_key::load_or_create as load_or_create_node_key;
 pub use wallet::{LoadError, SealedWallet, WalletError, WalletFile, signer};
 
 pub use thunder_chain::keys::SecretKey;

@@ -250,12 +250,12 @@ mod tests {
     #[test]
     fn no_secret_is_in_any_debug_output() {
         let directory = tempfile::tempdir().unwrap();
-        let identity = super::super::load_or_create_identity(&directory.path().join("node.key")).unwrap();
-        let node_key = identity.clone().try_into_ed25519().unwrap().secret().as_ref().to_vec();
+        let keypair = super::super::load_or_create_node_key(&directory.path().join("node.key")).unwrap();
+        let node_key = keypair.clone().try_into_ed25519().unwrap().secret().as_ref().to_vec();
         let request = ChainRequest::Wallet(key());
         let file = WalletFile::new(directory.path(), Some(Secret::new("correct horse".into())));
         let signer = signer(&key()).unwrap();
-        let shown = format!("{:?}{:#?}{request:?}{request:#?}{file:?}{signer:?}{identity:?}", key(), key());
+        let shown = format!("{:?}{:#?}{request:?}{request:#?}{file:?}{signer:?}{keypair:?}", key(), key());
         for secret in [key().expose().to_vec(), b"correct horse".to_vec(), node_key] {
             let in_decimal = format!("{secret:?}");
             let in_decimal = in_decimal.trim_matches(['[', ']']);
@@ -272,7 +272,7 @@ mod tests {
         use std::os::unix::fs::PermissionsExt;
         let directory = tempfile::tempdir().unwrap();
         save(&WalletFile::new(directory.path(), None), key(), true);
-        super::super::load_or_create_identity(&directory.path().join("node.key")).unwrap();
+        super::super::load_or_create_node_key(&directory.path().join("node.key")).unwrap();
         for name in ["wallet.json", "wallet.password", "node.key"] {
             let mode = std::fs::metadata(directory.path().join(name)).unwrap().permissions().mode();
             assert_eq!(mode & 0o777, 0o600, "{name}");

@@ -9,7 +9,7 @@
 
 pub mod sqlite;
 
-use thunder_chain::{ChainId, SignedCall};
+use thunder_chain::{ChainIdentity, SignedCall};
 use thunder_engine::{KnownPeer, StoredChannel, StoredPayment};
 pub use thunder_engine::{Storage, StorageError};
 use thunder_protocol::{Address, B256};
@@ -17,10 +17,10 @@ use thunder_protocol::{Address, B256};
 /// The chain in use, and the transactions on each chain that were signed and may be anywhere.
 pub trait TransactionLog {
     /// The chain that is in use, if one ever was.
-    fn identity(&self) -> Result<Option<ChainId>, StorageError>;
+    fn identity(&self) -> Result<Option<ChainIdentity>, StorageError>;
     /// Uses another chain from now on. What belongs to the earlier one stays in the store, how far it was processed
     /// too, and is taken up where it was left when it is back.
-    fn set_identity(&mut self, identity: &ChainId) -> Result<(), StorageError>;
+    fn set_identity(&mut self, identity: &ChainIdentity) -> Result<(), StorageError>;
     /// Every transaction that was signed for a chain and not forgotten. A damaged record hides no other.
     fn transactions(
         &self,

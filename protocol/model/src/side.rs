@@ -308,7 +308,7 @@ impl Side {
         let signatures = signatures?;
         let (own, theirs) = (*signatures.of(self.role), *signatures.of(self.role.other()));
         let given = ImportedReceipt { receipt, theirs, own: export.then_some(own) };
-        self.command(ChannelCommand::Import(given.into()), cut)
+        self.command(ChannelCommand::ImportReceipt(given.into()), cut)
     }
 
     /// A command of its user.

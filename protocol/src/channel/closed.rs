@@ -119,7 +119,7 @@ impl Closed {
             }
             (CallKind::Close, EndKind::Final) => Ok(CommandOutcome::Closing {
                 tx,
-                mode: ClosedBy::Final,
+                mode: ClosedBy::Cooperative,
                 nonce: Nonce::FINAL,
                 withdrawable_at: None,
             }),
@@ -212,7 +212,7 @@ impl Closed {
             ChannelCommand::Close(_) | ChannelCommand::SignFinal => {
                 Err(CommandError::WrongState(StateConflict::ClosedAlready))
             }
-            ChannelCommand::Import(_) => Err(CommandError::WrongState(StateConflict::ImportTooLate)),
+            ChannelCommand::ImportReceipt(_) => Err(CommandError::WrongState(StateConflict::ImportTooLate)),
             ChannelCommand::Cancel => self.done(CallKind::Cancel),
             ChannelCommand::Challenge => self.done(CallKind::Challenge),
             ChannelCommand::Withdraw => self.done(CallKind::Withdraw),

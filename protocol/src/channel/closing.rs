@@ -177,7 +177,7 @@ impl Closing {
             ChannelCommand::Cancel if matches!(self.common.view.status, OnChain::Empty { .. }) => {
                 Ok(Call::Cancel)
             }
-            ChannelCommand::Import(given) => {
+            ChannelCommand::ImportReceipt(given) => {
                 let outcome = self.import(&given, context, effects);
                 effects.reply.push((command_id, outcome));
                 return;
@@ -202,7 +202,7 @@ impl Closing {
             return Err(CommandError::WrongState(StateConflict::ClosingMined));
         }
         match (mode, self.plan) {
-            (CloseMode::On(_), _) => Err(CommandError::UnderWay),
+            (CloseMode::Receipt(_), _) => Err(CommandError::UnderWay),
             (CloseMode::Alone | CloseMode::Cooperative, Some(plan)) => Ok(Call::Close(plan)),
             (CloseMode::Alone | CloseMode::Cooperative, None) if self.common.may_be_stale => {
                 Err(CommandError::DataLost)
@@ -449,10 +449,10 @@ impl Closing {
 /// The outcome of `closechannel`, once the chain shows this side's closing. While the event is not
 /// read, the plan tells how the channel was closed.
 pub(super) fn closed_by(closing: &onchain::Closing, plan: Option<&ClosePlan>) -> CommandOutcome {
-    let planned = plan.map_or(ClosedBy::Receipt, ClosePlan::mode);
+    let planned = plan.map_or(ClosedBy::Unilateral, ClosePlan::mode);
     let mode = closing
         .event
-        .map_or(planned, |event| if event.by_proposal { ClosedBy::Proposal } else { ClosedBy::Receipt });
+        .map_or(planned, |event| if event.by_proposal { ClosedBy::Proposal } else { ClosedBy::Unilateral });
     let tx = closing.event.map(|event| event.tx);
     CommandOutcome::Closing {
         tx,

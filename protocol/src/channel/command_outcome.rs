@@ -74,7 +74,7 @@ pub enum CommandOutcome {
         received: Amount,
     },
     /// A receipt was taken into the channel.
-    Imported {
+    ReceiptImported {
         /// The receipt.
         receipt: Receipt,
         /// Whether both sides have signed it.
@@ -86,20 +86,20 @@ pub enum CommandOutcome {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ClosedBy {
     /// On an agreed receipt.
-    Receipt,
+    Unilateral,
     /// On the own unanswered proposal.
     Proposal,
     /// On a FINAL receipt.
-    Final,
+    Cooperative,
 }
 
 impl ClosePlan {
     /// The kind of closing that this plan is.
     pub const fn mode(&self) -> ClosedBy {
         match self {
-            Self::Receipt(_) => ClosedBy::Receipt,
+            Self::Receipt(_) => ClosedBy::Unilateral,
             Self::Proposal { .. } => ClosedBy::Proposal,
-            Self::Final { .. } => ClosedBy::Final,
+            Self::Final { .. } => ClosedBy::Cooperative,
         }
     }
 

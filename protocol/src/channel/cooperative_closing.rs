@@ -140,7 +140,7 @@ impl CooperativeClosing {
         effects: &mut Effects,
     ) -> Channel {
         match input {
-            Input::Command(command_id, ChannelCommand::Import(given)) => {
+            Input::Command(command_id, ChannelCommand::ImportReceipt(given)) => {
                 self.import(command_id, &given, context, effects)
             }
             Input::Command(command_id, command) => self.command(command_id, command, effects),
@@ -207,8 +207,8 @@ impl CooperativeClosing {
                 self.common.waiting.reply_all(&Err(CommandError::Closing), effects);
                 return Closing::cancel(self.common, command_id, effects);
             }
-            ChannelCommand::Close(CloseMode::On(_)) => CommandError::BadReceipt,
-            ChannelCommand::Import(_) | ChannelCommand::SignFinal => CommandError::NoDataLost,
+            ChannelCommand::Close(CloseMode::Receipt(_)) => CommandError::BadReceipt,
+            ChannelCommand::ImportReceipt(_) | ChannelCommand::SignFinal => CommandError::NoDataLost,
             ChannelCommand::Challenge => CommandError::NothingToChallenge(NoChallenge::NotClosing),
             ChannelCommand::Fund { .. } | ChannelCommand::Cancel | ChannelCommand::Withdraw => {
                 CommandError::WrongState(StateConflict::Active)
@@ -227,7 +227,7 @@ impl CooperativeClosing {
         effects: &mut Effects,
     ) -> Channel {
         if !given.proves_loss(&self.common.setup, &self.common.receipts, context.crypto) {
-            return self.command(command_id, ChannelCommand::Import(Box::new(*given)), effects);
+            return self.command(command_id, ChannelCommand::ImportReceipt(Box::new(*given)), effects);
         }
         self.common.waiting.reply_all(&Err(CommandError::DataLost), effects);
         let mut lost = Box::new(self.into_data_loss());

@@ -125,7 +125,7 @@ impl DataLoss {
             Input::Command(command_id, ChannelCommand::SignFinal) => {
                 self.order_final(command_id, context, effects)
             }
-            Input::Command(command_id, ChannelCommand::Import(given)) => {
+            Input::Command(command_id, ChannelCommand::ImportReceipt(given)) => {
                 self.import(command_id, &given, context.crypto, effects);
             }
             Input::Command(command_id, command) => self.command(command_id, &command, effects),
@@ -168,7 +168,7 @@ impl DataLoss {
             | ChannelCommand::Cancel
             | ChannelCommand::Withdraw
             | ChannelCommand::SignFinal
-            | ChannelCommand::Import(_) => Err(CommandError::DataLost),
+            | ChannelCommand::ImportReceipt(_) => Err(CommandError::DataLost),
         };
         effects.reply.push((command_id, outcome));
     }
@@ -192,7 +192,8 @@ impl DataLoss {
                 self.send_sync(effects);
             }
         }
-        let done = taken.map(|both_signed| CommandOutcome::Imported { receipt: given.receipt, both_signed });
+        let done =
+            taken.map(|both_signed| CommandOutcome::ReceiptImported { receipt: given.receipt, both_signed });
         effects.reply.push((command_id, done));
     }
 

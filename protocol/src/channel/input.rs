@@ -74,7 +74,7 @@ pub enum ChannelCommand {
     /// was shown (rule 9).
     SignFinal,
     /// Take this receipt into a channel that has lost data (rule 9).
-    Import(Box<ImportedReceipt>),
+    ImportReceipt(Box<ImportedReceipt>),
 }
 
 /// An own payment that is already on disk.
@@ -94,7 +94,7 @@ pub enum CloseMode {
     /// With the partner's FINAL signature, paid out at once.
     Cooperative,
     /// On a receipt that the user chose; it loses everything if it is not the newest.
-    On(Evidence),
+    Receipt(Evidence),
 }
 
 /// The partner's node.

@@ -119,7 +119,7 @@ impl Opening {
         let result = match command {
             ChannelCommand::Fund { value } => self.fund(value),
             ChannelCommand::Cancel => self.cancel(),
-            ChannelCommand::Pay { .. } | ChannelCommand::SignFinal | ChannelCommand::Import(_) => {
+            ChannelCommand::Pay { .. } | ChannelCommand::SignFinal | ChannelCommand::ImportReceipt(_) => {
                 Err(self.not_usable(StateConflict::NotOpen))
             }
             ChannelCommand::Close(_) => Err(self.not_usable(StateConflict::NotOpenButCancellable)),

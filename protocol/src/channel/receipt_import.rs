@@ -97,6 +97,6 @@ impl Closing {
             self.lose(Risk::NewerReceiptImported, effects);
         }
         self.challenge_if_due(context, effects);
-        Ok(CommandOutcome::Imported { receipt: given.receipt, both_signed })
+        Ok(CommandOutcome::ReceiptImported { receipt: given.receipt, both_signed })
     }
 }

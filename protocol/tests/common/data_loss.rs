@@ -30,7 +30,7 @@ pub fn exported(number: u64, a: u64, b: u64, own: bool) -> ImportedReceipt {
 }
 
 pub fn import(party: &mut Party, given: ImportedReceipt) -> Result<CommandOutcome, CommandError> {
-    let caller = party.command(ChannelCommand::Import(given.into()));
+    let caller = party.command(ChannelCommand::ImportReceipt(given.into()));
     party.reply(caller).clone()
 }
 

@@ -4,12 +4,12 @@ use std::collections::BTreeMap;
 
 use thunder_protocol::B256;
 
-use super::{Ancestor, EndpointWork, Guard, Identity, QuestionPurpose, Report};
+use super::{Ancestor, EndpointWork, Guard, IdentityCheck, QuestionPurpose, Report};
 use crate::block::{Continuity, Head};
 use crate::endpoint::{Endpoint, Millis};
 use crate::error::AskError;
 use crate::question::EndpointAnswer;
-use thunder_protocol::{ChainId, Stake};
+use thunder_protocol::{ChainIdentity, Stake};
 
 /// How long other endpoints may take to say which chain they show, after the first.
 const CHOOSE_WITHIN: Millis = 2_000;
@@ -37,15 +37,15 @@ const VIEWS_WITHIN: Millis = 1_500;
 /// How often it is reported how fresh the node's knowledge is.
 const TELL_EVERY: Millis = 250;
 
-impl Identity {
+impl IdentityCheck {
     /// Whether a chain that is not the known one was shown often enough to be believed.
-    fn is_shown_for_long(&mut self, chain: ChainId, known: Option<ChainId>, now: Millis) -> bool {
+    fn is_shown_for_long(&mut self, chain: ChainIdentity, known: Option<ChainIdentity>, now: Millis) -> bool {
         let (times, since) = match self.other {
             Some((other, times, since)) if other == chain => (times.saturating_add(1), since),
             _ => (1, now),
         };
         self.other = Some((chain, times, since));
-        let is_local = known.iter().chain([&chain]).all(ChainId::is_local);
+        let is_local = known.iter().chain([&chain]).all(ChainIdentity::is_local);
         let (often, long) = if is_local || known.is_none() { (2, 0) } else { OTHER_CHAIN };
         times >= often && now >= since.saturating_add(long)
     }
@@ -102,7 +102,7 @@ impl Guard {
         }
         let (Some(chain_id), Some(genesis)) = (identity.chain_id, identity.genesis) else { return };
         (identity.chain_id, identity.genesis) = (None, None);
-        let chain = ChainId { chain_id, genesis };
+        let chain = ChainIdentity { chain_id, genesis };
         let is_expected = [known, self.settings.chain].contains(&Some(chain));
         let is_believed = is_expected || identity.is_shown_for_long(chain, known, now);
         identity.wait_until(now.saturating_add(match (is_believed, known) {
@@ -119,7 +119,7 @@ impl Guard {
     }
 
     /// The endpoint shows this chain.
-    fn on_identified(&mut self, e: usize, chain: ChainId, now: Millis) {
+    fn on_identified(&mut self, e: usize, chain: ChainIdentity, now: Millis) {
         let (Some(work), Some(endpoint)) = (self.work.get_mut(e), self.endpoints.get_mut(e)) else { return };
         let is_same = endpoint.chain == Some(chain);
         work.epoch += u64::from(!is_same);
@@ -166,7 +166,7 @@ impl Guard {
         }
         // One that was used before and does not answer now may come back, or be another by then. Of a local
         // testnet that was started anew nothing comes back.
-        let is_local = shown.iter().chain(&self.chain).all(ChainId::is_local);
+        let is_local = shown.iter().chain(&self.chain).all(ChainIdentity::is_local);
         let is_missing = |(endpoint, work): (&Endpoint, &EndpointWork)| {
             !(work.is_identified || is_local && endpoint.is_silent(now))
         };
@@ -193,7 +193,7 @@ impl Guard {
         }
     }
 
-    fn start_chain(&mut self, chain: ChainId) {
+    fn start_chain(&mut self, chain: ChainIdentity) {
         self.chain = Some(chain);
         self.channels = None;
         self.transactions = None;
@@ -218,7 +218,7 @@ impl Guard {
     fn identify_again(&mut self, e: usize) {
         if let Some(work) = self.work.get_mut(e) {
             work.epoch += 1;
-            (work.is_identified, work.identity, work.ancestor) = (false, Identity::default(), None);
+            (work.is_identified, work.identity, work.ancestor) = (false, IdentityCheck::default(), None);
         }
     }
 

@@ -29,7 +29,7 @@ use crate::transactions::{
 use crate::watch::WatchedChannel;
 use event_search::Search;
 pub use report::{Action, EndpointStatus, GuardConfig, Report, Ticket};
-use thunder_protocol::ChainId;
+use thunder_protocol::ChainIdentity;
 
 /// Why a question was asked.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -85,7 +85,7 @@ struct EndpointWork {
     ends: Vec<Address>,
     /// Grows whenever the endpoint may be on another chain than it was.
     epoch: u64,
-    identity: Identity,
+    identity: IdentityCheck,
     /// Whether the chain that it shows is known to be the one that it showed before.
     is_identified: bool,
     /// From which height on blocks were taken back, if it is still the same chain.
@@ -120,7 +120,7 @@ impl Ancestor {
 /// The chain id and block 0 of an endpoint, asked for once in a while. A few wrong answers make no other chain, and a
 /// chain that wrong answers have made is left again.
 #[derive(Debug, Default)]
-struct Identity {
+struct IdentityCheck {
     chain_id: Option<u64>,
     genesis: Option<B256>,
     chain_id_timer: RetryTimer,
@@ -128,7 +128,7 @@ struct Identity {
     /// How often in a row block 0 was refused.
     refusals: u32,
     /// Another chain than the one that is known, how often it was shown in a row, and since when.
-    other: Option<(ChainId, u32, Millis)>,
+    other: Option<(ChainIdentity, u32, Millis)>,
 }
 
 /// Events that name the account as one of the parties.
@@ -145,7 +145,7 @@ pub struct Guard {
     settings: GuardConfig,
     endpoints: Vec<Endpoint>,
     work: Vec<EndpointWork>,
-    chain: Option<ChainId>,
+    chain: Option<ChainIdentity>,
     /// When the first endpoint said which chain it shows.
     identified_at: Option<Millis>,
     /// `None` until the node has given them.
@@ -233,7 +233,7 @@ impl Guard {
     }
 
     /// Which chain it is, once that is known.
-    pub const fn chain(&self) -> Option<ChainId> {
+    pub const fn chain(&self) -> Option<ChainIdentity> {
         self.chain
     }
 

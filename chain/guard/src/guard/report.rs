@@ -9,7 +9,7 @@ use crate::endpoint::Millis;
 use crate::question::Question;
 use crate::transactions::{CallOutcome, GasFunds, SignedCall};
 use crate::watch::NotTheChannel;
-use thunder_protocol::{ChainId, Contracts};
+use thunder_protocol::{ChainIdentity, Contracts};
 
 /// What the guard needs to know from the start.
 #[derive(Debug, Clone)]
@@ -21,7 +21,7 @@ pub struct GuardConfig {
     /// The creation code of `ChannelStates`.
     pub states_code: Arc<[u8]>,
     /// The chain that was used last. It is preferred where endpoints show different ones.
-    pub chain: Option<ChainId>,
+    pub chain: Option<ChainIdentity>,
 }
 
 /// Names a question that is under way.
@@ -54,7 +54,7 @@ pub enum Action {
 #[derive(Debug, Clone, PartialEq)]
 pub enum Report {
     /// This is the chain, from now on. Channels and the account are to be given anew.
-    Chain(ChainId),
+    Chain(ChainIdentity),
     /// Whether THD and the factory are there and belong together, or why not.
     Contracts(Result<(), String>),
     /// A channel's state has changed, or more is known of it.

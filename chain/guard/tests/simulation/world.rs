@@ -5,7 +5,9 @@ use std::sync::Arc;
 
 use thunder_guard::state::StorageState;
 use thunder_guard::transactions::{CallOutcome, CallRequest, SignedCall};
-use thunder_guard::{Action, AskError, ChainId, Contracts, Guard, GuardConfig, Report, Stake, WatchRequest};
+use thunder_guard::{
+    Action, AskError, ChainIdentity, Contracts, Guard, GuardConfig, Report, Stake, WatchRequest,
+};
 use thunder_protocol::channel::Terms;
 use thunder_protocol::onchain::{Call, CallKind, ChainView, ClosePlan, Evidence, OnChain};
 use thunder_protocol::{Address, B256, Nonce, Receipt, Role, Signature};
@@ -249,7 +251,10 @@ impl World {
         match &report {
             Report::Chain(chain) if chain.chain_id != CHAIN_ID => self.guard.watch_all(&[]),
             Report::Chain(chain) => {
-                assert_eq!(*chain, ChainId { chain_id: CHAIN_ID, genesis: crate::endpoint::genesis().hash });
+                assert_eq!(
+                    *chain,
+                    ChainIdentity { chain_id: CHAIN_ID, genesis: crate::endpoint::genesis().hash }
+                );
                 let sent = self.disk.values().cloned().collect();
                 self.guard.set_account(&Zeroizing::new([7; 32]), 1, sent).unwrap();
                 let watches: Vec<_> = self.channels.iter().map(|channel| self.watch(*channel)).collect();

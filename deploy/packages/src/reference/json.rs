@@ -10,7 +10,7 @@ use crate::{Error, read};
 /// Each command, and the type of its answer.
 const ANSWERS: [(&str, &str); 18] = [
     ("infos", "Infos"),
-    ("importwallet", "Imported"),
+    ("importwallet", "WalletImported"),
     ("newwallet", "NewWallet"),
     ("balance", "Balance"),
     ("connect", "Peer"),

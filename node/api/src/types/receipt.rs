@@ -72,7 +72,7 @@ pub struct Watchtower {
 
 /// A receipt to take into a channel with lost data.
 #[derive(Debug, Clone, Serialize, Deserialize)]
-pub struct ImportRequest {
+pub struct ImportReceiptRequest {
     /// Which channel, if the user says so; it has to be the file's.
     pub channel: Selector,
     /// What is in the file.

@@ -56,7 +56,7 @@ pub enum WalletSource {
 
 /// `importwallet`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Imported {
+pub struct WalletImported {
     /// The wallet.
     pub address: ChecksumAddress,
     /// The wallet that it replaced; only there if it replaced one.

@@ -10,7 +10,9 @@ use super::*;
 use crate::testing::{
     CHAIN, HEAD, Node, Remote, answers, calls, error, old_closing, paid, pay, reply, sent, thd, with_channel,
 };
-use crate::{ChainEvent, Event, InboundId, PeerEvent, Reply, RequestId, SettleCommand, Storage, UserCommand};
+use crate::{
+    ChainEvent, Event, InboundRequestId, PeerEvent, Reply, SettleCommand, Storage, UserCommand, UserRequestId,
+};
 
 fn close() -> UserCommand {
     let request = CloseRequest { channel: Selector::default(), mode: CloseMode::Alone, confirmed: false };
@@ -21,7 +23,7 @@ fn close() -> UserCommand {
 fn message(node: &mut Node, remote: &Remote, channel: Address, message: Message) -> Outbox {
     let messages = vec![Envelope::Channel { channel, message }];
     let packet = Packet { session: node.session(remote).unwrap(), messages };
-    let (id, peer) = (InboundId(node.next()), remote.id.clone());
+    let (id, peer) = (InboundRequestId(node.next()), remote.id.clone());
     node.handle(Event::Peer(PeerEvent::Request { peer, id, request: Request::Packet(packet) }))
 }
 
@@ -106,7 +108,7 @@ fn of_the_calls_of_a_batch_the_challenges_go_out_first() {
     let selector = Selector { channel: Some(second.to_string()), peer: None };
     let request = CloseRequest { channel: selector, mode: CloseMode::Alone, confirmed: false };
     let command = UserCommand::Close { request, gas: Ok(()) };
-    let number = RequestId(node.next());
+    let number = UserRequestId(node.next());
     node.engine.handle(Event::Command(number, command), node.now);
     let outbox = node.view(channel, OnChain::Closing(old_closing()));
     assert_eq!(calls(&outbox), [CallKind::Challenge, CallKind::Close]);
@@ -154,7 +156,7 @@ fn a_user_whose_new_channel_the_disk_refuses_is_told_so() {
     let messages = vec![Envelope::Open(thunder_protocol::wire::OpenMessage::Accept(accept))];
     let packet = Packet { session: node.session(&remote).unwrap(), messages };
     node.disk.set_full(true);
-    let (id, peer) = (InboundId(node.next()), remote.id.clone());
+    let (id, peer) = (InboundRequestId(node.next()), remote.id.clone());
     let outbox = node.handle(Event::Peer(PeerEvent::Request { peer, id, request: Request::Packet(packet) }));
     assert!(is_silent(&outbox), "{outbox:?}");
     assert!(error(&outbox, request).message.contains("nothing was done"), "{outbox:?}");
@@ -219,7 +221,7 @@ fn a_disk_that_is_full_at_the_start_holds_back_neither_the_chain_task_nor_the_ne
 #[test]
 fn a_question_that_the_disk_does_not_answer_refuses_the_whole_batch() {
     let (mut node, _remote, channel) = with_channel();
-    let request = RequestId(node.next());
+    let request = UserRequestId(node.next());
     node.engine.handle(Event::Command(request, pay("rent")), node.now);
     node.engine.fail_batch(channel, StorageError("can't be read".into()));
     let outbox = node.finish();
@@ -261,7 +263,7 @@ fn a_channel_that_a_refused_batch_did_not_change_stays_usable_and_its_users_get_
     let _ = node.command(over(&other, "a"));
     let (waits, _) = node.command(over(&other, "b"));
     node.disk.set_full(true);
-    let refused = RequestId(node.next());
+    let refused = UserRequestId(node.next());
     node.engine.handle(Event::Command(refused, over(&channel, "c")), node.now);
     let lost = PeerEvent::ResponseFailed { peer: second.id.clone() };
     let outbox = node.handle(Event::Peer(lost));
@@ -298,7 +300,7 @@ fn a_user_whose_challenge_goes_out_from_a_refused_batch_waits_for_its_outcome() 
     let _ = node.open_channel(&mut second);
     node.engine.settings.auto_challenge = false;
     assert_eq!(calls(&node.view(channel, OnChain::Closing(old_closing()))), []);
-    let (challenging, paying) = (RequestId(node.next()), RequestId(node.next()));
+    let (challenging, paying) = (UserRequestId(node.next()), UserRequestId(node.next()));
     let command = SettleCommand::Challenge;
     let challenge = UserCommand::Settle { command, selector: Selector::default(), gas: Ok(()) };
     node.disk.set_full(true);

@@ -24,7 +24,7 @@ fn assert_refused(answer: &OpenMessage, expected: OpenRefuseReason) {
 }
 
 /// A user opens a channel of 10 THD. Returns the command's number and the offer.
-fn offers(node: &mut Node, remote: &Remote) -> (RequestId, OpenAsk) {
+fn offers(node: &mut Node, remote: &Remote) -> (UserRequestId, OpenAsk) {
     let request = OpenRequest { amount: thd("10"), deposit: None, peer: None, accept_short_period: false };
     let (id, outbox) = node.command(UserCommand::Open { request, partner: remote.wallet() });
     match &sent(&outbox)[..] {
@@ -43,7 +43,7 @@ fn answers(node: &mut Node, remote: &Remote, answer: OpenMessage) -> Outbox {
     let messages = vec![Envelope::Open(answer)];
     let packet =
         thunder_protocol::wire::Request::Packet(thunder_protocol::wire::Packet { session, messages });
-    let id = crate::InboundId(node.next());
+    let id = crate::InboundRequestId(node.next());
     node.handle(Event::Peer(PeerEvent::Request { peer: remote.id.clone(), id, request: packet }))
 }
 
@@ -91,7 +91,7 @@ fn rule_4_an_offer_in_a_refused_batch_is_not_sent_and_its_user_learns_it_at_once
     let (mut node, remote, _) = crate::testing::with_channel();
     node.disk.set_full(true);
     let request = OpenRequest { amount: thd("10"), deposit: None, peer: None, accept_short_period: false };
-    let (id, other) = (RequestId(node.next()), RequestId(node.next()));
+    let (id, other) = (UserRequestId(node.next()), UserRequestId(node.next()));
     node.engine.handle(Event::Command(other, crate::testing::pay("rent")), node.now);
     node.engine.handle(Event::Command(id, UserCommand::Open { request, partner: remote.wallet() }), node.now);
     let outbox = node.finish();

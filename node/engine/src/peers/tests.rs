@@ -40,7 +40,7 @@ fn of_too_many_strangers_the_one_with_the_least_time_left_goes() {
     let outbox = node.connect(&stranger(MAX_STRANGERS), false, None);
     assert_eq!(disconnected(&outbox), [(&stranger(0).id, DisconnectReason::TooManyStrangers)]);
     // A peer that a user has asked for is no stranger.
-    let outbox = node.connect(&stranger(MAX_STRANGERS + 1), false, Some(RequestId(1)));
+    let outbox = node.connect(&stranger(MAX_STRANGERS + 1), false, Some(UserRequestId(1)));
     assert_eq!(disconnected(&outbox), []);
 }
 
@@ -54,7 +54,7 @@ fn a_peer_that_begins_handshakes_without_end_spends_its_budget_and_is_listened_t
         assert!(matches!(response, Some(Response::Welcome(_))), "{number}: {response:?}");
     }
     let hello = thunder_protocol::wire::Hello { chain_id: 31337, challenge: B256::ZERO };
-    let (id, peer) = (crate::InboundId(node.next()), remote.id.clone());
+    let (id, peer) = (crate::InboundRequestId(node.next()), remote.id.clone());
     let request = crate::PeerEvent::Request { peer, id, request: Request::Hello(hello) };
     let outbox = node.handle(crate::Event::Peer(request));
     assert_eq!(disconnected(&outbox), [(&remote.id, DisconnectReason::BudgetSpent)]);

@@ -3,12 +3,12 @@
 use thunder_api::{CloseMode, CloseRequest, PayManyRequest, PayRequest, PaymentRequest, Selector};
 use thunder_protocol::channel::PeerInput;
 use thunder_protocol::wire::{Envelope, Message};
-use thunder_protocol::{B256, ChainId, Input, Memo, PaymentId};
+use thunder_protocol::{B256, ChainIdentity, Input, Memo, PaymentId};
 
 use super::*;
 use crate::payments::MAX_PAYMENTS_IN_CALL;
 use crate::testing::{CHAIN, HEAD, Node, Remote, error, reply, sent, thd};
-use crate::{ChainEvent, Event, InboundId, Outbox, PeerEvent, UserCommand};
+use crate::{ChainEvent, Event, InboundRequestId, Outbox, PeerEvent, UserCommand};
 
 fn payment(amount: &str, id: &str) -> PaymentRequest {
     PaymentRequest { amount: thd(amount), memo: Memo::default(), id: Some(PaymentId::new(id).unwrap()) }
@@ -44,7 +44,7 @@ fn answered(node: &mut Node, remote: &mut Remote, channel: Address, outbox: &Out
         messages.extend(answers.into_iter().map(|message| Envelope::Channel { channel, message }));
     }
     let packet = thunder_protocol::wire::Packet { session: node.session(remote).unwrap(), messages };
-    let (id, peer) = (InboundId(node.next()), remote.id.clone());
+    let (id, peer) = (InboundRequestId(node.next()), remote.id.clone());
     let request = thunder_protocol::wire::Request::Packet(packet);
     node.handle(Event::Peer(PeerEvent::Request { peer, id, request }))
 }
@@ -58,7 +58,7 @@ fn pay_is_answered_when_both_have_signed_and_with_the_shares_of_that_receipt() {
     let Some(Ok(Reply::Paid(paid))) = reply(&outbox, request) else { panic!("no reply: {outbox:?}") };
     assert_eq!((paid.nonce, paid.channel.0, paid.id.as_str()), (1, channel, "rent"));
     assert_eq!((paid.amount, paid.mine, paid.theirs), (thd("1.5"), thd("8.5"), thd("1.5")));
-    assert!(node.engine.pending_replies.is_empty());
+    assert!(node.engine.pending_commands.is_empty());
 }
 
 #[test]
@@ -109,7 +109,7 @@ fn many_payments_get_one_reply_in_their_order_with_what_became_of_each() {
     let paid = |id: &str| Ok((id.to_owned(), 1));
     let expected = [paid("a"), Err(Code::InsufficientBalance), paid("c"), paid("a")];
     assert_eq!(replies.iter().map(ids).collect::<Vec<_>>(), expected);
-    assert!(node.engine.paid_many.is_empty() && node.engine.pending_replies.is_empty());
+    assert!(node.engine.paid_many.is_empty() && node.engine.pending_commands.is_empty());
 }
 
 #[test]
@@ -119,7 +119,7 @@ fn a_call_has_at_least_one_payment_and_not_too_many() {
         let (request, outbox) = node.command(pay_many(vec![payment("1", "a"); count]));
         assert_eq!(error(&outbox, request).code, Code::Busy, "{count}");
     }
-    assert!(node.engine.paid_many.is_empty() && node.engine.pending_replies.is_empty());
+    assert!(node.engine.paid_many.is_empty() && node.engine.pending_commands.is_empty());
 }
 
 #[test]
@@ -128,7 +128,7 @@ fn a_user_who_has_gone_gets_no_reply_and_the_payment_is_made() {
     let (request, outbox) = node.command(pay("1", "rent"));
     let (many, more) = node.command(pay_many(vec![payment("1", "a")]));
     let _ = node.handle(Event::Abandoned([request, many].into()));
-    assert!(node.engine.paid_many.is_empty() && node.engine.pending_replies.is_empty());
+    assert!(node.engine.paid_many.is_empty() && node.engine.pending_commands.is_empty());
     let outbox = answered(&mut node, &mut remote, channel, &outbox);
     assert!(outbox.replies.is_empty() && sent(&more).is_empty(), "{outbox:?}");
     assert_eq!(
@@ -142,12 +142,12 @@ fn users_who_wait_are_told_when_the_chain_is_another_one() {
     let (mut node, _remote, _) = with_channel();
     let (paying, _) = node.command(pay("1", "rent"));
     let (many, _) = node.command(pay_many(vec![payment("1", "a"), payment("1", "b")]));
-    let other = ChainId { genesis: B256::repeat_byte(8), ..CHAIN };
+    let other = ChainIdentity { genesis: B256::repeat_byte(8), ..CHAIN };
     let outbox = node.chain(ChainEvent::ChainSelected(other));
     assert_eq!(error(&outbox, paying).message, chain_is_gone().message);
     let of_many: Vec<_> = outbox.replies.iter().filter(|(to, _)| *to == many).collect();
     assert_eq!(of_many.len(), 1, "one reply to one call: {of_many:?}");
-    assert!(node.engine.paid_many.is_empty() && node.engine.pending_replies.is_empty());
+    assert!(node.engine.paid_many.is_empty() && node.engine.pending_commands.is_empty());
 }
 
 #[test]
@@ -164,13 +164,13 @@ fn rule_8_without_the_other_side_nothing_is_paid_and_a_cooperative_close_names_t
 #[test]
 fn an_outcome_of_another_kind_of_command_is_an_error_and_no_false_reply() {
     let (mut node, _remote, channel) = with_channel();
-    let request = RequestId(node.next());
+    let request = UserRequestId(node.next());
     let outcomes = [
-        (PendingReply::Closing(request), CommandOutcome::PaidIn { tx: None }),
-        (PendingReply::Imported(request), CommandOutcome::PaidIn { tx: None }),
+        (ReplyTarget::Closing(request), CommandOutcome::PaidIn { tx: None }),
+        (ReplyTarget::ReceiptImported(request), CommandOutcome::PaidIn { tx: None }),
     ];
-    for (pending, outcome) in outcomes {
-        let id = node.engine.pending_reply(channel, pending);
+    for (target, outcome) in outcomes {
+        let id = node.engine.register_command(channel, target);
         node.engine.reply_outcome(channel, id, Ok(outcome.clone()));
         node.engine.reply_outcome(channel, id, Ok(outcome));
         let outbox = node.finish();

@@ -5,10 +5,10 @@ use thunder_protocol::{Address, B256, Crypto, node_binding_digest, recover};
 
 use crate::testing::disk::Disk;
 use crate::testing::{CHAIN, Node, Remote, error, reply, sent};
-use crate::{Event, OutboundId, Outbox, PeerEvent, Reply, RequestId};
+use crate::{Event, OutboundRequestId, Outbox, PeerEvent, Reply, UserRequestId};
 
 const CHALLENGE: B256 = B256::repeat_byte(0x33);
-const USER: RequestId = RequestId(9_000);
+const USER: UserRequestId = UserRequestId(9_000);
 /// Below and above the own number: of two peer ids the greater one goes on when both say hello.
 const LOW: u8 = 50;
 const HIGH: u8 = 200;
@@ -21,12 +21,12 @@ fn bad_proof() -> Option<Response> {
     Some(Response::Error(WireError::BadProof))
 }
 
-fn response(node: &mut Node, remote: &Remote, id: OutboundId, response: Response) -> Outbox {
+fn response(node: &mut Node, remote: &Remote, id: OutboundRequestId, response: Response) -> Outbox {
     node.handle(Event::Peer(PeerEvent::Response { peer: remote.id.clone(), id, response }))
 }
 
 /// The node dials, for a user. Returns the number and the challenge of its hello.
-fn dial(node: &mut Node, remote: &Remote) -> (OutboundId, B256) {
+fn dial(node: &mut Node, remote: &Remote) -> (OutboundRequestId, B256) {
     let outbox = node.connect(remote, true, Some(USER));
     let [(id, _, Request::Hello(hello))] = &outbox.requests[..] else { panic!("no hello: {outbox:?}") };
     assert_eq!(hello.chain_id, CHAIN.chain_id);
@@ -105,14 +105,14 @@ fn steps_in_the_wrong_order_open_nothing() {
     let packet = Request::Packet(Packet { session, messages: Vec::new() });
     assert_eq!(node.request(&remote, packet), no_session(), "a packet before the proof");
     for early in [welcome(&remote, CHALLENGE), Response::Proved] {
-        let outbox = response(&mut node, &remote, OutboundId(1), early);
+        let outbox = response(&mut node, &remote, OutboundRequestId(1), early);
         assert!(outbox.requests.is_empty(), "a response without a request");
     }
 
     let (mut node, remote) = (Node::new(), Remote::new(HIGH));
     let (hello, challenge) = dial(&mut node, &remote);
     let _ = response(&mut node, &remote, hello, Response::Proved);
-    let other = OutboundId(hello.0 + 1);
+    let other = OutboundRequestId(hello.0 + 1);
     let outbox = response(&mut node, &remote, other, welcome(&remote, challenge));
     assert!(outbox.requests.is_empty(), "a welcome to another request");
     let outbox = response(&mut node, &remote, hello, welcome(&remote, challenge));
@@ -305,13 +305,13 @@ fn a_refused_or_failed_request_ends_its_session_and_not_a_later_one() {
         let Some(Response::Welcome(welcome)) = again else { panic!("no welcome") };
         let outbox = {
             let proof = Request::Prove(remote.proof(&Remote::own().id, welcome.challenge));
-            let id = crate::InboundId(node.next());
+            let id = crate::InboundRequestId(node.next());
             node.handle(Event::Peer(PeerEvent::Request { peer: remote.id.clone(), id, request: proof }))
         };
         assert!(sent(&outbox).iter().all(|envelope| matches!(envelope, Envelope::Channel { .. })));
         let open = node.session(&remote);
         assert!(open.is_some());
-        let _ = fail(&mut node, OutboundId(1), is_error);
+        let _ = fail(&mut node, OutboundRequestId(1), is_error);
         assert_eq!(node.session(&remote), open, "a request of before this session");
         let newest = node.engine.next_outbound_id();
         let _ = fail(&mut node, newest, is_error);
@@ -333,7 +333,7 @@ fn a_lost_response_ends_the_session_so_that_both_sides_show_where_they_stand() {
 fn a_packet_whose_session_ends_in_the_same_batch_is_answered_with_no_session() {
     let (mut node, remote) = (Node::new(), Remote::new(HIGH));
     let session = node.open_session(&remote);
-    let (id, peer) = (crate::InboundId(node.next()), remote.id.clone());
+    let (id, peer) = (crate::InboundRequestId(node.next()), remote.id.clone());
     let request = Request::Packet(Packet { session, messages: Vec::new() });
     node.engine.handle(Event::Peer(PeerEvent::Request { peer, id, request }), node.now);
     let outbox = node.handle(Event::Peer(PeerEvent::ResponseFailed { peer: remote.id.clone() }));

@@ -1,7 +1,7 @@
 //! The network of a simulation: connections that break, and requests and responses that come late, out of order and
 //! twice.
 
-use thunder_engine::{Event, InboundId, OutboundId, PeerEvent, PeerId, RequestId};
+use thunder_engine::{Event, InboundRequestId, OutboundRequestId, PeerEvent, PeerId, UserRequestId};
 use thunder_protocol::wire::{Packet, Request, Response};
 
 use crate::world::{Fault, World};
@@ -12,8 +12,8 @@ const WINDOW: usize = 3;
 /// Something on its way between two nodes.
 #[derive(Debug, Clone)]
 pub(crate) enum Flight {
-    Request { from: usize, to: usize, id: OutboundId, request: Request },
-    Response { from: usize, to: usize, id: OutboundId, response: Response },
+    Request { from: usize, to: usize, id: OutboundRequestId, request: Request },
+    Response { from: usize, to: usize, id: OutboundRequestId, response: Response },
 }
 
 impl Flight {
@@ -38,7 +38,7 @@ impl World {
     }
 
     /// A node dials another.
-    pub(crate) fn connect(&mut self, from: usize, peer: &PeerId, request: Option<RequestId>) {
+    pub(crate) fn connect(&mut self, from: usize, peer: &PeerId, request: Option<UserRequestId>) {
         let Some(to) = self.number_of(peer) else { return };
         if from == to || self.is_connected(from, to) {
             return;
@@ -95,7 +95,7 @@ impl World {
                 if let Request::Packet(packet) = &request {
                     self.on_packet(from, to, packet);
                 }
-                let id = InboundId(self.nodes[to].next_number());
+                let id = InboundRequestId(self.nodes[to].next_number());
                 self.nodes[to].inbound.insert(id, (from, theirs));
                 let peer = self.nodes[from].peer_id.clone();
                 self.peer_event(to, PeerEvent::Request { peer, id, request });
@@ -135,7 +135,7 @@ impl World {
     /// A packet whose response nobody waits for.
     fn send_copy(&mut self, from: usize, to: usize, packet: Packet) {
         let request = Request::Packet(packet);
-        self.flights.push(Flight::Request { from, to, id: OutboundId(u64::MAX), request });
+        self.flights.push(Flight::Request { from, to, id: OutboundRequestId(u64::MAX), request });
     }
 
     /// What a node does that mixes up its sessions: it takes a packet of one peer for another's.

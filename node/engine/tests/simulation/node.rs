@@ -4,18 +4,18 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use thunder_api::EndpointInfo;
 use thunder_engine::{
-    ChainCommand, ChainEvent, ConnectionId, Engine, EngineConfig, EngineStart, Event, InboundId, OutboundId,
-    PeerId, RequestId,
+    ChainCommand, ChainEvent, ConnectionId, Engine, EngineConfig, EngineStart, Event, InboundRequestId,
+    OutboundRequestId, PeerId, UserRequestId,
 };
 use thunder_protocol::channel::Terms;
 use thunder_protocol::onchain::{ChainView, Evidence};
 use thunder_protocol::wire::{Envelope, Message, Packet};
-use thunder_protocol::{Address, B256, ChainId, Channel, Contracts, PaymentId, Receipt, Signer};
+use thunder_protocol::{Address, B256, ChainIdentity, Channel, Contracts, PaymentId, Receipt, Signer};
 use thunder_testing::chain::Chain;
 
 use crate::disk::Disk;
 
-pub(crate) const CHAIN: ChainId = ChainId { chain_id: 31337, genesis: B256::repeat_byte(7) };
+pub(crate) const CHAIN: ChainIdentity = ChainIdentity { chain_id: 31337, genesis: B256::repeat_byte(7) };
 pub(crate) const CONTRACTS: Contracts =
     Contracts { token: Address::repeat_byte(1), factory: Address::repeat_byte(2) };
 
@@ -40,10 +40,10 @@ pub(crate) struct Node {
     /// The channels that the chain is read for, and what the engine was told of each.
     watched: BTreeMap<Address, Option<ChainView>>,
     /// Users who wait.
-    pub(crate) waiting: HashMap<RequestId, CallWaiter>,
+    pub(crate) waiting: HashMap<UserRequestId, CallWaiter>,
     pub(crate) last_number: u64,
     /// Requests of peers that wait for the end of the batch: whose, and its number there.
-    pub(crate) inbound: HashMap<InboundId, (usize, OutboundId)>,
+    pub(crate) inbound: HashMap<InboundRequestId, (usize, OutboundRequestId)>,
     /// Whether events were handled since the last batch.
     pub(crate) has_batch: bool,
     /// It closes on old receipts when it can.

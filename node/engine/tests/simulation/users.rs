@@ -1,7 +1,7 @@
 //! What the users of a simulation do, and how they get their money out in the end.
 
 use thunder_api::{CloseMode, CloseRequest, OpenRequest, PayRequest, PaymentRequest, Selector};
-use thunder_engine::{Event, RequestId, SettleCommand, UserCommand};
+use thunder_engine::{Event, SettleCommand, UserCommand, UserRequestId};
 use thunder_protocol::onchain::{Call, ClosePlan, OnChain};
 use thunder_protocol::{Address, Amount, Channel, Memo, PaymentId};
 use thunder_testing::values::thd;
@@ -21,7 +21,7 @@ impl World {
         if !self.nodes[node].is_alive() {
             return;
         }
-        let request = RequestId(self.nodes[node].next_number());
+        let request = UserRequestId(self.nodes[node].next_number());
         self.nodes[node].waiting.insert(request, waiting);
         let now = self.now;
         self.nodes[node].handle(Event::Command(request, command), now);
@@ -66,7 +66,7 @@ impl World {
         let selector = if is_repeated { Selector::default() } else { named(&channel) };
         let command = UserCommand::Pay(PayRequest { channel: selector, payment });
         self.command(node, CallWaiter::Pay(id.clone()), command);
-        let last = RequestId(self.nodes[node].last_number);
+        let last = UserRequestId(self.nodes[node].last_number);
         let new = RequestedPayment { amount, paid_over: None, is_refused: false, is_unpaid: false, last };
         let order = self.orders.entry((node, id)).or_insert(new);
         (order.is_unpaid, order.last) = (false, last);

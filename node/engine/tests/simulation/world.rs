@@ -5,8 +5,8 @@ use std::collections::{BTreeMap, HashSet};
 
 use thunder_api::{ApiResult, Code};
 use thunder_engine::{
-    ChainCommand, ChainEvent, ConnectionId, Dial, DisconnectReason, Event, InboundId, OutboundId, Outbox,
-    PeerEvent, PeerId, Reply, RequestId,
+    ChainCommand, ChainEvent, ConnectionId, Dial, DisconnectReason, Event, InboundRequestId,
+    OutboundRequestId, Outbox, PeerEvent, PeerId, Reply, UserRequestId,
 };
 use thunder_protocol::onchain::{CallFailure, CallKind, OnChain};
 use thunder_protocol::wire::{Packet, Request, Response, SessionId};
@@ -36,9 +36,9 @@ pub(crate) enum Fault {
 /// One thing of an outbox, so that a node can die between any two of them.
 enum Item {
     Chain(ChainCommand),
-    Response(InboundId, Response),
-    Request(OutboundId, PeerId, Request),
-    Reply(RequestId, ApiResult<Reply>),
+    Response(InboundRequestId, Response),
+    Request(OutboundRequestId, PeerId, Request),
+    Reply(UserRequestId, ApiResult<Reply>),
     Disconnect(PeerId, DisconnectReason),
     Dial(Dial),
 }
@@ -65,7 +65,7 @@ pub(crate) struct RequestedPayment {
     /// Whether the user was told that it was not paid, when it was last ordered.
     pub(crate) is_unpaid: bool,
     /// When it was last ordered.
-    pub(crate) last: RequestId,
+    pub(crate) last: UserRequestId,
 }
 
 /// The errors that say that nothing was paid.
@@ -232,7 +232,7 @@ impl World {
         }
     }
 
-    fn on_reply(&mut self, node: usize, request: RequestId, reply: ApiResult<Reply>) {
+    fn on_reply(&mut self, node: usize, request: UserRequestId, reply: ApiResult<Reply>) {
         if self.fault == Some(Fault::ReplyLost) && self.random.one_in(20) {
             return;
         }

@@ -1,7 +1,7 @@
 //! Which chain, how far it was read, and whom to be connected with.
 
 use rusqlite::{OptionalExtension, params};
-use thunder_chain::ChainId;
+use thunder_chain::ChainIdentity;
 use thunder_engine::KnownPeer;
 use thunder_protocol::{Address, B256};
 
@@ -13,7 +13,7 @@ pub(super) fn head_key(genesis: B256) -> String {
 
 impl SqliteStore {
     /// The chain that the database is for.
-    pub fn identity(&self) -> Result<Option<ChainId>, DatabaseError> {
+    pub fn identity(&self) -> Result<Option<ChainIdentity>, DatabaseError> {
         let connection = self.connection.borrow();
         let read = |key: &str| -> Result<Option<Vec<u8>>, DatabaseError> {
             let value =
@@ -24,12 +24,12 @@ impl SqliteStore {
         let damaged = || DatabaseError::Damaged("the chain's identity is unreadable".into());
         let chain_id = u64::from_be_bytes(chain_id.try_into().map_err(|_| damaged())?);
         let genesis = B256::try_from(genesis.as_slice()).map_err(|_| damaged())?;
-        Ok(Some(ChainId { chain_id, genesis }))
+        Ok(Some(ChainIdentity { chain_id, genesis }))
     }
 
     /// The chain is another one from now on. What belongs to the earlier one stays in the database,
     /// how far it was processed too, and is taken up where it was left when it is back.
-    pub fn set_identity(&self, identity: &ChainId) -> Result<(), DatabaseError> {
+    pub fn set_identity(&self, identity: &ChainIdentity) -> Result<(), DatabaseError> {
         self.atomically(|connection| {
             let write = "INSERT INTO meta (key, value) VALUES (?1, ?2)
                          ON CONFLICT (key) DO UPDATE SET value = excluded.value";

@@ -284,7 +284,7 @@ fn openings_that_the_first_format_gave_up_are_deleted_and_restored_ones_are_kept
 fn rule_9_a_rebuilt_database_has_the_rows_that_count_and_no_transaction() {
     let directory = tempfile::tempdir().unwrap();
     let from = directory.path().join("from");
-    let identity = thunder_chain::ChainId { chain_id: 31337, genesis: GENESIS };
+    let identity = thunder_chain::ChainIdentity { chain_id: 31337, genesis: GENESIS };
     {
         let store = SqliteStore::open(&from).unwrap();
         store.set_identity(&identity).unwrap();

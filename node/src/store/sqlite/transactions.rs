@@ -2,7 +2,7 @@
 
 use rusqlite::types::ValueRef;
 use rusqlite::{Row, params};
-use thunder_chain::{ChainId, SignedCall};
+use thunder_chain::{ChainIdentity, SignedCall};
 use thunder_protocol::codec::{decode, encode_record};
 use thunder_protocol::{Address, B256, hex};
 
@@ -10,11 +10,11 @@ use super::{DatabaseError, SqliteStore};
 use crate::store::{StorageError, TransactionLog, UnreadableTransaction};
 
 impl TransactionLog for SqliteStore {
-    fn identity(&self) -> Result<Option<ChainId>, StorageError> {
+    fn identity(&self) -> Result<Option<ChainIdentity>, StorageError> {
         Ok(Self::identity(self)?)
     }
 
-    fn set_identity(&mut self, identity: &ChainId) -> Result<(), StorageError> {
+    fn set_identity(&mut self, identity: &ChainIdentity) -> Result<(), StorageError> {
         Ok(Self::set_identity(self, identity)?)
     }
 

@@ -93,7 +93,7 @@ impl Active {
                 let plan = self.common.receipts.close_plan(self.common.role());
                 return self.start_closing(plan, Some(command_id), effects);
             }
-            CloseMode::On(evidence) => {
+            CloseMode::Receipt(evidence) => {
                 if let Some(plan) = self.chosen_plan(evidence, context) {
                     return self.start_closing(plan, Some(command_id), effects);
                 }

@@ -126,7 +126,7 @@ impl Active {
             {
                 self.cancel(command_id, effects)
             }
-            Input::Command(command_id, ChannelCommand::Import(given)) => {
+            Input::Command(command_id, ChannelCommand::ImportReceipt(given)) => {
                 self.import(command_id, &given, context, effects)
             }
             Input::Command(command_id, ChannelCommand::SignFinal) => {
