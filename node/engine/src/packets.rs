@@ -148,7 +148,7 @@ impl Engine {
                     sync.wants_reply |= earlier.wants_reply;
                     false
                 }
-                _ => true,
+                Envelope::Channel { .. } | Envelope::Open(_) | Envelope::UnknownChannel { .. } => true,
             });
         }
         messages.push((partner, Envelope::Channel { channel, message }));

@@ -161,7 +161,15 @@ impl Engine {
                 };
                 Ok(Reply::ReceiptImported { imported, channel: address })
             }
-            _ => Err(out_of_place()),
+            (
+                ReplyTarget::Paid(_)
+                | ReplyTarget::OneOf(..)
+                | ReplyTarget::PaidIn(_)
+                | ReplyTarget::Closing(_)
+                | ReplyTarget::PaidOut { .. }
+                | ReplyTarget::ReceiptImported(_),
+                _,
+            ) => Err(out_of_place()),
         }
     }
 }

@@ -38,19 +38,30 @@ pub enum Purpose {
 impl Purpose {
     /// Whether the channel is one that a user would mean.
     pub(crate) fn fits(self, channel: &Channel) -> bool {
-        match (self, channel) {
-            (Self::Look, _) => true,
-            (Self::Pay, Channel::Active(_)) => true,
-            (Self::Fund | Self::Cancel, Channel::Opening(_)) => true,
-            // The chain took back what somebody had paid in.
-            (Self::Cancel, other) => matches!(other.view().status, OnChain::Empty { .. }),
-            (Self::Close, Channel::Active(_) | Channel::CooperativeClosing(_) | Channel::DataLoss(_)) => true,
-            (Self::Close, Channel::Closing(closing)) => closing.seen().is_none(),
-            (Self::Challenge | Self::Withdraw, Channel::Closing(_)) => true,
-            (Self::Import, Channel::DataLoss(_)) => true,
-            (Self::Import, Channel::Closing(closing)) => closing.common.may_be_stale,
-            (Self::Export, other) => is_live(other) && other.receipts().is_some(),
-            _ => false,
+        match self {
+            Self::Pay => matches!(channel, Channel::Active(_)),
+            Self::Fund => matches!(channel, Channel::Opening(_)),
+            Self::Cancel => match channel {
+                Channel::Opening(_) => true,
+                // The chain took back what somebody had paid in.
+                other => matches!(other.view().status, OnChain::Empty { .. }),
+            },
+            Self::Close => match channel {
+                Channel::Active(_) | Channel::CooperativeClosing(_) | Channel::DataLoss(_) => true,
+                Channel::Closing(closing) => closing.seen().is_none(),
+                Channel::Opening(_) | Channel::Closed(_) => false,
+            },
+            Self::Challenge | Self::Withdraw => matches!(channel, Channel::Closing(_)),
+            Self::Export => is_live(channel) && channel.receipts().is_some(),
+            Self::Import => match channel {
+                Channel::DataLoss(_) => true,
+                Channel::Closing(closing) => closing.common.may_be_stale,
+                Channel::Opening(_)
+                | Channel::Active(_)
+                | Channel::CooperativeClosing(_)
+                | Channel::Closed(_) => false,
+            },
+            Self::Look => true,
         }
     }
 

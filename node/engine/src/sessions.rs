@@ -215,7 +215,8 @@ impl Engine {
                 let session = proof_sent.session;
                 self.open_session(peer, session, true);
             }
-            _ => {}
+            // To a request of an earlier session, or no answer to a handshake.
+            (Response::Welcome(_) | Response::Proved | Response::Packet(_) | Response::Error(_), _) => {}
         }
     }
 

@@ -42,42 +42,41 @@ impl Daemon {
                 ChainEvent::Endpoints(endpoints)
             }
             Report::Outcome(outcome) => on_outcome(outcome),
-            other @ (Report::Taken { .. }
-            | Report::Late { .. }
-            | Report::Note { .. }
-            | Report::Calls { .. }
-            | Report::Funds(_)) => {
-                self.on_other_report(other);
-                ChainEvent::Heartbeat
-            }
-        };
-        self.handle(Event::Chain(event));
-    }
-
-    /// Handles the reports that the engine does not need.
-    fn on_other_report(&mut self, report: Report) {
-        match report {
+            // The engine needs none of the others, but hears that the guard is alive.
             Report::Taken { channel, kind, tx } => {
                 tracing::info!(%channel, ?kind, %tx, "a transaction is on its way");
+                ChainEvent::Heartbeat
             }
             Report::Late { channel, blocks, tried } => {
                 tracing::error!(%channel, blocks, "MONEY AT RISK: the challenge is not mined; tried so far: {tried}");
                 let message =
                     format!("the challenge is not mined after {blocks} blocks; tried so far: {tried}");
                 self.events.push(WatchEvent::Warning { message, channel: Some(channel.into()) });
+                ChainEvent::Heartbeat
             }
-            Report::Note { channel, what } => tracing::warn!(%channel, "a transaction of a channel: {what}"),
+            Report::Note { channel, what } => {
+                tracing::warn!(%channel, "a transaction of a channel: {what}");
+                ChainEvent::Heartbeat
+            }
             Report::Calls { unmined, refused } => {
-                for (channel, reason) in &refused {
-                    if !self.chain.refused.iter().any(|(other, _)| other == channel) {
-                        tracing::warn!(%channel, "the RPC endpoint does not take a transaction: {reason}");
-                    }
-                }
-                (self.chain.unmined, self.chain.refused) = (unmined, refused);
+                self.on_calls(unmined, refused);
+                ChainEvent::Heartbeat
             }
-            Report::Funds(funds) => self.on_funds(funds),
-            _ => {}
+            Report::Funds(funds) => {
+                self.on_funds(funds);
+                ChainEvent::Heartbeat
+            }
+        };
+        self.handle(Event::Chain(event));
+    }
+
+    fn on_calls(&mut self, unmined: usize, refused: Vec<(Address, String)>) {
+        for (channel, reason) in &refused {
+            if !self.chain.refused.iter().any(|(other, _)| other == channel) {
+                tracing::warn!(%channel, "the RPC endpoint does not take a transaction: {reason}");
+            }
         }
+        (self.chain.unmined, self.chain.refused) = (unmined, refused);
     }
 
     fn log_endpoints(&self, endpoints: &[EndpointInfo]) {
