@@ -4,12 +4,12 @@
 
 #[path = "../../fuzz/harness/corpus.rs"]
 mod corpus;
-#[path = "../../fuzz/harness/peer_address.rs"]
-mod peer_address;
+#[path = "../../fuzz/harness/user_text.rs"]
+mod user_text;
 
 use thunder_node::p2p::PeerAddress;
 
 #[test]
-fn peer_address() {
-    corpus::replay("peer_address", peer_address::peer_address);
+fn user_text() {
+    corpus::replay("user_text", user_text::user_text);
 }

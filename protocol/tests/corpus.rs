@@ -2,10 +2,6 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test fails by panicking")]
 #![allow(unreachable_pub, reason = "the harness is a module of the fuzz targets too")]
 
-#[path = "../../fuzz/harness/address.rs"]
-mod address;
-#[path = "../../fuzz/harness/amount.rs"]
-mod amount;
 #[path = "../../fuzz/harness/apply/mod.rs"]
 mod apply;
 #[path = "../../fuzz/harness/codec.rs"]
@@ -30,16 +26,6 @@ fn apply() {
 #[test]
 fn apply_with_real_signatures() {
     corpus::replay("apply", |bytes| apply::apply(bytes, Signing::Real));
-}
-
-#[test]
-fn amount() {
-    corpus::replay("amount", amount::amount);
-}
-
-#[test]
-fn address() {
-    corpus::replay("address", address::address);
 }
 
 /// The directory of the fuzz targets, which is a workspace of its own.

@@ -1,0 +1,10 @@
+#![no_main]
+
+#[path = "../../node/src/p2p/address.rs"]
+mod address;
+#[path = "../harness/user_text.rs"]
+mod harness;
+
+use address::PeerAddress;
+
+libfuzzer_sys::fuzz_target!(|bytes: &[u8]| harness::user_text(bytes));
