@@ -3,8 +3,9 @@
 
 use std::future::Future;
 use std::pin::Pin;
-use std::sync::Arc;
-use std::time::Duration;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use futures::StreamExt;
 use futures::stream::FuturesUnordered;
@@ -17,7 +18,6 @@ use zeroize::Zeroizing;
 
 use crate::client::ChainClient;
 use crate::contracts::states_code;
-use crate::monotonic_clock::now_ms;
 use crate::transport::{RpcUrls, Transport};
 
 type PendingAnswer = Pin<Box<dyn Future<Output = (Ticket, Result<String, AskError>)>>>;
@@ -149,4 +149,18 @@ impl GuardDriver {
     pub fn saved(&mut self, sent: &SignedCall, result: Result<(), String>) {
         self.guard.saved(sent, result);
     }
+}
+
+/// Returns the milliseconds since 1970 by a clock that never goes back. When the system's clock is set back, this one
+/// goes on, so that no timer stalls; and unlike [`Instant`] it counts the time for which the machine was suspended, so
+/// that what was read before is not taken for fresh (guard rule G8).
+pub fn now_ms() -> Millis {
+    static BEGUN: OnceLock<Instant> = OnceLock::new();
+    /// The largest difference so far between the system's clock and the time since the start.
+    static AHEAD: AtomicU64 = AtomicU64::new(0);
+    let millis = |elapsed: Duration| u64::try_from(elapsed.as_millis()).unwrap_or(u64::MAX);
+    let running = millis(BEGUN.get_or_init(Instant::now).elapsed());
+    let clock = millis(SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default());
+    let ahead = clock.saturating_sub(running);
+    running.saturating_add(AHEAD.fetch_max(ahead, Ordering::Relaxed).max(ahead))
 }

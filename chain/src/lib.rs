@@ -9,14 +9,12 @@ pub mod contracts;
 mod error;
 mod guard_driver;
 pub mod keys;
-mod monotonic_clock;
 mod transaction_sender;
 mod transport;
 
 pub use client::ChainClient;
 pub use error::ChainError;
-pub use guard_driver::{DriverAction, GuardDriver};
-pub use monotonic_clock::now_ms;
+pub use guard_driver::{DriverAction, GuardDriver, now_ms};
 pub use thunder_guard::transactions::{CallOutcome, CallRequest, GasFunds, SignedCall, gas_limit};
 pub use thunder_guard::{
     ChainIdentity, Contracts, EndpointStatus, Head, LOCAL_CHAIN_IDS, NotTheChannel, Report, Stake,

@@ -77,7 +77,7 @@ fn refuse(error: &clap::Error, arguments: &[OsString]) -> ExitCode {
     }
     let error = parse_error::to_api_error(error);
     if parse_error::wants_json(arguments, std::env::var_os("THUNDER_JSON")) {
-        output::json::print_error(&error);
+        output::print_json_error(&error);
     }
     ExitCode::from(error.code.exit_code() as u8)
 }

@@ -3,7 +3,7 @@
 use std::io::{self, IsTerminal, Write};
 use std::path::Path;
 
-use thunder_api::files::is_open_to_others;
+use thunder_api::is_open_to_others;
 use thunder_api::{ApiError, Code, Secret, WalletSource};
 
 use crate::args::ImportWallet;

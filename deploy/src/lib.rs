@@ -14,7 +14,6 @@ mod output;
 pub mod ports;
 pub mod process;
 mod run;
-mod signals;
 mod testnet;
 mod testnet_summary;
 pub mod tools;

@@ -16,7 +16,7 @@ use crate::deployment::{DeployError, Operator, local};
 use crate::error::Error;
 use crate::keys::{OperatorKeyError, from_hex, from_keyfile};
 use crate::output::{self, BOLD, DIM, fields};
-use crate::signals;
+use crate::process;
 use crate::testnet::{Testnet, TestnetOptions};
 use crate::testnet_summary::{TestnetSummary, checksummed};
 use crate::units::decimals;
@@ -40,7 +40,7 @@ async fn testnet(arguments: args::TestnetArgs, json: bool) -> Result<(), Error> 
     tokio::select! {
         // First, so that an interruption counts even if anvil has noticed it, too.
         biased;
-        interrupted = signals::interrupted() => Ok(interrupted?),
+        interrupted = process::interrupted() => Ok(interrupted?),
         outcome = run_testnet(options, json) => outcome,
     }
 }

@@ -6,7 +6,7 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpListener};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use thunder_api::files::is_open_to_others;
+use thunder_api::is_open_to_others;
 use thunder_api::{Secret, local};
 use thunder_chain::{ChainClient, ChainError};
 use tokio::sync::mpsc;

@@ -1,11 +1,9 @@
 //! Answers as text for people.
 
-mod events;
 mod infos;
 #[cfg(test)]
 mod tests;
 
-pub(crate) use events::event;
 pub(crate) use infos::infos;
 
 use std::collections::BTreeSet;
@@ -14,13 +12,14 @@ use std::path::Path;
 
 use anstyle::{AnsiColor, Style};
 use thunder_api::{
-    BackedUp, Balance, ChecksumAddress, ClosedBy, ClosingStarted, ContractState, Direction, Ended,
-    ExportedReceipts, History, Paid, PaidIn, PaidOut, PaymentInfo, PaymentStatus, Peer, ReceiptImported,
-    Restored, Secret, WalletImported, Watchtower,
+    BackedUp, Balance, ChannelInfo, ChecksumAddress, ClosedBy, ClosingStarted, ContractState, Direction,
+    Ended, ExportedReceipts, History, Paid, PaidIn, PaidOut, PaymentInfo, PaymentStatus, Peer,
+    ReceiptImported, Restored, Secret, WalletImported, WatchEvent, Watchtower,
 };
 use thunder_protocol::{Amount, Nonce};
 
-use super::text::{BOLD, DIM, Fields, align, safe, short, time};
+use super::text::{BOLD, DIM, Fields, align, now, safe, short, time};
+use infos::rpc;
 
 /// `importwallet`
 pub(crate) fn imported(wallet: &WalletImported) -> String {
@@ -279,4 +278,37 @@ fn status(status: PaymentStatus, width: usize) -> String {
         PaymentStatus::Failed => (AnsiColor::Red.on_default(), "failed"),
     };
     format!("{style}{text:width$}{style:#}")
+}
+
+/// What `watch` prints: one line with the time. Only payments know when they were; the others happen now.
+pub(crate) fn event(event: &WatchEvent) -> String {
+    event_at(event, now())
+}
+
+fn event_at(event: &WatchEvent, now: u64) -> String {
+    let (when, what) = match event {
+        WatchEvent::Payment(payment) => (payment.time, payment_line(payment)),
+        WatchEvent::Channel(channel) => (now, channel_line(channel)),
+        WatchEvent::Connected(peer) => (now, format!("connected to {BOLD}{}{BOLD:#}", safe(&peer.peer_id))),
+        WatchEvent::Disconnected(peer) => (now, format!("{} is gone", safe(&peer.peer_id))),
+        WatchEvent::Chain(chain) => {
+            let block = chain.block.map(|block| format!(", block {block}")).unwrap_or_default();
+            (now, format!("chain {}{block}", rpc(chain)))
+        }
+        WatchEvent::Warning { message, channel } => {
+            let style = AnsiColor::Yellow.on_default().bold();
+            let of = channel.map(|channel| format!("channel {}: ", short(channel))).unwrap_or_default();
+            (now, format!("{style}warning:{style:#} {of}{}", safe(message)))
+        }
+    };
+    format!("{}  {what}\n", time(when))
+}
+
+fn channel_line(channel: &ChannelInfo) -> String {
+    let shares = match channel.state {
+        ContractState::Empty => format!("will hold {} THD", channel.amount),
+        _ => format!("yours {} THD, theirs {} THD", channel.mine, channel.theirs),
+    };
+    let next = if channel.next.is_empty() { String::new() } else { format!("; {}", safe(&channel.next)) };
+    format!("channel {} {}: {shares}{next}", short(channel.channel), state(channel.state))
 }

@@ -1,7 +1,6 @@
 //! What the user gets to see: answers on standard output, everything else on standard error.
 
 pub(crate) mod human;
-pub(crate) mod json;
 mod text;
 
 use std::io::{self, Write};
@@ -45,7 +44,7 @@ impl Output {
 
     /// Prints an answer: as one JSON object, or as text for people.
     pub(crate) fn answer<T: Serialize>(&self, value: &T, human: impl FnOnce(&T) -> String) -> io::Result<()> {
-        if self.json { json::print(value) } else { self.text(&human(value)) }
+        if self.json { print_json(value) } else { self.text(&human(value)) }
     }
 
     /// Whether the answer is for a program.
@@ -87,7 +86,7 @@ impl Output {
             Failure::Write { cause, has_effect } => text::unwritten(&cause, has_effect),
         };
         if self.json {
-            json::print_error(&error);
+            print_json_error(&error);
         }
         let style = AnsiColor::Red.on_default().bold();
         let mut text = format!("{style}error:{style:#} {}\n", safe(&error.message));
@@ -98,4 +97,23 @@ impl Output {
         let _ = anstream::stderr().write_all(text.as_bytes());
         ExitCode::from(error.code.exit_code() as u8)
     }
+}
+
+/// Prints one object on a line of its own, at once, for programs.
+fn print_json<T: Serialize>(value: &T) -> io::Result<()> {
+    let mut line = serde_json::to_vec(value)?;
+    line.push(b'\n');
+    let mut out = io::stdout().lock();
+    out.write_all(&line)?;
+    out.flush()
+}
+
+/// Prints an error's object, for programs. A failure to print it is ignored: the same error is printed to standard error
+/// as text.
+pub(crate) fn print_json_error(error: &ApiError) {
+    #[derive(Serialize)]
+    struct Refused<'a> {
+        error: &'a ApiError,
+    }
+    let _ = print_json(&Refused { error });
 }

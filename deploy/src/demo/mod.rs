@@ -8,7 +8,7 @@ use std::cell::Cell;
 use std::io;
 
 use crate::error::{Error, ErrorInfo, Exit};
-use crate::signals;
+use crate::process;
 
 /// Why the demonstration stopped.
 #[derive(Debug, thiserror::Error)]
@@ -104,7 +104,7 @@ pub(crate) async fn run(keep: bool) -> Result<(), Error> {
     tokio::select! {
         // First, so that an interruption counts even if a node has noticed it, too.
         biased;
-        interrupted = signals::interrupted() => {
+        interrupted = process::interrupted() => {
             interrupted?;
             if is_told.get() { Ok(()) } else { Err(DemoError::Interrupted.into()) }
         }

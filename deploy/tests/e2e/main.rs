@@ -38,9 +38,7 @@ mod metrics;
 mod network;
 mod opening;
 mod payments;
-mod readme;
 mod refusals;
-mod reorganisations;
 mod restart;
 #[cfg(unix)]
 mod secrets;
@@ -48,4 +46,3 @@ mod several;
 #[cfg(unix)]
 mod supervise;
 mod wallet;
-mod watchtower;

@@ -3,15 +3,11 @@
 //!
 //! The answers serialise to exactly the JSON that `thunder-cli --json` prints.
 
-mod checksum_address;
 mod error;
-#[cfg(feature = "rpc")]
-pub mod files;
 #[cfg(feature = "rpc")]
 pub mod local;
 mod types;
 
-pub use checksum_address::ChecksumAddress;
 pub use error::{ApiError, ApiResult, Code, ExitCode};
 pub use types::*;
 
@@ -57,4 +53,19 @@ pub trait Thunder {
     async fn restore(request: RestoreRequest) -> Result<Restored, ApiError>;
     /// What has happened since `after` (0: only what comes). Waits a while if nothing has.
     async fn events(after: u64) -> Result<Events, ApiError>;
+}
+
+/// Whether other users of the machine may read or change a file, which matters where a secret is in it. A pipe or a
+/// terminal is none.
+#[cfg(all(feature = "rpc", unix))]
+pub fn is_open_to_others(path: &std::path::Path) -> bool {
+    use std::os::unix::fs::PermissionsExt;
+    let metadata = std::fs::metadata(path);
+    metadata.is_ok_and(|metadata| metadata.is_file() && metadata.permissions().mode() & 0o077 != 0)
+}
+
+/// Windows has no modes; a user's files are the user's own.
+#[cfg(all(feature = "rpc", not(unix)))]
+pub fn is_open_to_others(_: &std::path::Path) -> bool {
+    false
 }

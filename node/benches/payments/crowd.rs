@@ -28,8 +28,8 @@ use crate::Result;
 use crate::load;
 use crate::node::{ALICE, Node, checked, long_call, with_defaults};
 use crate::report::Report;
+use crate::report::percentile;
 use crate::seed::{Seeder, nobody};
-use crate::stats::percentile;
 
 /// Calls under way, over however many channels.
 const IN_FLIGHT: usize = 1000;

@@ -14,7 +14,6 @@ mod pair;
 mod report;
 mod scale;
 mod seed;
-mod stats;
 
 use std::path::Path;
 use std::process::ExitCode;
@@ -25,8 +24,7 @@ use thunder_protocol::Amount;
 
 use bound::Bound;
 use pair::Pair;
-use report::Report;
-use stats::percentile;
+use report::{Report, percentile};
 
 pub(crate) type Result<T> = std::result::Result<T, Box<dyn std::error::Error>>;
 

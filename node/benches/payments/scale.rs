@@ -11,8 +11,8 @@ use crate::load;
 use crate::node::{ALICE, checked, long_call};
 use crate::pair::Pair;
 use crate::report::Report;
+use crate::report::percentile;
 use crate::seed::{Seeder, nobody};
-use crate::stats::percentile;
 use crate::{BATCH, Result, cpu_seconds};
 
 /// Blocks whose work is measured: each channel is asked for its state every sixth.

@@ -1,14 +1,15 @@
 //! Putting a batch on the disk, and carrying out what it asks for in the one order that is safe: first the disk, then
 //! the chain, then the peers, then the users.
 
-use thunder_api::{ApiError, ApiResult, Code};
-use thunder_engine::{ChainCommand, Outbox, Reply, UserRequestId};
+use thunder_api::{ApiError, ApiResult, Code, WatchEvent};
+use thunder_engine::{ChainCommand, Notice, Outbox, Reply, UserRequestId};
+use thunder_protocol::channel::Direction;
 use thunder_protocol::onchain::Call;
 use thunder_protocol::wire;
 use tokio::time::Instant;
 
-use super::Daemon;
 use super::pending_replies::PendingReply;
+use super::{Daemon, channel_info, now_ms};
 use crate::chain_task::ChainRequest;
 
 impl Daemon {
@@ -121,6 +122,34 @@ impl Daemon {
                 }
                 pending.refuse(reply.err().unwrap_or_else(out_of_place));
             }
+        }
+    }
+
+    /// Tells watchers, the log and the metrics what has happened.
+    fn announce(&mut self, notice: Notice) {
+        match notice {
+            Notice::Payment { channel, direction, payment, nonce } => {
+                tracing::debug!(%channel, ?direction, amount = %payment.amount, id = %payment.id, %nonce, "payment");
+                match direction {
+                    Direction::In => self.metrics.received.increment(1),
+                    Direction::Out => self.metrics.sent.increment(1),
+                }
+                if self.events.is_watched() {
+                    let info = channel_info::payment(channel, direction, payment, Some(nonce), now_ms());
+                    self.events.push(WatchEvent::Payment(info));
+                }
+            }
+            Notice::State { channel } => {
+                if let Some(entry) = self.engine.channels().get(&channel) {
+                    self.events.push(WatchEvent::Channel(self.channel_info(entry)));
+                }
+            }
+            Notice::Warning { channel, message } => {
+                self.events.push(WatchEvent::Warning { message, channel: channel.map(Into::into) });
+            }
+            Notice::Connected(peer) => self.events.push(WatchEvent::Connected(peer)),
+            Notice::Disconnected(peer) => self.events.push(WatchEvent::Disconnected(peer)),
+            Notice::Chain => self.events.push(WatchEvent::Chain(self.chain_info())),
         }
     }
 }

@@ -1,7 +1,7 @@
 //! `infos`: the node, its chain, peers and channels, as users see them.
 
 use thunder_api::{ChainInfo, Infos};
-use thunder_protocol::channel::ClosedOutcome;
+use thunder_protocol::channel::{ClosedOutcome, DataLossStep};
 use thunder_protocol::{Channel, Nonce};
 
 use thunder_engine::{ChannelEntry, is_inbound_pending};
@@ -129,9 +129,9 @@ impl Daemon {
                 Channel::Closing(closing) if closing.challenge_evidence().is_some() => {
                     warnings.push(format!("channel {address}: the other side closed on an old receipt"));
                 }
-                other => warnings.extend(
-                    super::data_loss::warning(other).map(|what| format!("channel {address}: {what}")),
-                ),
+                other => {
+                    warnings.extend(data_loss_warning(other).map(|what| format!("channel {address}: {what}")))
+                }
             }
             if let Some(why) = &entry.unreadable {
                 warnings.push(format!("channel {address} can't be read: {why}; nothing is signed over it"));
@@ -150,6 +150,26 @@ impl Daemon {
             ));
         }
         warnings
+    }
+}
+
+/// What `infos` warns of where a channel has lost data (protocol rule 9).
+fn data_loss_warning(channel: &Channel) -> Option<&'static str> {
+    match channel {
+        Channel::DataLoss(lost) if lost.step() == DataLossStep::User && lost.is_synced() => Some(
+            "this node has lost data, and the other side shows nothing newer: you have to decide; see what to \
+             do below",
+        ),
+        Channel::DataLoss(_) => Some("this node has lost data; see what to do below"),
+        Channel::Closing(closing) if closing.may_be_outdated() => Some(
+            "the other side closes a channel of which this node has lost data; if you have a newer receipt, \
+             import it in time",
+        ),
+        Channel::Opening(_)
+        | Channel::Active(_)
+        | Channel::CooperativeClosing(_)
+        | Channel::Closing(_)
+        | Channel::Closed(_) => None,
     }
 }
 

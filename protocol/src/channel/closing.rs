@@ -7,11 +7,10 @@ use crate::{AgreedReceipt, Balances, Nonce};
 use super::closed::Closed;
 use super::command_outcome::{ClosedBy, CommandError, CommandOutcome};
 use super::common::Common;
-use super::effects::{ChannelNotice, Effects};
+use super::effects::{ChannelNotice, Effects, Risk};
 use super::input::{ChainInput, ChannelCommand, CloseMode, CommandId, Context, Input, PeerInput};
 use super::receipts::Proposal;
 use super::refusal::{NoChallenge, StateConflict};
-use super::risk::Risk;
 use super::rules::{Claim, judge_claim};
 use super::{Channel, late_proposal};
 

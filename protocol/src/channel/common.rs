@@ -9,11 +9,10 @@ use super::Channel;
 use super::closed::Closed;
 use super::closing::Closing;
 use super::command_outcome::{CommandError, CommandOutcome};
-use super::effects::{ChannelNotice, Effects};
+use super::effects::{ChannelNotice, Effects, Risk};
 use super::input::{CommandId, Context};
 use super::receipts::{Proposal, Receipts};
 use super::refusal::StateConflict;
-use super::risk::Risk;
 use super::terms::Setup;
 
 /// The terms, the receipts, what the chain last said, and who waits for the chain.

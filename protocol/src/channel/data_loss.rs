@@ -10,13 +10,12 @@ use super::closing::Closing;
 use super::command_outcome::{CommandError, CommandOutcome};
 use super::common::Common;
 use super::cooperative_closing::sign_final;
-use super::effects::{ChannelNotice, Effects, Misbehaviour};
+use super::effects::{ChannelNotice, Effects, Misbehaviour, Risk};
 use super::input::{ChainInput, ChannelCommand, CommandId, Context, Input, Millis, PeerInput};
 use super::payment_status::by_agreed;
 use super::receipt_import::ImportedReceipt;
 use super::receipts::Proposal;
 use super::refusal::{NoChallenge, StateConflict};
-use super::risk::Risk;
 use super::rules::{FinalBase, judge_final};
 
 /// A channel that must not act alone: closing on what it has could be closing on an old receipt.

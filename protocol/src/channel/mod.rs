@@ -28,7 +28,6 @@ mod queue;
 mod receipt_import;
 mod receipts;
 mod refusal;
-mod risk;
 mod rules;
 mod stored;
 mod terms;
@@ -41,7 +40,7 @@ pub use command_outcome::{ClosedBy, CommandError, CommandOutcome};
 pub use common::Common;
 pub use cooperative_closing::CooperativeClosing;
 pub use data_loss::{DataLoss, DataLossStep};
-pub use effects::{ChannelNotice, Direction, Effects, Misbehaviour, PaymentWrite, Transition};
+pub use effects::{ChannelNotice, Direction, Effects, Misbehaviour, PaymentWrite, Risk, Transition};
 pub use input::{
     ChainInput, ChannelCommand, CloseMode, CommandId, Context, Input, KnownPayment, Millis, PeerInput,
 };
@@ -51,7 +50,6 @@ pub use payment_status::PaymentStatus;
 pub use receipt_import::ImportedReceipt;
 pub use receipts::{PendingPayment, Proposal, Receipts};
 pub use refusal::{NoChallenge, StateConflict};
-pub use risk::Risk;
 pub use terms::{Setup, Terms};
 
 use crate::codec::{self, CodecError};

@@ -10,11 +10,10 @@ use super::closed::Closed;
 use super::command_outcome::{CommandError, CommandOutcome};
 use super::common::Common;
 use super::data_loss::DataLoss;
-use super::effects::{ChannelNotice, Effects};
+use super::effects::{ChannelNotice, Effects, Risk};
 use super::input::{ChainInput, ChannelCommand, CommandId, Context, Input, PeerInput};
 use super::receipts::Receipts;
 use super::refusal::{NoChallenge, StateConflict};
-use super::risk::Risk;
 
 /// A channel that both sides have agreed on and that is not ACTIVE, or not deep enough in the
 /// chain. Money in it comes back with `cancel` as long as it is EMPTY.

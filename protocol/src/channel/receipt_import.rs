@@ -5,10 +5,9 @@ use crate::{AgreedReceipt, Crypto, Nonce, Receipt, Signature, Signatures};
 
 use super::closing::Closing;
 use super::command_outcome::{CommandError, CommandOutcome};
-use super::effects::Effects;
+use super::effects::{Effects, Risk};
 use super::input::Context;
 use super::receipts::Receipts;
-use super::risk::Risk;
 use super::rules::{Claim, judge_claim};
 use super::terms::Setup;
 

@@ -21,7 +21,6 @@ mod broadcast;
 mod counts;
 mod effects;
 pub mod fees;
-mod gas;
 mod nonces;
 mod order;
 mod pending_call;
@@ -37,8 +36,7 @@ use thunder_protocol::onchain::{CHALLENGE_PERIOD, CallKind, EndKind, OnChain};
 use thunder_protocol::{Address, B256};
 
 pub use effects::{CallError, CallOutcome, CallRequest};
-pub use fees::{Fees, GasFunds};
-pub use gas::gas_limit;
+pub use fees::{Fees, GasFunds, gas_limit};
 pub use order::{CONTESTED_AT_ONCE, NOT_TAKEN_AT_ONCE};
 pub use record::{Attempt, SignedCall};
 pub use sign::{CantSign, PlainSigner, PlainTransaction};

@@ -2,8 +2,7 @@
 
 use thunder_protocol::onchain::CallKind;
 
-use super::fees::Fees;
-use super::gas::{gas_limit, with_estimate};
+use super::fees::{Fees, gas_limit, with_estimate};
 use super::nonces::{Holder, assign};
 use super::order::{Turns, end_turns, importance};
 use super::pending_call::{Broadcast, Key, PendingCall, Stage};

@@ -1,8 +1,8 @@
-//! What the node is and sees: its peers, its chain.
+//! What the node is and sees: its peers, its chain, what happens to it; and its backups.
 
 use serde::{Deserialize, Serialize};
 
-use crate::{ChannelInfo, ChecksumAddress};
+use crate::{ChannelInfo, ChecksumAddress, PaymentInfo};
 
 /// `infos`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -84,4 +84,74 @@ pub struct EndpointInfo {
     pub block: Option<u64>,
     /// What is wrong with it, if anything is: "can't be reached: connection refused", for instance.
     pub trouble: Option<String>,
+}
+
+/// `watch`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Events {
+    /// Where to go on from.
+    pub next: u64,
+    /// What happened, oldest first.
+    pub events: Vec<WatchEvent>,
+}
+
+/// Something that happened.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "event", rename_all = "snake_case")]
+pub enum WatchEvent {
+    /// A payment is in a receipt that both have signed.
+    Payment(PaymentInfo),
+    /// A channel changed.
+    Channel(ChannelInfo),
+    /// A node connected and proved who it is.
+    Connected(Peer),
+    /// A node is gone.
+    Disconnected(Peer),
+    /// The chain is reachable again, or not, or was started anew.
+    Chain(ChainInfo),
+    /// Money is at risk, or something else that a person should look at.
+    Warning {
+        /// What.
+        message: String,
+        /// Which channel.
+        channel: Option<ChecksumAddress>,
+    },
+}
+
+/// A backup to write.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct BackupRequest {
+    /// The file, as an absolute path.
+    pub file: String,
+    /// Whether a file that is there is replaced.
+    pub force: bool,
+}
+
+/// `backup`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct BackedUp {
+    /// The file.
+    pub file: String,
+    /// How many channels in it are not over.
+    pub channels: u64,
+}
+
+/// A backup to restore.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RestoreRequest {
+    /// The file, as an absolute path.
+    pub file: String,
+    /// Whether one that nobody has signed is restored, too.
+    pub unsigned: bool,
+}
+
+/// `restore`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Restored {
+    /// How many channels came back, as lost.
+    pub channels: u64,
+    /// The wallet that the node had; its key file opens with its own password only.
+    pub wallet: Option<ChecksumAddress>,
+    /// Whether this wallet has signed the backup.
+    pub signed: bool,
 }

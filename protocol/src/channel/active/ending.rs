@@ -8,11 +8,10 @@ use super::super::Channel;
 use super::super::closing::Closing;
 use super::super::command_outcome::CommandError;
 use super::super::cooperative_closing::CooperativeClosing;
-use super::super::effects::{ChannelNotice, Effects};
+use super::super::effects::{ChannelNotice, Effects, Risk};
 use super::super::input::{CloseMode, CommandId, Context};
 use super::super::opening::Opening;
 use super::super::refusal::StateConflict;
-use super::super::risk::Risk;
 use super::super::rules::{FinalBase, judge_final};
 use super::Active;
 

@@ -6,10 +6,9 @@ use crate::wire::{Message, Sync};
 use super::super::Channel;
 use super::super::command_outcome::CommandError;
 use super::super::data_loss::DataLoss;
-use super::super::effects::{ChannelNotice, Effects};
+use super::super::effects::{ChannelNotice, Effects, Risk};
 use super::super::input::{CommandId, Context};
 use super::super::receipt_import::ImportedReceipt;
-use super::super::risk::Risk;
 use super::super::rules::{Claim, judge_claim};
 use super::{Active, PeerLink, REPEAT_AFTER};
 
