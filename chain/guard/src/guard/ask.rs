@@ -36,9 +36,9 @@ impl Guard {
     /// Puts as many questions as there is room for.
     pub(super) fn ask(&mut self, now: Millis) {
         let (first, count) = (self.first_asked, self.endpoints.len());
-        for e in (first..first + count).map(|e| e % count) {
-            while let Some(next) = self.next_question(e, now) {
-                self.put(e, next, now);
+        for endpoint_index in (first..first + count).map(|endpoint_index| endpoint_index % count) {
+            while let Some(next) = self.next_question(endpoint_index, now) {
+                self.put(endpoint_index, next, now);
             }
         }
     }
@@ -46,7 +46,7 @@ impl Guard {
     /// Some questions are put to one endpoint only. If it does not answer one of them, the next endpoint comes first.
     pub(super) fn rotate_first_asked(
         &mut self,
-        e: usize,
+        endpoint_index: usize,
         purpose: &QuestionPurpose,
         result: &Result<EndpointAnswer, AskError>,
     ) {
@@ -66,19 +66,23 @@ impl Guard {
             Err(_) => true,
         };
         if is_put_to_one && has_nothing {
-            self.first_asked = (e + 1) % self.endpoints.len().max(1);
+            self.first_asked = (endpoint_index + 1) % self.endpoints.len().max(1);
         }
     }
 
-    fn put(&mut self, e: usize, next: Next, now: Millis) {
+    fn put(&mut self, endpoint_index: usize, next: Next, now: Millis) {
         let Next { purpose, question, copies } = next;
-        let (Some(endpoint), Some(work)) = (self.endpoints.get_mut(e), self.work.get(e)) else { return };
+        let (Some(endpoint), Some(work)) =
+            (self.endpoints.get_mut(endpoint_index), self.work.get(endpoint_index))
+        else {
+            return;
+        };
         endpoint.asked(matches!(purpose, QuestionPurpose::Send(..)));
         let ticket = self.next_ticket;
         self.next_ticket += 1;
         let timeout = endpoint.timeout();
         let asked = InFlightQuestion {
-            endpoint: e,
+            endpoint: endpoint_index,
             purpose,
             question: question.clone(),
             at: now,
@@ -87,46 +91,46 @@ impl Guard {
             was_repeated: false,
         };
         self.tickets.insert(ticket, asked);
-        self.actions.push_back(Action::Ask { endpoint: e, ticket, question, timeout });
+        self.actions.push_back(Action::Ask { endpoint: endpoint_index, ticket, question, timeout });
     }
 
-    fn next_question(&mut self, e: usize, now: Millis) -> Option<Next> {
-        let endpoint = self.endpoints.get(e)?;
+    fn next_question(&mut self, endpoint_index: usize, now: Millis) -> Option<Next> {
+        let endpoint = self.endpoints.get(endpoint_index)?;
         if !endpoint.has_room(now, false) {
             return None;
         }
         let (hedge, has_room) = (endpoint.hedge(), endpoint.has_room(now, true));
-        let urgent = self.urgent_question(e, now).map(Next::new);
-        urgent
-            .or_else(|| self.repeated_question(e, now, hedge))
-            .or_else(|| if has_room { self.low_priority_question(e, now).map(Next::new) } else { None })
+        let urgent = self.urgent_question(endpoint_index, now).map(Next::new);
+        urgent.or_else(|| self.repeated_question(endpoint_index, now, hedge)).or_else(|| {
+            if has_room { self.low_priority_question(endpoint_index, now).map(Next::new) } else { None }
+        })
     }
 
     /// What a challenge may wait for.
-    fn urgent_question(&mut self, e: usize, now: Millis) -> Option<(QuestionPurpose, Question)> {
-        let is_usable = self.is_usable(e);
-        let endpoint = self.endpoints.get(e)?;
+    fn urgent_question(&mut self, endpoint_index: usize, now: Millis) -> Option<(QuestionPurpose, Question)> {
+        let is_usable = self.is_usable(endpoint_index);
+        let endpoint = self.endpoints.get(endpoint_index)?;
         let hedge = endpoint.hedge();
         if is_usable && let Some(transactions) = &mut self.transactions {
             let has_room = |is_urgent| endpoint.has_room_to_send(is_urgent);
-            if let Some((key, hash, raw)) = transactions.next_send(e, now, hedge, has_room) {
+            if let Some((key, hash, raw)) = transactions.next_send(endpoint_index, now, hedge, has_room) {
                 return Some((QuestionPurpose::Send(key, hash), Question::Send(raw)));
             }
-            if let Some((why, question)) = transactions.urgent_question(e, now, hedge) {
+            if let Some((why, question)) = transactions.urgent_question(endpoint_index, now, hedge) {
                 return Some((QuestionPurpose::Transaction(why), question));
             }
         }
-        self.identity_question(e, now, hedge)
-            .or_else(|| self.block_question(e, now, hedge))
-            .or_else(|| self.pace_question(e, now, hedge))
-            .or_else(|| self.state_question(e, now))
+        self.identity_question(endpoint_index, now, hedge)
+            .or_else(|| self.block_question(endpoint_index, now, hedge))
+            .or_else(|| self.pace_question(endpoint_index, now, hedge))
+            .or_else(|| self.state_question(endpoint_index, now))
     }
 
     /// A question for states that is not answered as soon as others were: the same once more.
-    fn repeated_question(&mut self, e: usize, now: Millis, hedge: Millis) -> Option<Next> {
-        let work = self.work.get_mut(e)?;
+    fn repeated_question(&mut self, endpoint_index: usize, now: Millis, hedge: Millis) -> Option<Next> {
+        let work = self.work.get_mut(endpoint_index)?;
         let asked = self.tickets.values_mut().find(|asked| {
-            asked.endpoint == e
+            asked.endpoint == endpoint_index
                 && asked.epoch == work.epoch
                 && matches!(asked.purpose, QuestionPurpose::States(_) | QuestionPurpose::Storage(_))
                 && !asked.was_repeated
@@ -140,32 +144,36 @@ impl Guard {
     }
 
     /// What only comfort, history or an ordinary call waits for.
-    fn low_priority_question(&mut self, e: usize, now: Millis) -> Option<(QuestionPurpose, Question)> {
-        if !self.is_usable(e) {
+    fn low_priority_question(
+        &mut self,
+        endpoint_index: usize,
+        now: Millis,
+    ) -> Option<(QuestionPurpose, Question)> {
+        if !self.is_usable(endpoint_index) {
             return None;
         }
-        let hedge = self.endpoints.get(e)?.hedge();
+        let hedge = self.endpoints.get(endpoint_index)?.hedge();
         let around = self.conditions(now);
         let token = self.settings.contracts.token;
         if let Some(transactions) = &mut self.transactions
-            && let Some((why, question)) = transactions.question(e, &around, hedge, token)
+            && let Some((why, question)) = transactions.question(endpoint_index, &around, hedge, token)
         {
             return Some((QuestionPurpose::Transaction(why), question));
         }
         self.contracts_question(now, hedge)
-            .or_else(|| self.verify_question(e, now, hedge))
-            .or_else(|| self.search_question(e, now))
-            .or_else(|| self.closing_event_question(e, now))
-            .or_else(|| self.balance_question(e, now, hedge))
+            .or_else(|| self.verify_question(endpoint_index, now, hedge))
+            .or_else(|| self.search_question(endpoint_index, now))
+            .or_else(|| self.closing_event_question(endpoint_index, now))
+            .or_else(|| self.balance_question(endpoint_index, now, hedge))
     }
 
     fn identity_question(
         &mut self,
-        e: usize,
+        endpoint_index: usize,
         now: Millis,
         hedge: Millis,
     ) -> Option<(QuestionPurpose, Question)> {
-        let identity = &mut self.work.get_mut(e)?.identity;
+        let identity = &mut self.work.get_mut(endpoint_index)?.identity;
         if identity.chain_id.is_none() && identity.chain_id_timer.is_ready(now, hedge) {
             identity.chain_id_timer.asked(now);
             return Some((QuestionPurpose::ChainId, Question::ChainId));
@@ -179,11 +187,11 @@ impl Guard {
 
     fn block_question(
         &mut self,
-        e: usize,
+        endpoint_index: usize,
         now: Millis,
         hedge: Millis,
     ) -> Option<(QuestionPurpose, Question)> {
-        let (endpoint, work) = (self.endpoints.get_mut(e)?, self.work.get_mut(e)?);
+        let (endpoint, work) = (self.endpoints.get_mut(endpoint_index)?, self.work.get_mut(endpoint_index)?);
         if !work.is_identified {
             return None;
         }
@@ -200,14 +208,14 @@ impl Guard {
         Some((QuestionPurpose::Newest, Question::Newest))
     }
 
-    fn state_question(&mut self, e: usize, now: Millis) -> Option<(QuestionPurpose, Question)> {
-        let is_ready = self.is_usable(e);
-        let endpoint = self.endpoints.get_mut(e)?;
+    fn state_question(&mut self, endpoint_index: usize, now: Millis) -> Option<(QuestionPurpose, Question)> {
+        let is_ready = self.is_usable(endpoint_index);
+        let endpoint = self.endpoints.get_mut(endpoint_index)?;
         let (head, reads_batches) = (endpoint.head?, endpoint.reads_batches(now));
         let batch = if reads_batches { endpoint.batch.max(SMALLEST_BATCH) } else { 1 };
         let most = if reads_batches { MAX_BATCHES } else { MAX_SINGLE };
         let channels = self.channels.as_ref().filter(|_| is_ready)?;
-        let work = self.work.get_mut(e)?;
+        let work = self.work.get_mut(endpoint_index)?;
         if work.schedule.in_flight() >= most {
             return None;
         }
@@ -228,12 +236,16 @@ impl Guard {
     }
 
     /// Closings that name the account, in the newest blocks, where not every channel is read with each.
-    fn closing_event_question(&mut self, e: usize, now: Millis) -> Option<(QuestionPurpose, Question)> {
-        let endpoint = self.endpoints.get(e)?;
+    fn closing_event_question(
+        &mut self,
+        endpoint_index: usize,
+        now: Millis,
+    ) -> Option<(QuestionPurpose, Question)> {
+        let endpoint = self.endpoints.get(endpoint_index)?;
         let (head, batch, hedge) = (endpoint.head?.number, endpoint.batch, endpoint.timeout());
         let account = self.transactions.as_ref()?.account();
         let is_wanted = self.channels.as_ref()?.len() > batch.saturating_mul(CALLS_WITHOUT_EVENTS);
-        let work = self.work.get_mut(e).filter(|_| is_wanted)?;
+        let work = self.work.get_mut(endpoint_index).filter(|_| is_wanted)?;
         let party = vec![B256::left_padding_from(account.as_slice())];
         for (role, closing_events) in [Role::A, Role::B].into_iter().zip(&mut work.closing_events) {
             if closing_events.asked_to == Some(head) || !closing_events.timer.is_ready(now, hedge) {
@@ -255,12 +267,12 @@ impl Guard {
 
     fn balance_question(
         &mut self,
-        e: usize,
+        endpoint_index: usize,
         now: Millis,
         hedge: Millis,
     ) -> Option<(QuestionPurpose, Question)> {
         let transactions = self.transactions.as_ref()?;
-        let work = self.work.get_mut(e)?;
+        let work = self.work.get_mut(endpoint_index)?;
         if !work.balance.is_ready(now, hedge) {
             return None;
         }
@@ -270,9 +282,14 @@ impl Guard {
     }
 
     /// An older block, to measure the time between blocks.
-    fn pace_question(&mut self, e: usize, now: Millis, hedge: Millis) -> Option<(QuestionPurpose, Question)> {
-        let wanted = self.endpoints.get(e)?.pace.wanted()?;
-        let work = self.work.get_mut(e)?;
+    fn pace_question(
+        &mut self,
+        endpoint_index: usize,
+        now: Millis,
+        hedge: Millis,
+    ) -> Option<(QuestionPurpose, Question)> {
+        let wanted = self.endpoints.get(endpoint_index)?.pace.wanted()?;
+        let work = self.work.get_mut(endpoint_index)?;
         if !work.older.is_ready(now, hedge) {
             return None;
         }

@@ -93,17 +93,22 @@ impl Guard {
     /// chain: no time is over because one of them says so.
     fn lowest_head(&self) -> u64 {
         let heads = |is_used: &dyn Fn(usize) -> bool| {
-            let used = (0..self.endpoints.len()).filter(|e| self.is_usable(*e) && is_used(*e));
-            used.filter_map(|e| self.endpoints.get(e)?.head).map(|head| head.number).min()
+            let used = (0..self.endpoints.len())
+                .filter(|endpoint_index| self.is_usable(*endpoint_index) && is_used(*endpoint_index));
+            used.filter_map(|endpoint_index| self.endpoints.get(endpoint_index)?.head)
+                .map(|head| head.number)
+                .min()
         };
-        let live = heads(&|e| self.work.get(e).is_some_and(|work| work.is_live));
+        let live = heads(&|endpoint_index| self.work.get(endpoint_index).is_some_and(|work| work.is_live));
         live.or_else(|| heads(&|_| true)).unwrap_or(0)
     }
 
     /// The highest block that an endpoint on the chain shows.
     fn newest_head(&self) -> u64 {
-        let usable = (0..self.endpoints.len()).filter(|e| self.is_usable(*e));
-        let heads = usable.filter_map(|e| self.endpoints.get(e)?.head).map(|head| head.number);
+        let usable = (0..self.endpoints.len()).filter(|endpoint_index| self.is_usable(*endpoint_index));
+        let heads = usable
+            .filter_map(|endpoint_index| self.endpoints.get(endpoint_index)?.head)
+            .map(|head| head.number);
         heads.max().unwrap_or(0)
     }
 

@@ -62,12 +62,16 @@ impl Guard {
 
     pub(super) fn on_identity(
         &mut self,
-        e: usize,
+        endpoint_index: usize,
         purpose: &QuestionPurpose,
         result: &Result<EndpointAnswer, AskError>,
         now: Millis,
     ) {
-        let (Some(work), Some(endpoint)) = (self.work.get_mut(e), self.endpoints.get_mut(e)) else { return };
+        let (Some(work), Some(endpoint)) =
+            (self.work.get_mut(endpoint_index), self.endpoints.get_mut(endpoint_index))
+        else {
+            return;
+        };
         let identity = &mut work.identity;
         let timer = if *purpose == QuestionPurpose::ChainId {
             &mut identity.chain_id_timer
@@ -114,13 +118,17 @@ impl Guard {
             identity.other = None;
         }
         if is_believed && !(work.is_identified && endpoint.chain == Some(chain)) {
-            self.on_identified(e, chain, now);
+            self.on_identified(endpoint_index, chain, now);
         }
     }
 
     /// The endpoint shows this chain.
-    fn on_identified(&mut self, e: usize, chain: ChainIdentity, now: Millis) {
-        let (Some(work), Some(endpoint)) = (self.work.get_mut(e), self.endpoints.get_mut(e)) else { return };
+    fn on_identified(&mut self, endpoint_index: usize, chain: ChainIdentity, now: Millis) {
+        let (Some(work), Some(endpoint)) =
+            (self.work.get_mut(endpoint_index), self.endpoints.get_mut(endpoint_index))
+        else {
+            return;
+        };
         let is_same = endpoint.chain == Some(chain);
         work.epoch += u64::from(!is_same);
         (work.is_identified, work.identity.other) = (true, None);
@@ -129,19 +137,19 @@ impl Guard {
         endpoint.polls.hurry(now);
         self.identified_at.get_or_insert(now);
         if let Some(first) = replaced {
-            self.on_reorganisation(e, first);
+            self.on_reorganisation(endpoint_index, first);
         }
     }
 
     /// Blocks from this height on were taken back at this endpoint: what was seen there is seen anew.
-    fn on_reorganisation(&mut self, e: usize, first: u64) {
+    fn on_reorganisation(&mut self, endpoint_index: usize, first: u64) {
         self.report(Report::Reorganisation { first });
         if let Some(transactions) = &mut self.transactions {
             transactions.on_reorganisation(first);
         }
         if let Some(channels) = &mut self.channels {
             for channel in channels.values_mut() {
-                channel.on_reorganisation(e, first);
+                channel.on_reorganisation(endpoint_index, first);
             }
         }
     }
@@ -215,8 +223,8 @@ impl Guard {
     }
 
     /// The endpoint may show another chain than before: nothing of it is used until that is known.
-    fn identify_again(&mut self, e: usize) {
-        if let Some(work) = self.work.get_mut(e) {
+    fn identify_again(&mut self, endpoint_index: usize) {
+        if let Some(work) = self.work.get_mut(endpoint_index) {
             work.epoch += 1;
             (work.is_identified, work.identity, work.ancestor) = (false, IdentityCheck::default(), None);
         }
@@ -224,8 +232,13 @@ impl Guard {
 
     // ---- blocks -------------------------------------------------------------------------------
 
-    pub(super) fn on_newest(&mut self, e: usize, result: Result<EndpointAnswer, AskError>, now: Millis) {
-        let Some(endpoint) = self.endpoints.get_mut(e) else { return };
+    pub(super) fn on_newest(
+        &mut self,
+        endpoint_index: usize,
+        result: Result<EndpointAnswer, AskError>,
+        now: Millis,
+    ) {
+        let Some(endpoint) = self.endpoints.get_mut(endpoint_index) else { return };
         let every = endpoint.poll_every();
         endpoint.count_odd_answer(&result);
         let Ok(EndpointAnswer::Block(Some(head))) = result else {
@@ -233,7 +246,7 @@ impl Guard {
             return;
         };
         endpoint.polls.answered(now.saturating_add(every));
-        if self.work.get(e).is_some_and(|work| !work.is_identified) {
+        if self.work.get(endpoint_index).is_some_and(|work| !work.is_identified) {
             return;
         }
         if endpoint.is_far(&head, now) {
@@ -243,27 +256,31 @@ impl Guard {
         let is_new = endpoint.head.map(|head| head.hash) != Some(head.hash);
         match endpoint.take_head(head, now) {
             Continuity::Stale => {}
-            Continuity::Follows if is_new => self.on_head(e, &head, now),
-            Continuity::Follows => self.on_same_head(e, &head, now),
+            Continuity::Follows if is_new => self.on_head(endpoint_index, &head, now),
+            Continuity::Follows => self.on_same_head(endpoint_index, &head, now),
             Continuity::Unknown { newest } => {
-                if let Some(work) = self.work.get_mut(e) {
+                if let Some(work) = self.work.get_mut(endpoint_index) {
                     work.ancestor = Some(Ancestor::new(newest));
                 }
-                self.on_head(e, &head, now);
+                self.on_head(endpoint_index, &head, now);
             }
-            Continuity::Replaced { first } => self.on_replaced(e, first),
+            Continuity::Replaced { first } => self.on_replaced(endpoint_index, first),
         }
     }
 
     /// A block that was shown before is compared with what the endpoint shows now.
     pub(super) fn on_ancestor(
         &mut self,
-        e: usize,
+        endpoint_index: usize,
         number: u64,
         result: Result<EndpointAnswer, AskError>,
         now: Millis,
     ) {
-        let (Some(work), Some(endpoint)) = (self.work.get_mut(e), self.endpoints.get_mut(e)) else { return };
+        let (Some(work), Some(endpoint)) =
+            (self.work.get_mut(endpoint_index), self.endpoints.get_mut(endpoint_index))
+        else {
+            return;
+        };
         let Some(ancestor) = work.ancestor.as_mut().filter(|ancestor| ancestor.number == number) else {
             return;
         };
@@ -279,52 +296,65 @@ impl Guard {
             return;
         }
         let below = endpoint.shown.replace(number);
-        self.on_replaced(e, if below.is_some() { number } else { number.saturating_sub(FURTHER) });
-        if let Some(work) = self.work.get_mut(e) {
+        self.on_replaced(
+            endpoint_index,
+            if below.is_some() { number } else { number.saturating_sub(FURTHER) },
+        );
+        if let Some(work) = self.work.get_mut(endpoint_index) {
             work.ancestor = below.map(Ancestor::new);
         }
     }
 
     /// Blocks were taken back, or it is another chain.
-    fn on_replaced(&mut self, e: usize, first: u64) {
-        self.identify_again(e);
-        if let Some(work) = self.work.get_mut(e) {
+    fn on_replaced(&mut self, endpoint_index: usize, first: u64) {
+        self.identify_again(endpoint_index);
+        if let Some(work) = self.work.get_mut(endpoint_index) {
             work.replaced = Some(work.replaced.map_or(first, |before| before.min(first)));
             work.read_head = None;
         }
-        self.restart_schedule(e);
+        self.restart_schedule(endpoint_index);
     }
 
     /// The endpoint has a new block, and it is known that it goes on from those before.
-    fn on_head(&mut self, e: usize, head: &Head, now: Millis) {
-        self.fill_schedule(e, head.number, now);
-        if !self.is_usable(e) {
+    fn on_head(&mut self, endpoint_index: usize, head: &Head, now: Millis) {
+        self.fill_schedule(endpoint_index, head.number, now);
+        if !self.is_usable(endpoint_index) {
             return;
         }
         let around = self.conditions(now);
         if let Some(transactions) = &mut self.transactions {
-            transactions.on_head(e, &around);
+            transactions.on_head(endpoint_index, &around);
         }
-        if let Some(work) = self.work.get_mut(e) {
+        if let Some(work) = self.work.get_mut(endpoint_index) {
             work.balance.hurry(now);
         }
         self.reconcile_divided(now);
     }
 
-    fn on_same_head(&mut self, e: usize, head: &Head, now: Millis) {
-        let filled = self.work.get(e).is_some_and(|work| work.schedule.is_filled_for(head.number));
+    fn on_same_head(&mut self, endpoint_index: usize, head: &Head, now: Millis) {
+        let filled =
+            self.work.get(endpoint_index).is_some_and(|work| work.schedule.is_filled_for(head.number));
         if !filled {
-            return self.on_head(e, head, now);
+            return self.on_head(endpoint_index, head, now);
         }
         let stands_still = self
             .endpoints
-            .get(e)
+            .get(endpoint_index)
             .is_some_and(|endpoint| now > endpoint.advanced_at.saturating_add(2 * endpoint.block_time()));
-        self.confirm_round(e, head.number, stands_still, now);
+        self.confirm_round(endpoint_index, head.number, stands_still, now);
     }
 
-    pub(super) fn on_older_block(&mut self, e: usize, result: Result<EndpointAnswer, AskError>, now: Millis) {
-        let (Some(work), Some(endpoint)) = (self.work.get_mut(e), self.endpoints.get_mut(e)) else { return };
+    pub(super) fn on_older_block(
+        &mut self,
+        endpoint_index: usize,
+        result: Result<EndpointAnswer, AskError>,
+        now: Millis,
+    ) {
+        let (Some(work), Some(endpoint)) =
+            (self.work.get_mut(endpoint_index), self.endpoints.get_mut(endpoint_index))
+        else {
+            return;
+        };
         work.older.answered(now.saturating_add(60_000));
         if let Ok(EndpointAnswer::Block(Some(block))) = result {
             endpoint.pace.observe(block.number, block.timestamp);
@@ -345,29 +375,30 @@ impl Guard {
     /// not behind the others.
     pub(super) fn judge_liveness(&mut self, now: Millis) {
         let fresh_for = self.fresh_for();
-        let heads: Vec<_> = (0..self.endpoints.len()).map(|e| self.head_of(e)).collect();
+        let heads: Vec<_> =
+            (0..self.endpoints.len()).map(|endpoint_index| self.head_of(endpoint_index)).collect();
         let mut numbers: Vec<_> = heads.iter().flatten().map(|(number, _)| *number).collect();
         numbers.sort_unstable();
         // Of three or more the one in the middle: one alone does not make the others late.
         let highest = numbers.get(numbers.len() / 2).copied().unwrap_or(0);
         let mut changed = false;
-        for e in 0..self.endpoints.len() {
-            let is_usable = self.is_usable(e);
+        for endpoint_index in 0..self.endpoints.len() {
+            let is_usable = self.is_usable(endpoint_index);
             if let Some(transactions) = &mut self.transactions {
-                transactions.set_usable(e, is_usable);
+                transactions.set_usable(endpoint_index, is_usable);
             }
-            let pace = self.endpoints.get(e).map_or(0, |endpoint| endpoint.block_time());
+            let pace = self.endpoints.get(endpoint_index).map_or(0, |endpoint| endpoint.block_time());
             let stands_still = pace.saturating_mul(MAX_LAG).max(2_000);
-            let is_late = heads.get(e).copied().flatten().is_none_or(|(number, advanced)| {
+            let is_late = heads.get(endpoint_index).copied().flatten().is_none_or(|(number, advanced)| {
                 number.saturating_add(MAX_LAG) < highest && now > advanced.saturating_add(stands_still)
             });
-            let reads_late = self.endpoints.len() > 1 && self.reads_late(e);
-            let Some(work) = self.work.get_mut(e) else { continue };
+            let reads_late = self.endpoints.len() > 1 && self.reads_late(endpoint_index);
+            let Some(work) = self.work.get_mut(endpoint_index) else { continue };
             let is_read = work.schedule.read_at().is_some_and(|at| now <= at.saturating_add(fresh_for));
             let is_live = is_usable && is_read && !is_late;
             changed |= work.is_live != is_live;
             work.is_live = is_live;
-            if let Some(endpoint) = self.endpoints.get_mut(e) {
+            if let Some(endpoint) = self.endpoints.get_mut(endpoint_index) {
                 endpoint.is_late = is_usable && (is_late || reads_late) && endpoint.head.is_some();
             }
         }
@@ -377,16 +408,16 @@ impl Guard {
         self.tell_read_head(now);
     }
 
-    fn head_of(&self, e: usize) -> Option<(u64, Millis)> {
-        let endpoint = self.endpoints.get(e).filter(|_| self.is_usable(e))?;
+    fn head_of(&self, endpoint_index: usize) -> Option<(u64, Millis)> {
+        let endpoint = self.endpoints.get(endpoint_index).filter(|_| self.is_usable(endpoint_index))?;
         Some((endpoint.head?.number, endpoint.advanced_at))
     }
 
     /// Whether what is due at an endpoint's blocks is read there some blocks later only, or never: it may keep a question
     /// hanging for that.
-    fn reads_late(&self, e: usize) -> bool {
-        let head = self.endpoints.get(e).and_then(|endpoint| endpoint.head);
-        let read = self.work.get(e).and_then(|work| work.read_head);
+    fn reads_late(&self, endpoint_index: usize) -> bool {
+        let head = self.endpoints.get(endpoint_index).and_then(|endpoint| endpoint.head);
+        let read = self.work.get(endpoint_index).and_then(|work| work.read_head);
         head.zip(read).is_some_and(|(head, read)| read.saturating_add(MAX_LAG) < head.number)
     }
 
@@ -397,7 +428,8 @@ impl Guard {
         let is_alone = self.endpoints.len() == 1;
         let lowest = |reads_in_time: bool| {
             let live = self.work.iter().zip(0..).filter(|(work, _)| work.is_live || is_alone);
-            let counted = live.filter(|(_, e)| !(reads_in_time && self.reads_late(*e)));
+            let counted =
+                live.filter(|(_, endpoint_index)| !(reads_in_time && self.reads_late(*endpoint_index)));
             counted.filter_map(|(work, _)| work.read_head).min()
         };
         let Some(head) = lowest(true).or_else(|| lowest(false)) else { return };
@@ -414,7 +446,7 @@ impl Guard {
 
     /// Tells the node how fresh its knowledge is, and how the endpoints are, when that changes.
     pub(super) fn report_health(&mut self, now: Millis) {
-        let newest = self.work.iter().zip(0..).filter(|(_, e)| self.is_usable(*e));
+        let newest = self.work.iter().zip(0..).filter(|(_, endpoint_index)| self.is_usable(*endpoint_index));
         let age =
             newest.filter_map(|(work, _)| work.schedule.read_at()).max().map(|at| now.saturating_sub(at));
         let lasts = self.fresh_for();
@@ -426,12 +458,13 @@ impl Guard {
             (self.reported.fresh, self.reported.fresh_at) = (Some(fresh), now);
             self.report(Report::Fresh { age, lasts, block_time: fresh.2 });
         }
-        let statuses = self.endpoints.iter().zip(0..).map(|(endpoint, e)| super::EndpointStatus {
-            label: endpoint.label.clone(),
-            is_connected: self.is_usable(e) && !endpoint.is_silent(now),
-            block: endpoint.head.map(|head| head.number),
-            trouble: endpoint.trouble(now),
-        });
+        let statuses =
+            self.endpoints.iter().zip(0..).map(|(endpoint, endpoint_index)| super::EndpointStatus {
+                label: endpoint.label.clone(),
+                is_connected: self.is_usable(endpoint_index) && !endpoint.is_silent(now),
+                block: endpoint.head.map(|head| head.number),
+                trouble: endpoint.trouble(now),
+            });
         let statuses: Vec<_> = statuses.collect();
         if statuses != self.reported.endpoints {
             self.reported.endpoints.clone_from(&statuses);

@@ -64,8 +64,12 @@ impl Guard {
     }
 
     /// The next piece to ask an endpoint for.
-    pub(super) fn search_question(&mut self, e: usize, now: Millis) -> Option<(QuestionPurpose, Question)> {
-        let endpoint = self.endpoints.get(e)?;
+    pub(super) fn search_question(
+        &mut self,
+        endpoint_index: usize,
+        now: Millis,
+    ) -> Option<(QuestionPurpose, Question)> {
+        let endpoint = self.endpoints.get(endpoint_index)?;
         let (range, hedge) = (endpoint.log_range, endpoint.timeout());
         let (address, search) = self
             .searches
@@ -80,7 +84,7 @@ impl Guard {
 
     pub(super) fn on_explained(
         &mut self,
-        e: usize,
+        endpoint_index: usize,
         address: Address,
         (from, to): (u64, u64),
         result: Result<EndpointAnswer, AskError>,
@@ -99,7 +103,7 @@ impl Guard {
                 if error.may_be_too_much() {
                     search.tries += 1;
                     if to > from
-                        && let Some(endpoint) = self.endpoints.get_mut(e)
+                        && let Some(endpoint) = self.endpoints.get_mut(endpoint_index)
                     {
                         endpoint.refuses_range(to - from + 1);
                         search.timer.hurry(now);

@@ -313,46 +313,48 @@ impl Guard {
     }
 
     fn dispatch(&mut self, asked: &InFlightQuestion, result: Result<EndpointAnswer, AskError>, now: Millis) {
-        let e = asked.endpoint;
-        self.rotate_first_asked(e, &asked.purpose, &result);
+        let endpoint_index = asked.endpoint;
+        self.rotate_first_asked(endpoint_index, &asked.purpose, &result);
         match &asked.purpose {
             QuestionPurpose::ChainId | QuestionPurpose::Genesis => {
-                self.on_identity(e, &asked.purpose, &result, now)
+                self.on_identity(endpoint_index, &asked.purpose, &result, now)
             }
             QuestionPurpose::Newest => {
-                self.on_newest(e, result, now);
-                let head = self.endpoints.get(e).and_then(|endpoint| endpoint.head);
+                self.on_newest(endpoint_index, result, now);
+                let head = self.endpoints.get(endpoint_index).and_then(|endpoint| endpoint.head);
                 if let (Some(transactions), Some(head)) = (&mut self.transactions, head) {
-                    transactions.on_polled(e, asked.at, head.number);
+                    transactions.on_polled(endpoint_index, asked.at, head.number);
                 }
             }
-            QuestionPurpose::Ancestor(number) => self.on_ancestor(e, *number, result, now),
-            QuestionPurpose::OlderBlock => self.on_older_block(e, result, now),
-            QuestionPurpose::States(channels) => self.on_states(e, channels, result, now),
-            QuestionPurpose::Storage(channel) => self.on_storage(e, *channel, result, now),
+            QuestionPurpose::Ancestor(number) => self.on_ancestor(endpoint_index, *number, result, now),
+            QuestionPurpose::OlderBlock => self.on_older_block(endpoint_index, result, now),
+            QuestionPurpose::States(channels) => self.on_states(endpoint_index, channels, result, now),
+            QuestionPurpose::Storage(channel) => self.on_storage(endpoint_index, *channel, result, now),
             QuestionPurpose::ClosingEvents { role, to } => {
-                self.on_closing_events(e, (*role, *to), result, now)
+                self.on_closing_events(endpoint_index, (*role, *to), result, now)
             }
             QuestionPurpose::Explain { channel, from, to } => {
-                self.on_explained(e, *channel, (*from, *to), result, now);
+                self.on_explained(endpoint_index, *channel, (*from, *to), result, now);
             }
-            QuestionPurpose::Verify(channel, part) => self.on_verified(e, *channel, *part, result, now),
+            QuestionPurpose::Verify(channel, part) => {
+                self.on_verified(endpoint_index, *channel, *part, result, now)
+            }
             QuestionPurpose::Contracts(part) => self.on_contracts(*part, result, now),
             QuestionPurpose::Transaction(question) => {
                 if *question == TransactionQuestion::Balance
-                    && let Some(work) = self.work.get_mut(e)
+                    && let Some(work) = self.work.get_mut(endpoint_index)
                 {
                     work.balance.answered(if result.is_ok() { Millis::MAX } else { now + BALANCE_RETRY });
                 }
                 let around = self.conditions(now);
                 if let Some(transactions) = &mut self.transactions {
-                    transactions.answered(e, *question, &result, &around);
+                    transactions.answered(endpoint_index, *question, &result, &around);
                 }
             }
             QuestionPurpose::Send(key, hash) => {
                 let around = self.conditions(now);
                 if let Some(transactions) = &mut self.transactions {
-                    transactions.sent(e, *key, *hash, &result, &around);
+                    transactions.sent(endpoint_index, *key, *hash, &result, &around);
                 }
             }
         }
@@ -480,8 +482,12 @@ impl Guard {
         self.actions.push_back(Action::Report(report));
     }
 
-    fn is_usable(&self, e: usize) -> bool {
-        let (Some(endpoint), Some(work)) = (self.endpoints.get(e), self.work.get(e)) else { return false };
+    fn is_usable(&self, endpoint_index: usize) -> bool {
+        let (Some(endpoint), Some(work)) =
+            (self.endpoints.get(endpoint_index), self.work.get(endpoint_index))
+        else {
+            return false;
+        };
         self.chain.is_some() && endpoint.chain == self.chain && work.is_identified
     }
 }

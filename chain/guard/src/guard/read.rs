@@ -44,11 +44,11 @@ impl Guard {
         self.verifying.clear();
         self.unreadable.clear();
         (self.read_head, self.is_released) = (None, watches.is_empty());
-        for e in 0..endpoints {
-            if let Some(work) = self.work.get_mut(e) {
+        for endpoint_index in 0..endpoints {
+            if let Some(work) = self.work.get_mut(endpoint_index) {
                 (work.epoch, work.read_head) = (work.epoch + 1, None);
             }
-            self.restart_schedule(e);
+            self.restart_schedule(endpoint_index);
         }
     }
 
@@ -109,7 +109,7 @@ impl Guard {
     // ---- when ---------------------------------------------------------------------------------
 
     /// Everything is read anew at this endpoint.
-    pub(super) fn restart_schedule(&mut self, e: usize) {
+    pub(super) fn restart_schedule(&mut self, endpoint_index: usize) {
         let Some(channels) = &self.channels else { return };
         let of = |stake: Stake| {
             let mut all: Vec<_> = channels
@@ -120,48 +120,61 @@ impl Guard {
             all.sort_unstable();
             all
         };
-        if let Some(work) = self.work.get_mut(e) {
+        if let Some(work) = self.work.get_mut(endpoint_index) {
             work.schedule.restart(of(Stake::AtRisk), of(Stake::Nothing), self.urgent.len());
         }
     }
 
-    pub(super) fn fill_schedule(&mut self, e: usize, head: u64, now: Millis) {
-        if self.channels.is_none() || !self.is_usable(e) {
+    pub(super) fn fill_schedule(&mut self, endpoint_index: usize, head: u64, now: Millis) {
+        if self.channels.is_none() || !self.is_usable(endpoint_index) {
             return;
         }
-        let Some(batch) = self.endpoints.get_mut(e).map(|endpoint| endpoint.batch) else { return };
-        let Some(mut schedule) = self.work.get_mut(e).map(|work| std::mem::take(&mut work.schedule)) else {
+        let Some(batch) = self.endpoints.get_mut(endpoint_index).map(|endpoint| endpoint.batch) else {
             return;
         };
-        if let Some(work) = self.work.get_mut(e) {
+        let Some(mut schedule) =
+            self.work.get_mut(endpoint_index).map(|work| std::mem::take(&mut work.schedule))
+        else {
+            return;
+        };
+        if let Some(work) = self.work.get_mut(endpoint_index) {
             schedule.again(&std::mem::take(&mut work.ends));
         }
         schedule.fill(head, now, batch, &self.urgent, |channel, stake| self.is_in_rotation(channel, stake));
-        if let Some(work) = self.work.get_mut(e) {
+        if let Some(work) = self.work.get_mut(endpoint_index) {
             work.schedule = schedule;
         }
-        self.after_reading(e, now);
+        self.after_reading(endpoint_index, now);
     }
 
     /// The head is the same as before. If it stays so, what is left of the round is read.
-    pub(super) fn confirm_round(&mut self, e: usize, head: u64, stands_still: bool, now: Millis) {
-        let Some(mut schedule) = self.work.get_mut(e).map(|work| std::mem::take(&mut work.schedule)) else {
+    pub(super) fn confirm_round(
+        &mut self,
+        endpoint_index: usize,
+        head: u64,
+        stands_still: bool,
+        now: Millis,
+    ) {
+        let Some(mut schedule) =
+            self.work.get_mut(endpoint_index).map(|work| std::mem::take(&mut work.schedule))
+        else {
             return;
         };
         schedule.confirm(head, now);
         if stands_still {
             schedule.fill_rest(head, |channel, stake| self.is_in_rotation(channel, stake));
         }
-        if let Some(work) = self.work.get_mut(e) {
+        if let Some(work) = self.work.get_mut(endpoint_index) {
             work.schedule = schedule;
         }
-        self.after_reading(e, now);
+        self.after_reading(endpoint_index, now);
     }
 
     /// A round may be over, and everything that was due at the head may be read.
-    fn after_reading(&mut self, e: usize, now: Millis) {
+    fn after_reading(&mut self, endpoint_index: usize, now: Millis) {
         let Some(count) = self.channels.as_ref().map(std::collections::HashMap::len) else { return };
-        let Some(head) = self.endpoints.get(e).and_then(|endpoint| endpoint.head).map(|head| head.number)
+        let Some(head) =
+            self.endpoints.get(endpoint_index).and_then(|endpoint| endpoint.head).map(|head| head.number)
         else {
             return;
         };
@@ -169,16 +182,20 @@ impl Guard {
             self.urgent.len() < 1_000
                 && self.urgent.iter().all(|address| {
                     let channel = self.channels.as_ref().and_then(|channels| channels.get(address));
-                    let reading = channel.and_then(|channel| channel.readings.get(e).copied().flatten());
+                    let reading =
+                        channel.and_then(|channel| channel.readings.get(endpoint_index).copied().flatten());
                     reading.is_some_and(|reading| reading.block >= head)
-                        || self.unreadable.get(address).is_some_and(|unreadable| unreadable.is_at(e))
+                        || self
+                            .unreadable
+                            .get(address)
+                            .is_some_and(|unreadable| unreadable.is_at(endpoint_index))
                 })
         };
-        let Some(work) = self.work.get(e) else { return };
+        let Some(work) = self.work.get(endpoint_index) else { return };
         let is_idle = !work.schedule.is_due() && work.schedule.in_flight() == 0;
         let is_filled = work.schedule.is_filled_for(head);
         let is_read = is_filled && (is_idle || (work.schedule.complete.is_some() && urgent_read()));
-        let Some(work) = self.work.get_mut(e) else { return };
+        let Some(work) = self.work.get_mut(endpoint_index) else { return };
         if work.schedule.is_over() && is_filled {
             work.schedule.next_round(count, head, now);
         }
@@ -192,20 +209,29 @@ impl Guard {
 
     pub(super) fn on_states(
         &mut self,
-        e: usize,
+        endpoint_index: usize,
         asked: &[Address],
         result: Result<EndpointAnswer, AskError>,
         now: Millis,
     ) {
-        let (Some(work), Some(endpoint)) = (self.work.get_mut(e), self.endpoints.get_mut(e)) else { return };
+        let (Some(work), Some(endpoint)) =
+            (self.work.get_mut(endpoint_index), self.endpoints.get_mut(endpoint_index))
+        else {
+            return;
+        };
         work.schedule.answered();
         match result {
             Ok(EndpointAnswer::States { block, states }) => {
                 endpoint.has_read_batch();
                 for (channel, state) in asked.iter().zip(states) {
                     match state {
-                        Some(state) => self.on_state(e, *channel, block, state, now),
-                        None => self.on_unreadable(e, *channel, "its storage is that of no channel", TRIES),
+                        Some(state) => self.on_state(endpoint_index, *channel, block, state, now),
+                        None => self.on_unreadable(
+                            endpoint_index,
+                            *channel,
+                            "its storage is that of no channel",
+                            TRIES,
+                        ),
                     }
                 }
             }
@@ -215,50 +241,68 @@ impl Guard {
                 work.schedule.again(asked);
             }
         }
-        self.after_reading(e, now);
+        self.after_reading(endpoint_index, now);
     }
 
     pub(super) fn on_storage(
         &mut self,
-        e: usize,
+        endpoint_index: usize,
         channel: Address,
         result: Result<EndpointAnswer, AskError>,
         now: Millis,
     ) {
-        let Some(work) = self.work.get_mut(e) else { return };
+        let Some(work) = self.work.get_mut(endpoint_index) else { return };
         work.schedule.answered();
         match result {
             Ok(EndpointAnswer::States { block, states }) => match states.first().copied().flatten() {
-                Some(state) => self.on_state(e, channel, block, state, now),
-                None => self.on_unreadable(e, channel, "its storage is that of no channel", TRIES),
+                Some(state) => self.on_state(endpoint_index, channel, block, state, now),
+                None => {
+                    self.on_unreadable(endpoint_index, channel, "its storage is that of no channel", TRIES)
+                }
             },
             Ok(_) => {}
             Err(error @ (AskError::Refused(_) | AskError::Invalid(_))) => {
                 work.schedule.again(&[channel]);
-                self.on_unreadable(e, channel, &error.to_string(), TRIES);
+                self.on_unreadable(endpoint_index, channel, &error.to_string(), TRIES);
             }
             Err(error @ AskError::RateLimited(_)) => {
                 work.schedule.again(&[channel]);
-                self.on_unreadable(e, channel, &error.to_string(), LIMITED_TRIES);
+                self.on_unreadable(endpoint_index, channel, &error.to_string(), LIMITED_TRIES);
             }
             Err(_) => work.schedule.again(&[channel]),
         }
-        self.after_reading(e, now);
+        self.after_reading(endpoint_index, now);
     }
 
     /// A channel's state came from an endpoint.
-    fn on_state(&mut self, e: usize, address: Address, block: u64, state: StorageState, now: Millis) {
-        let head = self.endpoints.get(e).and_then(|endpoint| endpoint.head).map_or(0, |head| head.number);
+    fn on_state(
+        &mut self,
+        endpoint_index: usize,
+        address: Address,
+        block: u64,
+        state: StorageState,
+        now: Millis,
+    ) {
+        let head = self
+            .endpoints
+            .get(endpoint_index)
+            .and_then(|endpoint| endpoint.head)
+            .map_or(0, |head| head.number);
         let is_local = self.chain.is_some_and(|chain| chain.is_local());
         // The block is the endpoint's own word: one of its machines may be ahead of the head, by a few blocks.
         let block = block.min(head.saturating_add(MAX_LAG));
         if matches!(state, StorageState::Closing { block: closed_at, .. } if closed_at > block) {
-            return self.on_unreadable(e, address, "it is closing in a block that is not there yet", TRIES);
+            return self.on_unreadable(
+                endpoint_index,
+                address,
+                "it is closing in a block that is not there yet",
+                TRIES,
+            );
         }
         let Some(channel) = self.channels.as_mut().and_then(|channels| channels.get_mut(&address)) else {
             return;
         };
-        let earlier = channel.readings.get(e).copied().flatten();
+        let earlier = channel.readings.get(endpoint_index).copied().flatten();
         // One of several machines behind the endpoint may be late.
         let is_outdated = block.saturating_add(MAX_LAG) < head
             && channel.believed.is_some_and(|believed| state.stage() <= believed.stage());
@@ -271,8 +315,8 @@ impl Guard {
         let is_step_back = state.stage() < before;
         // One false end would stop a challenge that is under way.
         let is_end = state.stage() == ENDED && before < ENDED;
-        let Some(work) = self.work.get_mut(e) else { return };
-        let Some(seen_once) = channel.seen_once.get_mut(e) else { return };
+        let Some(work) = self.work.get_mut(endpoint_index) else { return };
+        let Some(seen_once) = channel.seen_once.get_mut(endpoint_index) else { return };
         let shown_at = seen_once.filter(|(shown, _)| *shown == state).map(|(_, block)| block);
         let is_shown_again = shown_at.is_some_and(|at| is_step_back || is_local || block > at);
         let is_confirmed = is_shown_again && (is_end || work.ancestor.is_none());
@@ -288,41 +332,44 @@ impl Guard {
         }
         *seen_once = None;
         let reading = Reading::next(earlier.as_ref(), block, state);
-        if let Some(place) = channel.readings.get_mut(e) {
+        if let Some(place) = channel.readings.get_mut(endpoint_index) {
             *place = Some(reading);
         }
-        if let (Some(round), Some(work)) = (channel.round.get_mut(e), self.work.get_mut(e))
+        if let (Some(round), Some(work)) =
+            (channel.round.get_mut(endpoint_index), self.work.get_mut(endpoint_index))
             && *round != work.schedule.round
         {
             *round = work.schedule.round;
             work.schedule.read();
         }
-        channel.seen_again(e, block);
-        self.on_readable(e, address);
+        channel.seen_again(endpoint_index, block);
+        self.on_readable(endpoint_index, address);
         self.reconcile(address, now);
     }
 
     /// A channel can't be read at an endpoint. After some tries the others go on without it (rule G2), and if no
     /// endpoint can read it, that is said. An endpoint that can't has no say in what the channel's state is.
-    fn on_unreadable(&mut self, e: usize, address: Address, why: &str, most: u32) {
-        let usable: Vec<_> = (0..self.endpoints.len()).map(|e| self.is_usable(e)).collect();
+    fn on_unreadable(&mut self, endpoint_index: usize, address: Address, why: &str, most: u32) {
+        let usable: Vec<_> =
+            (0..self.endpoints.len()).map(|endpoint_index| self.is_usable(endpoint_index)).collect();
         let Some(channel) = self.channels.as_mut().and_then(|channels| channels.get_mut(&address)) else {
             return;
         };
         let unreadable = self.unreadable.entry(address).or_default();
         unreadable.tries.resize(usable.len(), 0);
-        let Some(tries) = unreadable.tries.get_mut(e) else { return };
+        let Some(tries) = unreadable.tries.get_mut(endpoint_index) else { return };
         *tries = tries.saturating_add(1);
         if *tries < most {
             return;
         }
-        if let (Some(round), Some(work)) = (channel.round.get_mut(e), self.work.get_mut(e))
+        if let (Some(round), Some(work)) =
+            (channel.round.get_mut(endpoint_index), self.work.get_mut(endpoint_index))
             && *round != work.schedule.round
         {
             *round = work.schedule.round;
             work.schedule.read();
         }
-        if let Some(reading) = channel.readings.get_mut(e).filter(|_| usable.len() > 1) {
+        if let Some(reading) = channel.readings.get_mut(endpoint_index).filter(|_| usable.len() > 1) {
             *reading = None;
         }
         let mut tried = unreadable.tries.iter().zip(&usable);
@@ -334,9 +381,9 @@ impl Guard {
         }
     }
 
-    fn on_readable(&mut self, e: usize, address: Address) {
+    fn on_readable(&mut self, endpoint_index: usize, address: Address) {
         let Some(unreadable) = self.unreadable.get_mut(&address) else { return };
-        if let Some(tries) = unreadable.tries.get_mut(e) {
+        if let Some(tries) = unreadable.tries.get_mut(endpoint_index) {
             *tries = 0;
         }
         let was_reported = unreadable.reported.take().is_some();
@@ -365,12 +412,12 @@ impl Guard {
     /// are watched are read at once.
     pub(super) fn on_closing_events(
         &mut self,
-        e: usize,
+        endpoint_index: usize,
         (role, to): (Role, u64),
         result: Result<EndpointAnswer, AskError>,
         now: Millis,
     ) {
-        let Some(work) = self.work.get_mut(e) else { return };
+        let Some(work) = self.work.get_mut(endpoint_index) else { return };
         let [as_a, as_b] = &mut work.closing_events;
         let closing_events = if role == Role::A { as_a } else { as_b };
         closing_events.timer.answered(now);
@@ -382,7 +429,7 @@ impl Guard {
         let named: HashSet<_> =
             logs.iter().map(|log| log.address).filter(|address| watched(address)).collect();
         let named: Vec<_> = named.into_iter().collect();
-        if let Some(work) = self.work.get_mut(e) {
+        if let Some(work) = self.work.get_mut(endpoint_index) {
             work.schedule.again(&named);
         }
     }

@@ -77,13 +77,14 @@ impl Guard {
 
     pub(super) fn verify_question(
         &mut self,
-        e: usize,
+        endpoint_index: usize,
         now: Millis,
         hedge: Millis,
     ) -> Option<(QuestionPurpose, Question)> {
         let token = self.settings.contracts.token;
         let is_alone = self.endpoints.len() == 1;
-        let unasked = self.verifying.iter_mut().filter(|(_, it)| is_alone || !it.against.contains(&e));
+        let unasked =
+            self.verifying.iter_mut().filter(|(_, it)| is_alone || !it.against.contains(&endpoint_index));
         for (address, verifying) in unasked {
             let channel = self.channels.as_ref().and_then(|channels| channels.get(address));
             let Some(unverified) = channel.and_then(|channel| channel.unverified.as_ref()) else { continue };
@@ -106,7 +107,7 @@ impl Guard {
 
     pub(super) fn on_verified(
         &mut self,
-        e: usize,
+        endpoint_index: usize,
         address: Address,
         part: VerifyPart,
         result: Result<EndpointAnswer, AskError>,
@@ -157,16 +158,17 @@ impl Guard {
         };
         match against {
             None => self.on_explanation(address, now),
-            Some(why) => self.speaks_against(e, address, why),
+            Some(why) => self.speaks_against(endpoint_index, address, why),
         }
     }
 
-    fn speaks_against(&mut self, e: usize, address: Address, why: NotTheChannel) {
-        let usable = (0..self.endpoints.len()).filter(|e| self.is_usable(*e)).count();
+    fn speaks_against(&mut self, endpoint_index: usize, address: Address, why: NotTheChannel) {
+        let usable =
+            (0..self.endpoints.len()).filter(|endpoint_index| self.is_usable(*endpoint_index)).count();
         let is_alone = self.endpoints.len() == 1;
         let Some(verifying) = self.verifying.get_mut(&address) else { return };
-        if is_alone || !verifying.against.contains(&e) {
-            verifying.against.push(e);
+        if is_alone || !verifying.against.contains(&endpoint_index) {
+            verifying.against.push(endpoint_index);
         }
         let times = if is_alone { TIMES } else { usable / 2 + 1 };
         if verifying.against.len() >= times {

@@ -43,16 +43,16 @@ fn guard() -> Guard {
 }
 
 /// An endpoint whose newest block this is shows the channel in a state.
-fn show(guard: &mut Guard, e: usize, block: u64, state: StorageState) {
+fn show(guard: &mut Guard, endpoint_index: usize, block: u64, state: StorageState) {
     let (hash, parent) = (B256::ZERO, B256::ZERO);
     let head = Head { number: block, hash, parent, timestamp: block, base_fee: None };
-    guard.endpoints[e].head = Some(head);
-    guard.on_state(e, CHANNEL, block, state, 0);
+    guard.endpoints[endpoint_index].head = Some(head);
+    guard.on_state(endpoint_index, CHANNEL, block, state, 0);
 }
 
 /// How many of both endpoints count as showing the state, after they have.
 fn both_show(guard: &mut Guard, block: u64, state: StorageState) -> usize {
-    (0..2).for_each(|e| show(guard, e, block, state));
+    (0..2).for_each(|endpoint_index| show(guard, endpoint_index, block, state));
     let readings = &guard.channels.as_ref().unwrap()[&CHANNEL].readings;
     readings.iter().flatten().filter(|reading| reading.state == state).count()
 }
