@@ -1,15 +1,22 @@
 //! One call of thunderd: how long to wait for it, and what it means if no answer comes.
 
 use std::future::Future;
+use std::io::IsTerminal;
+use std::pin::pin;
 use std::time::{Duration, Instant};
 
+use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use tarpc::client::RpcError;
 use tarpc::context::{self, Context};
 use thunder_api::{ApiError, Code, ExitCode, ThunderClient, local};
 use thunder_protocol::PaymentId;
 
 use crate::args::Global;
-use crate::progress;
+
+/// A call that takes less than this shows no spinner.
+const SHORT_CALL: Duration = Duration::from_millis(150);
+/// How often the spinner turns.
+const SPINNER_STEP: Duration = Duration::from_millis(100);
 
 /// What a call may have done if its answer is missing.
 #[derive(Debug, Clone, Copy)]
@@ -60,7 +67,7 @@ impl Node {
             biased;
             // A call that only reads ends with the process: nothing has to be said about its outcome.
             Ok(()) = tokio::signal::ctrl_c(), if !matches!(effect, CallEffect::Nothing) => None,
-            answer = progress::show(doing, self.shows_progress, call) => Some(answer),
+            answer = show_progress(doing, self.shows_progress, call) => Some(answer),
         };
         let answer = match answer {
             Some(Ok(answer)) => answer,
@@ -133,6 +140,26 @@ fn name_payment(mut error: ApiError, effect: CallEffect<'_>) -> ApiError {
         }
     }
     error
+}
+
+/// Waits, and shows `doing` on a terminal's standard error if that takes a while.
+async fn show_progress<T>(doing: &str, wanted: bool, work: impl Future<Output = T>) -> T {
+    let mut work = pin!(work);
+    if !wanted || !std::io::stderr().is_terminal() {
+        return work.await;
+    }
+    if let Ok(result) = tokio::time::timeout(SHORT_CALL, work.as_mut()).await {
+        return result;
+    }
+    // Cleared when dropped, too.
+    let spinner = ProgressBar::with_draw_target(None, ProgressDrawTarget::stderr())
+        .with_style(ProgressStyle::default_spinner())
+        .with_finish(indicatif::ProgressFinish::AndClear)
+        .with_message(format!("{doing} …"));
+    spinner.enable_steady_tick(SPINNER_STEP);
+    let result = work.await;
+    spinner.finish_and_clear();
+    result
 }
 
 #[cfg(test)]

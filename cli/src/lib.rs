@@ -9,7 +9,6 @@ mod files;
 mod menu;
 mod output;
 mod parse_error;
-mod progress;
 mod run;
 mod secrets;
 mod values;

@@ -94,7 +94,7 @@ impl Engine {
         }
         let named = Selector { channel: Some(of.to_string()), peer: None };
         let meant = if request.channel == Selector::default() { &named } else { &request.channel };
-        let address = self.find_channel(meant, Purpose::Import)?;
+        let address = self.find_channel(meant, Purpose::ImportReceipt)?;
         if ChecksumAddress(address) != of {
             return Err(invalid(format!("the file is of channel {of}, not of {}", ChecksumAddress(address))));
         }

@@ -30,7 +30,7 @@ pub enum Purpose {
     /// `receipts`: any channel that has some.
     Export,
     /// `receipts --import`: a channel that has lost data.
-    Import,
+    ImportReceipt,
     /// Any channel, closed ones too.
     Look,
 }
@@ -53,7 +53,7 @@ impl Purpose {
             },
             Self::Challenge | Self::Withdraw => matches!(channel, Channel::Closing(_)),
             Self::Export => is_live(channel) && channel.receipts().is_some(),
-            Self::Import => match channel {
+            Self::ImportReceipt => match channel {
                 Channel::DataLoss(_) => true,
                 Channel::Closing(closing) => closing.common.may_be_stale,
                 Channel::Opening(_)
@@ -74,7 +74,7 @@ impl Purpose {
             Self::Challenge => "challenge",
             Self::Withdraw => "withdraw from",
             Self::Export => "export receipts of",
-            Self::Import => "take a receipt into",
+            Self::ImportReceipt => "take a receipt into",
             Self::Look => "look at",
         }
     }
@@ -86,7 +86,7 @@ impl Purpose {
             Self::Cancel => "only a channel that never became ACTIVE can be cancelled; see infos",
             Self::Challenge => "only a channel that the other side is closing can be challenged; see infos",
             Self::Withdraw => "close one with closechannel first; see infos",
-            Self::Import => {
+            Self::ImportReceipt => {
                 "only a channel that has lost data takes receipts: restore the backup that has it; see infos"
             }
             Self::Export | Self::Look => "open one with openchannel",
