@@ -71,11 +71,11 @@ pub enum OnChain {
         paid_in: Balances,
     },
     /// `CLOSING`.
-    Closing(Closing),
+    Closing(ChainClosing),
     /// `CLOSED`.
     Closed {
         /// The closing before it, if there was one.
-        closing: Option<Closing>,
+        closing: Option<ChainClosing>,
         /// How it ended.
         end: ChannelEnd,
     },
@@ -84,7 +84,7 @@ pub enum OnChain {
 /// A closing, as the contract's storage has it (guard rule G1), and what only its event tells.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(from = "ClosingRecord", into = "ClosingRecord")]
-pub struct Closing {
+pub struct ChainClosing {
     /// Who closed.
     pub closer: Role,
     /// The receipt closed on.
@@ -110,7 +110,7 @@ pub struct ClosingEvent {
     pub tx: B256,
 }
 
-/// A [`Closing`] on disk, without nesting, as the first release wrote it.
+/// A [`ChainClosing`] on disk, without nesting, as the first release wrote it.
 #[derive(Serialize, Deserialize)]
 struct ClosingRecord {
     closer: Role,
@@ -127,7 +127,7 @@ struct ClosingRecord {
     tx: Option<B256>,
 }
 
-impl From<ClosingRecord> for Closing {
+impl From<ClosingRecord> for ChainClosing {
     fn from(record: ClosingRecord) -> Self {
         let ClosingRecord { closer, nonce, balances, block, paid_in, base_nonce, by_proposal, tx } = record;
         let event = match (base_nonce, by_proposal, tx) {
@@ -140,9 +140,9 @@ impl From<ClosingRecord> for Closing {
     }
 }
 
-impl From<Closing> for ClosingRecord {
-    fn from(closing: Closing) -> Self {
-        let Closing { closer, nonce, balances, block, paid_in, event } = closing;
+impl From<ChainClosing> for ClosingRecord {
+    fn from(closing: ChainClosing) -> Self {
+        let ChainClosing { closer, nonce, balances, block, paid_in, event } = closing;
         Self {
             closer,
             nonce,
@@ -156,7 +156,7 @@ impl From<Closing> for ClosingRecord {
     }
 }
 
-impl Closing {
+impl ChainClosing {
     /// The first block in which `withdraw` works and `challenge` no longer does.
     pub const fn withdrawable_at(&self) -> u64 {
         self.block.saturating_add(CHALLENGE_PERIOD)

@@ -4,7 +4,7 @@ mod common;
 
 use common::*;
 use thunder_protocol::channel::{ChannelCommand, CloseMode, DataLossStep, NextStep, PeerInput};
-use thunder_protocol::onchain::{CallKind, Closing, EndKind, OnChain};
+use thunder_protocol::onchain::{CallKind, ChainClosing, EndKind, OnChain};
 use thunder_protocol::wire::{Message, Refuse, RefuseReason};
 use thunder_protocol::{Input, Nonce, Receipt, Role};
 
@@ -127,7 +127,7 @@ fn with_lost_data_only_the_partner_closes_and_a_newer_receipt_can_be_given() {
     assert_eq!(next(&pair.a), NextStep::AwaitPartnersClosing);
     // Without the event the same is shown.
     let OnChain::Closing(seen) = on_zero(Role::B) else { unreachable!() };
-    pair.a.chain(OnChain::Closing(Closing { event: None, ..seen }));
+    pair.a.chain(OnChain::Closing(ChainClosing { event: None, ..seen }));
     assert!(matches!(next(&pair.a), NextStep::Withdraw { import_above: Some(_), .. }));
     pair.a.apply(Input::Peer(PeerInput::Disconnected));
 }

@@ -8,7 +8,7 @@ mod common;
 use common::*;
 use thunder_protocol::channel::{ChannelCommand, CloseMode, ImportedReceipt, PeerInput};
 use thunder_protocol::codec::CodecError;
-use thunder_protocol::onchain::{Closing, EndKind, OnChain};
+use thunder_protocol::onchain::{ChainClosing, EndKind, OnChain};
 use thunder_protocol::{Channel, Domain, Input, Receipt, Role, hex};
 
 const RECORDS: &str = include_str!("records.txt");
@@ -96,7 +96,7 @@ fn closing_channels() -> Vec<(&'static str, Channel)> {
     by_proposal.run();
     let OnChain::Closing(closing) = closing_seen(Role::B, 0, (10, 10), false) else { unreachable!() };
     let mut old = proposed();
-    old.a.chain(OnChain::Closing(Closing { event: None, paid_in: None, ..closing }));
+    old.a.chain(OnChain::Closing(ChainClosing { event: None, paid_in: None, ..closing }));
     let mut unknown = pair();
     unknown.b.chain(closing_seen(Role::A, 4, (12, 8), false));
     vec![

@@ -7,7 +7,7 @@ use common::*;
 use thunder_protocol::channel::{
     ChainInput, ChannelCommand, ChannelNotice, CloseMode, ClosedBy, CommandOutcome, Direction, PaymentStatus,
 };
-use thunder_protocol::onchain::{Call, Closing, EndKind, OnChain};
+use thunder_protocol::onchain::{Call, ChainClosing, EndKind, OnChain};
 use thunder_protocol::wire::Message;
 use thunder_protocol::{Channel, Input, Role};
 
@@ -66,7 +66,7 @@ fn g1_a_payment_that_the_event_decides_is_open_until_it_is_read() {
     assert_eq!(status(&pair.a, 2), PaymentStatus::Failed, "the base is 1");
 }
 
-fn closing_of(status: OnChain) -> Option<Closing> {
+fn closing_of(status: OnChain) -> Option<ChainClosing> {
     match status {
         OnChain::Closing(closing) => Some(closing),
         _ => None,

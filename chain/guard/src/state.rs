@@ -1,6 +1,6 @@
 //! A channel's state as the contract's storage has it (guard rule G1).
 
-use thunder_protocol::onchain::{Closing, OnChain};
+use thunder_protocol::onchain::{ChainClosing, OnChain};
 use thunder_protocol::{Amount, Balances, Nonce, Role};
 
 /// The slot of a channel's storage that has all that changes in its life (`ChannelCore._ledger`).
@@ -79,7 +79,7 @@ impl StorageState {
             (Self::Empty { paid_in }, OnChain::Empty { paid_in: shown })
             | (Self::Active { paid_in }, OnChain::Active { paid_in: shown }) => paid_in == shown,
             (Self::Closing { closer, nonce, balances, block }, OnChain::Closing(shown)) => {
-                let Closing { closer: by, nonce: on, balances: shares, block: at, .. } = shown;
+                let ChainClosing { closer: by, nonce: on, balances: shares, block: at, .. } = shown;
                 (closer, nonce, balances, block) == (by, on, shares, at)
             }
             (Self::Closed { balances, .. }, OnChain::Closed { end, .. }) => *balances == end.paid_out,

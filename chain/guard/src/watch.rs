@@ -2,7 +2,7 @@
 //! given.
 
 use thunder_protocol::onchain::{
-    ChainView, ChannelEnd, Closing, ClosingEvent, EndKind, EventPosition, OnChain,
+    ChainClosing, ChainView, ChannelEnd, ClosingEvent, EndKind, EventPosition, OnChain,
 };
 use thunder_protocol::{Address, Amount, B256, Nonce, Role};
 
@@ -48,7 +48,7 @@ pub(crate) struct WatchedChannel {
     /// The transaction that brought it about, if it is known.
     pub(crate) tx: Option<B256>,
     /// The closing, as far as it is known.
-    pub(crate) closing: Option<Box<Closing>>,
+    pub(crate) closing: Option<Box<ChainClosing>>,
     /// How it ended, if its event said so.
     pub(crate) end: Option<EndKind>,
     /// What was paid in when it was last seen ACTIVE.
@@ -126,8 +126,8 @@ impl WatchedChannel {
 
     /// The partner's closings that endpoints show and that are not believed, and the newest block at which each
     /// was shown. One of them may be invented, which hides no other.
-    pub(crate) fn claims(&self) -> Vec<(Closing, u64)> {
-        let mut claims: Vec<(Closing, u64)> = Vec::new();
+    pub(crate) fn claims(&self) -> Vec<(ChainClosing, u64)> {
+        let mut claims: Vec<(ChainClosing, u64)> = Vec::new();
         let doubted = self.readings.iter().flatten().filter(|reading| Some(reading.state) != self.believed);
         for reading in doubted {
             let Some(closing) = self.closing_of(&reading.state).filter(|it| it.closer != self.role) else {
@@ -141,10 +141,10 @@ impl WatchedChannel {
         claims
     }
 
-    fn closing_of(&self, state: &StorageState) -> Option<Closing> {
+    fn closing_of(&self, state: &StorageState) -> Option<ChainClosing> {
         match *state {
             StorageState::Closing { closer, nonce, balances, block } => {
-                Some(Closing { closer, nonce, balances, block, paid_in: self.paid_in, event: None })
+                Some(ChainClosing { closer, nonce, balances, block, paid_in: self.paid_in, event: None })
             }
             _ => None,
         }
@@ -172,7 +172,7 @@ impl WatchedChannel {
             }
             StorageState::Closed { nonce, block, .. } => {
                 // A closing of before a reorganisation is not the one that it ended with.
-                let is_meant = |closing: &Closing| closing.nonce == nonce && closing.block == block;
+                let is_meant = |closing: &ChainClosing| closing.nonce == nonce && closing.block == block;
                 self.closing.take_if(|closing| !is_meant(closing));
                 self.end = None;
             }
@@ -250,7 +250,7 @@ impl WatchedChannel {
     }
 
     /// Takes the event of the closing.
-    pub(crate) fn explain_closing(&mut self, closer: Role, event: ClosingEvent, shown: &Closing) {
+    pub(crate) fn explain_closing(&mut self, closer: Role, event: ClosingEvent, shown: &ChainClosing) {
         match &mut self.closing {
             Some(closing) if closing.nonce == shown.nonce && closing.block == shown.block => {
                 closing.event = Some(event);
@@ -259,7 +259,7 @@ impl WatchedChannel {
             // It was not seen CLOSING.
             none => {
                 let paid_in = self.paid_in;
-                *none = Some(Box::new(Closing { closer, paid_in, event: Some(event), ..*shown }));
+                *none = Some(Box::new(ChainClosing { closer, paid_in, event: Some(event), ..*shown }));
             }
         }
     }
@@ -270,7 +270,7 @@ fn end_kind(
     nonce: Nonce,
     block: u64,
     paid_out: thunder_protocol::Balances,
-    closing: Option<&Closing>,
+    closing: Option<&ChainClosing>,
 ) -> EndKind {
     if nonce == Nonce::FINAL {
         EndKind::Final

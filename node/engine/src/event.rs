@@ -7,7 +7,7 @@ use thunder_api::{
     Selector,
 };
 use thunder_protocol::channel::Millis;
-use thunder_protocol::onchain::{CallFailure, CallKind, ChainView, Closing};
+use thunder_protocol::onchain::{CallFailure, CallKind, ChainClosing, ChainView};
 use thunder_protocol::wire;
 use thunder_protocol::{Address, Amount, ChainIdentity};
 
@@ -139,7 +139,7 @@ pub enum ChainEvent {
         /// The channel.
         channel: Address,
         /// The closing.
-        closing: Closing,
+        closing: ChainClosing,
     },
     /// A channel can't be read; `None` if it can again.
     Unreadable {

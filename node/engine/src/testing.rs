@@ -3,7 +3,7 @@
 
 use thunder_api::{ApiError, ApiResult, EndpointInfo, PayRequest, PaymentRequest, Selector};
 use thunder_protocol::channel::{Context, PeerInput};
-use thunder_protocol::onchain::{CallKind, ChainView, Closing, ClosingEvent, EventPosition, OnChain};
+use thunder_protocol::onchain::{CallKind, ChainClosing, ChainView, ClosingEvent, EventPosition, OnChain};
 use thunder_protocol::wire::{
     Envelope, Hello, Message, OpenAccept, OpenAsk, OpenMessage, Packet, Proof, Request, Response, SessionId,
 };
@@ -345,10 +345,10 @@ pub(crate) fn answers(node: &Node, remote: &mut Remote, outbox: &Outbox) -> Vec<
 }
 
 /// The other side closes on receipt 0.
-pub(crate) fn old_closing() -> Closing {
+pub(crate) fn old_closing() -> ChainClosing {
     let balances = Balances { a: thd("10"), b: Amount::ZERO };
     let event = ClosingEvent { base_nonce: Nonce::ZERO, by_proposal: false, tx: B256::ZERO };
-    Closing {
+    ChainClosing {
         closer: Role::B,
         nonce: Nonce::ZERO,
         balances,

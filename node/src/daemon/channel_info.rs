@@ -6,7 +6,7 @@ use thunder_api::{
 };
 use thunder_chain::challenge_calldata;
 use thunder_protocol::channel::{Direction, PaymentStatus as CoreStatus, Setup};
-use thunder_protocol::onchain::{Closing, OnChain};
+use thunder_protocol::onchain::{ChainClosing, OnChain};
 use thunder_protocol::{Address, Amount, Channel, Nonce, Payment, Receipt, Signatures, hex};
 
 use thunder_engine::{ChannelEntry, StoredPayment, contract_state, next_step};
@@ -21,7 +21,7 @@ const fn role(role: thunder_protocol::Role) -> Role {
 }
 
 /// The closing on the chain, if there is or was one.
-fn closing(channel: &Channel) -> Option<Closing> {
+fn closing(channel: &Channel) -> Option<ChainClosing> {
     match channel.view().status {
         OnChain::Closing(closing) => Some(closing),
         OnChain::Closed { closing, .. } => closing,

@@ -38,7 +38,7 @@ pub enum ClosedOutcome {
     /// It was closed on chain.
     Ended {
         /// The closing before it, if there was one.
-        closing: Option<onchain::Closing>,
+        closing: Option<onchain::ChainClosing>,
         /// The end.
         end: ChannelEnd,
     },
@@ -68,7 +68,7 @@ impl Closed {
     }
 
     /// The closing by the partner's proposal whose payments are not in the history yet.
-    fn unrecorded(&self) -> Option<onchain::Closing> {
+    fn unrecorded(&self) -> Option<onchain::ChainClosing> {
         match self.outcome() {
             ClosedOutcome::Ended {
                 closing: Some(closing),

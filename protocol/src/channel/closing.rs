@@ -57,7 +57,7 @@ impl Closing {
     }
 
     /// The closing on the chain.
-    pub const fn seen(&self) -> Option<&onchain::Closing> {
+    pub const fn seen(&self) -> Option<&onchain::ChainClosing> {
         match &self.common.view.status {
             OnChain::Closing(closing) => Some(closing),
             OnChain::Missing | OnChain::Empty { .. } | OnChain::Active { .. } | OnChain::Closed { .. } => {
@@ -363,7 +363,7 @@ impl Closing {
     /// Does what the view calls for; `before` is the closing that was on the chain before.
     pub(super) fn on_chain(
         mut self: Box<Self>,
-        before: Option<onchain::Closing>,
+        before: Option<onchain::ChainClosing>,
         context: &Context<'_>,
         effects: &mut Effects,
     ) -> Channel {
@@ -402,7 +402,7 @@ impl Closing {
         }
     }
 
-    fn closing_seen(&mut self, closing: &onchain::Closing, effects: &mut Effects) {
+    fn closing_seen(&mut self, closing: &onchain::ChainClosing, effects: &mut Effects) {
         if closing.closer == self.common.role() {
             self.common.waiting.reply(CallKind::Close, &Ok(closed_by(closing, self.plan.as_ref())), effects);
             return;
@@ -447,7 +447,7 @@ impl Closing {
 
 /// The outcome of `closechannel`, once the chain shows this side's closing. While the event is not
 /// read, the plan tells how the channel was closed.
-pub(super) fn closed_by(closing: &onchain::Closing, plan: Option<&ClosePlan>) -> CommandOutcome {
+pub(super) fn closed_by(closing: &onchain::ChainClosing, plan: Option<&ClosePlan>) -> CommandOutcome {
     let planned = plan.map_or(ClosedBy::Unilateral, ClosePlan::mode);
     let mode = closing
         .event

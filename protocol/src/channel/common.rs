@@ -112,7 +112,7 @@ impl Common {
     /// an old receipt. Nothing is taken for true.
     pub(super) fn challenge_claimed(
         &self,
-        closing: &onchain::Closing,
+        closing: &onchain::ChainClosing,
         context: &Context<'_>,
         effects: &mut Effects,
     ) {

@@ -1,6 +1,6 @@
 //! What goes into [`super::Channel::apply`].
 
-use crate::onchain::{CallFailure, CallKind, ChainView, Closing, Evidence};
+use crate::onchain::{CallFailure, CallKind, ChainClosing, ChainView, Evidence};
 use crate::wire::Message;
 use crate::{Amount, Crypto, Nonce, Payment, PaymentId};
 
@@ -123,7 +123,7 @@ pub enum ChainInput {
     View(ChainView),
     /// One endpoint shows this closing and another contradicts it: it is challenged if it is on an old
     /// receipt, and changes nothing else (guard rule G6).
-    Claimed(Closing),
+    Claimed(ChainClosing),
     /// There is a contract at the address, but it is not the channel that was agreed on.
     Invalid(String),
     /// A call could not be made, or was refused by the contract.

@@ -1,7 +1,7 @@
 //! Rule 12: the closer's last proposal is accepted for the record, not signed, when the chain
 //! closed on exactly it.
 
-use crate::onchain::Closing;
+use crate::onchain::ChainClosing;
 use crate::wire::Propose;
 use crate::{PaymentId, Receipt};
 
@@ -14,7 +14,7 @@ use super::terms::Setup;
 
 /// Whether the partner closed on a proposal of its own, so that its payments belong into the
 /// history.
-pub(super) fn is_wanted(setup: &Setup, closing: &Closing) -> bool {
+pub(super) fn is_wanted(setup: &Setup, closing: &ChainClosing) -> bool {
     closing.is_by_proposal() && closing.closer == setup.partner_role()
 }
 
@@ -22,7 +22,7 @@ pub(super) fn is_wanted(setup: &Setup, closing: &Closing) -> bool {
 /// that proposal.
 pub(super) fn record(
     Common { setup, receipts, .. }: &Common,
-    closing: &Closing,
+    closing: &ChainClosing,
     propose: &Propose,
     repeated: &[PaymentId],
     context: &Context<'_>,

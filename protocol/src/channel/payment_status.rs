@@ -71,7 +71,7 @@ pub(super) fn by_agreed(agreed: Nonce, nonce: Nonce) -> PaymentStatus {
 
 /// Rule 12, by what the chain closed on. While the event is not read, the one nonce below a proposal's
 /// that may or may not be in its base is open.
-fn by_closing(closing: &onchain::Closing, nonce: Nonce) -> PaymentStatus {
+fn by_closing(closing: &onchain::ChainClosing, nonce: Nonce) -> PaymentStatus {
     let is_in = nonce.get() <= closing.min_base_nonce() || nonce == closing.nonce;
     if !is_in && closing.event.is_none() && nonce < closing.nonce {
         return PaymentStatus::Pending;

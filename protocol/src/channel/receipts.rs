@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::onchain::{ClosePlan, Closing, Evidence};
+use crate::onchain::{ChainClosing, ClosePlan, Evidence};
 use crate::wire::{Message, Propose, Refuse, RefuseReason};
 use crate::{AgreedReceipt, Amount, Balances, Nonce, Payment, Receipt, Role, Signature, Signatures};
 
@@ -139,7 +139,7 @@ impl Receipts {
 
     /// The receipt that punishes a closing of the partner's on an old receipt: one with its own signature
     /// and a higher nonce, or with the same nonce and other balances.
-    pub(super) fn challenge_evidence(&self, role: Role, closing: &Closing) -> Option<Evidence> {
+    pub(super) fn challenge_evidence(&self, role: Role, closing: &ChainClosing) -> Option<Evidence> {
         let evidence = self.newest_evidence(role);
         evidence.signature.filter(|_| closing.closer != role)?;
         let Receipt { nonce, balances } = evidence.receipt;

@@ -2,7 +2,8 @@
 //! ends in. `protocol/model/tests/differential.rs` holds it against the bytecode.
 
 use thunder_protocol::onchain::{
-    CHALLENGE_PERIOD, Call, ChainView, ChannelEnd, Closing, ClosingEvent, EndKind, EventPosition, OnChain,
+    CHALLENGE_PERIOD, Call, ChainClosing, ChainView, ChannelEnd, ClosingEvent, EndKind, EventPosition,
+    OnChain,
 };
 use thunder_protocol::{Address, Amount, B256, Balances, Crypto, Domain, Nonce, Receipt, Role};
 
@@ -290,7 +291,7 @@ impl Contract {
         let shares = balances(self.a, self.b);
         let closing = || {
             let (closer, base, by_proposal, (a, b)) = self.closing?;
-            Some(Closing {
+            Some(ChainClosing {
                 closer,
                 nonce: Nonce::new(self.nonce)?,
                 balances: balances(a, b),

@@ -1,7 +1,7 @@
 //! The contract of a pair's channel, which the pair follows when a test wants it to.
 
 use thunder_protocol::channel::ChainInput;
-use thunder_protocol::onchain::{Call, CallKind, ChainView, Closing, OnChain};
+use thunder_protocol::onchain::{Call, CallKind, ChainClosing, ChainView, OnChain};
 use thunder_protocol::{Balances, Domain, Input, Role};
 use thunder_testing::contract::{Contract, Revert};
 
@@ -31,7 +31,7 @@ impl Chain {
         }
     }
 
-    pub fn closing(&self) -> Option<Closing> {
+    pub fn closing(&self) -> Option<ChainClosing> {
         match self.view().status {
             OnChain::Closing(closing) => Some(closing),
             _ => None,

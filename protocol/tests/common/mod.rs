@@ -11,7 +11,7 @@ use thunder_protocol::channel::{
     Misbehaviour, PaymentStatus, PeerInput, Terms,
 };
 use thunder_protocol::onchain::{
-    Call, CallFailure, CallKind, ChainView, ChannelEnd, ClosePlan, Closing, ClosingEvent, EndKind,
+    Call, CallFailure, CallKind, ChainClosing, ChainView, ChannelEnd, ClosePlan, ClosingEvent, EndKind,
     EventPosition, Evidence, OnChain,
 };
 use thunder_protocol::wire::{Message, Propose, Sync};
@@ -339,7 +339,7 @@ pub fn closing(
     by_proposal: bool,
     block: u64,
 ) -> OnChain {
-    OnChain::Closing(Closing {
+    OnChain::Closing(ChainClosing {
         closer,
         nonce: nonce(number),
         balances: shares,
@@ -353,7 +353,7 @@ pub fn closing(
     })
 }
 
-pub fn closed(kind: EndKind, paid_out: Balances, closing: Option<Closing>) -> OnChain {
+pub fn closed(kind: EndKind, paid_out: Balances, closing: Option<ChainClosing>) -> OnChain {
     OnChain::Closed { closing, end: ChannelEnd { kind, paid_out } }
 }
 

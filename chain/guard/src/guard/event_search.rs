@@ -2,7 +2,7 @@
 //! is known to have them, in pieces that are kept, no larger than the endpoint gives. Nothing that
 //! protects money waits for them.
 
-use thunder_protocol::onchain::Closing;
+use thunder_protocol::onchain::ChainClosing;
 use thunder_protocol::{Address, Role};
 
 use super::{Guard, QuestionPurpose};
@@ -141,8 +141,14 @@ impl Guard {
                 else {
                     return;
                 };
-                let shown =
-                    Closing { closer: role, nonce, balances, block: log.block, paid_in: None, event: None };
+                let shown = ChainClosing {
+                    closer: role,
+                    nonce,
+                    balances,
+                    block: log.block,
+                    paid_in: None,
+                    event: None,
+                };
                 channel.explain_closing(role, event, &shown);
             }
             (Some(ChannelEvent::End(kind)), Some(StorageState::Closed { .. })) => {

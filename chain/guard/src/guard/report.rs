@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use thunder_protocol::onchain::{CallKind, ChainView, Closing};
+use thunder_protocol::onchain::{CallKind, ChainClosing, ChainView};
 use thunder_protocol::{Address, B256};
 
 use crate::endpoint::Millis;
@@ -76,7 +76,7 @@ pub enum Report {
         /// The channel.
         channel: Address,
         /// The closing.
-        closing: Closing,
+        closing: ChainClosing,
     },
     /// A channel can't be read, or only in ways that contradict each other; `None` if it can again.
     /// Nothing is to be signed over it meanwhile.

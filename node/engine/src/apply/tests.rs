@@ -2,7 +2,7 @@
 //! challenges, and users are answered.
 
 use thunder_api::{CloseMode, CloseRequest, Code, PayRequest, PaymentRequest, Selector};
-use thunder_protocol::onchain::{CallKind, Closing, OnChain};
+use thunder_protocol::onchain::{CallKind, ChainClosing, OnChain};
 use thunder_protocol::wire::{Envelope, Message, Packet, Request};
 use thunder_protocol::{B256, Channel, Memo, Nonce, PaymentId, Role};
 
@@ -189,7 +189,7 @@ fn a_user_who_waits_for_the_chain_is_answered_when_the_channel_freezes() {
     assert_eq!(calls(&outbox), [CallKind::Close]);
     assert!(reply(&outbox, request).is_none(), "it waits for the transaction");
     node.disk.set_full(true);
-    let outbox = node.view(channel, OnChain::Closing(Closing { closer: Role::A, ..old_closing() }));
+    let outbox = node.view(channel, OnChain::Closing(ChainClosing { closer: Role::A, ..old_closing() }));
     let answered = error(&outbox, request);
     assert!(answered.message.contains("frozen"), "the closing is under way all the same: {answered:?}");
 }

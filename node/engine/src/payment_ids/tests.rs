@@ -7,7 +7,7 @@ use thunder_protocol::channel::{
     ChainInput, ChannelCommand, Context, Direction, PaymentWrite, PeerInput, Terms,
 };
 use thunder_protocol::onchain::{
-    ChainView, ChannelEnd, Closing, ClosingEvent, EndKind, EventPosition, OnChain,
+    ChainClosing, ChainView, ChannelEnd, ClosingEvent, EndKind, EventPosition, OnChain,
 };
 use thunder_protocol::wire::Message;
 use thunder_protocol::{
@@ -290,7 +290,7 @@ impl World {
         let (nonce, balances) = (receipt.nonce, receipt.balances);
         let paid_in = Balances { a: partner.setup().terms().amount, b: Amount::ZERO };
         let event = ClosingEvent { base_nonce: nonce, by_proposal: false, tx: B256::ZERO };
-        let closing = Closing {
+        let closing = ChainClosing {
             closer: Role::B,
             nonce,
             balances,
