@@ -12,7 +12,7 @@ fn a_testnet_that_is_started_anew_is_noticed_and_old_channels_are_put_aside() {
     alice.pay("1");
     world.restart_chain();
     wait_for("the node notices", || alice.channel(channel).is_null() && bob.channel(channel).is_null());
-    assert!(alice.has_logged("started anew"));
+    alice.wait_logged("started anew");
     assert!(
         alice.infos()["warnings"]
             .as_array()

@@ -50,7 +50,7 @@ fn the_command_does_it_too() {
             .any(|warning| warning.as_str().unwrap().contains("old receipt"))
     );
     assert!(bob.channel(channel)["next"].as_str().unwrap().contains("challenge within"));
-    assert!(bob.has_logged("MONEY AT RISK"));
+    bob.wait_logged("MONEY AT RISK");
     assert_eq!(bob.ok(&["challenge"])["received"], "10");
     assert_eq!((world.thd_of(alice.wallet()), world.thd_of(bob.wallet())), (thd("90"), thd("110")));
     assert_eq!(bob.ok(&["challenge"])["received"], "10", "twice does no harm");

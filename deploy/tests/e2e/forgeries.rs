@@ -54,6 +54,7 @@ fn nothing_forged_replayed_or_out_of_turn_is_accepted() {
         mallory.disconnected().await;
     });
     wait_for("only alice is left", || strangers(&bob, 1) == 0);
+    bob.wait_logged("MISBEHAVIOUR");
     assert_eq!(bob.log().matches("MISBEHAVIOUR").count(), 1, "said once");
     assert_eq!(belongings(&bob), before);
     alice.pay("1");

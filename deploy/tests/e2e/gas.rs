@@ -102,7 +102,7 @@ fn whoever_has_too_little_ether_for_the_open_channels_is_told_before_it_is_neede
     wait_for("bob is told", || warned_of_gas(&bob.infos()));
     let balance = bob.ok(&["balance"]);
     assert!(warned_of_gas(&balance), "{balance}");
-    assert!(bob.has_logged("too little ETH for gas: an open channel may need"));
+    bob.wait_logged("too little ETH for gas: an open channel may need");
     assert!(bob.screen(&["balance"]).contains("! too little ETH"));
     assert!(bob.screen(&["infos"]).contains("! too little ETH"));
     // What can't be paid says how much is missing, and that much is enough.
@@ -116,7 +116,7 @@ fn whoever_has_too_little_ether_for_the_open_channels_is_told_before_it_is_neede
     world.rpc("anvil_setBalance", json!([bob.wallet(), "0xde0b6b3a7640000"]));
     world.mine(24);
     wait_for("it is over", || !warned_of_gas(&bob.infos()));
-    assert!(bob.has_logged("the wallet has enough ETH for gas again"));
+    bob.wait_logged("the wallet has enough ETH for gas again");
     wait_for("withdraw is possible", || bob.channel(channel)["next"] == "withdraw possible now");
     assert_eq!(bob.ok(&["withdraw"])["received"], "1");
 }

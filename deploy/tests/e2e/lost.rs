@@ -158,7 +158,7 @@ fn rule_9_an_imported_export_is_what_both_close_on() {
     // It proves to Bob, who is honest and has put an old copy back, that he has lost data, too.
     of.bob_forgets();
     of.both_end("99", "101");
-    assert!(of.bob.has_logged("data was lost: the other side has a newer receipt"));
+    of.bob.wait_logged("data was lost: the other side has a newer receipt");
 }
 
 #[test]
@@ -195,7 +195,7 @@ fn rule_9_a_record_challenges_a_closing_on_the_backups_receipt() {
         of.bob.ok(&["closechannel"]);
         if !before {
             of.wait_next("receipts --import <file> within");
-            assert!(of.alice.has_logged("MONEY AT RISK: data was lost, and the other side closes"));
+            of.alice.wait_logged("MONEY AT RISK: data was lost, and the other side closes");
             of.alice.crash();
             of.wait_next("receipts --import <file> within");
             of.import("record.json");

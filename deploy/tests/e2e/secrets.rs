@@ -232,8 +232,9 @@ fn a_directory_above_the_data_directory_that_others_could_change_draws_a_warning
         node.forget_log();
         node.flags = vec!["--data-dir".into(), link.to_str().unwrap().into()];
         node.start();
+        node.signal(rustix::process::Signal::TERM);
+        node.wait_end();
         assert_eq!(node.has_logged(SAID), is_said, "{mode:o}: {}", node.log());
-        node.kill();
     }
 }
 
@@ -244,7 +245,7 @@ fn a_password_file_that_others_can_read_draws_a_warning() {
     let password = write(place.path(), "password", "correct horse battery staple");
     set_mode(password.as_ref(), 0o644);
     let mut node = world.node_with(&["--password-file", &password]);
-    assert!(node.has_logged("can be read by other users"));
+    node.wait_logged("can be read by other users");
     node.kill();
     set_mode(password.as_ref(), 0o600);
     let mut node = world.node_with(&["--password-file", &password]);
@@ -320,7 +321,7 @@ fn no_secret_is_ever_in_a_log_an_answer_or_the_wrong_file() {
     let words: Vec<_> = WORDS.split(' ').collect();
     secrets.extend(words.windows(2).map(|two| ("two words of the phrase", two.join(" ").into_bytes())));
     assert_unseen(&secrets, "the log", alice.log().as_bytes());
-    assert!(alice.log().contains("TRACE"), "all of it was logged");
+    alice.wait_logged("TRACE");
     assert_unseen(&secrets, "what thunder-cli said", &said);
     for (path, content) in all_files_but(alice.data.path(), &["node.key"]) {
         assert_unseen(&secrets, &path.display().to_string(), &content);

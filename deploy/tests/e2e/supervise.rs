@@ -28,7 +28,7 @@ fn a_task_that_returns_or_panics_ends_the_process_with_a_line_that_names_it() {
             wait_for(&format!("{part}: {how}"), || !node.is_running());
             assert_eq!(node.wait_end().code(), Some(1), "{part}: {how}");
             let error = format!("error: {part} ended by itself{said}");
-            assert!(node.has_logged(&error), "{}", node.log());
+            node.wait_logged(&error);
             assert_eq!(node.log().matches("error: ").count(), 1, "{}", node.log());
             node.forget_log();
             node.start();
@@ -46,7 +46,7 @@ fn a_panic_of_the_loop_ends_the_process_with_a_line_that_names_it() {
     world.mine(20);
     wait_for("it ends", || !node.is_running());
     assert_eq!(node.wait_end().code(), Some(1));
-    assert!(node.has_logged("error: the node's loop ended by itself, by a panic"), "{}", node.log());
+    node.wait_logged("error: the node's loop ended by itself, by a panic");
 }
 
 #[test]
@@ -61,6 +61,6 @@ fn a_panic_in_a_call_is_answered_and_ends_nothing() {
     // Whether such a call has changed anything is not known.
     node.tell("client-call", "panic");
     node.refused(&["connect", "127.0.0.1:1"], 6, "timeout");
-    assert!(node.has_logged("panicked at"), "{}", node.log());
+    node.wait_logged("panicked at");
     node.infos();
 }

@@ -92,7 +92,7 @@ fn a_password_of_the_users_own_encrypts_the_wallet() {
     node.flags.clear();
     node.start();
     assert!(node.infos()["wallet"].is_null());
-    assert!(node.has_logged("--password-file"));
+    node.wait_logged("--password-file");
 }
 
 /// A key file that another key would be read from, or that says something else than what is in it.

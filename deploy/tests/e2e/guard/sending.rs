@@ -109,7 +109,7 @@ fn g4_what_an_endpoint_refuses_for_good_is_said_with_its_reason() {
     let answer = cheat.bob.output(&["--timeout", "20", "--json", "closechannel"]);
     let said = text(&answer.stdout);
     assert!(said.contains("the sender can't pay for this"), "{said}");
-    assert!(cheat.bob.has_logged("the sender can't pay for this"));
+    cheat.bob.wait_logged("the sender can't pay for this");
     assert!(cheat.warns("the sender can't pay for this"), "{}", cheat.bob.infos());
     // And holds no nonce that others wait behind.
     cheat.entry.behave();

@@ -261,6 +261,11 @@ impl Node {
     pub fn has_logged(&self, text: &str) -> bool {
         self.log().contains(text)
     }
+
+    /// Waits for a line of the log. A thread of its own writes it, so it may come after the reply that it is about.
+    pub fn wait_logged(&self, text: &str) {
+        wait_for(&format!("the log says {text:?}"), || self.has_logged(text));
+    }
 }
 
 impl Drop for Node {
