@@ -6,7 +6,7 @@ use std::time::Duration;
 use clap::builder::FalseyValueParser;
 use clap::{ArgAction, Args, Parser, Subcommand};
 use clap_complete::Shell;
-use thunder_api::{Secret, Selector};
+use thunder_api::{Direction, Secret, Selector};
 use thunder_protocol::{Amount, Memo, PaymentId};
 
 use crate::values;
@@ -193,7 +193,11 @@ pub enum Command {
     },
     /// `watch`
     #[command(about = "show payments, chain events and connections as they come, until Ctrl-C")]
-    Watch,
+    Watch {
+        /// First show what has happened since the event with this number, however long ago
+        #[arg(long, value_name = "seq")]
+        after: Option<u64>,
+    },
     /// `completions`
     #[command(about = "print a completion script for a shell")]
     Completions {
@@ -337,6 +341,24 @@ pub struct CloseChannel {
     pub yes: bool,
 }
 
+/// Which way a payment went.
+#[derive(Debug, Clone, Copy, clap::ValueEnum)]
+pub enum Way {
+    /// Received.
+    In,
+    /// Paid.
+    Out,
+}
+
+impl From<Way> for Direction {
+    fn from(way: Way) -> Self {
+        match way {
+            Way::In => Self::In,
+            Way::Out => Self::Out,
+        }
+    }
+}
+
 /// `history`
 #[derive(Debug, Args)]
 pub struct ListPayments {
@@ -345,9 +367,30 @@ pub struct ListPayments {
         long,
         value_name = "N",
         default_value_t = 20,
-        value_parser = clap::value_parser!(u32).range(1..)
+        value_parser = clap::value_parser!(u64).range(1..)
     )]
-    pub limit: u32,
+    pub limit: u64,
+    /// Only with a higher number
+    #[arg(long, value_name = "seq")]
+    pub after: Option<u64>,
+    /// Only with a lower number
+    #[arg(long, value_name = "seq")]
+    pub before: Option<u64>,
+    /// Only from then on: 2026-11-30, 2026-11-30T08:00:00Z, or 2h for two hours ago
+    #[arg(long, value_name = "time", value_parser = values::time)]
+    pub since: Option<u64>,
+    /// Only before then
+    #[arg(long, value_name = "time", value_parser = values::time)]
+    pub until: Option<u64>,
+    /// Only with this id
+    #[arg(long, value_name = "id", value_parser = values::payment_id)]
+    pub id: Option<PaymentId>,
+    /// Only those received, or only those paid
+    #[arg(long, value_name = "in|out")]
+    pub direction: Option<Way>,
+    /// Print comma-separated values (RFC 4180), with a header line
+    #[arg(long, conflicts_with = "json")]
+    pub csv: bool,
     /// Which channels.
     #[command(flatten)]
     pub which: Which,

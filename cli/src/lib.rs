@@ -6,6 +6,7 @@ pub mod args;
 mod client;
 mod close;
 mod files;
+mod history;
 mod menu;
 mod output;
 mod parse_error;

@@ -4,17 +4,17 @@ use std::io;
 use std::path::Path;
 
 use thunder_api::{
-    ApiError, BackupRequest, Code, ExportedFile, FundRequest, HistoryRequest, ImportReceiptRequest,
-    OpenRequest, PaidOut, PayRequest, PaymentRequest, RestoreRequest, Selector, Watchtower,
+    ApiError, BackupRequest, Code, ExportedFile, FundRequest, ImportReceiptRequest, OpenRequest, PaidOut,
+    PayRequest, PaymentRequest, RestoreRequest, Selector, Watchtower,
 };
 use thunder_protocol::PaymentId;
 
-use crate::args::{Cli, Command, ExportReceipts, Fund, ListPayments, OpenChannel, Pay, Which};
+use crate::args::{Cli, Command, ExportReceipts, Fund, OpenChannel, Pay, Which};
 use crate::client::{CallEffect, Node};
 use crate::close::{self, Closing};
 use crate::output::{Failure, Output, human};
 use crate::wallet::{self, Making};
-use crate::{files, secrets, watch};
+use crate::{files, history, secrets, watch};
 
 /// Carries out the command. Errors in the user's own files and input are found before thunderd is asked for anything.
 pub(crate) async fn run(cli: Cli, output: &Output) -> Result<(), Failure> {
@@ -44,7 +44,7 @@ pub(crate) async fn run(cli: Cli, output: &Output) -> Result<(), Failure> {
         Command::Challenge(which) => challenge(&connect.await?, output, which).await,
         Command::Fund(arguments) => fund(&connect.await?, output, arguments).await,
         Command::Cancel(which) => cancel(&connect.await?, output, which).await,
-        Command::History(arguments) => history(&connect.await?, output, arguments).await,
+        Command::History(arguments) => history::list(&connect.await?, output, arguments).await,
         Command::Receipts(arguments) => {
             let given = arguments.import.as_deref().map(files::exported).transpose()?;
             let node = connect.await?;
@@ -55,7 +55,7 @@ pub(crate) async fn run(cli: Cli, output: &Output) -> Result<(), Failure> {
         }
         Command::Backup { file, force } => backup(&connect.await?, output, &file, force).await,
         Command::Restore { file, unsigned } => restore(&connect.await?, output, &file, unsigned).await,
-        Command::Watch => watch::watch(&connect.await?, output).await,
+        Command::Watch { after } => watch::watch(&connect.await?, output, after).await,
         Command::Completions { shell } => {
             output.text(&crate::completions(shell, crate::definition())).map_err(unwritten_query)
         }
@@ -135,13 +135,6 @@ fn show_paid_out(
     human: impl FnOnce(&PaidOut) -> String,
 ) -> Result<(), Failure> {
     output.answer(paid, human).map_err(unwritten_effect)
-}
-
-async fn history(node: &Node, output: &Output, arguments: ListPayments) -> Result<(), Failure> {
-    let request = HistoryRequest { channel: arguments.which.into(), limit: arguments.limit };
-    let call = node.calls.history(node.context(), request);
-    let history = node.ask("asking thunderd", CallEffect::Nothing, call).await?;
-    output.answer(&history, human::history).map_err(unwritten_query)
 }
 
 /// Exports as JSON for people, too: it is meant for other tools, or for a file.

@@ -4,6 +4,9 @@ use std::convert::Infallible;
 use std::fmt;
 use std::time::Duration;
 
+use jiff::civil::Date;
+use jiff::tz::TimeZone;
+use jiff::{SignedDuration, Timestamp};
 use thunder_api::Secret;
 use thunder_protocol::{Amount, InvalidText, Memo, ParseAmountError, PaymentId};
 
@@ -59,6 +62,23 @@ pub(crate) fn seconds(text: &str) -> Result<Duration, &'static str> {
     }
 }
 
+/// A point in time, in milliseconds since 1970: a date (UTC), a date and time (RFC 3339), a time span before now, or the
+/// milliseconds themselves.
+pub(crate) fn time(text: &str) -> Result<u64, &'static str> {
+    let millis = if let Ok(millis) = text.parse::<i64>() {
+        Some(millis)
+    } else if let Ok(time) = text.parse::<Timestamp>() {
+        Some(time.as_millisecond())
+    } else if let Ok(date) = text.parse::<Date>() {
+        date.to_zoned(TimeZone::UTC).ok().map(|start| start.timestamp().as_millisecond())
+    } else {
+        let ago = text.parse::<SignedDuration>().ok().filter(|span| !span.is_negative());
+        ago.and_then(|ago| Timestamp::now().checked_sub(ago).ok()).map(Timestamp::as_millisecond)
+    };
+    let written = "write a date like 2026-11-30, a time like 2026-11-30T08:00:00Z, or 36h for 36 hours ago";
+    millis.and_then(|millis| u64::try_from(millis).ok()).ok_or(written)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -72,6 +92,18 @@ mod tests {
         assert!(thd("-1").unwrap_err().to_string().contains("the amount is negative"));
         assert!(thd("0.0000000000000000001").unwrap_err().to_string().contains("18 decimals"));
         assert_eq!(thd("0").unwrap(), Amount::ZERO, "refusing zero is thunderd's part");
+    }
+
+    #[test]
+    fn times_are_dates_spans_or_milliseconds() {
+        assert_eq!(time("2026-11-22").unwrap(), 1_795_305_600_000);
+        assert_eq!(time("2026-11-22T18:25:03Z").unwrap(), 1_795_371_903_000);
+        assert_eq!(time("1795371903000").unwrap(), 1_795_371_903_000);
+        let now = u64::try_from(Timestamp::now().as_millisecond()).unwrap();
+        assert!((now - 7_300_000..=now - 7_200_000).contains(&time("2h").unwrap()));
+        for text in ["", "yesterday", "-2h", "2026-13-01", "-5"] {
+            assert!(time(text).is_err(), "{text}");
+        }
     }
 
     #[test]

@@ -3,8 +3,9 @@
 use std::pin::pin;
 use std::time::Duration;
 
+use serde::Serialize;
 use tarpc::client::RpcError;
-use thunder_api::ApiError;
+use thunder_api::{ApiError, Events};
 
 use crate::client::{CallEffect, Node, within};
 use crate::output::{Failure, Output, human};
@@ -13,30 +14,50 @@ use crate::output::{Failure, Output, human};
 /// longer.
 const POLL: Duration = Duration::from_secs(120);
 
-/// Prints events until Ctrl-C, or until nobody reads them.
-pub(crate) async fn watch(node: &Node, output: &Output) -> Result<(), Failure> {
-    output.note("watching; Ctrl-C ends it");
+/// The first line for a program.
+#[derive(Serialize)]
+#[serde(tag = "event", rename_all = "snake_case")]
+enum Start {
+    /// The events after this number come.
+    Ready {
+        /// The number.
+        seq: u64,
+    },
+}
+
+/// Prints events until Ctrl-C, or until nobody reads them: those after the number `after`, or those that come.
+pub(crate) async fn watch(node: &Node, output: &Output, after: Option<u64>) -> Result<(), Failure> {
     let mut interrupt = pin!(tokio::signal::ctrl_c());
-    let mut after = 0;
+    // The newest number is asked for first, so that nothing is missed that comes meanwhile.
+    let mut next = None;
     loop {
         let context = within(node.timeout().max(POLL));
         let answer = tokio::select! {
             // Without a handler Ctrl-C ends the process as it always does.
             Ok(()) = &mut interrupt => return Ok(()),
-            answer = node.calls.events(context, after) => answer,
+            answer = node.calls.events(context, next) => answer,
         };
-        let events = match answer {
+        let Events { next: newest, events } = match answer {
             Ok(events) => events.map_err(Failure::Api)?,
             Err(RpcError::DeadlineExceeded) => continue,
             Err(error) => return Err(lost(node, &error).into()),
         };
-        after = events.next;
-        for event in &events.events {
-            output
-                .answer(event, human::event)
-                .map_err(|cause| Failure::Write { cause, has_effect: false })?;
+        if next.is_none() {
+            output.note("watching; Ctrl-C ends it");
+            let seq = after.unwrap_or(newest);
+            output.answer(&Start::Ready { seq }, |_| String::new()).map_err(unwritten)?;
+            next = Some(seq);
+            continue;
+        }
+        next = Some(newest);
+        for event in &events {
+            output.answer(event, human::event).map_err(unwritten)?;
         }
     }
+}
+
+const fn unwritten(cause: std::io::Error) -> Failure {
+    Failure::Write { cause, has_effect: false }
 }
 
 fn lost(node: &Node, error: &RpcError) -> ApiError {

@@ -2,7 +2,7 @@
 
 pub use crate::daemon::discovery::{MAX_ADDRESSES, MAX_DISCOVERED};
 pub use crate::daemon::infos::MAX_SHOWN;
-pub use crate::daemon::queries::MAX_HISTORY;
+pub use crate::history::MAX_HISTORY;
 pub use crate::p2p::codec::{
     DECODED_IN_ALL, LARGE_IN_ALL, LARGE_PER_CONNECTION, SMALL_MESSAGE, WAITING_IN_ALL, WAITING_PER_CONNECTION,
 };

@@ -28,7 +28,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot};
 use crate::backup::{self, BackupError};
 use crate::daemon::{UserRequest, backup_error, wallet_error};
 use crate::decimal::decimal;
-use crate::event_log::EventLog;
+use crate::event_feed::EventFeed;
 use crate::keys::{SecretKey, WalletError, WalletFile};
 use crate::p2p::PeerAddress;
 use crate::supervise::caught;
@@ -45,7 +45,7 @@ const READ_WITHIN: Duration = Duration::from_secs(5);
 pub struct Handlers {
     requests: mpsc::Sender<UserRequest>,
     chain: ChainClient,
-    events: EventLog,
+    pub(crate) events: EventFeed,
     wallet_file: Arc<WalletFile>,
     directory: PathBuf,
     /// One backup or restore at a time: each takes as much room as the database.
@@ -59,7 +59,7 @@ impl Handlers {
     pub fn new(
         requests: mpsc::Sender<UserRequest>,
         chain: ChainClient,
-        events: EventLog,
+        events: EventFeed,
         wallet_file: WalletFile,
         directory: PathBuf,
         serving: mpsc::Sender<()>,
@@ -106,7 +106,10 @@ impl Handlers {
     }
 
     /// Sends a request to the daemon and waits for the reply.
-    async fn ask<T>(&self, make: impl FnOnce(oneshot::Sender<ApiResult<T>>) -> UserRequest) -> ApiResult<T> {
+    pub(crate) async fn ask<T>(
+        &self,
+        make: impl FnOnce(oneshot::Sender<ApiResult<T>>) -> UserRequest,
+    ) -> ApiResult<T> {
         let (reply, answer) = oneshot::channel();
         self.requests.send(make(reply)).await.map_err(|_| stopping())?;
         answer.await.map_err(|_| stopping())?
@@ -320,7 +323,7 @@ impl Thunder for Handlers {
     }
 
     async fn history(self, _: Context, request: HistoryRequest) -> ApiResult<History> {
-        self.ask(|reply| UserRequest::History(request, reply)).await
+        self.list_payments(request).await
     }
 
     async fn receipts(self, _: Context, channel: Selector) -> ApiResult<ExportedReceipts> {
@@ -363,8 +366,8 @@ impl Thunder for Handlers {
         .await
     }
 
-    async fn events(self, _: Context, after: u64) -> ApiResult<Events> {
-        Ok(self.events.after(after).await)
+    async fn events(self, _: Context, after: Option<u64>) -> ApiResult<Events> {
+        self.events.after(after).await
     }
 }
 

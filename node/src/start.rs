@@ -9,7 +9,7 @@ use std::time::Duration;
 use thunder_api::is_open_to_others;
 use thunder_api::{Secret, local};
 use thunder_chain::{ChainClient, ChainError};
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, watch};
 use tokio::time::Instant;
 
 use crate::args::{Config, shown, version_line};
@@ -18,14 +18,14 @@ use crate::chain_task::ChainTask;
 use crate::console::Console;
 use crate::daemon::{Daemon, DaemonError, Deps, UserRequest};
 use crate::data_dir::{DataDirectory, DataDirectoryError};
-use crate::event_log::EventLog;
+use crate::event_feed::EventFeed;
 use crate::keys::{self, FileError, WalletFile};
 use crate::metrics;
 use crate::metrics_server;
 use crate::p2p::{self, NetworkError};
 use crate::rpc::Handlers;
 use crate::store::StorageError;
-use crate::store::sqlite::{DatabaseError, SqliteStore};
+use crate::store::sqlite::{DatabaseError, SqliteReader, SqliteStore};
 use crate::supervise::{PartEnded, Tasks, caught};
 
 /// How many orders of users may wait for the daemon.
@@ -150,7 +150,8 @@ pub async fn run(
     let password = config.password_file.as_deref().map(read_password).transpose()?;
     backup::install(directory.path())?;
     // The only place that says which store the node uses.
-    let store = SqliteStore::open(&directory.file("thunder.db"))?;
+    let database = directory.file("thunder.db");
+    let store = SqliteStore::open(&database)?;
     let keypair = keys::load_or_create_node_key(&directory.file("node.key"))?;
     let mut swarm = p2p::build(keypair, config.mdns)?;
     listen(&mut swarm, config)?;
@@ -161,7 +162,8 @@ pub async fn run(
     }
     let chain = ChainClient::new(&config.rpc, config.contracts())?;
     let wallet_file = WalletFile::new(directory.path(), password);
-    let events = EventLog::default();
+    let (newest_event, newest) = watch::channel(0);
+    let events = EventFeed::new(SqliteReader::open(&database)?, newest);
     // No longer than the channels are many: each asks for a call once.
     let (to_chain, chain_requests) = mpsc::unbounded_channel();
     let (chain_reports, from_chain) = mpsc::channel(MAX_CHAIN_QUEUE);
@@ -173,7 +175,7 @@ pub async fn run(
         requests: received,
         contracts: config.contracts(),
         wallet_file: wallet_file.clone(),
-        events: events.clone(),
+        newest_event,
         lost_lines: console.lost_lines(),
     };
     let mut daemon = Daemon::new(deps, store.clone())?;

@@ -13,12 +13,12 @@ use std::path::Path;
 use anstyle::{AnsiColor, Style};
 use thunder_api::{
     BackedUp, Balance, ChannelInfo, ChecksumAddress, ClosedBy, ClosingStarted, ContractState, Direction,
-    Ended, ExportedReceipts, History, Paid, PaidIn, PaidOut, PaymentInfo, PaymentStatus, Peer,
-    ReceiptImported, Restored, Secret, WalletImported, WatchEvent, Watchtower,
+    Ended, ExportedReceipts, History, Numbered, Paid, PaidIn, PaidOut, PaymentInfo, PaymentStatus, Peer,
+    PeerChange, ReceiptImported, Restored, Secret, WalletImported, Warning, WatchEvent, Watchtower,
 };
 use thunder_protocol::{Amount, Nonce};
 
-use super::text::{BOLD, DIM, Fields, align, now, safe, short, time};
+use super::text::{BOLD, DIM, Fields, align, safe, short, time};
 use infos::rpc;
 
 /// `importwallet`
@@ -280,25 +280,28 @@ fn status(status: PaymentStatus, width: usize) -> String {
     format!("{style}{text:width$}{style:#}")
 }
 
-/// What `watch` prints: one line with the time. Only payments know when they were; the others happen now.
+/// What `watch` prints: one line with the time.
 pub(crate) fn event(event: &WatchEvent) -> String {
-    event_at(event, now())
-}
-
-fn event_at(event: &WatchEvent, now: u64) -> String {
     let (when, what) = match event {
         WatchEvent::Payment(payment) => (payment.time, payment_line(payment)),
-        WatchEvent::Channel(channel) => (now, channel_line(channel)),
-        WatchEvent::Connected(peer) => (now, format!("connected to {BOLD}{}{BOLD:#}", safe(&peer.peer_id))),
-        WatchEvent::Disconnected(peer) => (now, format!("{} is gone", safe(&peer.peer_id))),
-        WatchEvent::Chain(chain) => {
-            let block = chain.block.map(|block| format!(", block {block}")).unwrap_or_default();
-            (now, format!("chain {}{block}", rpc(chain)))
+        WatchEvent::Channel(Numbered { time, of, .. }) => (*time, channel_line(of)),
+        WatchEvent::Peer(Numbered { time, of: PeerChange { connected, peer }, .. }) => {
+            let peer = safe(&peer.peer_id);
+            let line = if *connected {
+                format!("connected to {BOLD}{peer}{BOLD:#}")
+            } else {
+                format!("{peer} is gone")
+            };
+            (*time, line)
         }
-        WatchEvent::Warning { message, channel } => {
+        WatchEvent::Chain(Numbered { time, of, .. }) => {
+            let block = of.block.map(|block| format!(", block {block}")).unwrap_or_default();
+            (*time, format!("chain {}{block}", rpc(of)))
+        }
+        WatchEvent::Warning(Numbered { time, of: Warning { message, channel }, .. }) => {
             let style = AnsiColor::Yellow.on_default().bold();
             let of = channel.map(|channel| format!("channel {}: ", short(channel))).unwrap_or_default();
-            (now, format!("{style}warning:{style:#} {of}{}", safe(message)))
+            (*time, format!("{style}warning:{style:#} {of}{}", safe(message)))
         }
     };
     format!("{}  {what}\n", time(when))

@@ -66,11 +66,6 @@ pub(super) fn time(milliseconds: u64) -> String {
         .map_or_else(|| "?".to_owned(), |time| time.strftime("%Y-%m-%d %H:%M:%S").to_string())
 }
 
-/// The time now, in milliseconds since 1970.
-pub(super) fn now() -> u64 {
-    u64::try_from(Timestamp::now().as_millisecond()).unwrap_or_default()
-}
-
 /// Decimal numbers with their points below each other.
 pub(super) fn align(numbers: &[&str]) -> Vec<String> {
     let whole = |number: &str| number.find('.').unwrap_or(number.len());

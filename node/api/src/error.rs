@@ -109,6 +109,8 @@ codes! {
     AmbiguousChannel = "ambiguous_channel" => Refused,
     /// There are several connected nodes that the command could mean.
     AmbiguousPeer = "ambiguous_peer" => Refused,
+    /// After that number events can't be told without a gap.
+    UnknownEvent = "unknown_event" => Refused,
     /// The amount is zero.
     ZeroAmount = "zero_amount" => Refused,
     /// The amount does not fit what the channel holds or is to hold.

@@ -51,8 +51,9 @@ pub trait Thunder {
     async fn backup(request: BackupRequest) -> Result<BackedUp, ApiError>;
     /// Restores a backup into a node that has nothing; thunderd starts anew with it.
     async fn restore(request: RestoreRequest) -> Result<Restored, ApiError>;
-    /// What has happened since `after` (0: only what comes). Waits a while if nothing has.
-    async fn events(after: u64) -> Result<Events, ApiError>;
+    /// What has happened since the event with the number `after`; waits a while if nothing has. Without `after` it says
+    /// from which number on events come.
+    async fn events(after: Option<u64>) -> Result<Events, ApiError>;
 }
 
 /// Whether other users of the machine may read or change a file, which matters where a secret is in it. A pipe or a

@@ -11,7 +11,7 @@ use crate::outbox::{
     Batch, BatchEffects, ChainCommand, CommittedBatch, DisconnectReason, Notice, Outbox, RefusedBatch,
 };
 use crate::replies::ReplyTarget;
-use crate::storage::{ChannelWrite, NewChannel, PaymentWrites, StorageError};
+use crate::storage::{ChannelWrite, NewChannel, PaymentWrites, Settlements, StorageError};
 use crate::wording;
 
 /// How far below the newest block the events of a channel that is agreed on now can be: as far as a
@@ -60,12 +60,14 @@ impl Engine {
     /// Adds the effects of an input to the batch.
     fn collect(&mut self, address: Address, effects: Effects) {
         let Effects { persist, submit, send, reply, notify, misbehaviour } = effects;
-        let Some(entry) = self.channels.get(&address) else { return };
+        let time = self.now;
+        let Some(entry) = self.channels.get_mut(&address) else { return };
         let (row, partner) = (entry.row, entry.channel.setup().partner());
         if let Some(writes) = persist {
             self.batch.effects.written.push(address);
-            if !writes.is_empty() {
-                let writes = PaymentWrites { row, writes };
+            let settled = entry.unsettled.settle(&entry.channel, entry.is_over, &writes);
+            if !writes.is_empty() || settled != Settlements::default() {
+                let writes = PaymentWrites { row, time, writes, settled };
                 self.batch_payments.record(&writes);
                 self.batch.writes.payments.push(writes);
             }
@@ -80,7 +82,7 @@ impl Engine {
         effects.misbehaviours.extend(misbehaviour.map(|why| (partner, why.to_string())));
         effects.calls.extend(submit.into_iter().map(|call| (address, call)));
         effects.outcomes.extend(reply.into_iter().map(|(command, outcome)| (address, command, outcome)));
-        effects.notices.extend(notify.into_iter().map(|notice| (address, notice)));
+        effects.notices.extend(notify.into_iter().map(|notice| announcement(address, notice)));
     }
 
     /// Adds a new channel, on disk with the batch, and what opening it asks for.
@@ -139,15 +141,11 @@ impl Engine {
     /// What a batch asks for, now that it is on disk.
     pub fn committed(&mut self, batch: CommittedBatch) -> Outbox {
         let CommittedBatch(effects) = batch;
-        let BatchEffects { independent: mut outbox, calls, messages, inbound, outcomes, notices, .. } =
-            effects;
+        let BatchEffects { independent: mut outbox, calls, messages, inbound, outcomes, .. } = effects;
         outbox.chain.extend(self.submissions(calls));
         self.pack(messages, inbound, &mut outbox);
         for (channel, command, outcome) in outcomes {
             self.reply_outcome(channel, command, outcome);
-        }
-        for (channel, notice) in notices {
-            outbox.notices.extend(self.announcement(channel, notice));
         }
         for (partner, why) in effects.misbehaviours {
             let banned = self.ban_partner(&partner, &why);
@@ -162,7 +160,7 @@ impl Engine {
         if effects.is_caught_up {
             outbox.chain.push(ChainCommand::CaughtUp);
         }
-        // What handling the outcomes, notices and misbehaviours above has added.
+        // What handling the outcomes and misbehaviours above has added.
         outbox.append(std::mem::take(&mut self.batch.effects.independent));
         outbox
     }
@@ -264,29 +262,6 @@ impl Engine {
         self.fail(command, error);
     }
 
-    /// Logs a channel's notice, and returns it for `watch`.
-    fn announcement(&self, channel: Address, notice: ChannelNotice) -> Option<Notice> {
-        let warning = |message: &str| Notice::Warning { channel: Some(channel), message: message.to_owned() };
-        Some(match notice {
-            ChannelNotice::Payment { direction, payment, nonce } => {
-                Notice::Payment { channel, direction, payment, nonce }
-            }
-            ChannelNotice::State(_) | ChannelNotice::Deployed | ChannelNotice::Withdrawable => {
-                tracing::info!(%channel, state = wording::state(&notice), "channel");
-                Notice::State { channel }
-            }
-            ChannelNotice::Refused(reason) => {
-                tracing::warn!(%channel, ?reason, "the other side refuses for good; closechannel settles it alone");
-                warning("the other side refuses for good; closechannel settles it alone")
-            }
-            ChannelNotice::AtRisk(risk) => {
-                let what = wording::risk(risk);
-                tracing::error!(%channel, "MONEY AT RISK: {what}");
-                warning(what)
-            }
-        })
-    }
-
     /// Ends the connection with a partner that broke a rule.
     fn ban_partner(&mut self, wallet: &Address, why: &str) -> Option<crate::PeerId> {
         // One packet may break a rule many times.
@@ -296,6 +271,29 @@ impl Engine {
         }
         self.peers.ban(&peer);
         Some(peer)
+    }
+}
+
+/// Logs a channel's notice, and returns it for those who watch.
+fn announcement(channel: Address, notice: ChannelNotice) -> Notice {
+    let warning = |message: &str| Notice::Warning { channel: Some(channel), message: message.to_owned() };
+    match notice {
+        ChannelNotice::Payment { direction, payment, nonce } => {
+            Notice::Payment { channel, direction, payment, nonce }
+        }
+        ChannelNotice::State(_) | ChannelNotice::Deployed | ChannelNotice::Withdrawable => {
+            tracing::info!(%channel, state = wording::state(&notice), "channel");
+            Notice::State { channel }
+        }
+        ChannelNotice::Refused(reason) => {
+            tracing::warn!(%channel, ?reason, "the other side refuses for good; closechannel settles it alone");
+            warning("the other side refuses for good; closechannel settles it alone")
+        }
+        ChannelNotice::AtRisk(risk) => {
+            let what = wording::risk(risk);
+            tracing::error!(%channel, "MONEY AT RISK: {what}");
+            warning(what)
+        }
     }
 }
 

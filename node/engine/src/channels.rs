@@ -6,6 +6,7 @@ use thunder_protocol::channel::{Context, Effects, Millis, Terms};
 use thunder_protocol::onchain::OnChain;
 use thunder_protocol::{Address, Channel, Input, Role, Stake, Transition};
 
+use crate::settlement::Unsettled;
 use crate::storage::StoredChannel;
 
 /// A channel and what the node keeps beside its state.
@@ -25,6 +26,8 @@ pub struct ChannelEntry {
     pub frozen: Option<String>,
     /// Why the channel can't be read from the chain. Nothing is signed over it meanwhile.
     pub unreadable: Option<String>,
+    /// Its payments on disk that are not settled.
+    pub(crate) unsettled: Unsettled,
     /// How much depends on reading it in time, as the chain task was told; `None` if it is not watched.
     pub(crate) stake: Option<Stake>,
     /// When it wants an [`Input::Tick`].
@@ -34,8 +37,9 @@ pub struct ChannelEntry {
 }
 
 impl ChannelEntry {
-    pub(crate) const fn new(row: i64, channel: Channel, first_block: u64, created: Millis) -> Self {
+    pub(crate) fn new(row: i64, channel: Channel, first_block: u64, created: Millis) -> Self {
         Self {
+            unsettled: Unsettled::of(&channel),
             row,
             channel,
             first_block,
@@ -58,7 +62,9 @@ impl ChannelEntry {
 impl From<StoredChannel> for ChannelEntry {
     fn from(stored: StoredChannel) -> Self {
         let StoredChannel { id, genesis: _, channel, first_block, created, is_over } = stored;
-        Self { is_over, ..Self::new(id, channel, first_block, created) }
+        let entry = Self { is_over, ..Self::new(id, channel, first_block, created) };
+        // What was over when it was written was settled with it.
+        if is_over { Self { unsettled: Unsettled::default(), ..entry } } else { entry }
     }
 }
 

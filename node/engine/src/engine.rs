@@ -339,8 +339,14 @@ impl Engine {
         context(&self.settings, &self.chain, self.now, wallet, is_readable)
     }
 
-    pub(crate) fn notice(&mut self, notice: Notice) {
-        self.batch.effects.independent.notices.push(notice);
+    /// Adds something that has happened to the batch.
+    pub fn notice(&mut self, notice: Notice) {
+        self.batch.effects.notices.push(notice);
+    }
+
+    /// Whether something has happened since the last batch that is not in a batch yet.
+    pub fn has_notices(&self) -> bool {
+        !self.batch.effects.notices.is_empty()
     }
 
     pub(crate) fn random_bytes(&mut self) -> B256 {

@@ -30,6 +30,7 @@ mod peers;
 mod replies;
 mod selection;
 mod sessions;
+mod settlement;
 mod storage;
 #[cfg(test)]
 mod testing;
@@ -53,8 +54,8 @@ pub use peers::Peers;
 pub use replies::contract_state;
 pub use selection::Purpose;
 pub use storage::{
-    ChannelWrite, KnownPeer, NewChannel, PaymentWrites, Storage, StorageError, StoredChannel, StoredPayment,
-    Writes,
+    ChannelWrite, KnownPeer, NewChannel, NewEvent, OwnSettlement, PaymentWrites, Settlements, Storage,
+    StorageError, StoredChannel, StoredPayment, Writes,
 };
 pub use wording::next_step;
 

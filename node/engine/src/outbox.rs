@@ -1,7 +1,6 @@
 //! What comes out of the engine: a batch for the disk, and, only once that is there, what is to be sent.
 
 use thunder_api::{ApiResult, ClosingStarted, Paid, PaidIn, PaidOut, Peer, ReceiptImported};
-use thunder_protocol::channel::ChannelNotice;
 use thunder_protocol::channel::{CommandError, CommandId, CommandOutcome, Direction};
 use thunder_protocol::onchain::Call;
 use thunder_protocol::wire::{self, Envelope};
@@ -9,7 +8,7 @@ use thunder_protocol::{Address, Nonce, Payment, Stake, WatchRequest, channel::Te
 
 use crate::PeerId;
 use crate::event::{InboundRequestId, OutboundRequestId, UserRequestId};
-use crate::storage::{Storage, StorageError, Writes};
+use crate::storage::{NewEvent, Storage, StorageError, Writes};
 
 /// Everything that a batch of events has brought about. What depends on the disk can be had only through
 /// [`Self::commit`].
@@ -26,6 +25,16 @@ impl Batch {
     /// Whether the disk has anything to do.
     pub fn has_writes(&self) -> bool {
         !self.writes.is_empty()
+    }
+
+    /// Takes out what has happened. What is worth an event is to be [recorded](Self::record) with the batch.
+    pub fn take_notices(&mut self) -> Vec<Notice> {
+        std::mem::take(&mut self.effects.notices)
+    }
+
+    /// Adds an event to what the batch writes. Payments that are settled are events already.
+    pub fn record(&mut self, event: NewEvent) {
+        self.writes.events.push(event);
     }
 
     /// Puts the batch on the disk, whole or not at all.
@@ -72,7 +81,7 @@ pub(crate) struct BatchEffects {
     /// The commands that channels were given in this batch.
     pub(crate) commands: Vec<CommandId>,
     pub(crate) outcomes: Vec<(Address, CommandId, Result<CommandOutcome, CommandError>)>,
-    pub(crate) notices: Vec<(Address, ChannelNotice)>,
+    pub(crate) notices: Vec<Notice>,
     /// Partners that broke a rule, and which.
     pub(crate) misbehaviours: Vec<(Address, String)>,
     /// Users who wait for a peer that is remembered with this batch.
@@ -97,8 +106,6 @@ pub struct Outbox {
     pub requests: Vec<(OutboundRequestId, PeerId, wire::Request)>,
     /// Replies to users.
     pub replies: Vec<(UserRequestId, ApiResult<Reply>)>,
-    /// What `watch` and the metrics show.
-    pub notices: Vec<Notice>,
     /// Peers whose connections are to be ended, and why.
     pub disconnects: Vec<(PeerId, DisconnectReason)>,
     /// Peers to be dialed.
@@ -107,12 +114,11 @@ pub struct Outbox {
 
 impl Outbox {
     pub(crate) fn append(&mut self, other: Self) {
-        let Self { chain, responses, requests, replies, notices, disconnects, dials } = other;
+        let Self { chain, responses, requests, replies, disconnects, dials } = other;
         self.chain.extend(chain);
         self.responses.extend(responses);
         self.requests.extend(requests);
         self.replies.extend(replies);
-        self.notices.extend(notices);
         self.disconnects.extend(disconnects);
         self.dials.extend(dials);
     }

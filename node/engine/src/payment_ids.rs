@@ -39,7 +39,7 @@ pub(crate) struct BatchPayments {
 }
 
 impl BatchPayments {
-    pub(crate) fn record(&mut self, PaymentWrites { row, writes }: &PaymentWrites) {
+    pub(crate) fn record(&mut self, PaymentWrites { row, writes, .. }: &PaymentWrites) {
         for write in writes {
             match write {
                 PaymentWrite::Insert { direction: Direction::In, payment, .. } => {

@@ -86,12 +86,14 @@ pub struct Writes {
     pub peers: Vec<KnownPeer>,
     /// Up to which block which chain was read.
     pub head: Option<(B256, u64)>,
+    /// What else has happened, after the payments that are settled.
+    pub events: Vec<NewEvent>,
 }
 
 impl Writes {
     /// Whether there is nothing to write.
     pub fn is_empty(&self) -> bool {
-        let Self { opened, payments, states, forgotten, given_up, peers, head } = self;
+        let Self { opened, payments, states, forgotten, given_up, peers, head, events } = self;
         opened.is_empty()
             && payments.is_empty()
             && states.is_empty()
@@ -99,6 +101,7 @@ impl Writes {
             && given_up.is_empty()
             && peers.is_empty()
             && head.is_none()
+            && events.is_empty()
     }
 }
 
@@ -126,8 +129,43 @@ pub struct NewChannel {
 pub struct PaymentWrites {
     /// The channel's row.
     pub row: i64,
+    /// When, in milliseconds since 1970.
+    pub time: u64,
     /// What changed.
     pub writes: Vec<PaymentWrite>,
+    /// The payments that are settled by it: events, with numbers of their own.
+    pub settled: Settlements,
+}
+
+/// The payments that are settled by one input.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Settlements {
+    /// The own payments of a proposal of before.
+    pub own: Option<OwnSettlement>,
+    /// The partner's payments in the receipt with this nonce.
+    pub partner: Option<Nonce>,
+}
+
+/// An own proposal of which it is certain what became of it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct OwnSettlement {
+    /// Its nonce.
+    pub nonce: Nonce,
+    /// How many payments it has.
+    pub count: u64,
+    /// Whether they are made, or certainly not.
+    pub is_paid: bool,
+}
+
+/// An event that is no payment.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct NewEvent {
+    /// When, in milliseconds since 1970.
+    pub time: u64,
+    /// Whether it is kept until it is pruned. Of the others only the newest are.
+    pub is_kept: bool,
+    /// The event in JSON, as `watch` shows it.
+    pub body: String,
 }
 
 /// The new state of a channel.

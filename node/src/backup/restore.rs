@@ -7,8 +7,9 @@ use std::path::Path;
 
 use libp2p::identity::Keypair;
 use tempfile::TempDir;
-use thunder_chain::LOCAL_CHAIN_IDS;
+use thunder_api::{Numbered, Warning, WatchEvent};
 use thunder_chain::keys::is_keyfile;
+use thunder_chain::{LOCAL_CHAIN_IDS, now_ms};
 use thunder_protocol::{Address, Channel};
 use zeroize::Zeroizing;
 
@@ -17,8 +18,8 @@ use super::{
     BackupError, DATABASE, LOG, NODE_KEY, SCRATCH, WALLET, failed, is_key_file, require_room, scratch,
 };
 use crate::keys::{private_options, sync_directory, write_private};
-use crate::store::sqlite::{SqliteStore, open_untrusted, require_table};
-use thunder_engine::{StoredChannel, is_inbound_pending};
+use crate::store::sqlite::{DatabaseError, SqliteStore, open_untrusted, require_table};
+use thunder_engine::{NewEvent, StoredChannel, is_inbound_pending};
 
 /// A restored directory that is complete, and is put in place by the next start.
 const READY: &str = "restored";
@@ -55,6 +56,7 @@ pub fn unpack(directory: &Path, from: &Path, unsigned: bool) -> Result<Unpacked,
     let store = SqliteStore::rebuild(&source, &database, signer.is_some())?;
     unpack_key_files(from, &source, scratch.path())?;
     let (channels, wallet) = mark_channels(&store, from, signer)?;
+    store.skip_event_numbers(&restored_event()?)?;
     // The last connection moves the write-ahead log into the file and removes it.
     drop(store);
     if scratch.path().join(LOG).exists() {
@@ -104,6 +106,16 @@ fn unpack_key_files(from: &Path, source: &Path, to: &Path) -> Result<(), BackupE
         write_private(&to.join(&name), &content).map_err(|error| damaged(&error))?;
     }
     if node_key { Ok(()) } else { Err(damaged(&"it has no key of the node")) }
+}
+
+/// The event that a restored node goes on from.
+fn restored_event() -> Result<NewEvent, BackupError> {
+    let message = "this node was restored from a backup: what happened after the backup was made is not among its events";
+    let time = now_ms();
+    let warning = Warning { message: message.into(), channel: None };
+    let event = WatchEvent::Warning(Numbered { seq: 0, time, of: warning });
+    let body = serde_json::to_string(&event).map_err(DatabaseError::from)?;
+    Ok(NewEvent { time, is_kept: true, body })
 }
 
 /// Marks every channel as lost. Returns how many are not over, and whose the backup is: the signer's, or, without

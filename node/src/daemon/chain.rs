@@ -1,8 +1,8 @@
 //! Reports of the chain task, turned into events of the engine, lines of the log and measurements.
 
-use thunder_api::{EndpointInfo, WatchEvent};
+use thunder_api::EndpointInfo;
 use thunder_chain::{CallOutcome, ChainError, EndpointStatus, GasFunds, Report};
-use thunder_engine::{ChainEvent, Event};
+use thunder_engine::{ChainEvent, Event, Notice};
 use thunder_protocol::Address;
 
 use super::Daemon;
@@ -51,7 +51,7 @@ impl Daemon {
                 tracing::error!(%channel, blocks, "MONEY AT RISK: the challenge is not mined; tried so far: {tried}");
                 let message =
                     format!("the challenge is not mined after {blocks} blocks; tried so far: {tried}");
-                self.events.push(WatchEvent::Warning { message, channel: Some(channel.into()) });
+                self.engine.notice(Notice::Warning { message, channel: Some(channel) });
                 ChainEvent::Heartbeat
             }
             Report::Note { channel, what } => {

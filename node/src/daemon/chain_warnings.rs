@@ -1,8 +1,8 @@
 //! Warnings of what may keep the node's transactions off the chain: too little ether for gas, and RPC endpoints that do
 //! not work.
 
-use thunder_api::WatchEvent;
 use thunder_chain::{GasFunds, gas_limit};
+use thunder_engine::Notice;
 use thunder_protocol::onchain::CallKind;
 
 use super::Daemon;
@@ -67,6 +67,6 @@ impl Daemon {
 
     /// Adds a warning to the events that `watch` shows.
     pub(super) fn warn(&mut self, message: String) {
-        self.events.push(WatchEvent::Warning { message, channel: None });
+        self.engine.notice(Notice::Warning { channel: None, message });
     }
 }

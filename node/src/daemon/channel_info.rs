@@ -7,11 +7,12 @@ use thunder_api::{
 use thunder_chain::challenge_calldata;
 use thunder_protocol::channel::{Direction, PaymentStatus as CoreStatus, Setup};
 use thunder_protocol::onchain::{ChainClosing, OnChain};
-use thunder_protocol::{Address, Amount, Channel, Nonce, Payment, Receipt, Signatures, hex};
+use thunder_protocol::{Amount, Channel, Nonce, Receipt, Signatures, hex};
 
 use thunder_engine::{ChannelEntry, StoredPayment, contract_state, next_step};
 
 use super::Daemon;
+use crate::store::{ProposedPayments, SettledPayment};
 
 const fn role(role: thunder_protocol::Role) -> Role {
     match role {
@@ -74,36 +75,40 @@ const fn direction(direction: Direction) -> thunder_api::Direction {
     }
 }
 
-/// A payment that has just been agreed on.
-pub(super) fn payment(
-    channel: Address,
-    way: Direction,
-    payment: Payment,
-    nonce: Option<Nonce>,
-    time: u64,
-) -> PaymentInfo {
+/// A payment that the store has.
+pub fn payment_info(settled: SettledPayment, status: PaymentStatus) -> PaymentInfo {
+    let SettledPayment { seq, payment: stored, channel, partner } = settled;
+    let StoredPayment { direction: way, payment, nonce, time, .. } = stored;
     PaymentInfo {
+        seq,
         id: payment.id,
         channel: channel.into(),
+        partner: partner.into(),
         direction: direction(way),
         amount: payment.amount,
         memo: payment.memo,
         nonce: nonce.map(Nonce::get),
         time,
-        status: PaymentStatus::Done,
+        status,
+        invoice: None,
     }
 }
 
-/// A payment of the history.
-pub(super) fn stored_payment(channel: &Channel, stored: StoredPayment) -> PaymentInfo {
-    let StoredPayment { direction, payment: paid, nonce, time, .. } = stored;
-    let status = match nonce.map(|nonce| channel.status_of(nonce)) {
+/// What became of a payment over this channel.
+pub(super) fn status(channel: &Channel, payment: &StoredPayment) -> PaymentStatus {
+    match payment.nonce.map(|nonce| channel.status_of(nonce)) {
         Some(CoreStatus::Done) => PaymentStatus::Done,
         Some(CoreStatus::Pending) => PaymentStatus::Pending,
         Some(CoreStatus::Failed) | None => PaymentStatus::Failed,
-    };
-    let address = channel.setup().terms().channel;
-    PaymentInfo { status, ..payment(address, direction, paid, nonce, time) }
+    }
+}
+
+/// The own proposal that is not answered, and for whose payments there is no event yet.
+pub(super) fn proposed(entry: &ChannelEntry) -> Option<ProposedPayments> {
+    let proposal = entry.channel.receipts()?.proposal.as_ref()?;
+    let is_pending = entry.channel.status_of(proposal.nonce) == CoreStatus::Pending;
+    let count = proposal.payments.len();
+    is_pending.then_some(ProposedPayments { channel: entry.row, nonce: proposal.nonce, count })
 }
 
 /// The newest receipts, as the contract takes them.

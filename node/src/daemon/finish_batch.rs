@@ -1,27 +1,32 @@
 //! Putting a batch on the disk, and carrying out what it asks for in the one order that is safe: first the disk, then
 //! the chain, then the peers, then the users.
 
-use thunder_api::{ApiError, ApiResult, Code, WatchEvent};
-use thunder_engine::{ChainCommand, Notice, Outbox, Reply, UserRequestId};
-use thunder_protocol::channel::Direction;
+use thunder_api::{ApiError, ApiResult, Code};
+use thunder_engine::{ChainCommand, Outbox, Reply, UserRequestId};
 use thunder_protocol::onchain::Call;
 use thunder_protocol::wire;
 use tokio::time::Instant;
 
+use super::Daemon;
 use super::pending_replies::PendingReply;
-use super::{Daemon, channel_info, now_ms};
 use crate::chain_task::ChainRequest;
 
 impl Daemon {
     /// Puts the batch on disk, whole or not at all, and only then does what it asks for.
     pub(super) fn finish_batch(&mut self, inputs: usize) {
-        let batch = self.engine.finish_batch();
+        let mut batch = self.engine.finish_batch();
+        let notices = batch.take_notices();
+        notices.iter().filter_map(|notice| self.event(notice)).for_each(|event| batch.record(event));
         let since = batch.has_writes().then(Instant::now);
         let outbox = match batch.commit(&mut *self.store) {
             Ok(committed) => {
                 if let Some(since) = since {
                     self.metrics.committed(since, inputs);
                 }
+                self.count_payments(&notices);
+                self.newest_event.send_if_modified(|newest| {
+                    std::mem::replace(newest, self.store.newest_event()) != self.store.newest_event()
+                });
                 self.engine.committed(committed)
             }
             Err(refused) => self.engine.refused(refused),
@@ -30,7 +35,7 @@ impl Daemon {
     }
 
     fn carry_out(&mut self, outbox: Outbox) {
-        let Outbox { chain, responses, requests, replies, notices, disconnects, dials } = outbox;
+        let Outbox { chain, responses, requests, replies, disconnects, dials } = outbox;
         chain.into_iter().for_each(|command| self.tell_chain(command));
         #[cfg(feature = "failpoints")]
         let (sends, outcomes) = (
@@ -50,9 +55,6 @@ impl Daemon {
         failpoint!("reply-before", outcomes);
         for (request, reply) in replies {
             self.reply(request, reply);
-        }
-        for notice in notices {
-            self.announce(notice);
         }
         for (peer, _) in disconnects {
             self.network.disconnect(&peer);
@@ -122,34 +124,6 @@ impl Daemon {
                 }
                 pending.refuse(reply.err().unwrap_or_else(out_of_place));
             }
-        }
-    }
-
-    /// Tells watchers, the log and the metrics what has happened.
-    fn announce(&mut self, notice: Notice) {
-        match notice {
-            Notice::Payment { channel, direction, payment, nonce } => {
-                tracing::debug!(%channel, ?direction, amount = %payment.amount, id = %payment.id, %nonce, "payment");
-                match direction {
-                    Direction::In => self.metrics.received.increment(1),
-                    Direction::Out => self.metrics.sent.increment(1),
-                }
-                if self.events.is_watched() {
-                    let info = channel_info::payment(channel, direction, payment, Some(nonce), now_ms());
-                    self.events.push(WatchEvent::Payment(info));
-                }
-            }
-            Notice::State { channel } => {
-                if let Some(entry) = self.engine.channels().get(&channel) {
-                    self.events.push(WatchEvent::Channel(self.channel_info(entry)));
-                }
-            }
-            Notice::Warning { channel, message } => {
-                self.events.push(WatchEvent::Warning { message, channel: channel.map(Into::into) });
-            }
-            Notice::Connected(peer) => self.events.push(WatchEvent::Connected(peer)),
-            Notice::Disconnected(peer) => self.events.push(WatchEvent::Disconnected(peer)),
-            Notice::Chain => self.events.push(WatchEvent::Chain(self.chain_info())),
         }
     }
 }

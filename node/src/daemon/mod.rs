@@ -12,6 +12,7 @@ mod finish_batch;
 mod health;
 pub(crate) mod infos;
 mod network;
+mod notices;
 mod pending_replies;
 pub(crate) mod queries;
 mod requests;
@@ -24,13 +25,12 @@ pub(crate) use thunder_chain::now_ms;
 use thunder_chain::{Contracts, Report};
 use thunder_engine::{Engine, EngineConfig, EngineStart, Event, UserCommand, UserRequestId};
 use thunder_protocol::Address;
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, watch};
 use tokio::time::Instant;
 
 use crate::args::Config;
 use crate::chain_task::ChainRequest;
 use crate::console::LostLines;
-use crate::event_log::EventLog;
 use crate::keys::{self, WalletFile};
 use crate::metrics::Metrics;
 use crate::p2p::Behaviour;
@@ -38,9 +38,11 @@ use crate::store::{NodeStore, StorageError};
 
 pub(crate) use backup_requests::backup_error;
 use chain::ChainStatus;
+pub(crate) use channel_info::payment_info;
 pub use health::Health;
 use network::{Network, NetworkEvent, engine_peer};
 use pending_replies::{PendingReplies, PendingReply};
+pub(crate) use queries::HistoryScope;
 pub use requests::{ReplySender, UserRequest};
 pub(crate) use wallet::wallet_error;
 
@@ -64,7 +66,8 @@ pub struct Daemon {
     is_restored: bool,
     chain: ChainStatus,
     replies: PendingReplies,
-    events: EventLog,
+    /// The number of the newest event that is on the disk.
+    newest_event: watch::Sender<u64>,
     upkeep_at: Instant,
     metrics: Metrics,
     /// When the gauges were set last, and the node's health at that time.
@@ -88,8 +91,8 @@ pub struct Deps {
     pub requests: mpsc::Receiver<UserRequest>,
     /// Where the wallet is kept.
     pub wallet_file: WalletFile,
-    /// What watchers read.
-    pub events: EventLog,
+    /// Where the number of the newest event goes.
+    pub newest_event: watch::Sender<u64>,
     /// How much of the log was lost.
     pub lost_lines: LostLines,
 }
@@ -117,7 +120,7 @@ impl Daemon {
     /// A daemon with the channels that the store has. Clones of the store share it.
     pub fn new(deps: Deps, store: impl NodeStore + Clone + 'static) -> Result<Self, DaemonError> {
         let Deps { config, swarm, to_chain, from_chain, contracts, .. } = deps;
-        let Deps { requests, wallet_file, events, lost_lines, .. } = deps;
+        let Deps { requests, wallet_file, newest_event, lost_lines, .. } = deps;
         let identity = store.identity()?;
         let head = identity.map(|identity| store.head(identity.genesis)).transpose()?.flatten();
         let known = store.peers()?.into_iter().filter_map(|known| {
@@ -137,6 +140,7 @@ impl Daemon {
             seed: *keys::random_bytes()?,
             now: now_ms(),
         };
+        newest_event.send_replace(store.newest_event());
         let engine = Engine::new(start, Box::new(store.clone()))?;
         Ok(Self {
             config,
@@ -151,7 +155,7 @@ impl Daemon {
             is_restored: false,
             chain: ChainStatus::default(),
             replies: PendingReplies::default(),
-            events,
+            newest_event,
             upkeep_at: Instant::now() + UPKEEP_EVERY,
             metrics: Metrics::default(),
             measured: None,
@@ -262,6 +266,10 @@ impl Daemon {
             self.handle(Event::Deadline);
         }
         self.finish_batch(size);
+        // What came of the batch itself, a peer that is sent away for instance.
+        if self.engine.has_notices() {
+            self.finish_batch(0);
+        }
     }
 
     /// An input that is there without waiting.

@@ -1,16 +1,21 @@
 //! Questions of users, which change nothing.
 
 use thunder_api::{
-    ApiError, ApiResult, Code, ExportedReceipts, FundRequest, History, HistoryRequest, OpenRequest, Selector,
+    ApiError, ApiResult, Code, ExportedReceipts, FundRequest, OpenRequest, PaymentInfo, Selector,
 };
 use thunder_engine::{Purpose, deposit_of, is_live};
 use thunder_protocol::{Address, Amount, B256, Channel, Crypto, Signature, backup_digest};
 
-use super::{Daemon, channel_info};
-use crate::store::PaymentQuery;
+use super::{Daemon, channel_info, payment_info};
+use crate::store::{ProposedPayments, SettledPayment};
 
-/// The most payments that `history` lists.
-pub const MAX_HISTORY: u32 = 10_000;
+/// Which payments a user means.
+pub struct HistoryScope {
+    /// Of these channels' rows; `None` for all channels.
+    pub channels: Option<Vec<i64>>,
+    /// The own proposals of these channels that are not answered.
+    pub proposals: Vec<ProposedPayments>,
+}
 
 impl Daemon {
     /// The wallet, and what of it is in channels.
@@ -79,24 +84,32 @@ impl Daemon {
         Ok(entry.is_some_and(|entry| matches!(entry.channel, Channel::Opening(_))))
     }
 
-    pub(super) fn history(&self, request: &HistoryRequest) -> ApiResult<History> {
-        let HistoryRequest { channel: selector, limit } = request;
+    pub(super) fn history_scope(&self, selector: &Selector) -> ApiResult<HistoryScope> {
         let is_for_all = selector.channel.is_none() && selector.peer.is_none();
-        let channel = match is_for_all {
-            true => None,
-            false => Some(self.engine.find_channel(selector, Purpose::Look)?),
+        let entries: Vec<_> = match is_for_all {
+            true => self.engine.channels().newest_first().collect(),
+            false => self.engine.find_all(selector),
         };
+        if entries.is_empty() && !is_for_all {
+            // It says why.
+            self.engine.find_channel(selector, Purpose::Look)?;
+        }
+        let entries = || entries.iter().map(|(_, entry)| *entry);
+        Ok(HistoryScope {
+            channels: (!is_for_all).then(|| entries().map(|entry| entry.row).collect()),
+            proposals: entries().filter_map(channel_info::proposed).collect(),
+        })
+    }
+
+    /// The payments as `history` shows them, without those of another chain.
+    pub(super) fn describe_payments(&self, payments: Vec<SettledPayment>) -> Vec<PaymentInfo> {
         let channels = self.engine.channels();
-        let row = channel.and_then(|address| channels.get(&address)).map(|entry| entry.row);
-        let query = PaymentQuery { channel: row, limit: (*limit).min(MAX_HISTORY) };
-        let stored = self.store.payments(&query).map_err(|error| {
-            ApiError::new(Code::Internal, error.to_string(), "check the disk and restart thunderd")
-        })?;
-        let payments = stored.into_iter().filter_map(|payment| {
-            let entry = channels.by_row(payment.channel)?;
-            Some(channel_info::stored_payment(&entry.channel, payment))
+        let described = payments.into_iter().filter_map(|payment| {
+            let entry = channels.by_row(payment.payment.channel)?;
+            let status = channel_info::status(&entry.channel, &payment.payment);
+            Some(payment_info(payment, status))
         });
-        Ok(History { payments: payments.collect() })
+        described.collect()
     }
 
     pub(super) fn receipts(&self, selector: &Selector) -> ApiResult<ExportedReceipts> {

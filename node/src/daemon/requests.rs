@@ -4,9 +4,9 @@ use std::path::PathBuf;
 
 use libp2p::Multiaddr;
 use thunder_api::{
-    ApiResult, CloseRequest, ClosingStarted, ExportedReceipts, FundRequest, History, HistoryRequest,
-    ImportReceiptRequest, Infos, OpenRequest, Paid, PaidIn, PaidOut, PayManyRequest, PayRequest, Peer,
-    ReceiptImported, Restored, Selector, WalletImported,
+    ApiResult, CloseRequest, ClosingStarted, ExportedReceipts, FundRequest, ImportReceiptRequest, Infos,
+    OpenRequest, Paid, PaidIn, PaidOut, PayManyRequest, PayRequest, PaymentInfo, Peer, ReceiptImported,
+    Restored, Selector, WalletImported,
 };
 use thunder_engine::{SettleCommand, UserCommand};
 use thunder_protocol::{Address, Amount, B256, Signature};
@@ -17,9 +17,11 @@ use super::Daemon;
 use super::health::Health;
 use super::network::engine_peer;
 use super::pending_replies::PendingReply;
+use super::queries::HistoryScope;
 use crate::backup::Unpacked;
 use crate::keys::SealedWallet;
 use crate::p2p::PeerAddress;
+use crate::store::SettledPayment;
 
 /// Where a reply goes.
 pub type ReplySender<T> = oneshot::Sender<ApiResult<T>>;
@@ -65,8 +67,10 @@ pub enum UserRequest {
     Settle(SettleCommand, Selector, ApiResult<()>, ReplySender<PaidOut>),
     /// To be told when the chain is read up to this block.
     ReadUpTo(u64, ReplySender<()>),
-    /// `history`.
-    History(HistoryRequest, ReplySender<History>),
+    /// Which channels `history` is about, and their own proposals that are not answered.
+    HistoryScope(Selector, ReplySender<HistoryScope>),
+    /// The payments as `history` shows them.
+    DescribePayments(Vec<SettledPayment>, ReplySender<Vec<PaymentInfo>>),
     /// `receipts`.
     Receipts(Selector, ReplySender<ExportedReceipts>),
     /// `receipts --import`.
@@ -98,7 +102,10 @@ impl Daemon {
             UserRequest::OpenWith(request, reply) => drop(reply.send(self.open_with(&request))),
             UserRequest::FundHow(request, reply) => drop(reply.send(self.fund_how(&request))),
             UserRequest::IsOpening(selector, reply) => drop(reply.send(self.is_opening(&selector))),
-            UserRequest::History(request, reply) => drop(reply.send(self.history(&request))),
+            UserRequest::HistoryScope(selector, reply) => drop(reply.send(self.history_scope(&selector))),
+            UserRequest::DescribePayments(payments, reply) => {
+                drop(reply.send(Ok(self.describe_payments(payments))))
+            }
             UserRequest::Receipts(selector, reply) => drop(reply.send(self.receipts(&selector))),
             UserRequest::Connect(address, found, reply) => {
                 let peer = address.peer().as_ref().map(engine_peer);

@@ -46,6 +46,27 @@ impl Channel {
     }
 }
 
+impl Channel {
+    /// The nonce of the partner's last proposal, if its payments were taken into the history because the chain shows a
+    /// closing on it (rule 12).
+    pub fn late_proposal(&self) -> Option<Nonce> {
+        let closing = match self {
+            Self::Closing(state) if state.recorded => state.seen().copied(),
+            Self::Closed(state) if state.recorded => match state.outcome() {
+                ClosedOutcome::Ended { closing, .. } => closing,
+                ClosedOutcome::Abandoned => None,
+            },
+            Self::Closing(_)
+            | Self::Closed(_)
+            | Self::Opening(_)
+            | Self::Active(_)
+            | Self::CooperativeClosing(_)
+            | Self::DataLoss(_) => None,
+        };
+        closing.map(|closing| closing.nonce)
+    }
+}
+
 impl Closing {
     pub(super) fn status_of(&self, nonce: Nonce) -> PaymentStatus {
         let agreed = self.common.receipts.agreed.nonce();

@@ -320,7 +320,7 @@ fn history_names_the_channel_only_where_there_are_several() {
 
 #[test]
 fn every_event_is_one_line() {
-    let line = |event: &WatchEvent| plain(&event_at(event, EVENING));
+    let line = |event: &WatchEvent| plain(&event(event));
     assert_eq!(
         line(&WatchEvent::Payment(payment(Direction::In, "2", PaymentStatus::Done))),
         "2026-11-22 18:25:03  received 2 THD from channel 0xCcCCcccc…: coffee\n"

@@ -7,6 +7,7 @@ mod node;
 mod payment;
 mod receipt;
 mod wallet;
+mod watch;
 
 use std::fmt;
 
@@ -19,6 +20,7 @@ pub use node::*;
 pub use payment::*;
 pub use receipt::*;
 pub use wallet::*;
+pub use watch::*;
 
 /// An Ethereum address that serialises with its checksum (EIP-55).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Deserialize)]

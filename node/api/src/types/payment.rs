@@ -52,12 +52,25 @@ pub struct Paid {
     pub theirs: Amount,
 }
 
-/// Which payments to list.
+/// Which payments to list. A payment that is not settled has no `seq`; such ones are listed first, unless `after` or
+/// `before` is given.
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
 pub struct HistoryRequest {
     /// Only of these channels.
     pub channel: Selector,
-    /// At most this many.
+    /// Only with a higher `seq`.
+    pub after: Option<u64>,
+    /// Only with a lower `seq`.
+    pub before: Option<u64>,
+    /// Only from this time on, in milliseconds since 1970.
+    pub since: Option<u64>,
+    /// Only before this time, in milliseconds since 1970.
+    pub until: Option<u64>,
+    /// Only with this id.
+    pub id: Option<PaymentId>,
+    /// Only those received, or only those paid.
+    pub direction: Option<Direction>,
+    /// At most this many in this answer, which has at most 1,000.
     pub limit: u32,
 }
 
@@ -66,15 +79,21 @@ pub struct HistoryRequest {
 pub struct History {
     /// Newest first.
     pub payments: Vec<PaymentInfo>,
+    /// The `before` that goes on with older payments; null if there are none.
+    pub next: Option<u64>,
 }
 
 /// One payment.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct PaymentInfo {
+    /// The number of its event; null until it is settled.
+    pub seq: Option<u64>,
     /// Its id.
     pub id: PaymentId,
     /// The channel contract.
     pub channel: ChecksumAddress,
+    /// The wallet of the other side: the payer of what comes in.
+    pub partner: ChecksumAddress,
     /// Which way.
     pub direction: Direction,
     /// How much.
@@ -83,10 +102,12 @@ pub struct PaymentInfo {
     pub memo: Memo,
     /// The receipt that it is in.
     pub nonce: Option<u64>,
-    /// When, in milliseconds since 1970.
+    /// When it was settled, or, until it is, proposed, in milliseconds since 1970.
     pub time: u64,
     /// Whether it stands.
     pub status: PaymentStatus,
+    /// The id of the invoice that it pays; null if it pays none.
+    pub invoice: Option<String>,
 }
 
 /// Which way a payment went.

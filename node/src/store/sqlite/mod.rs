@@ -4,8 +4,10 @@
 //! is anything sent, broadcast or replied. What the engine asks for meanwhile is read in that transaction.
 
 mod channels;
+mod events;
 mod meta;
 mod payments;
+mod reader;
 mod rebuild;
 mod schema;
 mod transactions;
@@ -16,12 +18,14 @@ use std::path::Path;
 use std::rc::Rc;
 
 use rusqlite::Connection;
-use thunder_engine::{KnownPeer, StoredChannel, StoredPayment};
+use thunder_engine::{KnownPeer, StoredChannel};
 use thunder_protocol::codec::CodecError;
 use thunder_protocol::{Address, B256};
 
-use super::{NodeStore, PaymentQuery, StorageError};
+use super::{NodeStore, StorageError};
 
+pub use events::MAX_PASSING_EVENTS;
+pub use reader::SqliteReader;
 pub(crate) use rebuild::{open_untrusted, require_table};
 
 /// Databases of at most so many pages (of 4 KiB) are checked whole when they are opened.
@@ -68,6 +72,8 @@ pub struct SqliteStore {
     connection: Rc<RefCell<Connection>>,
     /// Whether a transaction is open.
     is_in_transaction: Rc<Cell<bool>>,
+    /// The number of the newest event that is on the disk; 0 if there is none.
+    newest_event: Rc<Cell<u64>>,
 }
 
 impl SqliteStore {
@@ -101,7 +107,9 @@ impl SqliteStore {
         connection.set_prepared_statement_cache_capacity(64);
         check(&connection)?;
         schema::migrate(&mut connection)?;
-        Ok(Self { connection: Rc::new(RefCell::new(connection)), is_in_transaction: Rc::default() })
+        let newest_event = Rc::new(Cell::new(events::newest(&connection)?));
+        let connection = Rc::new(RefCell::new(connection));
+        Ok(Self { connection, is_in_transaction: Rc::default(), newest_event })
     }
 
     /// Opens a transaction, unless one is open.
@@ -188,8 +196,12 @@ impl NodeStore for SqliteStore {
         Ok(Self::channels_of_other_wallets(self, wallet)?)
     }
 
-    fn payments(&self, query: &PaymentQuery) -> Result<Vec<StoredPayment>, StorageError> {
-        Ok(Self::payments(self, query)?)
+    fn newest_event(&self) -> u64 {
+        self.newest_event.get()
+    }
+
+    fn prune_events(&mut self, before: u64) -> Result<u64, StorageError> {
+        Ok(Self::prune_events(self, before)?)
     }
 
     fn size(&self) -> Result<u64, StorageError> {

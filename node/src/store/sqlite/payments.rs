@@ -6,7 +6,6 @@ use thunder_protocol::channel::Direction;
 use thunder_protocol::{Amount, Memo, Nonce, Payment, PaymentId};
 
 use super::{DatabaseError, SqliteStore};
-use crate::store::PaymentQuery;
 
 /// The columns of a payment, as [`read`] takes them.
 pub(super) const COLUMNS: &str = "channel, outgoing, payment_id, amount, memo, nonce, time";
@@ -57,21 +56,6 @@ impl SqliteStore {
         )?;
         let found = statement.query_row(params![channel, id.as_str()], |_| Ok(())).optional()?;
         Ok(found.is_some())
-    }
-
-    /// Payments, newest first.
-    pub fn payments(&self, query: &PaymentQuery) -> Result<Vec<StoredPayment>, DatabaseError> {
-        let connection = self.connection.borrow();
-        let mut statement = connection.prepare_cached(
-            "SELECT channel, outgoing, payment_id, amount, memo, nonce, time FROM payments
-             WHERE ?1 IS NULL OR channel = ?1 ORDER BY id DESC LIMIT ?2",
-        )?;
-        let mut rows = statement.query(params![query.channel, query.limit])?;
-        let mut payments = Vec::new();
-        while let Some(row) = rows.next()? {
-            payments.push(read(row)?);
-        }
-        Ok(payments)
     }
 }
 

@@ -14,10 +14,12 @@ use super::{DatabaseError, SqliteStore, check_whole, make_private, payments, sch
 /// The tables whose rows are kept, and which of their rows. No transaction is: a closing that was signed then may be
 /// on an old receipt now, what is paid in now would be paid into a lost channel, and what has a nonce after those
 /// would wait for ever; a challenge that is due is made anew.
-const KEPT: [(&str, &str); 4] =
-    [("meta", "true"), ("channels", "true"), ("payments", "true"), ("peers", "true")];
+const KEPT: [(&str, &str); 5] =
+    [("meta", "true"), ("channels", "true"), ("payments", "true"), ("peers", "true"), ("events", "true")];
+/// The format that events came with.
+const FIRST_WITH_EVENTS: i64 = 4;
 /// The same of a file that nobody has signed: the chain is read again from the oldest channel on, wherever the file
-/// says that it was read to.
+/// says that it was read to, and of events there are only those of the payments.
 const KEPT_UNSIGNED: [(&str, &str); 4] = [
     ("meta", "key IN ('chain_id', 'genesis')"),
     ("channels", "true"),
@@ -43,16 +45,22 @@ impl SqliteStore {
         make_private(to)?;
         let mut fresh = Connection::open(to)?;
         // In the format of the file first, which is then brought to the newest like any other.
-        schema::create(&mut fresh, schema::format_of(&source)?)?;
+        let format = schema::format_of(&source)?;
+        schema::create(&mut fresh, format)?;
         fresh.pragma_update(None, "foreign_keys", true)?;
         let transaction = fresh.transaction()?;
         let kept = if is_signed { &KEPT[..] } else { &KEPT_UNSIGNED };
         for (table, rows) in kept {
-            copy_rows(&source, &transaction, table, rows)?;
+            if *table != "events" || format >= FIRST_WITH_EVENTS {
+                copy_rows(&source, &transaction, table, rows)?;
+            }
         }
         transaction.commit()?;
         let store = Self::prepare(fresh)?;
         store.check_rows()?;
+        if !is_signed {
+            store.renumber_payments()?;
+        }
         Ok(store)
     }
 

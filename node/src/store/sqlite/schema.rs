@@ -11,10 +11,11 @@ use super::DatabaseError;
 type Step = fn(&Connection) -> Result<(), DatabaseError>;
 
 /// Steps are never changed once released. Release 0.0.1 had format 2.
-const STEPS: [Step; 3] = [
+const STEPS: [Step; 4] = [
     |connection| Ok(connection.execute_batch(FORMAT_1)?),
     |connection| Ok(connection.execute_batch(FORMAT_2)?),
     to_format_3,
+    super::events::to_format_4,
 ];
 /// The newest format.
 const NEWEST: i64 = STEPS.len() as i64;

@@ -8,6 +8,7 @@ use thunder_engine::{
 use thunder_protocol::channel::{Direction, PaymentWrite};
 use thunder_protocol::{Address, B256, Nonce, Payment, PaymentId};
 
+use super::events::{self, EventNumbers};
 use super::meta::head_key;
 use super::payments::amount_to_bytes;
 use super::{DatabaseError, SqliteStore};
@@ -48,7 +49,9 @@ impl Storage for SqliteStore {
         if writes.is_empty() {
             return Ok(self.end()?);
         }
-        Ok(self.atomically(|connection| write(connection, writes))?)
+        let newest = self.atomically(|connection| write(connection, self.newest_event.get(), writes))?;
+        self.newest_event.set(newest);
+        Ok(())
     }
 
     fn discard(&mut self) {
@@ -56,10 +59,13 @@ impl Storage for SqliteStore {
     }
 }
 
-fn write(connection: &Connection, writes: &Writes) -> Result<(), DatabaseError> {
-    let Writes { opened, payments, states, forgotten, given_up, peers, head } = writes;
+/// Writes a batch, whose first event has the number after `newest`. Returns the newest number.
+fn write(connection: &Connection, newest: u64, writes: &Writes) -> Result<u64, DatabaseError> {
+    let Writes { opened, payments, states, forgotten, given_up, peers, head, events } = writes;
     opened.iter().try_for_each(|channel| insert_channel(connection, channel))?;
-    payments.iter().try_for_each(|writes| write_payments(connection, writes))?;
+    let mut numbers = EventNumbers::new(newest);
+    payments.iter().try_for_each(|writes| write_payments(connection, &mut numbers, writes))?;
+    events.iter().try_for_each(|event| events::insert(connection, &mut numbers, event))?;
     states.iter().try_for_each(|state| write_state(connection, state))?;
     for row in forgotten {
         connection.prepare_cached("DELETE FROM channels WHERE id = ?1")?.execute(params![row])?;
@@ -73,7 +79,7 @@ fn write(connection: &Connection, writes: &Writes) -> Result<(), DatabaseError> 
                      ON CONFLICT (key) DO UPDATE SET value = excluded.value";
         connection.prepare_cached(write)?.execute(params![head_key(*genesis), head.to_be_bytes()])?;
     }
-    Ok(())
+    Ok(numbers.newest())
 }
 
 /// Inserts the row of a channel; its state comes with the others.
@@ -96,18 +102,25 @@ fn insert_channel(connection: &Connection, channel: &NewChannel) -> Result<(), D
 }
 
 /// Writes the payments that changed with one input.
-fn write_payments(connection: &Connection, payments: &PaymentWrites) -> Result<(), DatabaseError> {
-    let PaymentWrites { row: channel, writes } = payments;
+fn write_payments(
+    connection: &Connection,
+    numbers: &mut EventNumbers,
+    payments: &PaymentWrites,
+) -> Result<(), DatabaseError> {
+    let PaymentWrites { row: channel, time, writes, settled } = payments;
+    // Before another proposal takes the place of the one that it is about.
+    if let Some(own) = &settled.own {
+        events::insert_own(connection, numbers, *channel, *time, own)?;
+    }
     let is_moved = writes.iter().any(|write| matches!(write, PaymentWrite::Move { .. }));
-    let mut first_proposed = None;
+    let (mut first_proposed, mut first_received) = (None, None);
     for write in writes {
         match write {
             PaymentWrite::Insert { direction, payment, nonce, time } => {
                 let is_outgoing = *direction == Direction::Out;
                 let row = insert_payment(connection, *channel, is_outgoing, payment, *nonce, *time)?;
-                if is_outgoing {
-                    first_proposed.get_or_insert(row);
-                }
+                let first = if is_outgoing { &mut first_proposed } else { &mut first_received };
+                first.get_or_insert(row);
             }
             PaymentWrite::Move { from, to } => renumber_payments(connection, *channel, *from, Some(*to))?,
             PaymentWrite::Fail { nonce } => renumber_payments(connection, *channel, *nonce, None)?,
@@ -118,6 +131,9 @@ fn write_payments(connection: &Connection, payments: &PaymentWrites) -> Result<(
         connection
             .prepare_cached("UPDATE channels SET pending_from = ?2 WHERE id = ?1")?
             .execute(params![channel, first])?;
+    }
+    if let Some(nonce) = settled.partner {
+        events::insert_received(connection, numbers, *channel, *time, nonce, first_received)?;
     }
     Ok(())
 }
