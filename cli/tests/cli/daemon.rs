@@ -318,10 +318,12 @@ fn watch_prints_one_object_a_line_and_tells_when_the_node_is_gone() {
     let mut payment = serde_json::to_value(payment()).unwrap();
     payment["event"] = json!("payment");
     let mut connected = serde_json::to_value(peer()).unwrap();
-    connected["event"] = json!("connected");
-    assert_eq!(lines[..2], [payment, connected]);
-    assert_eq!(lines[2]["error"]["code"], "no_daemon");
-    assert_eq!(asked, [json!(["events", 2])], "it goes on where it was");
+    connected["event"] = json!("peer");
+    (connected["seq"], connected["time"]) = (json!(3), payment["time"].clone());
+    connected["connected"] = json!(true);
+    assert_eq!(lines[..3], [json!({"event": "ready", "seq": 1}), payment, connected]);
+    assert_eq!(lines[3]["error"]["code"], "no_daemon");
+    assert_eq!(asked, [json!(["events", 3])], "it goes on where it was");
 }
 
 #[test]

@@ -155,6 +155,9 @@ pub(crate) fn peer() -> Peer {
 
 pub(crate) fn payment() -> PaymentInfo {
     PaymentInfo {
+        seq: Some(2),
+        partner: CHANNEL,
+        invoice: None,
         id: PaymentId::new("order-1").unwrap(),
         channel: CHANNEL,
         direction: Direction::In,
@@ -256,23 +259,33 @@ fn channel() -> ChannelInfo {
 fn events() -> Vec<WatchEvent> {
     vec![
         WatchEvent::Payment(payment()),
-        WatchEvent::Channel(channel()),
-        WatchEvent::Connected(peer()),
-        WatchEvent::Disconnected(peer()),
-        WatchEvent::Chain(ChainInfo {
-            connected: false,
-            endpoints: vec![EndpointInfo {
+        WatchEvent::Channel(numbered(3, channel())),
+        WatchEvent::Peer(numbered(4, PeerChange { connected: true, peer: peer() })),
+        WatchEvent::Peer(numbered(5, PeerChange { connected: false, peer: peer() })),
+        WatchEvent::Chain(numbered(
+            6,
+            ChainInfo {
                 connected: false,
-                trouble: Some("can't be reached: connection refused".into()),
-                ..endpoint()
-            }],
-            ..all().chain
-        }),
-        WatchEvent::Warning {
-            message: "the other side closed on receipt 1; the newest is 3".into(),
-            channel: Some(CHANNEL),
-        },
+                endpoints: vec![EndpointInfo {
+                    connected: false,
+                    trouble: Some("can't be reached: connection refused".into()),
+                    ..endpoint()
+                }],
+                ..all().chain
+            },
+        )),
+        WatchEvent::Warning(numbered(
+            7,
+            Warning {
+                message: "the other side closed on receipt 1; the newest is 3".into(),
+                channel: Some(CHANNEL),
+            },
+        )),
     ]
+}
+
+fn numbered<T>(seq: u64, of: T) -> Numbered<T> {
+    Numbered { seq, time: 1_795_371_903_000, of }
 }
 
 fn endpoint() -> EndpointInfo {
@@ -403,7 +416,7 @@ impl Thunder for Handler {
     }
 
     async fn history(self, _: Context, request: HistoryRequest) -> Result<History, ApiError> {
-        self.change("history", value(request), History { payments: vec![payment()] }).await
+        self.change("history", value(request), History { payments: vec![payment()], next: None }).await
     }
 
     async fn receipts(self, _: Context, channel: Selector) -> Result<ExportedReceipts, ApiError> {
@@ -436,21 +449,20 @@ impl Thunder for Handler {
         self.change("restore", value(request), Restored { channels: 1, wallet: Some(CHANNEL), signed }).await
     }
 
-    /// Two events at first, then what the mood says.
-    async fn events(self, _: Context, after: u64) -> Result<Events, ApiError> {
+    /// Two events after the first, then what the mood says.
+    async fn events(self, _: Context, after: Option<u64>) -> Result<Events, ApiError> {
+        let Some(after) = after else { return Ok(Events { next: 1, events: Vec::new() }) };
         if self.mood == Mood::Full {
-            if after == 0 {
-                return Ok(Events { next: 6, events: events() });
+            if after == 1 {
+                return Ok(Events { next: 7, events: events() });
             }
             return Self { mood: Mood::Dying, ..self }
-                .change("events", value(after), Events { next: 6, events: vec![] })
+                .change("events", value(after), Events { next: 7, events: vec![] })
                 .await;
         }
-        if after == 0 {
-            return Ok(Events {
-                next: 2,
-                events: vec![WatchEvent::Payment(payment()), WatchEvent::Connected(peer())],
-            });
+        if after == 1 {
+            let peer = WatchEvent::Peer(numbered(3, PeerChange { connected: true, peer: peer() }));
+            return Ok(Events { next: 3, events: vec![WatchEvent::Payment(payment()), peer] });
         }
         let silent =
             Handler { mood: if self.mood == Mood::Willing { Mood::Silent } else { self.mood }, ..self };

@@ -14,7 +14,7 @@ use thunder_protocol::{
 
 use crate::{
     ChainCommand, ChainEvent, ConnectionId, Engine, EngineConfig, EngineStart, Event, InboundRequestId,
-    Outbox, PeerEvent, PeerId, Reply, UserCommand, UserRequestId,
+    Notice, Outbox, PeerEvent, PeerId, Reply, UserCommand, UserRequestId,
 };
 use disk::Disk;
 
@@ -98,6 +98,8 @@ pub(crate) struct Node {
     pub(crate) engine: Engine,
     pub(crate) disk: Disk,
     pub(crate) now: u64,
+    /// What has happened with the last batch.
+    pub(crate) notices: Vec<Notice>,
     /// The last number of a connection, a request or a user's command.
     last: u64,
 }
@@ -114,7 +116,13 @@ impl Node {
         };
         let now = 1_000_000;
         let start = EngineStart { settings, chain: None, peers: Vec::new(), seed: [5; 32], now };
-        Self { engine: Engine::new(start, Box::new(disk.clone())).unwrap(), disk, now, last: 0 }
+        Self {
+            engine: Engine::new(start, Box::new(disk.clone())).unwrap(),
+            disk,
+            now,
+            notices: Vec::new(),
+            last: 0,
+        }
     }
 
     /// A node that is ready for other nodes and for commands.
@@ -155,7 +163,9 @@ impl Node {
 
     /// Ends the batch, and has the disk take it or refuse it.
     pub(crate) fn finish(&mut self) -> Outbox {
-        match self.engine.finish_batch().commit(&mut self.disk) {
+        let mut batch = self.engine.finish_batch();
+        self.notices = batch.take_notices();
+        match batch.commit(&mut self.disk) {
             Ok(committed) => self.engine.committed(committed),
             Err(refused) => self.engine.refused(refused),
         }

@@ -76,7 +76,7 @@ const fn direction(direction: Direction) -> thunder_api::Direction {
 }
 
 /// A payment that the store has.
-pub fn payment_info(settled: SettledPayment, status: PaymentStatus) -> PaymentInfo {
+pub(crate) fn payment_info(settled: SettledPayment, status: PaymentStatus) -> PaymentInfo {
     let SettledPayment { seq, payment: stored, channel, partner } = settled;
     let StoredPayment { direction: way, payment, nonce, time, .. } = stored;
     PaymentInfo {

@@ -1,7 +1,8 @@
 //! The texts for people, answer by answer.
 
 use thunder_api::{
-    ChainInfo, ChannelInfo, ChecksumAddress, Discovered, ExportedReceipt, Infos, Role, WatchEvent,
+    ChainInfo, ChannelInfo, ChecksumAddress, Discovered, ExportedReceipt, Infos, Numbered, PeerChange, Role,
+    Warning, WatchEvent,
 };
 use thunder_protocol::{Address, B256, Memo, PaymentId};
 
@@ -31,6 +32,10 @@ fn peer() -> Peer {
         wallet: Some(account(0x22)),
         requested: true,
     }
+}
+
+fn numbered<T>(of: T) -> Numbered<T> {
+    Numbered { seq: 7, time: EVENING, of }
 }
 
 fn channel() -> ChannelInfo {
@@ -76,6 +81,9 @@ fn fresh_infos() -> Infos {
 
 fn payment(direction: Direction, text: &str, status: PaymentStatus) -> PaymentInfo {
     PaymentInfo {
+        seq: None,
+        partner: account(0x22),
+        invoice: None,
         id: PaymentId::new(ID).unwrap(),
         channel: account(0xcc),
         direction,
@@ -301,6 +309,7 @@ fn history_names_the_channel_only_where_there_are_several() {
             payment(Direction::Out, "1.25", PaymentStatus::Done),
             payment(Direction::In, "10", PaymentStatus::Pending),
         ],
+        next: None,
     };
     list.payments[1].nonce = None;
     list.payments[1].memo = Memo::default();
@@ -315,12 +324,12 @@ fn history_names_the_channel_only_where_there_are_several() {
     );
     list.payments[1].channel = account(0xdd);
     assert!(plain(&history(&list)).contains("receipt 3  channel 0xCcCCcccc…\n"));
-    assert_eq!(history(&History { payments: vec![] }), "no payments yet\n");
+    assert_eq!(history(&History { payments: vec![], next: None }), "no payments yet\n");
 }
 
 #[test]
 fn every_event_is_one_line() {
-    let line = |event: &WatchEvent| plain(&event(event));
+    let line = |of: &WatchEvent| plain(&event(of));
     assert_eq!(
         line(&WatchEvent::Payment(payment(Direction::In, "2", PaymentStatus::Done))),
         "2026-11-22 18:25:03  received 2 THD from channel 0xCcCCcccc…: coffee\n"
@@ -330,18 +339,20 @@ fn every_event_is_one_line() {
         "2026-11-22 18:25:03  paid 2 THD into channel 0xCcCCcccc… (failed): coffee\n"
     );
     assert_eq!(
-        line(&WatchEvent::Channel(channel())),
+        line(&WatchEvent::Channel(numbered(channel()))),
         "2026-11-22 18:25:03  channel 0xCcCCcccc… ACTIVE: yours 8.75 THD, theirs 1.25 THD; pay, or \
          closechannel\n"
     );
-    assert_eq!(line(&WatchEvent::Connected(peer())), "2026-11-22 18:25:03  connected to 12D3KooWPeer\n");
-    assert_eq!(line(&WatchEvent::Disconnected(peer())), "2026-11-22 18:25:03  12D3KooWPeer is gone\n");
+    let change = |connected| WatchEvent::Peer(numbered(PeerChange { connected, peer: peer() }));
+    assert_eq!(line(&change(true)), "2026-11-22 18:25:03  connected to 12D3KooWPeer\n");
+    assert_eq!(line(&change(false)), "2026-11-22 18:25:03  12D3KooWPeer is gone\n");
     assert_eq!(
-        line(&WatchEvent::Chain(ChainInfo { block: Some(7), ..fresh_infos().chain })),
+        line(&WatchEvent::Chain(numbered(ChainInfo { block: Some(7), ..fresh_infos().chain }))),
         "2026-11-22 18:25:03  chain http://localhost:8545 (not reachable), block 7\n"
     );
+    let warning = Warning { message: "too late?".into(), channel: Some(account(0xcc)) };
     assert_eq!(
-        line(&WatchEvent::Warning { message: "too late?".into(), channel: Some(account(0xcc)) }),
+        line(&WatchEvent::Warning(numbered(warning))),
         "2026-11-22 18:25:03  warning: channel 0xCcCCcccc…: too late?\n"
     );
 }

@@ -41,7 +41,7 @@ fn rule_4_what_the_disk_refuses_is_not_sent_the_channel_freezes_and_the_user_hea
     assert!(error.message.contains("nothing was done: no space left"), "{error:?}");
     let warns =
         |notice: &Notice| matches!(notice, Notice::Warning { channel: Some(of), .. } if *of == channel);
-    assert!(outbox.notices.iter().any(warns), "{outbox:?}");
+    assert!(node.engine.finish_batch().take_notices().iter().any(warns));
     assert!(node.engine.channels().any_frozen());
     assert_eq!(node.disk.own_payments(&PaymentId::new("rent").unwrap()), Ok(Vec::new()));
 }
@@ -61,7 +61,7 @@ fn a_frozen_channel_takes_no_command_and_no_message_also_when_the_disk_has_room_
     }
     for answer in proposal_answer {
         let outbox = message(&mut node, &remote, channel, answer);
-        assert!(sent(&outbox).is_empty() && outbox.notices.is_empty(), "{outbox:?}");
+        assert!(sent(&outbox).is_empty() && node.notices.is_empty(), "{outbox:?}");
     }
     let stored = &node.disk.channels(CHAIN.genesis).unwrap()[0].channel;
     assert_eq!(stored.receipts().unwrap().agreed.nonce(), Nonce::ZERO, "nothing was signed or stored since");
@@ -243,7 +243,7 @@ fn a_channel_of_another_wallet_is_left_alone() {
     let (request, outbox) = node.command(settle);
     assert_eq!(error(&outbox, request).code, Code::WalletInUse);
     let outbox = node.view(channel, OnChain::Closing(old_closing()));
-    assert!(is_silent(&outbox) && outbox.notices.is_empty(), "{outbox:?}");
+    assert!(is_silent(&outbox) && node.notices.is_empty(), "{outbox:?}");
 }
 
 #[test]

@@ -19,7 +19,7 @@ use thunder_testing::disk::payments;
 
 use super::*;
 use crate::channels::ChannelEntry;
-use crate::storage::{ChannelWrite, NewChannel, Writes};
+use crate::storage::{ChannelWrite, NewChannel, Settlements, Writes};
 use crate::testing::disk::Disk;
 
 const GENESIS: B256 = B256::repeat_byte(9);
@@ -154,7 +154,7 @@ impl World {
         assert_eq!(effects.misbehaviour, None);
         let entry = self.channels.get(&address).unwrap();
         if let Some(writes) = effects.persist {
-            let writes = PaymentWrites { row: entry.row, writes };
+            let writes = PaymentWrites { row: entry.row, time: 0, writes, settled: Settlements::default() };
             self.batch.record(&writes);
             self.writes.payments.push(writes);
             let state = entry.channel.encode().unwrap();

@@ -92,6 +92,33 @@ pub(crate) fn agreement(world: &World) {
     }
 }
 
+/// Whoever follows the events of a node knows each payment that is settled, once.
+pub(crate) fn events(world: &World) {
+    for (number, node) in world.nodes.iter().enumerate().filter(|(number, _)| is_sound(world, *number)) {
+        let Some(engine) = &node.engine else { continue };
+        let content = node.disk.content();
+        for (address, entry) in engine.channels().newest_first() {
+            let events = content.events(entry.row);
+            for stored in content.payments(entry.row) {
+                let id = &stored.payment.id;
+                let of = |(way, of, _): &&(_, _, _)| *way == stored.direction && of == id;
+                let told: Vec<_> = events.iter().filter(of).map(|(.., is_paid)| *is_paid).collect();
+                let status =
+                    stored.nonce.map_or(PaymentStatus::Failed, |nonce| entry.channel.status_of(nonce));
+                let agreed = entry.channel.receipts().map(|receipts| receipts.agreed.nonce());
+                let expected = match status {
+                    // Both have signed it, whatever the chain makes of it.
+                    _ if stored.nonce.is_some() && stored.nonce <= agreed => &[true][..],
+                    PaymentStatus::Done if entry.is_over => &[true],
+                    PaymentStatus::Failed if entry.is_over || stored.nonce.is_none() => &[false],
+                    PaymentStatus::Done | PaymentStatus::Pending | PaymentStatus::Failed => &[],
+                };
+                assert_eq!(told, expected, "node {number}, channel {address}, payment {id}: {status:?}");
+            }
+        }
+    }
+}
+
 /// Everybody honest has what is theirs. Returns how much was paid.
 pub(crate) fn check(world: &World) -> u128 {
     let mut volume = 0;

@@ -5,10 +5,11 @@ use std::collections::BTreeMap;
 use std::rc::Rc;
 
 use thunder_engine::{
-    ChannelWrite, KnownPeer, NewChannel, Storage, StorageError, StoredChannel, StoredPayment, Writes,
+    ChannelWrite, KnownPeer, NewChannel, PaymentWrites, Storage, StorageError, StoredChannel, StoredPayment,
+    Writes,
 };
 use thunder_protocol::channel::Direction;
-use thunder_protocol::{Address, B256, Channel, PaymentId};
+use thunder_protocol::{Address, B256, Channel, Nonce, PaymentId};
 use thunder_testing::disk;
 
 /// The row of a channel.
@@ -20,7 +21,31 @@ struct Row {
     created: u64,
     /// Its state and its payments.
     disk: disk::Disk,
+    /// The payments that are settled, in the order of their events, and whether they are made.
+    events: Vec<(Direction, PaymentId, bool)>,
     is_over: bool,
+}
+
+impl Row {
+    /// Takes in what changes with one input, as the store does it.
+    fn write(&mut self, PaymentWrites { writes, settled, .. }: &PaymentWrites) {
+        if let Some(own) = settled.own {
+            let ids = self.ids(Direction::Out, own.nonce);
+            assert_eq!(ids.len() as u64, own.count, "the event of a proposal has its payments");
+            self.events.extend(ids.into_iter().map(|id| (Direction::Out, id, own.is_paid)));
+        }
+        self.disk.write_rows(writes);
+        if let Some(nonce) = settled.partner {
+            self.events
+                .extend(self.ids(Direction::In, nonce).into_iter().map(|id| (Direction::In, id, true)));
+        }
+    }
+
+    fn ids(&self, direction: Direction, nonce: Nonce) -> Vec<PaymentId> {
+        let rows = self.disk.rows.iter();
+        let of_receipt = rows.filter(|row| row.direction == direction && row.nonce == Some(nonce));
+        of_receipt.map(|row| row.payment.id.clone()).collect()
+    }
 }
 
 /// What is on a disk.
@@ -122,8 +147,13 @@ impl Content {
         })
     }
 
+    /// The payments of a channel that are settled, in the order of their events, and whether they are made.
+    pub(crate) fn events(&self, row: i64) -> &[(Direction, PaymentId, bool)] {
+        self.rows.get(&row).map_or(&[], |stored| &stored.events)
+    }
+
     fn write(&mut self, writes: &Writes, only_states: bool) -> Result<(), StorageError> {
-        let Writes { opened, payments, states, forgotten, given_up, peers, head } = writes;
+        let Writes { opened, payments, states, forgotten, given_up, peers, head, events: _ } = writes;
         for NewChannel { row, address, genesis, first_block, created, .. } in opened {
             let new = Row {
                 address: *address,
@@ -131,16 +161,17 @@ impl Content {
                 first_block: *first_block,
                 created: *created,
                 disk: disk::Disk::default(),
+                events: Vec::new(),
                 is_over: false,
             };
             assert!(self.rows.insert(*row, new).is_none(), "a row is used twice");
             self.last_row = self.last_row.max(*row);
         }
         for writes in payments.iter().filter(|_| !only_states) {
-            let disk = &mut self.rows.get_mut(&writes.row).expect("a channel has a row").disk;
-            disk.write_rows(&writes.writes);
+            let row = self.rows.get_mut(&writes.row).expect("a channel has a row");
+            row.write(writes);
             // The database's unique index.
-            if disk.has_twice {
+            if row.disk.has_twice {
                 return Err(StorageError("a payment twice".into()));
             }
         }

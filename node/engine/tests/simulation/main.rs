@@ -170,6 +170,7 @@ fn run(seed: u64, plan: Plan) -> World {
     }
     heal(&mut world);
     check::agreement(&world);
+    check::events(&world);
     for _ in 0..ROUNDS {
         for node in world.honest() {
             world.wind_up(node);
@@ -180,6 +181,7 @@ fn run(seed: u64, plan: Plan) -> World {
         }
     }
     check::replies(&world);
+    check::events(&world);
     world
 }
 

@@ -44,7 +44,7 @@ enum Item {
 }
 
 fn items(outbox: Outbox) -> Vec<Item> {
-    let Outbox { chain, responses, requests, replies, notices: _, disconnects, dials } = outbox;
+    let Outbox { chain, responses, requests, replies, disconnects, dials } = outbox;
     let chain = chain.into_iter().map(Item::Chain);
     let responses = responses.into_iter().map(|(id, response)| Item::Response(id, response));
     let requests = requests.into_iter().map(|(id, peer, request)| Item::Request(id, peer, request));

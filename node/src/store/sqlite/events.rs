@@ -78,7 +78,7 @@ pub(super) fn newest(connection: &Connection) -> Result<u64, DatabaseError> {
 }
 
 /// Inserts an event that is no payment.
-pub(super) fn insert(
+pub(super) fn insert_event(
     connection: &Connection,
     numbers: &mut EventNumbers,
     event: &NewEvent,
@@ -210,7 +210,7 @@ impl SqliteStore {
     pub fn skip_event_numbers(&self, event: &NewEvent) -> Result<(), DatabaseError> {
         let newest = self.newest_event.get().saturating_add(SKIPPED_AFTER_RESTORE);
         let mut numbers = EventNumbers::new(newest);
-        self.atomically(|connection| insert(connection, &mut numbers, event))?;
+        self.atomically(|connection| insert_event(connection, &mut numbers, event))?;
         self.newest_event.set(numbers.newest());
         Ok(())
     }
@@ -300,3 +300,6 @@ fn put(connection: &Connection, receipt: Option<(Option<u64>, Receipt)>) -> Resu
         .execute(params![time, kind, count, channel, nonce, first])?;
     Ok(())
 }
+
+#[cfg(test)]
+mod tests;

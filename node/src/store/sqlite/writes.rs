@@ -65,7 +65,7 @@ fn write(connection: &Connection, newest: u64, writes: &Writes) -> Result<u64, D
     opened.iter().try_for_each(|channel| insert_channel(connection, channel))?;
     let mut numbers = EventNumbers::new(newest);
     payments.iter().try_for_each(|writes| write_payments(connection, &mut numbers, writes))?;
-    events.iter().try_for_each(|event| events::insert(connection, &mut numbers, event))?;
+    events.iter().try_for_each(|event| events::insert_event(connection, &mut numbers, event))?;
     states.iter().try_for_each(|state| write_state(connection, state))?;
     for row in forgotten {
         connection.prepare_cached("DELETE FROM channels WHERE id = ?1")?.execute(params![row])?;
