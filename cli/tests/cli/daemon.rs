@@ -17,6 +17,15 @@ fn call(mood: Mood, arguments: &[&str]) -> (Ran, Vec<Value>) {
     (ran, node.asked())
 }
 
+/// The call of `history` with these filters.
+fn listed(filters: Value) -> Value {
+    let mut request = json!({"channel": {"channel": null, "peer": null}});
+    for field in ["after", "before", "since", "until", "id", "direction", "limit"] {
+        request[field] = filters[field].clone();
+    }
+    json!(["history", request])
+}
+
 #[test]
 fn each_command_makes_its_call() {
     let nobody = json!({"channel": null, "peer": null});
@@ -51,8 +60,9 @@ fn each_command_makes_its_call() {
         (vec!["withdraw"], json!(["withdraw", nobody])),
         ([&["challenge"], &which[..]].concat(), json!(["challenge", both])),
         ([&["cancel"], &which[..]].concat(), json!(["cancel", both])),
-        (vec!["history"], json!(["history", {"channel": nobody, "limit": 20}])),
-        (vec!["history", "--limit", "5"], json!(["history", {"channel": nobody, "limit": 5}])),
+        (vec!["history"], listed(json!({"limit": 20}))),
+        (vec!["history", "--limit", "5", "--after", "3"], listed(json!({"limit": 5, "after": 3}))),
+        (vec!["history", "--direction", "in", "--id", "x"], listed(json!({"limit": 20, "direction": "in", "id": "x"}))),
         ([&["receipts"], &which[..]].concat(), json!(["receipts", both])),
         (vec!["backup", "/at/it"], json!(["backup", {"file": "/at/it", "force": false}])),
         (vec!["backup", "/at/it", "--force"], json!(["backup", {"file": "/at/it", "force": true}])),
