@@ -10,6 +10,7 @@ mod menu;
 mod output;
 mod parse_error;
 mod progress;
+mod repeat;
 mod run;
 mod secrets;
 mod values;
@@ -60,7 +61,7 @@ pub async fn main(arguments: Vec<OsString>) -> ExitCode {
     let output = Output::new(cli.global.json);
     match run::run(cli, &output).await {
         Ok(()) => ExitCode::SUCCESS,
-        Err(failure) => output.failure(failure),
+        Err(failure) => output.failure(repeat::with_commands(failure, &arguments)),
     }
 }
 
