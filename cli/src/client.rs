@@ -63,14 +63,31 @@ impl Node {
             answer = progress::show(doing, self.shows_progress, call) => Some(answer),
         };
         let answer = match answer {
-            Some(Ok(answer)) => answer,
-            Some(Err(error)) => Err(self.no_answer(&error, stake)),
-            None => Err(ApiError::new(
+            Some(answer) => return self.outcome(answer, stake),
+            None => ApiError::new(
                 Code::Timeout,
                 "interrupted; thunderd goes on, and the outcome is unknown",
                 "look at `thunder-cli infos` before you repeat it",
-            )),
+            ),
         };
+        Err(name_payment(answer, stake))
+    }
+
+    /// Waits for a call's answer, and leaves Ctrl-C and what is shown to the caller.
+    pub(crate) async fn ask_quietly<T>(
+        &self,
+        stake: Stake<'_>,
+        call: impl Future<Output = Result<Result<T, ApiError>, RpcError>>,
+    ) -> Result<T, ApiError> {
+        self.outcome(call.await, stake)
+    }
+
+    fn outcome<T>(
+        &self,
+        answer: Result<Result<T, ApiError>, RpcError>,
+        stake: Stake<'_>,
+    ) -> Result<T, ApiError> {
+        let answer = answer.unwrap_or_else(|error| Err(self.no_answer(&error, stake)));
         answer.map_err(|error| name_payment(error, stake))
     }
 

@@ -9,6 +9,8 @@ mod files;
 mod menu;
 mod output;
 mod parse_error;
+mod pay_file;
+mod payments;
 mod progress;
 mod repeat;
 mod run;

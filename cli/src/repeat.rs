@@ -65,7 +65,7 @@ mod tests {
 
     use super::*;
 
-    const CHANNEL: &str = "0xCcCCccCCcCCcccCcCCCcCcccccccCcCCCCcCccCC";
+    const CHANNEL: &str = "0xCcCCccccCCCCcCCCCCCcCcCccCcCCCcCcccccccC";
 
     fn hint(arguments: &[&str]) -> String {
         let channel = CHANNEL.parse().unwrap();
@@ -98,7 +98,8 @@ mod tests {
             )
         );
         assert!(
-            hint(&["t", "pay", "1", "--memo", "--channel"]).contains("pay 1 --memo --channel --channel 0x")
+            hint(&["t", "pay", "1", "--memo", "--channel"])
+                .contains("pay 1 --memo --channel \\\n    --channel 0x")
         );
         assert!(hint(&["t", "pay", "1", "--memo", ""]).contains("--memo ''"));
     }

@@ -14,13 +14,18 @@ use std::path::Path;
 
 use anstyle::{AnsiColor, Style};
 use thunder_api::{
-    BackedUp, Balance, ChecksumAddress, ClosedBy, ClosingStarted, ContractState, Direction, Ended,
-    ExportedReceipts, History, Imported, Paid, PaidIn, PaidOut, PaymentInfo, PaymentStatus, Peer,
+    ApiError, BackedUp, Balance, ChecksumAddress, ClosedBy, ClosingStarted, ContractState, Direction, Ended,
+    ExitCode, ExportedReceipts, History, Imported, Paid, PaidIn, PaidOut, PaymentInfo, PaymentStatus, Peer,
     ReceiptImported, Restored, Secret, Watchtower,
 };
 use thunder_protocol::{Amount, Nonce};
 
+use crate::pay_file::FilePayment;
+
 use super::text::{BOLD, DIM, Fields, align, safe, short, time};
+
+/// The width that lines keep to.
+const LINE: usize = 80;
 
 /// `importwallet`
 pub(crate) fn imported(wallet: &Imported) -> String {
@@ -124,6 +129,24 @@ pub(crate) fn paid(paid: &Paid) -> String {
         .add("id", &paid.id)
         .add("channel", paid.channel);
     format!("paid {BOLD}{}{BOLD:#}\n{}", thd(paid.amount), fields.lines(2))
+}
+
+/// A payment of `pay --file`, on one line; numbers of lines take so many columns.
+pub(crate) fn file_payment(payment: &FilePayment, result: &Result<Paid, ApiError>, columns: usize) -> String {
+    let amount = payment.request.payment.amount;
+    let (status, told) = match result {
+        Ok(_) => ("paid", payment.id.to_string()),
+        Err(error) if error.code.exit_code() == ExitCode::Unknown => ("UNKNOWN", error.message.clone()),
+        Err(error) => ("not paid", error.message.clone()),
+    };
+    let start = format!("{:>columns$}  {status:<8}  {amount} THD  ", payment.line);
+    let told = safe(told).replace('\n', " ");
+    let room = LINE.saturating_sub(start.chars().count());
+    let told: String = match told.chars().count() > room {
+        true => told.chars().take(room.saturating_sub(1)).chain(['…']).collect(),
+        false => told,
+    };
+    format!("{start}{told}\n")
 }
 
 /// `closechannel`

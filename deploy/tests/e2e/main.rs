@@ -37,6 +37,7 @@ mod memory;
 mod metrics;
 mod network;
 mod opening;
+mod pay_file;
 mod payments;
 mod readme;
 mod refusals;

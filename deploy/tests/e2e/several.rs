@@ -150,7 +150,7 @@ fn to_connect_with_a_node_that_is_connected_already_is_to_ask_for_it() {
 #[test]
 fn what_an_ambiguous_command_is_told_to_name_helps() {
     let world = World::new();
-    let (alice, bob, first) = world.channel();
+    let (alice, _bob, first) = world.channel();
     let second = address(&alice.ok(&["openchannel", "10"])["channel"]);
     alice.wait_usable(second);
     let hint = |command: &[&str]| {

@@ -154,6 +154,8 @@ codes! {
     InvalidText = "invalid_text" => Refused,
     /// A file can't be read or written.
     File = "file" => Refused,
+    /// A file of payments has lines that can't be read; nothing was paid.
+    InvalidFile = "invalid_file" => Usage,
     /// A file is not a backup, is damaged or changed, is not signed, or is of a newer version.
     InvalidBackup = "invalid_backup" => Refused,
     /// The node has a wallet or channels, which a restored backup would replace.

@@ -123,7 +123,7 @@ fn only_with_strangers(purpose: Purpose, others: &[Address]) -> ApiError {
 }
 
 fn nothing_fits(selector: &Selector, purpose: Purpose, all: &[Found<'_>]) -> ApiError {
-    let named = selector.channel.as_ref().or(selector.peer.as_ref());
+    let named = selector.channel.as_ref().or(selector.peer.as_ref()).or(selector.to.as_ref());
     let message = match (named, all) {
         (Some(name), []) => format!("there is no channel {name:?}"),
         _ => format!("there is no channel to {}", purpose.verb()),
@@ -144,7 +144,11 @@ fn ambiguous(selector: &Selector, purpose: Purpose, several: &[Found<'_>]) -> Ap
     let partners = distinct_partners(several.iter()).len();
     // Of several channels with one peer `pay` takes one by itself.
     let by_peer = partners == several.len() || (purpose == Purpose::Pay && partners > 1);
-    let or_peer = if selector.peer.is_none() && by_peer { ", or its other side with --peer" } else { "" };
+    let or_peer = if selector.peer.is_none() && selector.to.is_none() && by_peer {
+        ", or its other side with --peer"
+    } else {
+        ""
+    };
     let hint = format!("name one with --channel (its address or the beginning of it){or_peer}");
     let listed = several.iter().take(MAX_LISTED).map(|(address, _)| **address);
     ApiError::new(Code::AmbiguousChannel, message, hint).with_channels(listed)
@@ -165,7 +169,7 @@ fn split_needed(amount: Amount, most: Amount, total: Amount) -> ApiError {
 /// Refuses a beginning of a peer id or a wallet that fits several partners, also if only one of them has a
 /// channel that fits the command.
 fn require_one_peer(selector: &Selector, all: &[Found<'_>]) -> ApiResult<()> {
-    let Some(name) = &selector.peer else { return Ok(()) };
+    let Some(name) = selector.peer.as_ref().or(selector.to.as_ref()) else { return Ok(()) };
     let partners = distinct_partners(all.iter());
     if partners.len() <= 1 {
         return Ok(());
@@ -267,15 +271,16 @@ impl Engine {
     fn candidates(&self, selector: &Selector, purpose: Purpose) -> ApiResult<Vec<Found<'_>>> {
         let named = |(address, entry): &Found<'_>| self.is_meant(selector, address, entry);
         // A user who names a channel in full does not wait for a search through all of them.
-        if let Some(Ok(address)) = selector.channel.as_ref().map(|name| name.parse::<Address>())
+        let parsed = |name: Option<&String>| name.and_then(|name| name.parse::<Address>().ok());
+        if let Some(address) = parsed(selector.channel.as_ref().or(selector.to.as_ref()))
             && let Some(found) = self.channels.find(&address)
             && named(&found)
         {
             return Ok(vec![found]);
         }
-        let mut all: Vec<_> = match selector.peer.as_ref().map(|name| name.parse::<Address>()) {
+        let mut all: Vec<_> = match parsed(selector.peer.as_ref().or(selector.to.as_ref())) {
             // Nor does a user who names a wallet in full.
-            Some(Ok(partner)) => self.channels.with_partner(&partner).into_iter().filter(named).collect(),
+            Some(partner) => self.channels.with_partner(&partner).into_iter().filter(named).collect(),
             _ => self.channels.newest_first().filter(named).collect(),
         };
         require_one_peer(selector, &all)?;
@@ -307,8 +312,7 @@ impl Engine {
     /// Removes the channels with peers that the user has not asked for, if the selector names nothing and there
     /// are peers that were asked for: anybody can open a channel. Returns the removed ones.
     fn remove_strangers<'a>(&self, selector: &Selector, all: &mut Vec<Found<'a>>) -> Vec<Found<'a>> {
-        let names_nothing = selector.channel.is_none() && selector.peer.is_none();
-        let Some(requested) = self.peers.requested_wallets().filter(|_| names_nothing) else {
+        let Some(requested) = self.peers.requested_wallets().filter(|_| selector.names_nothing()) else {
             return Vec::new();
         };
         let is_requested = |entry: &ChannelEntry| requested.contains(&entry.channel.setup().partner());
@@ -318,14 +322,16 @@ impl Engine {
     }
 
     pub(crate) fn is_meant(&self, selector: &Selector, address: &Address, entry: &ChannelEntry) -> bool {
-        let Selector { channel, peer } = selector;
-        if channel.is_none() && is_inbound_pending(&entry.channel) {
+        let Selector { channel, peer, to } = selector;
+        let is_named = |name: &String| begins_like(address, name);
+        if is_inbound_pending(&entry.channel) && !channel.iter().chain(to).any(is_named) {
             return false;
         }
-        let by_channel = channel.as_ref().is_none_or(|name| begins_like(address, name));
+        let by_channel = channel.as_ref().is_none_or(is_named);
         let partner = entry.channel.setup().partner();
         let by_peer = peer.as_ref().is_none_or(|name| self.peers.is_called(&partner, name));
-        by_channel && by_peer
+        let by_either = to.as_ref().is_none_or(|name| is_named(name) || self.peers.is_called(&partner, name));
+        by_channel && by_peer && by_either
     }
 
     /// The wallet of the connected peer that a user means.

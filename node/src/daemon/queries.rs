@@ -81,8 +81,7 @@ impl Daemon {
 
     pub(super) fn history(&self, request: &HistoryRequest) -> ApiResult<History> {
         let HistoryRequest { channel: selector, limit } = request;
-        let is_for_all = selector.channel.is_none() && selector.peer.is_none();
-        let channel = match is_for_all {
+        let channel = match selector.names_nothing() {
             true => None,
             false => Some(self.engine.find_channel(selector, Purpose::Look)?),
         };
