@@ -59,7 +59,7 @@ fn a_wallet_can_only_be_used_by_one_side() {
 
 /// Alice has asked for bob; mallory has asked for her, and has opened a channel of next to nothing.
 fn with_a_stranger(world: &World) -> (Node, Node, Node, Address) {
-    let (alice, bob, mallory) = (world.user(1), world.user(2), world.user(3));
+    let (alice, bob, mallory) = (world.user_with(1, &["--accept-min", "0"]), world.user(2), world.user(3));
     alice.connect(&bob);
     mallory.connect(&alice);
     alice.wait_connected(&mallory);

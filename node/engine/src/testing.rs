@@ -13,8 +13,8 @@ use thunder_protocol::{
 };
 
 use crate::{
-    ChainCommand, ChainEvent, ConnectionId, Engine, EngineConfig, EngineStart, Event, InboundId, Outbox,
-    PeerEvent, PeerId, Reply, RequestId, UserCommand,
+    AcceptPolicy, ChainCommand, ChainEvent, ConnectionId, Engine, EngineConfig, EngineStart, Event,
+    InboundId, Outbox, PeerEvent, PeerId, Reply, RequestId, UserCommand,
 };
 use disk::Disk;
 
@@ -111,6 +111,7 @@ impl Node {
             rpc: "the chain".into(),
             confirmations: None,
             auto_challenge: true,
+            accept: AcceptPolicy::DEFAULT,
         };
         let now = 1_000_000;
         let start = EngineStart { settings, chain: None, peers: Vec::new(), seed: [5; 32], now };
