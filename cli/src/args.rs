@@ -118,8 +118,16 @@ pub enum Command {
     /// `pay`
     #[command(
         about = "pay someone using the open channel",
+        override_usage = "thunder-cli pay [OPTIONS] <amount>\n       thunder-cli pay --file <path>",
         after_help = "Returns when the receipt that both sides have signed is on disk. An --id names one payment of \
-                      the wallet: with one that was used before nothing is paid, and the answer is what became of it."
+                      the wallet: with one that was used before nothing is paid, and the answer is what became of it. \
+                      Without --channel it goes over a channel with the other side that can pay it, the one with the \
+                      largest own share first.\n\n\
+                      --file takes CSV with the header line to,amount,memo,id or one JSON object a line with these \
+                      fields. Only amount is needed; `to` is what --peer or --channel take. All lines are checked \
+                      before anything is paid, and each has a line of result. The same file again pays nothing twice: a \
+                      payment without an id has one made of the file's content and its line, so in a changed file it \
+                      is another payment."
     )]
     Pay(Pay),
     /// `closechannel`
@@ -220,7 +228,7 @@ pub struct Which {
 
 impl From<Which> for Selector {
     fn from(Which { channel, peer }: Which) -> Self {
-        Self { channel, peer }
+        Self { channel, peer, to: None }
     }
 }
 
@@ -307,8 +315,13 @@ pub struct Fund {
 #[derive(Debug, Args)]
 pub struct Pay {
     /// How much, in THD, exact to 18 decimals
-    #[arg(value_name = "amount", value_parser = values::thd, allow_negative_numbers = true)]
-    pub amount: Amount,
+    #[arg(
+        value_name = "amount",
+        value_parser = values::thd,
+        allow_negative_numbers = true,
+        required_unless_present = "file"
+    )]
+    pub amount: Option<Amount>,
     /// Which channel.
     #[command(flatten)]
     pub which: Which,
@@ -318,6 +331,9 @@ pub struct Pay {
     /// The payment's name; repeating a payment with the same one pays once
     #[arg(long, value_name = "id", value_parser = values::payment_id)]
     pub id: Option<PaymentId>,
+    /// Make the payments of a file instead, CSV or JSON lines; - reads standard input
+    #[arg(long, value_name = "path", conflicts_with_all = ["amount", "channel", "peer", "memo", "id"])]
+    pub file: Option<PathBuf>,
 }
 
 /// `closechannel`

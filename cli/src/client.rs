@@ -70,14 +70,31 @@ impl Node {
             answer = show_progress(doing, self.shows_progress, call) => Some(answer),
         };
         let answer = match answer {
-            Some(Ok(answer)) => answer,
-            Some(Err(error)) => Err(self.no_answer(&error, effect)),
-            None => Err(ApiError::new(
+            Some(answer) => return self.outcome(answer, effect),
+            None => ApiError::new(
                 Code::Timeout,
                 "interrupted; thunderd goes on, and the outcome is unknown",
                 "look at `thunder-cli infos` before you repeat it",
-            )),
+            ),
         };
+        Err(name_payment(answer, effect))
+    }
+
+    /// Waits for a call's answer, and leaves Ctrl-C and what is shown to the caller.
+    pub(crate) async fn ask_quietly<T>(
+        &self,
+        effect: CallEffect<'_>,
+        call: impl Future<Output = Result<Result<T, ApiError>, RpcError>>,
+    ) -> Result<T, ApiError> {
+        self.outcome(call.await, effect)
+    }
+
+    fn outcome<T>(
+        &self,
+        answer: Result<Result<T, ApiError>, RpcError>,
+        effect: CallEffect<'_>,
+    ) -> Result<T, ApiError> {
+        let answer = answer.unwrap_or_else(|error| Err(self.no_answer(&error, effect)));
         answer.map_err(|error| name_payment(error, effect))
     }
 

@@ -10,6 +10,9 @@ mod history;
 mod menu;
 mod output;
 mod parse_error;
+mod pay_file;
+mod payments;
+mod repeat;
 mod run;
 mod secrets;
 mod values;
@@ -60,7 +63,7 @@ pub async fn main(arguments: Vec<OsString>) -> ExitCode {
     let output = Output::new(cli.global.json);
     match run::run(cli, &output).await {
         Ok(()) => ExitCode::SUCCESS,
-        Err(failure) => output.failure(failure),
+        Err(failure) => output.failure(repeat::with_commands(failure, &arguments)),
     }
 }
 

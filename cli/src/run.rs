@@ -14,7 +14,7 @@ use crate::client::{CallEffect, Node};
 use crate::close::{self, Closing};
 use crate::output::{Failure, Output, human};
 use crate::wallet::{self, Making};
-use crate::{files, history, secrets, watch};
+use crate::{files, history, pay_file, payments, secrets, watch};
 
 /// Carries out the command. Errors in the user's own files and input are found before thunderd is asked for anything.
 pub(crate) async fn run(cli: Cli, output: &Output) -> Result<(), Failure> {
@@ -35,6 +35,10 @@ pub(crate) async fn run(cli: Cli, output: &Output) -> Result<(), Failure> {
         Command::Balance => balance(&connect.await?, output).await,
         Command::Connect { address } => connect_to(&connect.await?, output, address).await,
         Command::Openchannel(arguments) => open_channel(&connect.await?, output, arguments).await,
+        Command::Pay(Pay { file: Some(path), .. }) => {
+            let payments = pay_file::read(&path)?;
+            payments::pay_all(&connect.await?, output, &payments).await
+        }
         Command::Pay(arguments) => pay(&connect.await?, output, arguments).await,
         Command::Closechannel(arguments) => {
             let closing = Closing::new(arguments, output)?;
@@ -102,7 +106,8 @@ async fn pay(node: &Node, output: &Output, arguments: Pay) -> Result<(), Failure
     // even if no answer ever comes.
     let id = arguments.id.map_or_else(new_payment_id, Ok)?;
     let payment = PaymentRequest {
-        amount: arguments.amount,
+        // The parser asks for one.
+        amount: arguments.amount.unwrap_or_default(),
         memo: arguments.memo.unwrap_or_default(),
         id: Some(id.clone()),
     };

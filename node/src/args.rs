@@ -7,8 +7,8 @@ use clap::Parser;
 use thunder_api::ChecksumAddress;
 use thunder_chain::contracts::local_testnet_contracts;
 use thunder_chain::{Contracts, RpcUrls};
-use thunder_engine::confirmations_on;
-use thunder_protocol::Address;
+use thunder_engine::{AcceptPolicy, confirmations_on};
+use thunder_protocol::{Address, Amount, ParseAmountError};
 
 /// How the version is shown.
 pub const VERSION: &str = env!("CARGO_PKG_VERSION");
@@ -96,6 +96,33 @@ pub struct Config {
     #[arg(long, value_name = "blocks", env = "THUNDER_CONFIRMATIONS", hide_env = true, value_parser = clap::value_parser!(u64).range(1..=10_000))]
     pub confirmations: Option<u64>,
 
+    /// Whose channels to agree to: any node's, known ones only (that you have connected to, or have or had a channel
+    /// with), or none. Default: any. It is about channels that others open, not about yours
+    #[arg(
+        long,
+        value_name = "any|known|none",
+        env = "THUNDER_ACCEPT",
+        value_enum,
+        default_value_t = AcceptFrom::Any,
+        hide_default_value = true,
+        hide_possible_values = true,
+        hide_env = true
+    )]
+    pub accept: AcceptFrom,
+
+    /// What a channel that another node opens has to hold at least. Default: 1 THD
+    #[arg(
+        long,
+        value_name = "THD",
+        env = "THUNDER_ACCEPT_MIN",
+        value_parser = thd,
+        default_value_t = AcceptPolicy::DEFAULT.min,
+        hide_default_value = true,
+        allow_negative_numbers = true,
+        hide_env = true
+    )]
+    pub accept_min: Amount,
+
     /// A file with the password that encrypts the wallet. Default: a random one, kept beside it
     #[arg(long, value_name = "file", env = "THUNDER_PASSWORD_FILE", hide_env = true)]
     pub password_file: Option<PathBuf>,
@@ -124,7 +151,32 @@ pub struct Config {
     pub version: bool,
 }
 
+/// Whose channels to agree to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+pub enum AcceptFrom {
+    /// Any node's.
+    Any,
+    /// Those of nodes that the user has connected to, and of wallets with which there is or was a channel.
+    Known,
+    /// None.
+    None,
+}
+
+fn thd(text: &str) -> Result<Amount, String> {
+    text.parse().map_err(|error: ParseAmountError| format!("{error}; write THD like 10 or 0.25"))
+}
+
 impl Config {
+    /// Which channels of others are agreed to.
+    pub const fn accept_policy(&self) -> AcceptPolicy {
+        let from = match self.accept {
+            AcceptFrom::Any => thunder_engine::AcceptFrom::Any,
+            AcceptFrom::Known => thunder_engine::AcceptFrom::Known,
+            AcceptFrom::None => thunder_engine::AcceptFrom::None,
+        };
+        AcceptPolicy { from, min: self.accept_min }
+    }
+
     /// THD and the factory.
     pub fn contracts(&self) -> Contracts {
         let default = local_testnet_contracts();
@@ -172,6 +224,10 @@ mod tests {
         assert_eq!((config.rpc.to_string().as_str(), config.port), ("http://localhost:8545", 2001));
         assert_eq!((config.confirmations_on(31337), config.confirmations_on(1)), (1, 6));
         assert_eq!(config.contracts(), local_testnet_contracts());
+        assert_eq!(config.accept_policy(), AcceptPolicy::DEFAULT);
+        let config = parse(&["--accept", "known", "--accept-min", "0.5"]);
+        assert_eq!(config.accept_policy().from, thunder_engine::AcceptFrom::Known);
+        assert_eq!(config.accept_policy().min.to_string(), "0.5");
     }
 
     #[test]
@@ -181,8 +237,15 @@ mod tests {
 
     #[test]
     fn wrong_values_are_refused() {
-        for bad in [["--port", "70000"], ["--RPC", "ftp://x"], ["--token", "0x12"], ["--confirmations", "0"]]
-        {
+        for bad in [
+            ["--accept", "friends"],
+            ["--accept-min", "-1"],
+            ["--accept-min", "much"],
+            ["--port", "70000"],
+            ["--RPC", "ftp://x"],
+            ["--token", "0x12"],
+            ["--confirmations", "0"],
+        ] {
             assert!(Config::try_parse_from([&["thunderd"][..], &bad].concat()).is_err(), "{bad:?}");
         }
     }

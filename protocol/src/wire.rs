@@ -315,6 +315,33 @@ pub struct OpenRefuse {
     pub half_a: B256,
     /// Why.
     pub reason: OpenRefuseReason,
+    /// The rule of the refuser's user that the channel does not meet. The reason beside it is `BadTerms`, for nodes
+    /// that do not know this field and pass it over.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub policy: Option<OpenPolicy>,
+}
+
+impl OpenRefuse {
+    /// Why, in words.
+    pub fn why(&self) -> String {
+        self.policy.map_or_else(|| self.reason.to_string(), |policy| policy.to_string())
+    }
+}
+
+/// Which channels a node's user agrees to, where that is why one is refused.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, thiserror::Error)]
+pub enum OpenPolicy {
+    /// None.
+    #[error("the other node agrees to no channels that others open")]
+    Nobody,
+    /// Those of nodes that its user has connected to, and of wallets that it has or had a channel with.
+    #[error(
+        "the other node agrees to channels only with nodes that its user has connected to or had a channel with"
+    )]
+    KnownOnly,
+    /// Those that hold at least so much.
+    #[error("the other node agrees only to channels that hold at least {0} THD")]
+    AtLeast(Amount),
 }
 
 /// The reasons of an [`OpenRefuse`].

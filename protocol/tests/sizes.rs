@@ -4,8 +4,8 @@
 use thunder_protocol::codec::{self, MAX_LEN};
 use thunder_protocol::wire::{
     Answer, Envelope, Final, Hello, MAX_MESSAGES, MAX_PAYMENT_TEXT, MAX_PAYMENTS, Message, OpenAccept,
-    OpenAsk, OpenMessage, OpenRefuse, OpenRefuseReason, Packet, PacketBuilder, Proof, Propose, Refuse,
-    RefuseReason, Request, Response, SessionId, Sync, Welcome, WireError,
+    OpenAsk, OpenMessage, OpenPolicy, OpenRefuse, OpenRefuseReason, Packet, PacketBuilder, Proof, Propose,
+    Refuse, RefuseReason, Request, Response, SessionId, Sync, Welcome, WireError,
 };
 use thunder_protocol::{
     Address, AgreedReceipt, Amount, B256, Balances, Memo, Nonce, Payment, PaymentId, Receipt, Signature,
@@ -81,7 +81,11 @@ fn measured() -> Vec<(&'static str, usize)> {
     let session = SessionId::new(WORD, WORD);
     let full = || propose(payments(MAX_PAYMENTS));
     let accept = OpenMessage::Accept(OpenAccept { half_a: WORD, half_b: WORD, part_b: ADDRESS });
-    let no = OpenMessage::Refuse(OpenRefuse { half_a: WORD, reason: OpenRefuseReason::AddressUsed });
+    let no = OpenMessage::Refuse(OpenRefuse {
+        half_a: WORD,
+        reason: OpenRefuseReason::AddressUsed,
+        policy: Some(OpenPolicy::AtLeast(Amount::MAX)),
+    });
     vec![
         ("`Hello`", request(&Request::Hello(Hello { chain_id: u64::MAX, challenge: WORD }))),
         (

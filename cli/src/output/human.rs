@@ -12,14 +12,20 @@ use std::path::Path;
 
 use anstyle::{AnsiColor, Style};
 use thunder_api::{
-    BackedUp, Balance, ChannelInfo, ChecksumAddress, ClosedBy, ClosingStarted, ContractState, Direction,
-    Ended, ExportedReceipts, History, Numbered, Paid, PaidIn, PaidOut, PaymentInfo, PaymentStatus, Peer,
-    PeerChange, ReceiptImported, Restored, Secret, WalletImported, Warning, WatchEvent, Watchtower,
+    ApiError, BackedUp, Balance, ChannelInfo, ChecksumAddress, ClosedBy, ClosingStarted, ContractState,
+    Direction, Ended, ExitCode, ExportedReceipts, History, Numbered, Paid, PaidIn, PaidOut, PaymentInfo,
+    PaymentStatus, Peer, PeerChange, ReceiptImported, Restored, Secret, WalletImported, Warning, WatchEvent,
+    Watchtower,
 };
 use thunder_protocol::{Amount, Nonce};
 
+use crate::pay_file::FilePayment;
+
 use super::text::{BOLD, DIM, Fields, align, safe, short, time};
 use infos::rpc;
+
+/// The width that lines keep to.
+const LINE: usize = 80;
 
 /// `importwallet`
 pub(crate) fn imported(wallet: &WalletImported) -> String {
@@ -123,6 +129,24 @@ pub(crate) fn paid(paid: &Paid) -> String {
         .add("id", &paid.id)
         .add("channel", paid.channel);
     format!("paid {BOLD}{}{BOLD:#}\n{}", thd(paid.amount), fields.lines(2))
+}
+
+/// A payment of `pay --file`, on one line; numbers of lines take so many columns.
+pub(crate) fn file_payment(payment: &FilePayment, result: &Result<Paid, ApiError>, columns: usize) -> String {
+    let amount = payment.request.payment.amount;
+    let (status, told) = match result {
+        Ok(_) => ("paid", payment.id.to_string()),
+        Err(error) if error.code.exit_code() == ExitCode::Unknown => ("UNKNOWN", error.message.clone()),
+        Err(error) => ("not paid", error.message.clone()),
+    };
+    let start = format!("{:>columns$}  {status:<8}  {amount} THD  ", payment.line);
+    let told = safe(told).replace('\n', " ");
+    let room = LINE.saturating_sub(start.chars().count());
+    let told: String = match told.chars().count() > room {
+        true => told.chars().take(room.saturating_sub(1)).chain(['…']).collect(),
+        false => told,
+    };
+    format!("{start}{told}\n")
 }
 
 /// `closechannel`

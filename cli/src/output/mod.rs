@@ -17,6 +17,8 @@ pub(crate) use text::safe;
 pub(crate) enum Failure {
     /// The call has failed, or its outcome is unknown.
     Api(ApiError),
+    /// The same of some of several calls, of each of which standard output has the result.
+    Shown(ApiError),
     /// Its answer could not be written.
     Write {
         /// Why.
@@ -78,14 +80,15 @@ impl Output {
 
     /// Prints what went wrong and what to do. Returns the exit code.
     pub(crate) fn failure(&self, failure: Failure) -> ExitCode {
+        let is_shown = matches!(failure, Failure::Shown(_));
         let error = match failure {
-            Failure::Api(error) => error,
+            Failure::Api(error) | Failure::Shown(error) => error,
             Failure::Write { cause, .. } if cause.kind() == io::ErrorKind::BrokenPipe => {
                 return ExitCode::SUCCESS;
             }
             Failure::Write { cause, has_effect } => text::unwritten(&cause, has_effect),
         };
-        if self.json {
+        if self.json && !is_shown {
             print_json_error(&error);
         }
         let style = AnsiColor::Red.on_default().bold();

@@ -62,7 +62,10 @@ fn each_command_makes_its_call() {
         ([&["cancel"], &which[..]].concat(), json!(["cancel", both])),
         (vec!["history"], listed(json!({"limit": 20}))),
         (vec!["history", "--limit", "5", "--after", "3"], listed(json!({"limit": 5, "after": 3}))),
-        (vec!["history", "--direction", "in", "--id", "x"], listed(json!({"limit": 20, "direction": "in", "id": "x"}))),
+        (
+            vec!["history", "--direction", "in", "--id", "x"],
+            listed(json!({"limit": 20, "direction": "in", "id": "x"})),
+        ),
         ([&["receipts"], &which[..]].concat(), json!(["receipts", both])),
         (vec!["backup", "/at/it"], json!(["backup", {"file": "/at/it", "force": false}])),
         (vec!["backup", "/at/it", "--force"], json!(["backup", {"file": "/at/it", "force": true}])),
@@ -385,4 +388,75 @@ fn an_answer_that_can_not_be_written_is_no_refusal() {
     assert_eq!(ran.code, 6);
     assert!(ran.err.contains("hint: it was done all the same"), "{}", ran.err);
     assert_eq!(run(node.cli(&["infos"]).stdout(full())).code, 1);
+}
+
+/// A file of payments, and the command that makes them.
+fn file_of(node: &Scripted, content: &str) -> Vec<String> {
+    let path = node.directory().join("payments");
+    std::fs::write(&path, content).unwrap();
+    vec!["--json".into(), "pay".into(), "--file".into(), path.to_str().unwrap().into()]
+}
+
+fn pay_file(mood: Mood, content: &str) -> (Ran, Vec<Value>) {
+    let node = Scripted::start(mood);
+    let words = file_of(&node, content);
+    let words: Vec<_> = words.iter().map(String::as_str).collect();
+    let ran = run(&mut node.cli(&words));
+    (ran, node.asked())
+}
+
+fn lines(ran: &Ran) -> Vec<Value> {
+    ran.out.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
+}
+
+#[test]
+fn each_payment_of_a_file_is_ordered_once_and_has_a_line_of_result_in_its_order() {
+    let rows: String = (1..=300).map(|number| format!("0xdd,{number},,id-{number}\n")).collect();
+    let (ran, asked) = pay_file(Mood::Willing, &format!("to,amount,memo,id\n{rows}"));
+    assert_eq!((ran.code, ran.err.as_str()), (0, ""));
+    let ids: Vec<_> = lines(&ran).iter().map(|line| line["id"].as_str().unwrap().to_owned()).collect();
+    assert_eq!(ids, (1..=300).map(|number| format!("id-{number}")).collect::<Vec<_>>());
+    assert_eq!(asked.len(), 300);
+    let first = json!(["pay", {
+        "channel": {"channel": null, "peer": null, "to": "0xdd"},
+        "payment": {"amount": "1", "memo": "", "id": "id-1"},
+    }]);
+    assert_eq!(asked[0], first);
+}
+
+#[test]
+fn a_payment_of_a_file_that_fails_has_its_error_and_the_exit_code_says_that_not_all_are_done() {
+    let file = "{\"amount\":\"1\",\"id\":\"a\"}\n{\"amount\":\"2\"}\n";
+    let (ran, _) = pay_file(Mood::Refusing(Code::PeerNotConnected), file);
+    let results = lines(&ran);
+    assert_eq!((ran.code, results.len()), (5, 2), "no line but those of the payments");
+    for result in &results {
+        assert_eq!(result["error"]["code"], "peer_not_connected");
+    }
+    assert_eq!((&results[0]["id"], results[1]["id"].as_str().unwrap().len()), (&json!("a"), 32));
+    assert!(ran.err.starts_with("error: of 2 payments 2 are not done\n  line 1: no"), "{}", ran.err);
+    assert!(ran.err.contains("the same file again, unchanged"), "{}", ran.err);
+    let (ran, _) = pay_file(Mood::Dying, file);
+    let codes: Vec<_> = lines(&ran).iter().map(|line| line["error"]["code"].clone()).collect();
+    assert_eq!((ran.code, codes), (6, vec![json!("timeout"), json!("timeout")]), "unknown");
+}
+
+#[test]
+fn nothing_is_paid_of_a_file_with_a_fault() {
+    for (content, wanted) in [
+        ("to,amount\n,1\n,0\n", "line 3: the amount is zero"),
+        ("amount,id\n1,a\n2,a\n", "line 3: line 2 has the same id"),
+        ("amount,note\n1,x\n", "there is no column"),
+    ] {
+        let (ran, asked) = pay_file(Mood::Willing, content);
+        assert_eq!((ran.code, asked.len()), (2, 0), "{content}");
+        assert_eq!(ran.json()["error"]["code"], "invalid_file");
+        assert!(ran.err.contains(wanted) && ran.err.contains("nothing was paid"), "{}", ran.err);
+    }
+    let node = Scripted::start(Mood::Willing);
+    let ran = run(&mut node.cli(&["pay", "--file", "/nowhere"]));
+    assert_eq!(ran.code, 1);
+    let ran = run_with_input(&mut node.cli(&["pay", "--file", "-"]), "amount\n1.5\n");
+    assert_eq!(ran.code, 0, "{}", ran.err);
+    assert!(ran.out.starts_with("2  paid      1.5 THD  "), "{}", ran.out);
 }

@@ -20,6 +20,7 @@ const COMMANDS: &[(&str, &[&str])] = &[
     ("openchannel", &["openchannel"]),
     ("openchannel-deposit", &["openchannel", "8", "--deposit", "5"]),
     ("pay", &["pay", "1.25", "--memo", "coffee", "--id", "order-1"]),
+    ("pay-file", &["pay", "--file", "payments.csv"]),
     ("closechannel", &["closechannel"]),
     ("closechannel-cooperative", &["closechannel", "--cooperative"]),
     ("withdraw", &["withdraw"]),
@@ -114,6 +115,8 @@ fn what_each_command_prints_is_what_is_kept() {
     }
     let record = serde_json::to_string(&exported().watchtower).unwrap();
     std::fs::write(node.directory().join("record.json"), record).unwrap();
+    let payments = "to,amount,memo,id\n0xdd,1.25,coffee,order-1\n,0.000000000000000001,,\n";
+    std::fs::write(node.directory().join("payments.csv"), payments).unwrap();
     let section =
         |(name, arguments): &(&str, &[&str])| ((*name).to_owned(), screens(&node, arguments, Stream::Out));
     check("commands", COMMANDS.iter().map(section));

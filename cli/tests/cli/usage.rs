@@ -126,6 +126,8 @@ fn wrong_usage_ends_with_2_and_says_what_is_wrong() {
         (&["inffos"][..], "a similar subcommand exists: 'infos'"),
         (&["frobnicate"], "unrecognized subcommand 'frobnicate'"),
         (&["pay"], "<amount>"),
+        (&["pay", "1", "--file", "f"], "cannot be used with"),
+        (&["pay", "--file", "f", "--peer", "p"], "cannot be used with"),
         (&["connect"], "<ip:port>"),
         (&["pay", "1", "2"], "unexpected argument '2'"),
         (&["pay", "1", "--nonsense"], "unexpected argument '--nonsense'"),

@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test fails by panicking")]
 #![allow(unreachable_pub, reason = "there is nothing outside to reach it from")]
 
+mod accept;
 #[cfg(unix)]
 mod backup;
 mod chain_faults;
@@ -37,6 +38,7 @@ mod memory;
 mod metrics;
 mod network;
 mod opening;
+mod pay_file;
 mod payments;
 mod refusals;
 mod restart;

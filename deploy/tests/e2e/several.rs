@@ -59,7 +59,7 @@ fn a_wallet_can_only_be_used_by_one_side() {
 
 /// Alice has asked for bob; mallory has asked for her, and has opened a channel of next to nothing.
 fn with_a_stranger(world: &World) -> (Node, Node, Node, Address) {
-    let (alice, bob, mallory) = (world.user(1), world.user(2), world.user(3));
+    let (alice, bob, mallory) = (world.user_with(1, &["--accept-min", "0"]), world.user(2), world.user(3));
     alice.connect(&bob);
     mallory.connect(&alice);
     alice.wait_connected(&mallory);
@@ -150,13 +150,13 @@ fn to_connect_with_a_node_that_is_connected_already_is_to_ask_for_it() {
 #[test]
 fn what_an_ambiguous_command_is_told_to_name_helps() {
     let world = World::new();
-    let (alice, bob, first) = world.channel();
+    let (alice, _bob, first) = world.channel();
     let second = address(&alice.ok(&["openchannel", "10"])["channel"]);
     alice.wait_usable(second);
     let hint = |command: &[&str]| {
         alice.refused(command, 1, "ambiguous_channel")["hint"].as_str().unwrap().to_owned()
     };
-    for command in [&["pay", "1"][..], &["pay", "1", "--peer", &bob.peer_id()]] {
+    for command in [&["closechannel"][..], &["receipts"], &["closechannel", "--cooperative"]] {
         let hint = hint(command);
         assert!(hint.contains("--channel") && !hint.contains("--peer"), "both are with bob: {hint}");
     }
@@ -165,7 +165,9 @@ fn what_an_ambiguous_command_is_told_to_name_helps() {
     alice.connect(&carol);
     let third = address(&alice.ok(&["openchannel", "10", "--peer", &carol.peer_id()])["channel"]);
     alice.wait_usable(third);
-    assert!(hint(&["pay", "1"]).contains("--peer"), "one with each");
+    for command in [&["pay", "1"][..], &["closechannel"]] {
+        assert!(hint(command).contains("or its other side with --peer"), "one with each");
+    }
     // A beginning that fits both names neither.
     for beginning in ["0x", "12D3KooW"] {
         alice.refused(&["pay", "1", "--peer", beginning], 1, "ambiguous_peer");
@@ -178,4 +180,69 @@ fn what_an_ambiguous_command_is_told_to_name_helps() {
         assert!(!output.status.success(), "{beginning:?}: {}", text(&output.stdout));
     }
     assert_eq!(alice.mine(second), thd("10"));
+}
+
+#[test]
+fn pay_takes_the_channel_with_its_peer_that_can_pay_and_has_the_most() {
+    let world = World::new();
+    let (alice, bob, small) = world.channel();
+    let large = address(&alice.ok(&["openchannel", "20"])["channel"]);
+    alice.wait_usable(large);
+    bob.wait_usable(large);
+    let pay = |amount: &str, more: &[&str]| address(&alice.ok(&[&["pay", amount], more].concat())["channel"]);
+    assert_eq!(pay("12", &[]), large, "20 and 10");
+    assert_eq!(pay("9", &["--peer", &bob.peer_id()]), small, "8 and 10");
+    assert_eq!(pay("0.5", &[]), large, "8 and 1");
+    assert_eq!(pay("0.5", &["--channel", &small.to_string()]), small, "what is named is meant");
+    let refused = alice.refused(&["pay", "7.75"], 1, "insufficient_balance");
+    assert!(refused["message"].as_str().unwrap().contains("in one is 7.5 THD, in all 8 THD"), "{refused}");
+    assert!(refused["hint"].as_str().unwrap().contains("in several parts"), "{refused}");
+    // Neither side of its own accord: the receiver pays back out of what it has most of.
+    assert_eq!(address(&bob.ok(&["pay", "12.5"])["channel"]), large);
+}
+
+#[cfg(unix)]
+#[test]
+fn a_refused_command_can_be_pasted_with_the_channel_that_is_meant() {
+    let world = World::new();
+    let (alice, bob, first) = world.channel();
+    let second = address(&alice.ok(&["openchannel", "5"])["channel"]);
+    alice.wait_usable(second);
+    let output = alice.output(&["closechannel", "--cooperative"]);
+    let screen = text(&output.stderr);
+    assert!(screen.lines().all(|line| line.chars().count() <= 80), "{screen}");
+    assert!(screen.contains(&format!("{first}  own share 10")), "{screen}");
+    let refused = alice.refused(&["closechannel", "--cooperative"], 1, "ambiguous_channel");
+    assert_eq!(refused["channels"], serde_json::json!([second.to_string(), first.to_string()]));
+    let (_, commands) = refused["hint"].as_str().unwrap().split_once(":\n").unwrap();
+    let wanted =
+        commands.split("  thunder-cli").find(|command| command.contains(&second.to_string())).unwrap();
+    let wanted = wanted.replace("--json", "");
+    let path = alice.cli().get_program().to_owned();
+    let shell = std::process::Command::new("sh")
+        .args(["-c", &format!("\"$THUNDER_CLI\" {wanted}")])
+        .env("THUNDER_CLI", path)
+        .envs(alice.cli().get_envs().filter_map(|(name, value)| Some((name, value?))))
+        .output()
+        .unwrap();
+    assert!(shell.status.success(), "{wanted}: {}", text(&shell.stderr));
+    bob.wait_state(second, "CLOSED");
+    bob.wait_usable(first);
+}
+
+#[test]
+fn withdraw_takes_the_channel_whose_challenge_period_is_over() {
+    let world = World::new();
+    let (alice, _bob, first) = world.channel();
+    let second = address(&alice.ok(&["openchannel", "5"])["channel"]);
+    alice.wait_usable(second);
+    alice.ok(&["closechannel", "--channel", &first.to_string()]);
+    world.mine(20);
+    // Of two that can be closed none is closed by itself, and one that is closing is no longer meant.
+    assert_eq!(alice.ok(&["closechannel"])["channel"], second.to_string());
+    alice.refused(&["withdraw"], 1, "ambiguous_channel");
+    world.mine(5);
+    assert_eq!(alice.ok(&["withdraw"])["channel"], first.to_string());
+    world.mine(20);
+    assert_eq!(alice.ok(&["withdraw"])["channel"], second.to_string());
 }

@@ -3,6 +3,9 @@
 use std::fmt;
 
 use serde::{Deserialize, Serialize};
+use thunder_protocol::Address;
+
+use crate::ChecksumAddress;
 
 macro_rules! exit_codes {
     ($($(#[doc = $doc:literal])* $variant:ident = $number:literal,)*) => {
@@ -153,6 +156,8 @@ codes! {
     InvalidText = "invalid_text" => Refused,
     /// A file can't be read or written.
     File = "file" => Refused,
+    /// A file of payments has lines that can't be read; nothing was paid.
+    InvalidFile = "invalid_file" => Usage,
     /// A file is not a backup, is damaged or changed, is not signed, or is of a newer version.
     InvalidBackup = "invalid_backup" => Refused,
     /// The node has a wallet or channels, which a restored backup would replace.
@@ -199,12 +204,21 @@ pub struct ApiError {
     pub message: String,
     /// What to do; may be empty.
     pub hint: String,
+    /// The channels that the command could mean, if it names none of them.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub channels: Vec<ChecksumAddress>,
 }
 
 impl ApiError {
     /// An error with a hint.
     pub fn new(code: Code, message: impl Into<String>, hint: impl Into<String>) -> Self {
-        Self { code, message: message.into(), hint: hint.into() }
+        Self { code, message: message.into(), hint: hint.into(), channels: Vec::new() }
+    }
+
+    /// The same with the channels that the command could mean.
+    #[must_use]
+    pub fn with_channels(self, channels: impl IntoIterator<Item = Address>) -> Self {
+        Self { channels: channels.into_iter().map(ChecksumAddress).collect(), ..self }
     }
 }
 

@@ -132,7 +132,7 @@ async fn seed(
         let database = directory.join("thunder.db");
         seeder.store(&database, key, Role::B, std::iter::once(opened), CONFIRMATIONS).await?;
     }
-    let name = |channel: String| Selector { channel: Some(channel), peer: None };
+    let name = |channel: String| Selector { channel: Some(channel), ..Selector::default() };
     Ok(opened.iter().map(|opened| name(opened.channel().to_string())).collect())
 }
 

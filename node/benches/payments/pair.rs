@@ -47,7 +47,7 @@ impl Pair {
         let request =
             OpenRequest { amount: "2000".parse()?, deposit: None, peer: None, accept_short_period: false };
         let opened = checked(alice.client.open_channel(long_call(), request).await)?;
-        let channel = Selector { channel: Some(opened.channel.to_string()), peer: None };
+        let channel = Selector { channel: Some(opened.channel.to_string()), ..Selector::default() };
         let total = "2000".parse()?;
         let pair = Self {
             alice,

@@ -193,6 +193,11 @@ impl Channels {
         self.entries.get(address)
     }
 
+    /// A channel with the address that it is kept under.
+    pub(crate) fn find(&self, address: &Address) -> Option<(&Address, &ChannelEntry)> {
+        self.entries.get_key_value(address)
+    }
+
     pub(crate) fn get_mut(&mut self, address: &Address) -> Option<&mut ChannelEntry> {
         self.entries.get_mut(address)
     }

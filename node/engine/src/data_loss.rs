@@ -92,7 +92,7 @@ impl Engine {
             let what = format!("the file is of chain {chain_id}, and this node is on chain {here}");
             return Err(invalid(what));
         }
-        let named = Selector { channel: Some(of.to_string()), peer: None };
+        let named = Selector { channel: Some(of.to_string()), ..Selector::default() };
         let meant = if request.channel == Selector::default() { &named } else { &request.channel };
         let address = self.find_channel(meant, Purpose::ImportReceipt)?;
         if ChecksumAddress(address) != of {

@@ -10,6 +10,7 @@ use thunder_protocol::wire::Request;
 use thunder_protocol::{Address, B256, ChainIdentity, Contracts, Input, LOCAL_CHAIN_IDS, Signer};
 
 use crate::PeerId;
+use crate::accept::AcceptPolicy;
 use crate::chain_state::ChainState;
 use crate::channels::{ChannelEntry, Channels};
 use crate::event::{Event, OutboundRequestId, PeerEvent, UserCommand, UserRequestId};
@@ -39,6 +40,8 @@ pub struct EngineConfig {
     pub confirmations: Option<u64>,
     /// Whether a closing on an old receipt is challenged without being told to.
     pub auto_challenge: bool,
+    /// Which channels of others are agreed to.
+    pub accept: AcceptPolicy,
 }
 
 /// The state of a node, without I/O. Events go in, batches come out; nothing that a batch asks for can be had before the

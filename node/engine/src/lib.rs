@@ -11,6 +11,7 @@
 #[cfg(test)]
 extern crate self as thunder_engine;
 
+mod accept;
 mod apply;
 mod chain;
 mod chain_state;
@@ -37,6 +38,7 @@ mod testing;
 mod token_bucket;
 mod wording;
 
+pub use accept::{AcceptFrom, AcceptPolicy};
 pub use chain_state::ChainState;
 pub use channels::{ChannelEntry, Channels, is_inbound_pending, is_live};
 pub use engine::{Engine, EngineConfig, EngineStart, confirmations_on};

@@ -8,7 +8,7 @@ use std::collections::HashMap;
 use thunder_api::{ApiError, ApiResult, Code, OpenRequest};
 use thunder_protocol::channel::{Millis, Terms};
 use thunder_protocol::wire::{
-    Envelope, OpenAccept, OpenAsk, OpenMessage, OpenRefuse, OpenRefuseReason, salt,
+    Envelope, OpenAccept, OpenAsk, OpenMessage, OpenPolicy, OpenRefuse, OpenRefuseReason, salt,
 };
 use thunder_protocol::{Address, Amount, B256, Balances, Channel, Role, channel_address};
 
@@ -68,6 +68,39 @@ impl Offers {
     }
 }
 
+/// Why an offer is not accepted.
+struct Refusal {
+    reason: OpenRefuseReason,
+    policy: Option<OpenPolicy>,
+}
+
+impl From<OpenRefuseReason> for Refusal {
+    fn from(reason: OpenRefuseReason) -> Self {
+        Self { reason, policy: None }
+    }
+}
+
+impl From<OpenPolicy> for Refusal {
+    fn from(policy: OpenPolicy) -> Self {
+        // Older nodes know no reason that fits better.
+        Self { reason: OpenRefuseReason::BadTerms, policy: Some(policy) }
+    }
+}
+
+/// What the user whose offer was refused can do.
+fn what_to_do(policy: Option<OpenPolicy>) -> String {
+    match policy {
+        None => "compare the infos of both nodes: chain, THD and factory".into(),
+        Some(OpenPolicy::Nobody) => {
+            "let the other side open the channel; you pay your share in with `thunder-cli fund`".into()
+        }
+        Some(OpenPolicy::KnownOnly) => {
+            "ask the other side to connect to this node first, or to open the channel itself".into()
+        }
+        Some(OpenPolicy::AtLeast(min)) => format!("open one that holds more: thunder-cli openchannel {min}"),
+    }
+}
+
 impl Engine {
     /// `openchannel`, once the balances are known to suffice: asks the other side.
     pub(crate) fn offer_channel(&mut self, request: UserRequestId, terms: &OpenRequest, partner: Address) {
@@ -108,10 +141,9 @@ impl Engine {
                 self.batch.effects.messages.push((partner, Envelope::Open(answer)));
             }
             OpenMessage::Accept(accept) => self.on_accept(partner, &accept),
-            OpenMessage::Refuse(OpenRefuse { half_a, reason }) => {
-                if let Some(offer) = self.offers.take(&partner, &half_a) {
-                    let hint = "compare the infos of both nodes: chain, THD and factory";
-                    let error = ApiError::new(Code::PeerRefused, reason.to_string(), hint);
+            OpenMessage::Refuse(refuse) => {
+                if let Some(offer) = self.offers.take(&partner, &refuse.half_a) {
+                    let error = ApiError::new(Code::PeerRefused, refuse.why(), what_to_do(refuse.policy));
                     self.reply(offer.request, Err(error));
                 }
             }
@@ -121,47 +153,51 @@ impl Engine {
     fn answer_ask(&mut self, partner: Address, ask: &OpenAsk) -> OpenMessage {
         match self.accept(partner, ask) {
             Ok(accept) => OpenMessage::Accept(accept),
-            Err(reason) => {
+            Err(Refusal { reason, policy }) => {
+                let refuse = OpenRefuse { half_a: ask.half_a, reason, policy };
                 if self.may_log(Some(&partner)) {
-                    tracing::info!(%partner, %reason, "refused to open a channel");
+                    tracing::info!(%partner, reason = refuse.why(), "refused to open a channel");
                 }
                 // An honest node does not repeat an offer that was refused.
                 if let Some(peer) = self.peers.by_wallet(&partner).cloned() {
                     self.take_budget(&peer, UNKNOWN_CHANNEL_COST);
                 }
-                OpenMessage::Refuse(OpenRefuse { half_a: ask.half_a, reason })
+                OpenMessage::Refuse(refuse)
             }
         }
     }
 
     /// Accepts the partner's offer if its terms are in order. The channel is on disk before the answer is sent. Accepting
     /// costs this side nothing.
-    fn accept(&mut self, partner: Address, ask: &OpenAsk) -> Result<OpenAccept, OpenRefuseReason> {
+    fn accept(&mut self, partner: Address, ask: &OpenAsk) -> Result<OpenAccept, Refusal> {
         let Ok((identity, part_b)) = self.require_ready() else {
-            return Err(OpenRefuseReason::ChainUnreachable);
+            return Err(OpenRefuseReason::ChainUnreachable.into());
         };
         if ask.chain_id != identity.chain_id {
-            return Err(OpenRefuseReason::OtherChain);
+            return Err(OpenRefuseReason::OtherChain.into());
         }
         if ask.token != self.chain.contracts.token {
-            return Err(OpenRefuseReason::OtherToken);
+            return Err(OpenRefuseReason::OtherToken.into());
         }
         if ask.factory != self.chain.contracts.factory {
-            return Err(OpenRefuseReason::OtherFactory);
+            return Err(OpenRefuseReason::OtherFactory.into());
         }
         let adds_up = ask.share_a.checked_add(ask.share_b) == Some(ask.amount);
         if ask.part_a != partner || !adds_up || ask.amount.is_zero() {
-            return Err(OpenRefuseReason::BadTerms);
+            return Err(OpenRefuseReason::BadTerms.into());
+        }
+        if let Some(policy) = self.violated_policy(&partner, ask.amount) {
+            return Err(policy.into());
         }
         let is_too_much = self.inbound_pending_from(&partner) >= MAX_INBOUND_PENDING
             || self.channels.inbound_pending_count() >= MAX_INBOUND_PENDING_IN_ALL;
         if is_too_much {
-            return Err(OpenRefuseReason::TooMany);
+            return Err(OpenRefuseReason::TooMany.into());
         }
         let accept = OpenAccept { half_a: ask.half_a, half_b: self.random_bytes(), part_b };
         let terms = self.terms_of(ask, &accept, Role::B);
         if self.is_address_used(&terms.channel) {
-            return Err(OpenRefuseReason::AddressUsed);
+            return Err(OpenRefuseReason::AddressUsed.into());
         }
         tracing::info!(channel = %terms.channel, %partner, amount = %ask.amount, "the other side opens a channel");
         self.add_channel(identity, Channel::accept(terms));

@@ -10,7 +10,6 @@ use crate::event::UserRequestId;
 use crate::outbox::Reply;
 use crate::payment_ids::EarlierPayment;
 use crate::replies::ReplyTarget;
-use crate::selection::Purpose;
 
 /// The most payments in one call.
 pub const MAX_PAYMENTS_IN_CALL: usize = 4096;
@@ -45,7 +44,10 @@ impl PaidMany {
 impl Engine {
     pub(crate) fn pay(&mut self, request_id: UserRequestId, request: PayRequest) {
         let PayRequest { channel: selector, payment } = request;
-        let new = |engine: &Self| engine.find_channel(&selector, Purpose::Pay);
+        let amount = payment.amount;
+        let new = |engine: &Self| {
+            engine.channels_to_pay_over(&selector).and_then(|channels| engine.payable(&channels, amount))
+        };
         match self.payment_target(&selector, payment.id.as_ref(), new) {
             Ok(target) => {
                 let command = self.register_command(target.channel, ReplyTarget::Paid(request_id));
@@ -66,10 +68,13 @@ impl Engine {
             return self.reply(request_id, Err(ApiError::new(Code::Busy, message, "make several calls")));
         }
         // For what is new; a payment that was made before needs no channel.
-        let channel = self.find_channel(&selector, Purpose::Pay);
+        let channels = self.channels_to_pay_over(&selector);
         self.paid_many.insert(request_id, PaidMany { replies: vec![None; count], missing: count });
         for (index, payment) in payments.into_iter().enumerate() {
-            match self.payment_target(&selector, payment.id.as_ref(), |_| channel.clone()) {
+            let new = |engine: &Self| {
+                channels.as_ref().map_err(Clone::clone).and_then(|all| engine.payable(all, payment.amount))
+            };
+            match self.payment_target(&selector, payment.id.as_ref(), new) {
                 Ok(target) => {
                     let command =
                         self.register_command(target.channel, ReplyTarget::OneOf(request_id, index));

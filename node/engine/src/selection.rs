@@ -3,11 +3,13 @@
 use std::collections::BTreeSet;
 
 use thunder_api::{ApiError, ApiResult, Code, Selector};
+use thunder_protocol::channel::{CommandError, NextStep};
 use thunder_protocol::onchain::OnChain;
-use thunder_protocol::{Address, Channel};
+use thunder_protocol::{Address, Amount, Channel};
 
 use crate::channels::{ChannelEntry, is_inbound_pending, is_live};
 use crate::engine::Engine;
+use crate::errors::unknown_channel;
 
 /// How many channels an error names.
 const MAX_LISTED: usize = 10;
@@ -96,11 +98,18 @@ impl Purpose {
 
 type Found<'a> = (&'a Address, &'a ChannelEntry);
 
+/// The channel, if there is only one.
+const fn the_only<'a>(all: &[Found<'a>]) -> Option<Found<'a>> {
+    match all {
+        [only] => Some(*only),
+        _ => None,
+    }
+}
+
 /// The channel that is not closed, if there is only one.
-fn the_only_live(all: &[Found<'_>]) -> Option<Address> {
-    let mut live = all.iter().filter(|(_, entry)| is_live(&entry.channel));
-    let (only, _) = live.next()?;
-    live.next().is_none().then_some(**only)
+fn the_only_live<'a>(all: &[Found<'a>]) -> Option<Found<'a>> {
+    let live: Vec<_> = all.iter().filter(|(_, entry)| is_live(&entry.channel)).copied().collect();
+    the_only(&live)
 }
 
 fn listed<'a>(addresses: impl IntoIterator<Item = &'a Address>) -> String {
@@ -119,13 +128,13 @@ fn only_with_strangers(purpose: Purpose, others: &[Address]) -> ApiError {
     let message = format!("there is no channel to {} with a node that you asked for", purpose.verb());
     let hint = match others {
         [only] => format!("with another node there is one; if you mean it: --channel {only}"),
-        several => format!("with other nodes there are; name one with --channel: {}", listed(several)),
+        _ => "with other nodes there are; name the one that you mean with --channel".into(),
     };
-    ApiError::new(Code::NoChannel, message, hint)
+    ApiError::new(Code::NoChannel, message, hint).with_channels(others.iter().take(MAX_LISTED).copied())
 }
 
 fn nothing_fits(selector: &Selector, purpose: Purpose, all: &[Found<'_>]) -> ApiError {
-    let named = selector.channel.as_ref().or(selector.peer.as_ref());
+    let named = selector.channel.as_ref().or(selector.peer.as_ref()).or(selector.to.as_ref());
     let message = match (named, all) {
         (Some(name), []) => format!("there is no channel {name:?}"),
         _ => format!("there is no channel to {}", purpose.verb()),
@@ -133,20 +142,45 @@ fn nothing_fits(selector: &Selector, purpose: Purpose, all: &[Found<'_>]) -> Api
     ApiError::new(Code::NoChannel, message, purpose.what_to_do())
 }
 
-fn ambiguous(selector: &Selector, purpose: Purpose, several: &[&Found<'_>]) -> ApiError {
-    let list = listed(several.iter().map(|(address, _)| *address));
-    let message = format!("there are {} channels to {}: {list}", several.len(), purpose.verb());
-    let partners: BTreeSet<_> = several.iter().map(|(_, entry)| entry.channel.setup().partner()).collect();
-    let by_peer = selector.peer.is_none() && partners.len() == several.len();
-    let or_peer = if by_peer { ", or its other side with --peer" } else { "" };
+/// The error for a command that could mean each of these channels.
+fn ambiguous(selector: &Selector, purpose: Purpose, several: &[Found<'_>]) -> ApiError {
+    let mut message = format!("there are {} channels to {}:", several.len(), purpose.verb());
+    for (address, entry) in several.iter().take(MAX_LISTED) {
+        let mine = entry.channel.balances().of(entry.channel.setup().role());
+        message.push_str(&format!("\n  {address}  own share {mine}"));
+    }
+    if several.len() > MAX_LISTED {
+        message.push_str("\n  ...");
+    }
+    let partners = distinct_partners(several.iter()).len();
+    // Of several channels with one peer `pay` takes one by itself.
+    let by_peer = partners == several.len() || (purpose == Purpose::Pay && partners > 1);
+    let or_peer = if selector.peer.is_none() && selector.to.is_none() && by_peer {
+        ", or its other side with --peer"
+    } else {
+        ""
+    };
     let hint = format!("name one with --channel (its address or the beginning of it){or_peer}");
-    ApiError::new(Code::AmbiguousChannel, message, hint)
+    let listed = several.iter().take(MAX_LISTED).map(|(address, _)| **address);
+    ApiError::new(Code::AmbiguousChannel, message, hint).with_channels(listed)
+}
+
+/// The error for a payment that no channel can pay alone, and that all of them together may.
+fn split_needed(amount: Amount, most: Amount, total: Amount) -> ApiError {
+    let message = format!(
+        "no channel has {amount} THD left to pay with: the most in one is {most} THD, in all {total} THD"
+    );
+    let hint = match total >= amount {
+        true => "pay in several parts, or open another channel",
+        false => "pay less, or open another channel",
+    };
+    ApiError::new(Code::InsufficientBalance, message, hint)
 }
 
 /// Refuses a beginning of a peer id or a wallet that fits several partners, also if only one of them has a
 /// channel that fits the command.
 fn require_one_peer(selector: &Selector, all: &[Found<'_>]) -> ApiResult<()> {
-    let Some(name) = &selector.peer else { return Ok(()) };
+    let Some(name) = selector.peer.as_ref().or(selector.to.as_ref()) else { return Ok(()) };
     let partners = distinct_partners(all.iter());
     if partners.len() <= 1 {
         return Ok(());
@@ -156,34 +190,125 @@ fn require_one_peer(selector: &Selector, all: &[Found<'_>]) -> ApiResult<()> {
 }
 
 impl Engine {
-    /// The channel that a user means.
+    /// The channel that a user means: the only one that fits the command, or the only one of these on which the
+    /// command has something to do now.
     pub fn find_channel(&self, selector: &Selector, purpose: Purpose) -> ApiResult<Address> {
+        let candidates = self.candidates(selector, purpose)?;
+        if let [(only, _)] = candidates.as_slice() {
+            return Ok(**only);
+        }
+        let is_due = |(_, entry): &&Found<'_>| self.is_due(purpose, entry);
+        let due: Vec<_> = candidates.iter().filter(is_due).copied().collect();
+        match due.as_slice() {
+            [(only, _)] => Ok(**only),
+            [] => Err(ambiguous(selector, purpose, &candidates)),
+            several => Err(ambiguous(selector, purpose, several)),
+        }
+    }
+
+    /// The channels that a payment can go over, all with the same peer.
+    pub(crate) fn channels_to_pay_over(&self, selector: &Selector) -> ApiResult<Vec<Address>> {
+        let candidates = self.candidates(selector, Purpose::Pay)?;
+        // Whom to pay is for the user to say, also if only one of them could be paid.
+        if distinct_partners(candidates.iter()).len() > 1 {
+            return Err(ambiguous(selector, Purpose::Pay, &candidates));
+        }
+        Ok(candidates.into_iter().map(|(address, _)| *address).collect())
+    }
+
+    /// Of channels with one peer the one that can pay the amount, the largest own share first. If none can, the one
+    /// whose core says best why not.
+    pub(crate) fn payable(&self, channels: &[Address], amount: Amount) -> ApiResult<Address> {
+        if let [only] = channels {
+            return Ok(*only);
+        }
+        let (mut best, mut rest) = (None, None);
+        let mut total = Amount::ZERO;
+        for address in channels {
+            let Some((available, refusal)) = self.would_pay(address, amount) else { continue };
+            let is_short = matches!(refusal, Some(CommandError::InsufficientBalance { .. }));
+            if refusal.is_none() || is_short {
+                total = total.checked_add(available).unwrap_or(Amount::MAX);
+            }
+            // Of equal shares that of the newest channel, which comes first. What lacks money only says most.
+            match refusal {
+                None if best.is_none_or(|(most, _)| available > most) => best = Some((available, *address)),
+                Some(_) if rest.is_none_or(|(short, most, _)| (is_short, available) > (short, most)) => {
+                    rest = Some((is_short, available, *address));
+                }
+                None | Some(_) => {}
+            }
+        }
+        match (best, rest) {
+            (Some((_, address)), _) => Ok(address),
+            (None, Some((true, most, _))) if total > most => Err(split_needed(amount, most, total)),
+            (None, Some((_, _, address))) => Ok(address),
+            // Each is frozen, or another wallet's: the first one says so.
+            (None, None) => channels.first().copied().ok_or_else(unknown_channel),
+        }
+    }
+
+    /// What the own side has left in a channel, and why the channel would not pay this amount now; `None` if it can't
+    /// be used at all.
+    fn would_pay(&self, address: &Address, amount: Amount) -> Option<(Amount, Option<CommandError>)> {
+        let (entry, wallet) = (self.channels.get(address)?, self.wallet()?);
+        let setup = entry.channel.setup();
+        let Channel::Active(active) = &entry.channel else { return None };
+        if entry.frozen.is_some() || setup.party(setup.role()) != wallet.address() {
+            return None;
+        }
+        let context = self.context(wallet, entry.unreadable.is_none());
+        Some((active.available(), active.may_pay(amount, &context).err()))
+    }
+
+    /// Whether the command has something to do on the channel now. Closing is for the user to decide on any channel
+    /// that can be closed.
+    fn is_due(&self, purpose: Purpose, entry: &ChannelEntry) -> bool {
+        let setup = entry.channel.setup();
+        match (purpose, self.next_step(entry)) {
+            (Purpose::Challenge, Some(NextStep::Challenge { .. })) => true,
+            (Purpose::Withdraw, Some(NextStep::Withdraw { blocks, .. })) => blocks <= 1,
+            (Purpose::Fund, Some(NextStep::Fund { .. })) => {
+                matches!(&entry.channel, Channel::Opening(opening) if !opening.own_missing().is_zero())
+            }
+            (Purpose::Cancel, _) => matches!(entry.channel.view().status, OnChain::Empty { paid_in }
+                if !paid_in.of(setup.role()).is_zero()),
+            _ => false,
+        }
+    }
+
+    /// The channels that a user can mean, newest first, at least one: those that fit the command, or the one whose
+    /// state says best why none does.
+    fn candidates(&self, selector: &Selector, purpose: Purpose) -> ApiResult<Vec<Found<'_>>> {
         let named = |(address, entry): &Found<'_>| self.is_meant(selector, address, entry);
         // A user who names a channel in full does not wait for a search through all of them.
-        if let Some(Ok(address)) = selector.channel.as_ref().map(|name| name.parse::<Address>())
-            && let Some(entry) = self.channels.get(&address)
-            && named(&(&address, entry))
+        let parsed = |name: Option<&String>| name.and_then(|name| name.parse::<Address>().ok());
+        if let Some(address) = parsed(selector.channel.as_ref().or(selector.to.as_ref()))
+            && let Some(found) = self.channels.find(&address)
+            && named(&found)
         {
-            return Ok(address);
+            return Ok(vec![found]);
         }
-        let mut all: Vec<_> = match selector.peer.as_ref().map(|name| name.parse::<Address>()) {
+        let mut all: Vec<_> = match parsed(selector.peer.as_ref().or(selector.to.as_ref())) {
             // Nor does a user who names a wallet in full.
-            Some(Ok(partner)) => self.channels.with_partner(&partner).into_iter().filter(named).collect(),
+            Some(partner) => self.channels.with_partner(&partner).into_iter().filter(named).collect(),
             _ => self.channels.newest_first().filter(named).collect(),
         };
         require_one_peer(selector, &all)?;
         let strangers = self.remove_strangers(selector, &mut all);
         let fits = |(_, entry): &&Found<'_>| purpose.fits(&entry.channel);
-        let fitting: Vec<_> = all.iter().filter(fits).collect();
+        let fitting: Vec<_> = all.iter().filter(fits).copied().collect();
+        if !fitting.is_empty() {
+            return Ok(fitting);
+        }
         let elsewhere: Vec<_> = strangers.iter().filter(fits).map(|(address, _)| **address).collect();
-        match (fitting.as_slice(), all.as_slice()) {
-            ([(only, _)], _) => Ok(**only),
-            ([], _) if !elsewhere.is_empty() => Err(only_with_strangers(purpose, &elsewhere)),
-            // No channel fits, but only one can be meant: its state says best what is wrong.
-            ([], [(only, _)]) => Ok(**only),
-            ([], _) if let Some(only) = the_only_live(&all) => Ok(only),
-            ([], _) => Err(nothing_fits(selector, purpose, &all)),
-            (several, _) => Err(ambiguous(selector, purpose, several)),
+        if !elsewhere.is_empty() {
+            return Err(only_with_strangers(purpose, &elsewhere));
+        }
+        // No channel fits, but only one can be meant: its state says best what is wrong.
+        match the_only(&all).or_else(|| the_only_live(&all)) {
+            Some(only) => Ok(vec![only]),
+            None => Err(nothing_fits(selector, purpose, &all)),
         }
     }
 
@@ -198,8 +323,7 @@ impl Engine {
     /// Removes the channels with peers that the user has not asked for, if the selector names nothing and there
     /// are peers that were asked for: anybody can open a channel. Returns the removed ones.
     fn remove_strangers<'a>(&self, selector: &Selector, all: &mut Vec<Found<'a>>) -> Vec<Found<'a>> {
-        let names_nothing = selector.channel.is_none() && selector.peer.is_none();
-        let Some(requested) = self.peers.requested_wallets().filter(|_| names_nothing) else {
+        let Some(requested) = self.peers.requested_wallets().filter(|_| selector.names_nothing()) else {
             return Vec::new();
         };
         let is_requested = |entry: &ChannelEntry| requested.contains(&entry.channel.setup().partner());
@@ -209,14 +333,16 @@ impl Engine {
     }
 
     pub(crate) fn is_meant(&self, selector: &Selector, address: &Address, entry: &ChannelEntry) -> bool {
-        let Selector { channel, peer } = selector;
-        if channel.is_none() && is_inbound_pending(&entry.channel) {
+        let Selector { channel, peer, to } = selector;
+        let is_named = |name: &String| begins_like(address, name);
+        if is_inbound_pending(&entry.channel) && !channel.iter().chain(to).any(is_named) {
             return false;
         }
-        let by_channel = channel.as_ref().is_none_or(|name| begins_like(address, name));
+        let by_channel = channel.as_ref().is_none_or(is_named);
         let partner = entry.channel.setup().partner();
         let by_peer = peer.as_ref().is_none_or(|name| self.peers.is_called(&partner, name));
-        by_channel && by_peer
+        let by_either = to.as_ref().is_none_or(|name| is_named(name) || self.peers.is_called(&partner, name));
+        by_channel && by_peer && by_either
     }
 
     /// The wallet of the connected peer that a user means.
@@ -256,3 +382,6 @@ impl Engine {
 pub(crate) fn begins_like(address: &Address, beginning: &str) -> bool {
     !beginning.is_empty() && address.to_string().to_lowercase().starts_with(&beginning.to_lowercase())
 }
+
+#[cfg(test)]
+mod tests;

@@ -13,8 +13,8 @@ use thunder_protocol::{
 };
 
 use crate::{
-    ChainCommand, ChainEvent, ConnectionId, Engine, EngineConfig, EngineStart, Event, InboundRequestId,
-    Notice, Outbox, PeerEvent, PeerId, Reply, UserCommand, UserRequestId,
+    AcceptPolicy, ChainCommand, ChainEvent, ConnectionId, Engine, EngineConfig, EngineStart, Event,
+    InboundRequestId, Notice, Outbox, PeerEvent, PeerId, Reply, UserCommand, UserRequestId,
 };
 use disk::Disk;
 
@@ -113,6 +113,7 @@ impl Node {
             rpc: "the chain".into(),
             confirmations: None,
             auto_challenge: true,
+            accept: AcceptPolicy::DEFAULT,
         };
         let now = 1_000_000;
         let start = EngineStart { settings, chain: None, peers: Vec::new(), seed: [5; 32], now };

@@ -134,6 +134,7 @@ impl Daemon {
                 rpc: config.rpc.to_string(),
                 confirmations: config.confirmations,
                 auto_challenge: !config.no_auto_challenge,
+                accept: config.accept_policy(),
             },
             chain: identity.map(|identity| (identity, head)),
             peers: known.collect(),

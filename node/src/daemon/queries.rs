@@ -85,7 +85,7 @@ impl Daemon {
     }
 
     pub(super) fn history_scope(&self, selector: &Selector) -> ApiResult<HistoryScope> {
-        let is_for_all = selector.channel.is_none() && selector.peer.is_none();
+        let is_for_all = selector.names_nothing();
         let entries: Vec<_> = match is_for_all {
             true => self.engine.channels().newest_first().collect(),
             false => self.engine.find_all(selector),

@@ -5,8 +5,9 @@ use proptest::collection::vec;
 use proptest::option;
 use proptest::prelude::*;
 use thunder_protocol::wire::{
-    Answer, Envelope, Final, Hello, Message, OpenAccept, OpenAsk, OpenMessage, OpenRefuse, OpenRefuseReason,
-    Packet, Proof, Propose, Refuse, RefuseReason, Request, Response, SessionId, Sync, Welcome, WireError,
+    Answer, Envelope, Final, Hello, Message, OpenAccept, OpenAsk, OpenMessage, OpenPolicy, OpenRefuse,
+    OpenRefuseReason, Packet, Proof, Propose, Refuse, RefuseReason, Request, Response, SessionId, Sync,
+    Welcome, WireError,
 };
 use thunder_protocol::{
     Address, AgreedReceipt, Amount, B256, Balances, Memo, Nonce, Payment, PaymentId, Receipt, Role,
@@ -146,6 +147,11 @@ fn open_message() -> impl Strategy<Value = OpenMessage> {
         Just(OpenRefuseReason::ChainUnreachable),
         Just(OpenRefuseReason::AddressUsed),
     ];
+    let policy = prop_oneof![
+        Just(OpenPolicy::Nobody),
+        Just(OpenPolicy::KnownOnly),
+        amount().prop_map(OpenPolicy::AtLeast),
+    ];
     prop_oneof![
         ask().prop_map(OpenMessage::Ask),
         (word(), word(), address()).prop_map(|(half_a, half_b, part_b)| OpenMessage::Accept(OpenAccept {
@@ -153,7 +159,9 @@ fn open_message() -> impl Strategy<Value = OpenMessage> {
             half_b,
             part_b
         })),
-        (word(), reason).prop_map(|(half_a, reason)| OpenMessage::Refuse(OpenRefuse { half_a, reason })),
+        (word(), reason, option::of(policy)).prop_map(|(half_a, reason, policy)| {
+            OpenMessage::Refuse(OpenRefuse { half_a, reason, policy })
+        }),
     ]
 }
 

@@ -15,6 +15,16 @@ pub struct Selector {
     pub channel: Option<String>,
     /// The peer id or the wallet of the other side, or a unique beginning of either.
     pub peer: Option<String>,
+    /// Either of the two: what a channel or its other side is called.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub to: Option<String>,
+}
+
+impl Selector {
+    /// Whether it leaves the choice to the node.
+    pub const fn names_nothing(&self) -> bool {
+        self.channel.is_none() && self.peer.is_none() && self.to.is_none()
+    }
 }
 
 /// A channel to open.

@@ -105,7 +105,7 @@ fn of_the_calls_of_a_batch_the_challenges_go_out_first() {
     let mut other = Remote::new(201);
     node.open_session(&other);
     let second = node.open_channel(&mut other);
-    let selector = Selector { channel: Some(second.to_string()), peer: None };
+    let selector = Selector { channel: Some(second.to_string()), ..Selector::default() };
     let request = CloseRequest { channel: selector, mode: CloseMode::Alone, confirmed: false };
     let command = UserCommand::Close { request, gas: Ok(()) };
     let number = UserRequestId(node.next());
@@ -237,7 +237,7 @@ fn a_channel_of_another_wallet_is_left_alone() {
     let _ = node.finish();
     let settle = UserCommand::Settle {
         command: SettleCommand::Withdraw,
-        selector: Selector { channel: Some(channel.to_string()), peer: None },
+        selector: Selector { channel: Some(channel.to_string()), ..Selector::default() },
         gas: Ok(()),
     };
     let (request, outbox) = node.command(settle);
@@ -254,7 +254,7 @@ fn a_channel_that_a_refused_batch_did_not_change_stays_usable_and_its_users_get_
     let other = node.open_channel(&mut second);
     let over = |channel: &Address, id| match pay(id) {
         UserCommand::Pay(order) => {
-            let selector = Selector { channel: Some(channel.to_string()), peer: None };
+            let selector = Selector { channel: Some(channel.to_string()), ..Selector::default() };
             UserCommand::Pay(PayRequest { channel: selector, ..order })
         }
         other => other,
@@ -283,7 +283,7 @@ fn rule_6_an_id_is_free_again_after_the_disk_has_refused_its_payment() {
     node.open_session(&second);
     let other = node.open_channel(&mut second);
     let UserCommand::Pay(order) = pay("rent") else { panic!("no payment") };
-    let selector = Selector { channel: Some(other.to_string()), peer: None };
+    let selector = Selector { channel: Some(other.to_string()), ..Selector::default() };
     let (_, outbox) = node.command(UserCommand::Pay(PayRequest { channel: selector, ..order }));
     assert!(
         matches!(&sent(&outbox)[..], [Envelope::Channel { channel, .. }] if *channel == other),

@@ -215,7 +215,7 @@ fn an_answer_counts_only_from_the_partner_for_its_own_wallet_and_for_the_wallet_
 
     let (request, ask) = offers(&mut node, &remote);
     let reason = OpenRefuseReason::OtherToken;
-    let refuse = OpenMessage::Refuse(OpenRefuse { half_a: ask.half_a, reason });
+    let refuse = OpenMessage::Refuse(OpenRefuse { half_a: ask.half_a, reason, policy: None });
     let outbox = answers(&mut node, &remote, refuse);
     assert_eq!(error(&outbox, request).message, reason.to_string());
 }

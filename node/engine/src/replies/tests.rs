@@ -87,7 +87,7 @@ fn rule_6_an_id_that_was_used_with_one_payee_pays_no_other_one() {
     let mut other = Remote::new(201);
     node.open_session(&other);
     let second = node.open_channel(&mut other);
-    let selector = Selector { channel: Some(second.to_string()), peer: None };
+    let selector = Selector { channel: Some(second.to_string()), ..Selector::default() };
     let order = PayRequest { channel: selector, payment: payment("1", "rent") };
     let (request, outbox) = node.command(UserCommand::Pay(order));
     assert_eq!(error(&outbox, request).code, Code::IdInUse);

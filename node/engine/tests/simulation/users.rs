@@ -13,7 +13,7 @@ use crate::world::{RequestedPayment, World};
 const REPEATED: u64 = 6;
 
 fn named(channel: &Address) -> Selector {
-    Selector { channel: Some(channel.to_string()), peer: None }
+    Selector { channel: Some(channel.to_string()), ..Selector::default() }
 }
 
 impl World {

@@ -48,7 +48,12 @@ impl Active {
         Ok(())
     }
 
-    pub(super) fn may_pay(&self, amount: Amount, context: &Context<'_>) -> Result<(), CommandError> {
+    /// Why a new payment of this amount would be refused now.
+    ///
+    /// # Errors
+    ///
+    /// The error that the payment would have.
+    pub fn may_pay(&self, amount: Amount, context: &Context<'_>) -> Result<(), CommandError> {
         if amount.is_zero() {
             return Err(CommandError::ZeroAmount);
         }
@@ -67,17 +72,18 @@ impl Active {
         if self.queue.is_full() {
             return Err(CommandError::QueueFull);
         }
-        let newest = self
-            .common
-            .receipts
-            .proposal
-            .as_ref()
-            .map_or(self.common.receipts.agreed.balances(), |own| own.balances);
-        let available = newest.of(self.common.role()).checked_sub(self.queue.total()).unwrap_or(Amount::ZERO);
+        let available = self.available();
         if amount > available {
             return Err(CommandError::InsufficientBalance { available });
         }
         Ok(())
+    }
+
+    /// The own share, less what is paid and not answered yet.
+    pub fn available(&self) -> Amount {
+        let receipts = &self.common.receipts;
+        let newest = receipts.proposal.as_ref().map_or(receipts.agreed.balances(), |own| own.balances);
+        newest.of(self.common.role()).checked_sub(self.queue.total()).unwrap_or(Amount::ZERO)
     }
 
     /// Fails what waits and was never proposed, or was proposed and did not stand.
