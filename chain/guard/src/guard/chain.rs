@@ -335,9 +335,14 @@ impl Guard {
 
     /// For how long what was read is good enough to sign on (rule G8).
     pub(super) fn fresh_for(&self) -> Millis {
+        self.fresh_with(self.block_time())
+    }
+
+    /// The same where blocks come so far apart.
+    fn fresh_with(&self, block_time: Millis) -> Millis {
         match self.chain {
             Some(chain) if chain.is_local() => FRESH.1,
-            _ => self.block_time().saturating_mul(FRESH_BLOCKS).clamp(FRESH.0, FRESH.1),
+            _ => block_time.saturating_mul(FRESH_BLOCKS).clamp(FRESH.0, FRESH.1),
         }
     }
 
@@ -358,12 +363,14 @@ impl Guard {
             }
             let pace = self.endpoints.get(e).map_or(0, |endpoint| endpoint.block_time());
             let stands_still = pace.saturating_mul(MAX_LAG).max(2_000);
+            // By the time between its own blocks, too: one that says that they come faster makes no other late.
+            let reads_within = fresh_for.max(self.fresh_with(pace));
             let is_late = heads.get(e).copied().flatten().is_none_or(|(number, advanced)| {
                 number.saturating_add(MAX_LAG) < highest && now > advanced.saturating_add(stands_still)
             });
             let reads_late = self.endpoints.len() > 1 && self.reads_late(e);
             let Some(work) = self.work.get_mut(e) else { continue };
-            let is_read = work.schedule.read_at().is_some_and(|at| now <= at.saturating_add(fresh_for));
+            let is_read = work.schedule.read_at().is_some_and(|at| now <= at.saturating_add(reads_within));
             let is_live = is_usable && is_read && !is_late;
             changed |= work.is_live != is_live;
             work.is_live = is_live;
@@ -375,6 +382,13 @@ impl Guard {
             self.reconcile_all(now);
         }
         self.tell_read_head(now);
+    }
+
+    /// Whether an endpoint had a new block lately, by the time between its own.
+    pub(super) fn is_moving(&self, e: usize, now: Millis) -> bool {
+        let pace = self.endpoints.get(e).map_or(0, |endpoint| endpoint.block_time());
+        let lasts = self.fresh_with(pace);
+        self.head_of(e).is_some_and(|(_, advanced)| now <= advanced.saturating_add(lasts))
     }
 
     fn head_of(&self, e: usize) -> Option<(u64, Millis)> {
