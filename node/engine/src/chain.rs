@@ -98,9 +98,10 @@ impl Engine {
         self.paid_many.clear();
         self.payment_ids = Default::default();
         self.dirty_channels.clear();
+        // What was changed in this batch is of the earlier chain, and in memory only until the batch is on disk.
+        self.write_states();
         self.channels = Channels::default();
         let Some(identity) = self.chain.identity else { return };
-        // What was written in this batch is of the earlier chain, or in memory only until it is on disk.
         match self.disk.channels(identity.genesis) {
             Ok(stored) => self.channels = Channels::load(stored, identity.chain_id),
             Err(error) => tracing::error!(%error, "can't read the channels from disk"),
