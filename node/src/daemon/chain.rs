@@ -42,7 +42,8 @@ impl Daemon {
                 ChainEvent::Endpoints(endpoints)
             }
             Report::Outcome(outcome) => on_outcome(outcome),
-            other @ (Report::Taken { .. }
+            other @ (Report::ChainConfirmed(_)
+            | Report::Taken { .. }
             | Report::Late { .. }
             | Report::Note { .. }
             | Report::Calls { .. }

@@ -103,7 +103,7 @@ impl Guard {
         let (Some(chain_id), Some(genesis)) = (identity.chain_id, identity.genesis) else { return };
         (identity.chain_id, identity.genesis) = (None, None);
         let chain = ChainId { chain_id, genesis };
-        let is_expected = [known, self.settings.chain].contains(&Some(chain));
+        let is_expected = [known, self.settings.chain, self.earlier].contains(&Some(chain));
         let is_believed = is_expected || identity.is_shown_for_long(chain, known, now);
         identity.wait_until(now.saturating_add(match (is_believed, known) {
             (true, _) => CHECK_IDENTITY_EVERY,
@@ -155,6 +155,20 @@ impl Guard {
             .filter(|(_, work)| work.is_identified)
             .filter_map(|(endpoint, _)| endpoint.chain)
             .collect();
+        // One that was used before and does not answer now may come back, or be another by then. Of a local
+        // testnet that was started anew nothing comes back.
+        let is_local = shown.iter().chain(&self.chain).all(ChainId::is_local);
+        let is_missing = |(endpoint, work): (&Endpoint, &EndpointWork)| {
+            !(work.is_identified || is_local && endpoint.is_silent(now))
+        };
+        let lacks = self.endpoints.iter().zip(&self.work).any(is_missing);
+        if let Some(chain) = self.earlier.filter(|earlier| shown.contains(earlier)) {
+            return self.use_chain(chain, None);
+        }
+        if self.earlier.is_some() && !lacks {
+            self.earlier = None;
+            self.confirm_chain();
+        }
         let mut votes: BTreeMap<(u64, B256), usize> = BTreeMap::new();
         for chain in &shown {
             *votes.entry((chain.chain_id, chain.genesis)).or_default() += 1;
@@ -164,13 +178,6 @@ impl Guard {
         if shown.is_empty() || self.chain.is_some_and(|chain| shown.contains(&chain)) {
             return self.compare_chains();
         }
-        // One that was used before and does not answer now may come back, or be another by then. Of a local
-        // testnet that was started anew nothing comes back.
-        let is_local = shown.iter().chain(&self.chain).all(ChainId::is_local);
-        let is_missing = |(endpoint, work): (&Endpoint, &EndpointWork)| {
-            !(work.is_identified || is_local && endpoint.is_silent(now))
-        };
-        let lacks = self.endpoints.iter().zip(&self.work).any(is_missing);
         if is_waiting || self.chain.is_some() && lacks {
             return self.compare_chains();
         }
@@ -178,8 +185,22 @@ impl Guard {
         let most = votes.values().max().copied();
         let common = shown.iter().find(|chain| votes.get(&(chain.chain_id, chain.genesis)).copied() == most);
         if let Some(chain) = before.or(common.copied()) {
-            self.settings.chain = Some(chain);
-            self.start_chain(chain);
+            // Whoever has not answered yet may show the one that was used last.
+            let earlier = self.settings.chain.filter(|earlier| *earlier != chain && lacks);
+            self.use_chain(chain, earlier);
+        }
+    }
+
+    fn use_chain(&mut self, chain: ChainId, earlier: Option<ChainId>) {
+        (self.settings.chain, self.earlier) = (Some(chain), earlier);
+        self.start_chain(chain);
+        self.confirm_chain();
+    }
+
+    /// Has the chain in use noted on disk, once no endpoint can show the one that was used before.
+    fn confirm_chain(&mut self) {
+        if let Some(chain) = self.chain.filter(|_| self.earlier.is_none()) {
+            self.report(Report::ChainConfirmed(chain));
         }
     }
 
