@@ -243,6 +243,11 @@ impl Endpoint {
         self.last_error.is_some() && since.is_none_or(|since| since > silent_after)
     }
 
+    /// Whether what it answered of late is of use.
+    pub(crate) fn is_of_use(&self, now: Millis) -> bool {
+        !self.is_silent(now) && self.odd.0 < ODD_ANSWERS
+    }
+
     /// What is wrong with it, if anything is.
     pub(crate) fn trouble(&self, now: Millis) -> Option<String> {
         if self.is_silent(now) {

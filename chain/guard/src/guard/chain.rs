@@ -34,6 +34,9 @@ const FRESH_BLOCKS: u64 = 8;
 const FRESH: (Millis, Millis) = (3_000, 120_000);
 /// How long a new block is not told because views of channels are still to be told.
 const VIEWS_WITHIN: Millis = 1_500;
+/// How long the first block that one endpoint has read is not told because others that answer have not read any: for
+/// some blocks, and at least for this time.
+const ALL_READ_WITHIN: Millis = 10_000;
 /// How often the node is told how fresh its knowledge is.
 const TELL_EVERY: Millis = 250;
 
@@ -441,10 +444,23 @@ impl Guard {
         }
         let is_reported = self.waiting.is_empty() && self.verifying.is_empty();
         let since = *self.read_since.get_or_insert(now);
+        if self.read_head.is_none() && (0..self.work.len()).any(|e| self.is_awaited(e, since, now)) {
+            return;
+        }
         if is_reported || now >= since.saturating_add(VIEWS_WITHIN) {
             (self.read_head, self.read_since) = (Some(head), None);
             self.report(Report::Read { head });
         }
+    }
+
+    /// Whether an endpoint may still read everything for the first time, and contradict those that have. An end is
+    /// not read before the next block.
+    fn is_awaited(&self, e: usize, since: Millis, now: Millis) -> bool {
+        let (Some(endpoint), Some(work)) = (self.endpoints.get(e), self.work.get(e)) else { return false };
+        let is_elsewhere = work.is_identified && endpoint.chain != self.chain;
+        let within = endpoint.block_time().saturating_mul(MAX_LAG).max(ALL_READ_WITHIN);
+        let has_time = now < since.saturating_add(within);
+        work.read_head.is_none() && has_time && !is_elsewhere && endpoint.is_of_use(now)
     }
 
     /// Tells the node how fresh its knowledge is, and how the endpoints are, when that changes.

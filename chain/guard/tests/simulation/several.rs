@@ -275,3 +275,37 @@ fn g6_nothing_is_signed_over_what_one_of_two_shows_closing_while_it_has_no_new_b
         }
     }
 }
+
+/// After a start the one of two endpoints that answers first shows a channel open that is paid out.
+#[test]
+fn g6_nothing_is_signed_after_a_start_before_the_slower_one_of_two_was_heard() {
+    for liar in [0, 1] {
+        for delay in [50, 300, 900] {
+            let mut world = World::new(1, 1, 12_000, vec![honest(), honest()]);
+            for _ in 0..6 {
+                world.block(&[]);
+            }
+            let channel = world.channel(0);
+            let StorageState::Closing { closer, balances, .. } = cheat() else { unreachable!() };
+            let (nonce, block) =
+                (thunder_protocol::Nonce::new(super::world::NEWEST).unwrap(), world.ether.number());
+            world.endpoints[liar].faults.active.insert(channel);
+            world.block(&[(channel, StorageState::Closing { closer, nonce, balances, block: 0 })]);
+            world.block(&[(channel, StorageState::Closed { nonce, balances, block })]);
+            world.endpoints[liar].faults.delay = 1;
+            world.endpoints[1 - liar].faults.delay = delay;
+            world.restart();
+            world.unreadable.clear();
+            for step in 0..4_000 {
+                // The next blocks come after some seconds.
+                if step % 1_200 == 800 {
+                    world.block(&[]);
+                }
+                world.run(world.now + 10);
+                let is_caught_up = world.read_head.is_some() && world.is_fresh;
+                assert!(!is_caught_up || world.unreadable.contains(&channel), "{liar} {delay}: {step}");
+            }
+            assert!(world.read_head.is_some());
+        }
+    }
+}
