@@ -61,8 +61,10 @@ impl ChainTask {
                 DriverAction::Save(sent) => self.save(&sent),
                 DriverAction::Forget(sent) => self.forget(&sent),
                 DriverAction::Report(report) => {
-                    if let Report::Chain(chain) = &report {
-                        self.start_chain(chain);
+                    match &report {
+                        Report::Chain(chain) => self.start_chain(chain),
+                        Report::ChainConfirmed(chain) => self.note_chain(chain),
+                        _ => {}
                     }
                     #[cfg(feature = "failpoints")]
                     let was_sent = matches!(report, Report::Taken { .. });
@@ -99,8 +101,13 @@ impl ChainTask {
         }
     }
 
-    /// Makes the database one for this chain; what belongs to another stays in it, out of use.
     fn start_chain(&mut self, chain: &ChainIdentity) {
+        self.genesis = Some(chain.genesis);
+        self.use_wallet();
+    }
+
+    /// Makes the database one for this chain; what belongs to another stays in it, out of use.
+    fn note_chain(&mut self, chain: &ChainIdentity) {
         let mut write = || -> Result<(), StorageError> {
             if self.log.identity()? != Some(*chain) {
                 self.log.set_identity(chain)?;
@@ -110,8 +117,6 @@ impl ChainTask {
         if let Err(error) = write() {
             tracing::error!(%error, "can't note which chain is used");
         }
-        self.genesis = Some(chain.genesis);
-        self.use_wallet();
     }
 
     fn use_wallet(&mut self) {

@@ -33,8 +33,10 @@ const SILENT_AFTER: Millis = 2_000;
 const RELAX_AFTER: Millis = 30_000;
 /// A head that is so many blocks from the last one has to be shown twice.
 const FAR: u64 = 64;
-/// After so many answers in a row that make no sense, or none at all, fewer channels are read at once.
+/// After so many answers in a row that make no sense fewer channels are read at once.
 const ODD_BATCHES: u32 = 24;
+/// After so many such calls in a row without an answer, while others are answered: what is large may be lost on its way.
+const UNANSWERED_BATCHES: u32 = 8;
 /// After so many such calls in a row that a limit was the answer to, channels are read one by one.
 const LIMITED_BATCHES: u32 = 3;
 /// After so many answers in a row that make no sense that is said.
@@ -241,6 +243,11 @@ impl Endpoint {
         self.last_error.is_some() && since.is_none_or(|since| since > silent_after)
     }
 
+    /// Whether what it answered of late is of use.
+    pub(crate) fn is_of_use(&self, now: Millis) -> bool {
+        !self.is_silent(now) && self.odd.0 < ODD_ANSWERS
+    }
+
     /// What is wrong with it, if anything is.
     pub(crate) fn trouble(&self, now: Millis) -> Option<String> {
         if self.is_silent(now) {
@@ -340,7 +347,7 @@ impl Endpoint {
                 let answers_others = self.well_at.is_some_and(|at| at > last);
                 self.limited_batches = (if answers_others || times == 0 { times + 1 } else { times }, now);
                 let is_limit = matches!(error, AskError::RateLimited(_));
-                if self.limited_batches.0 < if is_limit { LIMITED_BATCHES } else { ODD_BATCHES } {
+                if self.limited_batches.0 < if is_limit { LIMITED_BATCHES } else { UNANSWERED_BATCHES } {
                     return;
                 }
                 count = if is_limit { 0 } else { count / 4 };

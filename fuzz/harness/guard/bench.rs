@@ -359,7 +359,10 @@ impl Bench {
                     }
                 }
             }
-            Report::Contracts(_) | Report::Reorganisation { .. } | Report::Funds(_) => {}
+            Report::ChainConfirmed(_)
+            | Report::Contracts(_)
+            | Report::Reorganisation { .. }
+            | Report::Funds(_) => {}
         }
     }
 

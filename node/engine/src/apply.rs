@@ -122,20 +122,25 @@ impl Engine {
     /// Ends the batch: everything that was handled since the last one.
     pub fn finish_batch(&mut self) -> Batch {
         self.propose_payments();
-        let mut batch = std::mem::take(&mut self.batch);
+        self.write_states();
         self.batch_payments = Default::default();
-        batch.effects.written.sort_unstable();
-        batch.effects.written.dedup();
-        for address in &batch.effects.written {
+        std::mem::take(&mut self.batch)
+    }
+
+    /// Adds the states of the channels that were changed in this batch to what it writes.
+    pub(crate) fn write_states(&mut self) {
+        let Batch { writes, failure, effects } = &mut self.batch;
+        effects.written.sort_unstable();
+        effects.written.dedup();
+        for address in &effects.written {
             let Some(entry) = self.channels.get(address) else { continue };
             match entry.channel.encode() {
                 Ok(state) => {
-                    batch.writes.states.push(ChannelWrite { row: entry.row, state, is_over: entry.is_over });
+                    writes.states.push(ChannelWrite { row: entry.row, state, is_over: entry.is_over });
                 }
-                Err(error) => drop(batch.failure.get_or_insert(StorageError(error.to_string()))),
+                Err(error) => drop(failure.get_or_insert(StorageError(error.to_string()))),
             }
         }
-        batch
     }
 
     /// What a batch asks for, now that it is on disk.

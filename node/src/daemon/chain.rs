@@ -43,6 +43,7 @@ impl Daemon {
             }
             Report::Outcome(outcome) => on_outcome(outcome),
             // The engine needs none of the others, but hears that the guard is alive.
+            Report::ChainConfirmed(_) => ChainEvent::Heartbeat,
             Report::Taken { channel, kind, tx } => {
                 tracing::info!(%channel, ?kind, %tx, "a transaction is on its way");
                 ChainEvent::Heartbeat

@@ -1,7 +1,7 @@
 //! What is believed of each channel, and what is reported of it to the node.
 
 use thunder_protocol::Address;
-use thunder_protocol::onchain::{ChainView, OnChain};
+use thunder_protocol::onchain::{ChainClosing, ChainView, OnChain};
 
 use super::chain::MAX_LAG;
 use super::{Guard, Report};
@@ -24,12 +24,21 @@ impl Guard {
     pub(super) fn reconcile(&mut self, address: Address, now: Millis) {
         let is_alone = self.endpoints.len() == 1;
         let live: Vec<_> = self.work.iter().map(|work| work.is_live || is_alone).collect();
+        let moving: Vec<_> =
+            (0..self.endpoints.len()).map(|endpoint_index| self.is_moving(endpoint_index, now)).collect();
         let head = self.newest_head();
         let Some(channel) = self.channels.as_mut().and_then(|channels| channels.get_mut(&address)) else {
             return;
         };
         let shown = channel.readings.iter().zip(&live).filter(|(_, live)| **live);
-        let readings: Vec<_> = shown.filter_map(|(reading, _)| *reading).collect();
+        let mut readings: Vec<_> = shown.filter_map(|(reading, _)| *reading).collect();
+        // Nobody shows a later state only because of being late.
+        if let Some(latest) = readings.iter().map(|reading| reading.state.stage()).max() {
+            let others = channel.readings.iter().zip(live.iter().zip(&moving));
+            let others = others.filter(|(_, (is_live, is_moving))| !**is_live && **is_moving);
+            let ahead = others.filter_map(|(reading, _)| *reading);
+            readings.extend(ahead.filter(|reading| reading.state.stage() > latest));
+        }
         let lasts = channel.contradicted.is_some_and(|since| head >= since.saturating_add(LASTS));
         // Those that are behind catch up within a block or two.
         let is_late =
@@ -58,7 +67,7 @@ impl Guard {
         if let Some(reading) = believed {
             self.believe(address, &reading, is_contradiction, now);
         }
-        self.report_claims(address);
+        self.report_claims(address, now);
     }
 
     fn believe(&mut self, address: Address, reading: &Reading, is_contested: bool, now: Millis) {
@@ -73,20 +82,37 @@ impl Guard {
     }
 
     /// Closings of the partner's that one endpoint shows are reported at once, whatever others show.
-    fn report_claims(&mut self, address: Address) {
+    fn report_claims(&mut self, address: Address, now: Millis) {
         let channel = self.channels.as_ref().and_then(|channels| channels.get(&address));
         let differing = self.differing.contains(&address) || self.endpoints.len() > 1;
         let claims = channel.filter(|_| differing).map(WatchedChannel::claims).unwrap_or_default();
-        // An endpoint that was not asked for long claims nothing.
-        let head = self.lowest_head();
-        for (closing, shown_at) in claims.into_iter().filter(|(closing, _)| closing.withdrawable_at() > head)
-        {
+        // An endpoint that was not asked for long, or stands still, claims nothing.
+        let lowest = self.lowest_head();
+        for (closing, shown_at) in claims {
+            let head = self.lowest_head_with(address, &closing, now).map_or(lowest, |own| own.min(lowest));
+            if closing.withdrawable_at() <= head {
+                continue;
+            }
             self.differing.insert(address);
             if let Some(transactions) = &mut self.transactions {
                 transactions.on_claim(address, closing.block, shown_at.min(head.saturating_add(MAX_LAG)));
             }
             self.report(Report::Claim { channel: address, closing });
         }
+    }
+
+    /// The lowest of the newest blocks of the endpoints that show this closing and go on, up to date or not.
+    fn lowest_head_with(&self, address: Address, closing: &ChainClosing, now: Millis) -> Option<u64> {
+        let channel = self.channels.as_ref()?.get(&address)?;
+        let shown = channel
+            .readings
+            .iter()
+            .zip(0..)
+            .filter_map(|(reading, endpoint_index)| Some((reading.as_ref()?, endpoint_index)));
+        let showing = shown.filter(|(reading, endpoint_index)| {
+            reading.state.is_shown_by(&OnChain::Closing(*closing)) && self.is_moving(*endpoint_index, now)
+        });
+        showing.filter_map(|(_, endpoint_index)| Some(self.endpoints.get(endpoint_index)?.head?.number)).min()
     }
 
     /// The lowest of the newest blocks that the endpoints show that are up to date, or else of those on the

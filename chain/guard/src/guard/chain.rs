@@ -34,6 +34,9 @@ const FRESH_BLOCKS: u64 = 8;
 const FRESH: (Millis, Millis) = (3_000, 120_000);
 /// How long a new block is not reported because views of channels are still to be reported.
 const VIEWS_WITHIN: Millis = 1_500;
+/// How long the first block that one endpoint has read is not reported because others that answer have not read any: for
+/// some blocks, and at least for this time.
+const ALL_READ_WITHIN: Millis = 10_000;
 /// How often it is reported how fresh the node's knowledge is.
 const TELL_EVERY: Millis = 250;
 
@@ -107,7 +110,7 @@ impl Guard {
         let (Some(chain_id), Some(genesis)) = (identity.chain_id, identity.genesis) else { return };
         (identity.chain_id, identity.genesis) = (None, None);
         let chain = ChainIdentity { chain_id, genesis };
-        let is_expected = [known, self.settings.chain].contains(&Some(chain));
+        let is_expected = [known, self.settings.chain, self.earlier].contains(&Some(chain));
         let is_believed = is_expected || identity.is_shown_for_long(chain, known, now);
         identity.wait_until(now.saturating_add(match (is_believed, known) {
             (true, _) => CHECK_IDENTITY_EVERY,
@@ -163,6 +166,20 @@ impl Guard {
             .filter(|(_, work)| work.is_identified)
             .filter_map(|(endpoint, _)| endpoint.chain)
             .collect();
+        // One that was used before and does not answer now may come back, or be another by then. Of a local
+        // testnet that was started anew nothing comes back.
+        let is_local = shown.iter().chain(&self.chain).all(ChainIdentity::is_local);
+        let is_missing = |(endpoint, work): (&Endpoint, &EndpointWork)| {
+            !(work.is_identified || is_local && endpoint.is_silent(now))
+        };
+        let lacks = self.endpoints.iter().zip(&self.work).any(is_missing);
+        if let Some(chain) = self.earlier.filter(|earlier| shown.contains(earlier)) {
+            return self.use_chain(chain, None);
+        }
+        if self.earlier.is_some() && !lacks {
+            self.earlier = None;
+            self.confirm_chain();
+        }
         let mut votes: BTreeMap<(u64, B256), usize> = BTreeMap::new();
         for chain in &shown {
             *votes.entry((chain.chain_id, chain.genesis)).or_default() += 1;
@@ -172,13 +189,6 @@ impl Guard {
         if shown.is_empty() || self.chain.is_some_and(|chain| shown.contains(&chain)) {
             return self.compare_chains();
         }
-        // One that was used before and does not answer now may come back, or be another by then. Of a local
-        // testnet that was started anew nothing comes back.
-        let is_local = shown.iter().chain(&self.chain).all(ChainIdentity::is_local);
-        let is_missing = |(endpoint, work): (&Endpoint, &EndpointWork)| {
-            !(work.is_identified || is_local && endpoint.is_silent(now))
-        };
-        let lacks = self.endpoints.iter().zip(&self.work).any(is_missing);
         if is_waiting || self.chain.is_some() && lacks {
             return self.compare_chains();
         }
@@ -186,8 +196,22 @@ impl Guard {
         let most = votes.values().max().copied();
         let common = shown.iter().find(|chain| votes.get(&(chain.chain_id, chain.genesis)).copied() == most);
         if let Some(chain) = before.or(common.copied()) {
-            self.settings.chain = Some(chain);
-            self.start_chain(chain);
+            // Whoever has not answered yet may show the one that was used last.
+            let earlier = self.settings.chain.filter(|earlier| *earlier != chain && lacks);
+            self.use_chain(chain, earlier);
+        }
+    }
+
+    fn use_chain(&mut self, chain: ChainIdentity, earlier: Option<ChainIdentity>) {
+        (self.settings.chain, self.earlier) = (Some(chain), earlier);
+        self.start_chain(chain);
+        self.confirm_chain();
+    }
+
+    /// Has the chain in use noted on disk, once no endpoint can show the one that was used before.
+    fn confirm_chain(&mut self) {
+        if let Some(chain) = self.chain.filter(|_| self.earlier.is_none()) {
+            self.report(Report::ChainConfirmed(chain));
         }
     }
 
@@ -365,9 +389,14 @@ impl Guard {
 
     /// For how long what was read is good enough to sign on (rule G8).
     pub(super) fn fresh_for(&self) -> Millis {
+        self.fresh_with(self.block_time())
+    }
+
+    /// The same where blocks come so far apart.
+    fn fresh_with(&self, block_time: Millis) -> Millis {
         match self.chain {
             Some(chain) if chain.is_local() => FRESH.1,
-            _ => self.block_time().saturating_mul(FRESH_BLOCKS).clamp(FRESH.0, FRESH.1),
+            _ => block_time.saturating_mul(FRESH_BLOCKS).clamp(FRESH.0, FRESH.1),
         }
     }
 
@@ -389,12 +418,14 @@ impl Guard {
             }
             let pace = self.endpoints.get(endpoint_index).map_or(0, |endpoint| endpoint.block_time());
             let stands_still = pace.saturating_mul(MAX_LAG).max(2_000);
+            // By the time between its own blocks, too: one that says that they come faster makes no other late.
+            let reads_within = fresh_for.max(self.fresh_with(pace));
             let is_late = heads.get(endpoint_index).copied().flatten().is_none_or(|(number, advanced)| {
                 number.saturating_add(MAX_LAG) < highest && now > advanced.saturating_add(stands_still)
             });
             let reads_late = self.endpoints.len() > 1 && self.reads_late(endpoint_index);
             let Some(work) = self.work.get_mut(endpoint_index) else { continue };
-            let is_read = work.schedule.read_at().is_some_and(|at| now <= at.saturating_add(fresh_for));
+            let is_read = work.schedule.read_at().is_some_and(|at| now <= at.saturating_add(reads_within));
             let is_live = is_usable && is_read && !is_late;
             changed |= work.is_live != is_live;
             work.is_live = is_live;
@@ -406,6 +437,13 @@ impl Guard {
             self.reconcile_all(now);
         }
         self.tell_read_head(now);
+    }
+
+    /// Whether an endpoint had a new block lately, by the time between its own.
+    pub(super) fn is_moving(&self, endpoint_index: usize, now: Millis) -> bool {
+        let pace = self.endpoints.get(endpoint_index).map_or(0, |endpoint| endpoint.block_time());
+        let lasts = self.fresh_with(pace);
+        self.head_of(endpoint_index).is_some_and(|(_, advanced)| now <= advanced.saturating_add(lasts))
     }
 
     fn head_of(&self, endpoint_index: usize) -> Option<(u64, Millis)> {
@@ -438,10 +476,29 @@ impl Guard {
         }
         let is_reported = self.waiting.is_empty() && self.verifying.is_empty();
         let since = *self.read_since.get_or_insert(now);
+        if self.read_head.is_none()
+            && (0..self.work.len()).any(|endpoint_index| self.is_awaited(endpoint_index, since, now))
+        {
+            return;
+        }
         if is_reported || now >= since.saturating_add(VIEWS_WITHIN) {
             (self.read_head, self.read_since) = (Some(head), None);
             self.report(Report::Read { head });
         }
+    }
+
+    /// Whether an endpoint may still read everything for the first time, and contradict those that have. An end is
+    /// not read before the next block.
+    fn is_awaited(&self, endpoint_index: usize, since: Millis, now: Millis) -> bool {
+        let (Some(endpoint), Some(work)) =
+            (self.endpoints.get(endpoint_index), self.work.get(endpoint_index))
+        else {
+            return false;
+        };
+        let is_elsewhere = work.is_identified && endpoint.chain != self.chain;
+        let within = endpoint.block_time().saturating_mul(MAX_LAG).max(ALL_READ_WITHIN);
+        let has_time = now < since.saturating_add(within);
+        work.read_head.is_none() && has_time && !is_elsewhere && endpoint.is_of_use(now)
     }
 
     /// Tells the node how fresh its knowledge is, and how the endpoints are, when that changes.

@@ -146,6 +146,8 @@ pub struct Guard {
     endpoints: Vec<Endpoint>,
     work: Vec<EndpointWork>,
     chain: Option<ChainIdentity>,
+    /// The chain that was used before this one, as long as an endpoint that has not answered since may show it.
+    earlier: Option<ChainIdentity>,
     /// When the first endpoint said which chain it shows.
     identified_at: Option<Millis>,
     /// `None` until the node has given them.
@@ -211,6 +213,7 @@ impl Guard {
             endpoints,
             work,
             chain: None,
+            earlier: None,
             identified_at: None,
             channels: None,
             urgent: BTreeSet::new(),

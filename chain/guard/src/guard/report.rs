@@ -55,6 +55,9 @@ pub enum Action {
 pub enum Report {
     /// This is the chain, from now on. Channels and the account are to be given anew.
     Chain(ChainIdentity),
+    /// The chain in use is to be known after a restart. Before that the one that was used earlier is, because an endpoint
+    /// that has not answered yet may show it.
+    ChainConfirmed(ChainIdentity),
     /// Whether THD and the factory are there and belong together, or why not.
     Contracts(Result<(), String>),
     /// A channel's state has changed, or more is known of it.

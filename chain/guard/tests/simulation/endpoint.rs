@@ -103,6 +103,8 @@ pub(crate) struct Faults {
     pub(crate) says: Option<&'static str>,
     /// Transactions are taken, and their sending is never answered.
     pub(crate) hangs_sends: bool,
+    /// Calls with creation code are never answered.
+    pub(crate) hangs_code: bool,
 }
 
 /// What becomes of a question that is not answered truly.
@@ -191,6 +193,9 @@ impl Endpoint {
         }
         let answer = self.answer_as_it_is(question, ether, random);
         self.faults = faults;
+        if self.faults.hangs_code && matches!(question, Question::States { .. }) {
+            return (Err(AskError::Timeout), None);
+        }
         if self.faults.hangs_sends && matches!(question, Question::Send(_)) {
             return (Err(AskError::Timeout), None);
         }
@@ -215,7 +220,7 @@ impl Endpoint {
                 thunder_protocol::B256::left_padding_from(&(0xabcd_0000_0000 + number).to_be_bytes())
             };
             answer = Ok(block_json(&thunder_guard::Head {
-                number: FIRST + self.heads,
+                number: FIRST + self.heads + self.faults.head_off,
                 hash: hash(self.heads),
                 parent: hash(self.heads - 1),
                 timestamp: 1_000_000 + self.heads,

@@ -2,7 +2,7 @@
 
 use thunder_guard::Report;
 
-use super::endpoint::Faults;
+use super::endpoint::{Faults, Lies, NEVER};
 use super::world::{World, cheat};
 use super::{GWEI, cheated, honest};
 
@@ -127,4 +127,34 @@ fn g6_block_0_that_is_lost_later_takes_no_endpoint_away() {
     }
     let after = world.answered_after(channel);
     assert!(after.is_some_and(|blocks| blocks <= 2), "{after:?}");
+}
+
+/// After a start one of two endpoints shows another chain, and the honest one does not answer for some minutes.
+#[test]
+fn g6_a_chain_that_one_of_two_shows_before_the_other_answers_takes_no_channel_away_for_good() {
+    for liar in [0, 1] {
+        for dies_again in [false, true] {
+            let mut world = World::new(1, 1, 12_000, vec![honest(), honest()]);
+            for _ in 0..6 {
+                world.block(&[]);
+            }
+            world.endpoints[liar].faults.chain_id = Some(6);
+            world.endpoints[1 - liar].faults = Faults { one_in: NEVER, lies: Lies::Hangs, ..honest() };
+            world.restart();
+            for _ in 0..20 {
+                world.block(&[]);
+            }
+            if dies_again {
+                world.restart();
+            }
+            world.endpoints[1 - liar].faults = honest();
+            let channel = world.channel(0);
+            world.block(&[(channel, cheat())]);
+            for _ in 0..12 {
+                world.block(&[]);
+            }
+            let after = world.answered_after(channel);
+            assert!(after.is_some_and(|blocks| blocks <= 8), "{liar}, dies again: {dies_again}, {after:?}");
+        }
+    }
 }

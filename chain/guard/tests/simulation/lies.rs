@@ -323,3 +323,19 @@ fn g5_states_said_to_be_of_a_later_block_delay_no_challenge() {
         assert!(cheated(&mut world, 0).is_some_and(|blocks| blocks <= 2), "{endpoints}");
     }
 }
+
+/// As where large packets are lost on the way to the endpoint.
+#[test]
+fn g2_where_calls_for_many_channels_get_no_answer_the_channels_are_read_one_by_one_in_time() {
+    for (count, block_time) in [(1, 1_000), (1, 12_000), (800, 3_000), (800, 12_000)] {
+        let hangs = Faults { hangs_code: true, hides_events: true, ..honest() };
+        let mut world = World::new(1, count, block_time, vec![hangs]);
+        let channel = world.channel(count - 1);
+        world.block(&[(channel, cheat())]);
+        for _ in 0..23 {
+            world.block(&[]);
+        }
+        let after = world.answered_after(channel);
+        assert!(after.is_some_and(|blocks| blocks <= 20), "{count} channels, {block_time} ms: {after:?}");
+    }
+}

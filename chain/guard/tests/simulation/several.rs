@@ -1,5 +1,7 @@
 //! Several endpoints, of which some are slow, dead, late or wrong (guard rule G6).
 
+use thunder_guard::state::StorageState;
+
 use super::endpoint::{Faults, Lies, NEVER};
 use super::random::for_each_seed;
 use super::world::{World, cheat};
@@ -191,5 +193,119 @@ fn g1_machines_at_different_heights_behind_one_address_delay_no_challenge_for_lo
             let blocks = cheated(&mut world, channel);
             assert!(blocks.is_some_and(|blocks| blocks <= 10), "{behind} {hides_events}: {blocks:?}");
         });
+    }
+}
+
+/// A world with two endpoints, of which one says that blocks come much faster than they do, shows so many more than there
+/// are, and the only channel as it was at the start.
+fn with_a_fast_liar(liar: usize, ahead: u64) -> World {
+    let mut world = World::new(1, 1, 12_000, vec![honest(), honest()]);
+    let (hides, hides_since) = ([world.channel(0)].into(), world.ether.number() + 1);
+    let states_off = if ahead > 0 { 1 << 40 } else { 0 };
+    world.endpoints[liar].faults =
+        Faults { fast: true, hides, hides_since, head_off: ahead, states_off, ..honest() };
+    world
+}
+
+#[test]
+fn g6_g8_blocks_that_one_of_two_invents_make_the_other_no_less_up_to_date() {
+    for liar in [0, 1] {
+        for ahead in [0, 1_000] {
+            let after = cheated(&mut with_a_fast_liar(liar, ahead), 0);
+            assert!(after.is_some_and(|blocks| blocks <= 8), "{liar} {ahead}: {after:?}");
+        }
+    }
+}
+
+/// The same with a closing on the newest receipt.
+#[test]
+fn g6_g8_nothing_is_signed_over_what_one_of_two_shows_closing_however_fast_the_other_says_that_blocks_come() {
+    for liar in [0, 1] {
+        for ahead in [0, 1_000] {
+            let mut world = with_a_fast_liar(liar, ahead);
+            for _ in 0..6 {
+                world.block(&[]);
+            }
+            let StorageState::Closing { closer, balances, .. } = cheat() else { unreachable!() };
+            let nonce = thunder_protocol::Nonce::new(super::world::NEWEST).unwrap();
+            let channel = world.channel(0);
+            world.block(&[(channel, StorageState::Closing { closer, nonce, balances, block: 0 })]);
+            for blocks in 1..20 {
+                world.block(&[]);
+                let is_doubted = world.unreadable.contains(&channel);
+                assert!(is_doubted || !world.is_fresh, "{liar} {ahead}, after {blocks} blocks");
+            }
+        }
+    }
+}
+
+/// The honest one of two endpoints needs longer for all channels than what was read is good for; the other is ahead.
+#[test]
+fn g6_a_closing_that_only_an_endpoint_shows_that_reads_too_slowly_is_challenged() {
+    for liar in [0, 1] {
+        let mut world = World::new(1, 1_000, 12_000, vec![honest(), honest()]);
+        world.endpoints[1 - liar].faults = Faults { delay: 900, runs_no_code: true, ..honest() };
+        let (hides, hides_since) = ([world.channel(0)].into(), world.ether.number() + 1);
+        world.endpoints[liar].faults =
+            Faults { hides, hides_since, head_off: 1_000, states_off: 1 << 40, ..honest() };
+        let after = cheated(&mut world, 0);
+        assert!(after.is_some_and(|blocks| blocks <= 8), "{liar}: {after:?}");
+    }
+}
+
+/// For some blocks' time there is no block.
+#[test]
+fn g6_nothing_is_signed_over_what_one_of_two_shows_closing_while_it_has_no_new_block() {
+    for liar in [0, 1] {
+        for ahead in [0, 1_000] {
+            let mut world = with_a_fast_liar(liar, ahead);
+            for _ in 0..6 {
+                world.block(&[]);
+            }
+            let StorageState::Closing { closer, balances, .. } = cheat() else { unreachable!() };
+            let nonce = thunder_protocol::Nonce::new(super::world::NEWEST).unwrap();
+            let channel = world.channel(0);
+            world.block(&[(channel, StorageState::Closing { closer, nonce, balances, block: 0 })]);
+            world.block(&[]);
+            for seconds in 1..60 {
+                world.run(world.now + 1_000);
+                let is_doubted = world.unreadable.contains(&channel);
+                assert!(is_doubted || !world.is_fresh, "{liar} {ahead}, after {seconds} s");
+            }
+        }
+    }
+}
+
+/// After a start the one of two endpoints that answers first shows a channel open that is paid out.
+#[test]
+fn g6_nothing_is_signed_after_a_start_before_the_slower_one_of_two_was_heard() {
+    for liar in [0, 1] {
+        for delay in [50, 300, 900] {
+            let mut world = World::new(1, 1, 12_000, vec![honest(), honest()]);
+            for _ in 0..6 {
+                world.block(&[]);
+            }
+            let channel = world.channel(0);
+            let StorageState::Closing { closer, balances, .. } = cheat() else { unreachable!() };
+            let (nonce, block) =
+                (thunder_protocol::Nonce::new(super::world::NEWEST).unwrap(), world.ether.number());
+            world.endpoints[liar].faults.active.insert(channel);
+            world.block(&[(channel, StorageState::Closing { closer, nonce, balances, block: 0 })]);
+            world.block(&[(channel, StorageState::Closed { nonce, balances, block })]);
+            world.endpoints[liar].faults.delay = 1;
+            world.endpoints[1 - liar].faults.delay = delay;
+            world.restart();
+            world.unreadable.clear();
+            for step in 0..4_000 {
+                // The next blocks come after some seconds.
+                if step % 1_200 == 800 {
+                    world.block(&[]);
+                }
+                world.run(world.now + 10);
+                let is_caught_up = world.read_head.is_some() && world.is_fresh;
+                assert!(!is_caught_up || world.unreadable.contains(&channel), "{liar} {delay}: {step}");
+            }
+            assert!(world.read_head.is_some());
+        }
     }
 }

@@ -31,6 +31,8 @@ pub(crate) struct World {
     pub(crate) base_fee: u128,
     /// Answers on their way: when, and to which question.
     mail: BTreeMap<(u64, u64), Result<String, AskError>>,
+    /// The chain that the disk says was used last.
+    known: Option<ChainIdentity>,
     /// What the disk has.
     pub(crate) disk: BTreeMap<(Address, &'static str), SignedCall>,
     /// Every transaction that was ever written.
@@ -92,7 +94,7 @@ impl World {
         let channels = crate::ether::channels(channels);
         let ether = Ether::new(&channels, base_fee, block_time.div_ceil(1000));
         let endpoints: Vec<_> = faults.into_iter().map(Endpoint::new).collect();
-        let guard = new_guard(endpoints.len());
+        let guard = new_guard(endpoints.len(), None);
         let mut world = Self {
             random: Random::new(seed),
             ether,
@@ -103,6 +105,7 @@ impl World {
             next_block: block_time,
             base_fee,
             mail: BTreeMap::new(),
+            known: None,
             disk: BTreeMap::new(),
             written: BTreeSet::new(),
             channels,
@@ -130,9 +133,9 @@ impl World {
     }
 
     /// The process dies, and a new one begins with what the disk has.
-    fn restart(&mut self) {
+    pub(crate) fn restart(&mut self) {
         self.deaths += 1;
-        self.guard = new_guard(self.endpoints.len());
+        self.guard = new_guard(self.endpoints.len(), self.known);
         self.mail.clear();
         self.cheats.clear();
         self.claims.clear();
@@ -247,6 +250,9 @@ impl World {
     fn take(&mut self, report: Report) {
         if self.trace {
             println!("{:>7} {report:?}", self.now);
+        }
+        if let Report::ChainConfirmed(chain) = &report {
+            self.known = Some(*chain);
         }
         match &report {
             Report::Chain(chain) if chain.chain_id != CHAIN_ID => self.guard.watch_all(&[]),
@@ -392,12 +398,12 @@ impl World {
     }
 }
 
-fn new_guard(endpoints: usize) -> Guard {
+fn new_guard(endpoints: usize, chain: Option<ChainIdentity>) -> Guard {
     Guard::new(GuardConfig {
         endpoints: (0..endpoints).map(|number| format!("endpoint {number}")).collect(),
         contracts: Contracts { token: Address::repeat_byte(1), factory: Address::repeat_byte(2) },
         states_code: Arc::from([0u8; 8]),
-        chain: None,
+        chain,
     })
 }
 
