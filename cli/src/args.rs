@@ -199,6 +199,16 @@ pub enum Command {
         #[arg(long)]
         unsigned: bool,
     },
+    /// `prune`
+    #[command(
+        about = "delete the events of before a time; receipts and the ids of payments stay",
+        after_help = "The payments of before are not listed by history any more, but by --id; watch can't go on from before."
+    )]
+    Prune {
+        /// Until when: 2026-11-30, 2026-11-30T08:00:00Z, or 8760h for a year ago
+        #[arg(long, value_name = "time", value_parser = values::time)]
+        before: u64,
+    },
     /// `watch`
     #[command(about = "show payments, chain events and connections as they come, until Ctrl-C")]
     Watch {

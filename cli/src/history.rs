@@ -9,7 +9,7 @@ use thunder_api::{Direction, History, HistoryRequest, PaymentInfo, PaymentStatus
 use crate::args::ListPayments;
 use crate::client::{CallEffect, Node};
 use crate::output::{Failure, Output, human, safe};
-use crate::run::unwritten_query;
+use crate::run::{unwritten_effect, unwritten_query};
 
 /// How many payments are asked for at once.
 const PAGE: u32 = 1000;
@@ -46,6 +46,13 @@ pub(crate) async fn list(node: &Node, output: &Output, arguments: ListPayments) 
         output.note(&format!("there are more: add --before {next}, or a higher --limit"));
     }
     Ok(())
+}
+
+/// Deletes the events before a time.
+pub(crate) async fn prune(node: &Node, output: &Output, before: u64) -> Result<(), Failure> {
+    let call = node.calls.prune(node.context(), before);
+    let pruned = node.ask("deleting old events", CallEffect::State, call).await?;
+    output.answer(&pruned, human::pruned).map_err(unwritten_effect)
 }
 
 /// The first line of the CSV.

@@ -59,6 +59,7 @@ pub(crate) async fn run(cli: Cli, output: &Output) -> Result<(), Failure> {
         }
         Command::Backup { file, force } => backup(&connect.await?, output, &file, force).await,
         Command::Restore { file, unsigned } => restore(&connect.await?, output, &file, unsigned).await,
+        Command::Prune { before } => history::prune(&connect.await?, output, before).await,
         Command::Watch { after } => watch::watch(&connect.await?, output, after).await,
         Command::Completions { shell } => {
             output.text(&crate::completions(shell, crate::definition())).map_err(unwritten_query)

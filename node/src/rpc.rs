@@ -16,8 +16,8 @@ use tarpc::server::{BaseChannel, Channel as _, Serve};
 use thunder_api::{
     ApiError, ApiResult, BackedUp, BackupRequest, Balance, CloseRequest, ClosingStarted, Code, Events,
     ExportedReceipts, FundRequest, History, HistoryRequest, ImportReceiptRequest, Infos, OpenRequest, Paid,
-    PaidIn, PaidOut, PayManyRequest, PayRequest, Peer, ReceiptImported, RestoreRequest, Restored, Secret,
-    Selector, Thunder, WalletImported, WalletSource, local,
+    PaidIn, PaidOut, PayManyRequest, PayRequest, Peer, Pruned, ReceiptImported, RestoreRequest, Restored,
+    Secret, Selector, Thunder, WalletImported, WalletSource, local,
 };
 use thunder_chain::keys::{decrypt_keyfile, from_phrase_with, new_phrase};
 use thunder_chain::{ChainClient, ChainError};
@@ -364,6 +364,16 @@ impl Thunder for Handlers {
             self.ask(|reply| UserRequest::Restore(unpacked, self.directory.clone(), reply)).await
         })
         .await
+    }
+
+    async fn prune(self, _: Context, before: u64) -> ApiResult<Pruned> {
+        let mut events = 0;
+        loop {
+            match self.ask(|reply| UserRequest::PruneEvents(before, reply)).await? {
+                0 => return Ok(Pruned { events }),
+                some => events += some,
+            }
+        }
     }
 
     async fn events(self, _: Context, after: Option<u64>) -> ApiResult<Events> {

@@ -165,6 +165,8 @@ fn the_page_of_limits_has_those_of_the_code_and_no_others() {
         ("MAX_ADDRESSES", limits::MAX_ADDRESSES.to_string()),
         ("MAX_SHOWN", limits::MAX_SHOWN.to_string()),
         ("MAX_HISTORY", limits::MAX_HISTORY.to_string()),
+        ("MAX_EVENTS", limits::MAX_EVENTS.to_string()),
+        ("MAX_PASSING_EVENTS", limits::MAX_PASSING_EVENTS.to_string()),
         ("MAX_PAYMENTS_IN_CALL", limits::MAX_PAYMENTS_IN_CALL.to_string()),
     ];
     let page = concat!(env!("CARGO_MANIFEST_DIR"), "/../docs/limits.md");

@@ -14,8 +14,8 @@ use anstyle::{AnsiColor, Style};
 use thunder_api::{
     ApiError, BackedUp, Balance, ChannelInfo, ChecksumAddress, ClosedBy, ClosingStarted, ContractState,
     Direction, Ended, ExitCode, ExportedReceipts, History, Numbered, Paid, PaidIn, PaidOut, PaymentInfo,
-    PaymentStatus, Peer, PeerChange, ReceiptImported, Restored, Secret, WalletImported, Warning, WatchEvent,
-    Watchtower,
+    PaymentStatus, Peer, PeerChange, Pruned, ReceiptImported, Restored, Secret, WalletImported, Warning,
+    WatchEvent, Watchtower,
 };
 use thunder_protocol::{Amount, Nonce};
 
@@ -302,6 +302,12 @@ fn status(status: PaymentStatus, width: usize) -> String {
         PaymentStatus::Failed => (AnsiColor::Red.on_default(), "failed"),
     };
     format!("{style}{text:width$}{style:#}")
+}
+
+/// `prune`
+pub(crate) fn pruned(pruned: &Pruned) -> String {
+    let some = if pruned.events == 1 { "1 event" } else { &format!("{} events", pruned.events) };
+    format!("{some} deleted; receipts and the ids of payments stay\n")
 }
 
 /// What `watch` prints: one line with the time.

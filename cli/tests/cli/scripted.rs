@@ -449,6 +449,10 @@ impl Thunder for Handler {
         self.change("restore", value(request), Restored { channels: 1, wallet: Some(CHANNEL), signed }).await
     }
 
+    async fn prune(self, _: Context, before: u64) -> Result<Pruned, ApiError> {
+        self.change("prune", value(before), Pruned { events: 3 }).await
+    }
+
     /// Two events after the first, then what the mood says.
     async fn events(self, _: Context, after: Option<u64>) -> Result<Events, ApiError> {
         let Some(after) = after else { return Ok(Events { next: 1, events: Vec::new() }) };

@@ -32,6 +32,7 @@ const COMMANDS: &[(&str, &[&str])] = &[
     ("receipts-import", &["receipts", "--import", "record.json"]),
     ("backup", &["backup", "/mnt/usb/alice.thunder"]),
     ("restore", &["restore", "/mnt/usb/alice.thunder"]),
+    ("prune", &["prune", "--before", "2026-11-22"]),
     ("restore-unsigned", &["restore", "/mnt/usb/alice.thunder", "--unsigned"]),
     ("watch", &["watch"]),
 ];

@@ -34,7 +34,7 @@ $ thunder-deploy thd --to 0x70997970C51812dc3A010C7d01b50e0d17dc79C8
 ```
 "#;
 
-fn document(path: &str) -> String {
+pub(super) fn document(path: &str) -> String {
     std::fs::read_to_string(root().join(path)).unwrap()
 }
 

@@ -26,6 +26,8 @@ mod harness;
 mod hostile;
 #[cfg(unix)]
 mod kill;
+#[cfg(unix)]
+mod ledger;
 mod life;
 mod line;
 #[cfg(target_os = "linux")]

@@ -51,6 +51,8 @@ pub trait Thunder {
     async fn backup(request: BackupRequest) -> Result<BackedUp, ApiError>;
     /// Restores a backup into a node that has nothing; thunderd starts anew with it.
     async fn restore(request: RestoreRequest) -> Result<Restored, ApiError>;
+    /// Deletes the events before a time, in milliseconds since 1970. Receipts and the ids of payments stay.
+    async fn prune(before: u64) -> Result<Pruned, ApiError>;
     /// What has happened since the event with the number `after`; waits a while if nothing has. Without `after` it says
     /// from which number on events come.
     async fn events(after: Option<u64>) -> Result<Events, ApiError>;

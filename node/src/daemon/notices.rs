@@ -31,13 +31,7 @@ impl Daemon {
             }
             Notice::Chain => (WatchEvent::Chain(numbered(time, self.chain_info())), false),
         };
-        match serde_json::to_string(&event) {
-            Ok(body) => Some(NewEvent { time, is_kept, body }),
-            Err(error) => {
-                tracing::warn!(%error, "an event can't be written");
-                None
-            }
-        }
+        Some(NewEvent { time, is_kept, body: serde_json::to_string(&event).ok()? })
     }
 
     /// Logs and counts the payments among what has happened, now that it is on the disk.

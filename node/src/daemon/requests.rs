@@ -8,7 +8,7 @@ use thunder_api::{
     OpenRequest, Paid, PaidIn, PaidOut, PayManyRequest, PayRequest, PaymentInfo, Peer, ReceiptImported,
     Restored, Selector, WalletImported,
 };
-use thunder_engine::{SettleCommand, UserCommand};
+use thunder_engine::{SettleCommand, UserCommand, disk_error};
 use thunder_protocol::{Address, Amount, B256, Signature};
 use tokio::sync::oneshot;
 use tokio::time::Instant;
@@ -71,6 +71,8 @@ pub enum UserRequest {
     HistoryScope(Selector, ReplySender<HistoryScope>),
     /// The payments as `history` shows them.
     DescribePayments(Vec<SettledPayment>, ReplySender<Vec<PaymentInfo>>),
+    /// Some of the oldest events before this time are to be deleted.
+    PruneEvents(u64, ReplySender<u64>),
     /// `receipts`.
     Receipts(Selector, ReplySender<ExportedReceipts>),
     /// `receipts --import`.
@@ -105,6 +107,10 @@ impl Daemon {
             UserRequest::HistoryScope(selector, reply) => drop(reply.send(self.history_scope(&selector))),
             UserRequest::DescribePayments(payments, reply) => {
                 drop(reply.send(Ok(self.describe_payments(payments))))
+            }
+            UserRequest::PruneEvents(before, reply) => {
+                let pruned = self.store.prune_events(before).map_err(|error| disk_error(&error));
+                drop(reply.send(pruned));
             }
             UserRequest::Receipts(selector, reply) => drop(reply.send(self.receipts(&selector))),
             UserRequest::Connect(address, found, reply) => {

@@ -198,6 +198,18 @@ impl Node {
         self.prepared(&beside(name).unwrap())
     }
 
+    /// A program of somebody else's, which finds thunder-cli, and with it the node.
+    #[cfg(unix)]
+    pub fn foreign_program(&self, name: &str) -> Command {
+        let cli = beside("thunder-cli").unwrap();
+        let mut path = cli.parent().unwrap().as_os_str().to_owned();
+        path.push(":");
+        path.push(std::env::var_os("PATH").unwrap_or_default());
+        let mut command = self.prepared(Path::new(name));
+        command.env("PATH", path);
+        command
+    }
+
     fn prepared(&self, program: &Path) -> Command {
         let mut command = Command::new(program);
         for (variable, _) in std::env::vars_os() {

@@ -13,6 +13,13 @@ pub struct Events {
     pub events: Vec<WatchEvent>,
 }
 
+/// `prune`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Pruned {
+    /// How many events were deleted.
+    pub events: u64,
+}
+
 /// Something that happened, as `watch` shows it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "event", rename_all = "snake_case")]
