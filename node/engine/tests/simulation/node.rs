@@ -98,7 +98,7 @@ impl Node {
                 rpc: "the chain".into(),
                 confirmations: Some(2),
                 auto_challenge: true,
-                accept: AcceptPolicy::DEFAULT,
+                accept: thunder_engine::AcceptPolicy::DEFAULT,
             },
             chain: Some((CHAIN, content.head.map(|(_, head)| head))),
             peers: Vec::new(),
