@@ -120,26 +120,17 @@ fn watch_shows_payments_and_channels_as_they_come() {
     let world = World::new();
     let (alice, bob, _) = world.channel();
     let mut watching = bob.cli().args(["--json", "watch"]).stdout(Stdio::piped()).spawn().unwrap();
-    let mut lines = BufReader::new(watching.stdout.take().unwrap()).lines();
-    // It follows from when it asks; payments go on until one is seen.
-    let (seen, stop) = (std::sync::atomic::AtomicBool::new(false), std::sync::atomic::Ordering::SeqCst);
-    std::thread::scope(|scope| {
-        scope.spawn(|| {
-            while !seen.load(stop) {
-                alice.pay("0.01");
-            }
-        });
-        let line = lines.next().unwrap().unwrap();
-        seen.store(true, stop);
-        let event: serde_json::Value = serde_json::from_str(&line).unwrap();
-        assert_eq!(
-            (&event["event"], &event["amount"], &event["direction"]),
-            (&"payment".into(), &"0.01".into(), &"in".into())
-        );
-    });
+    let lines = BufReader::new(watching.stdout.take().unwrap()).lines();
+    let mut events = lines.map(|line| -> serde_json::Value { serde_json::from_str(&line.unwrap()).unwrap() });
+    let ready = events.next().unwrap();
+    assert_eq!(ready["event"], "ready");
+    alice.pay("0.01");
+    let payment = events.find(|event| event["event"] == "payment").unwrap();
+    assert_eq!((&payment["amount"], &payment["direction"]), (&"0.01".into(), &"in".into()));
+    assert_eq!(payment["partner"], alice.wallet().to_string());
+    assert!(payment["seq"].as_u64() > ready["seq"].as_u64());
     alice.ok(&["closechannel"]);
-    let closing = lines.map_while(Result::ok).any(|line| line.contains("\"CLOSING\""));
-    assert!(closing);
+    assert!(events.any(|event| event["state"] == "CLOSING"));
     watching.kill().unwrap();
     watching.wait().unwrap();
 }
