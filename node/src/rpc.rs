@@ -367,13 +367,16 @@ impl Thunder for Handlers {
     }
 
     async fn prune(self, _: Context, before: u64) -> ApiResult<Pruned> {
-        let mut events = 0;
-        loop {
-            match self.ask(|reply| UserRequest::PruneEvents(before, reply)).await? {
-                0 => return Ok(Pruned { events }),
-                some => events += some,
+        carried_out(async move {
+            let mut events = 0;
+            loop {
+                match self.ask(|reply| UserRequest::PruneEvents(before, reply)).await? {
+                    0 => return Ok(Pruned { events }),
+                    some => events += some,
+                }
             }
-        }
+        })
+        .await
     }
 
     async fn events(self, _: Context, after: Option<u64>) -> ApiResult<Events> {

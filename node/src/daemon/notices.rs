@@ -36,7 +36,7 @@ impl Daemon {
 
     /// Logs and counts the payments among what has happened, now that it is on the disk.
     pub(super) fn count_payments(&self, notices: &[Notice]) {
-        let mut batch: Option<Paid> = None;
+        let mut batch: Option<BatchTotal> = None;
         for notice in notices {
             let Notice::Payment { channel, direction, payment, nonce } = notice else { continue };
             match direction {
@@ -45,13 +45,13 @@ impl Daemon {
             }
             tracing::debug!(%channel, ?direction, amount = %payment.amount, id = %payment.id, %nonce, "payment");
             match &mut batch {
-                Some(paid) if (paid.channel, paid.direction) == (*channel, *direction) => {
-                    paid.count += 1;
-                    paid.amount = paid.amount.checked_add(payment.amount).unwrap_or(Amount::MAX);
+                Some(total) if (total.channel, total.direction) == (*channel, *direction) => {
+                    total.count += 1;
+                    total.amount = total.amount.checked_add(payment.amount).unwrap_or(Amount::MAX);
                 }
                 _ => {
-                    batch.iter().for_each(Paid::log);
-                    batch = Some(Paid {
+                    batch.iter().for_each(BatchTotal::log);
+                    batch = Some(BatchTotal {
                         channel: *channel,
                         direction: *direction,
                         count: 1,
@@ -60,7 +60,7 @@ impl Daemon {
                 }
             }
         }
-        batch.iter().for_each(Paid::log);
+        batch.iter().for_each(BatchTotal::log);
     }
 }
 
@@ -69,14 +69,14 @@ const fn numbered<T>(time: u64, of: T) -> Numbered<T> {
 }
 
 /// Payments of a batch over one channel, one way.
-struct Paid {
+struct BatchTotal {
     channel: Address,
     direction: Direction,
     count: u64,
     amount: Amount,
 }
 
-impl Paid {
+impl BatchTotal {
     /// One line, however many payments a batch has.
     fn log(&self) {
         let Self { channel, direction, count, amount } = self;

@@ -8,7 +8,7 @@ use super::source::{Definition, Field, Kind, definitions_in};
 use crate::{Error, read};
 
 /// Each command, and the type of its answer.
-const ANSWERS: [(&str, &str); 18] = [
+const ANSWERS: [(&str, &str); 19] = [
     ("infos", "Infos"),
     ("importwallet", "WalletImported"),
     ("newwallet", "NewWallet"),
@@ -26,6 +26,7 @@ const ANSWERS: [(&str, &str); 18] = [
     ("receipts-import", "ReceiptImported"),
     ("backup", "BackedUp"),
     ("restore", "Restored"),
+    ("prune", "Pruned"),
     ("watch", "WatchEvent"),
 ];
 

@@ -100,8 +100,8 @@ pub(super) fn insert_event(
     Ok(())
 }
 
-/// The payments of one receipt in one direction.
-struct Receipt {
+/// The row of the payments of one receipt in one direction.
+struct PaymentGroup {
     time: u64,
     kind: i64,
     count: u64,
@@ -110,7 +110,7 @@ struct Receipt {
     first: i64,
 }
 
-impl Receipt {
+impl PaymentGroup {
     /// Inserts the event, unless the receipt has one.
     fn insert(&self, connection: &Connection, numbers: &mut EventNumbers) -> Result<(), DatabaseError> {
         let Self { time, kind, count, channel, nonce, first } = self;
@@ -147,7 +147,7 @@ pub(super) fn insert_own(
     };
     let Some(first) = first.filter(|_| *count > 0) else { return Ok(()) };
     let kind = if *is_paid { PAID } else { FAILED };
-    Receipt { time, kind, count: *count, channel, nonce: nonce.get(), first }.insert(connection, numbers)
+    PaymentGroup { time, kind, count: *count, channel, nonce: nonce.get(), first }.insert(connection, numbers)
 }
 
 /// Inserts the event of the partner's payments in a receipt. `inserted`: the first of their rows, if they were
@@ -172,7 +172,8 @@ pub(super) fn insert_received(
     let count: u64 = connection
         .prepare_cached(&format!("SELECT count(*) {of_receipt} AND id >= ?3"))?
         .query_row(params![channel, nonce.get(), first], |row| row.get(0))?;
-    Receipt { time, kind: RECEIVED, count, channel, nonce: nonce.get(), first }.insert(connection, numbers)
+    PaymentGroup { time, kind: RECEIVED, count, channel, nonce: nonce.get(), first }
+        .insert(connection, numbers)
 }
 
 impl SqliteStore {
@@ -196,7 +197,7 @@ impl SqliteStore {
     }
 
     /// Numbers the payments of a file that nobody has signed anew, above all numbers that were told before.
-    pub(super) fn renumber_payments(&self) -> Result<(), DatabaseError> {
+    pub(super) fn renumber_events(&self) -> Result<(), DatabaseError> {
         self.atomically(|connection| {
             connection.execute("DELETE FROM events", [])?;
             number_payments(connection, SKIPPED_AFTER_RESTORE)?;
@@ -260,7 +261,7 @@ fn find_receipts(connection: &Connection, channel: i64, state: &Channel) -> Resu
         "SELECT id, outgoing, nonce, time FROM payments WHERE channel = ?1 ORDER BY outgoing, id",
     )?;
     let mut payments = payments.query(params![channel])?;
-    let mut open: Option<(Option<u64>, Receipt)> = None;
+    let mut open: Option<(Option<u64>, PaymentGroup)> = None;
     while let Some(row) = payments.next()? {
         let (first, is_own): (i64, bool) = (row.get(0)?, row.get(1)?);
         let (nonce, time): (Option<u64>, u64) = (row.get(2)?, row.get(3)?);
@@ -272,7 +273,7 @@ fn find_receipts(connection: &Connection, channel: i64, state: &Channel) -> Resu
             continue;
         }
         put(connection, open.take())?;
-        let receipt = |kind| Receipt { time, kind, count: 1, channel, nonce: nonce.unwrap_or(0), first };
+        let receipt = |kind| PaymentGroup { time, kind, count: 1, channel, nonce: nonce.unwrap_or(0), first };
         open = kind.map(|kind| (nonce, receipt(kind)));
     }
     put(connection, open)
@@ -293,8 +294,8 @@ fn settled_kind(state: &Channel, is_own: bool, nonce: Option<u64>) -> Option<i64
     }
 }
 
-fn put(connection: &Connection, receipt: Option<(Option<u64>, Receipt)>) -> Result<(), DatabaseError> {
-    let Some((_, Receipt { time, kind, count, channel, nonce, first })) = receipt else { return Ok(()) };
+fn put(connection: &Connection, receipt: Option<(Option<u64>, PaymentGroup)>) -> Result<(), DatabaseError> {
+    let Some((_, PaymentGroup { time, kind, count, channel, nonce, first })) = receipt else { return Ok(()) };
     connection
         .prepare_cached("INSERT INTO receipts VALUES (?1, ?2, ?3, ?4, ?5, ?6)")?
         .execute(params![time, kind, count, channel, nonce, first])?;

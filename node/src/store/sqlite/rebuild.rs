@@ -14,13 +14,13 @@ use super::{DatabaseError, SqliteStore, check_whole, make_private, payments, sch
 /// The tables whose rows are kept, and which of their rows. No transaction is: a closing that was signed then may be
 /// on an old receipt now, what is paid in now would be paid into a lost channel, and what has a nonce after those
 /// would wait for ever; a challenge that is due is made anew.
-const KEPT: [(&str, &str); 5] =
+const RESTORED: [(&str, &str); 5] =
     [("meta", "true"), ("channels", "true"), ("payments", "true"), ("peers", "true"), ("events", "true")];
 /// The format that events came with.
 const FIRST_WITH_EVENTS: i64 = 4;
 /// The same of a file that nobody has signed: the chain is read again from the oldest channel on, wherever the file
 /// says that it was read to, and of events there are only those of the payments.
-const KEPT_UNSIGNED: [(&str, &str); 4] = [
+const RESTORED_UNSIGNED: [(&str, &str); 4] = [
     ("meta", "key IN ('chain_id', 'genesis')"),
     ("channels", "true"),
     ("payments", "true"),
@@ -49,7 +49,7 @@ impl SqliteStore {
         schema::create(&mut fresh, format)?;
         fresh.pragma_update(None, "foreign_keys", true)?;
         let transaction = fresh.transaction()?;
-        let kept = if is_signed { &KEPT[..] } else { &KEPT_UNSIGNED };
+        let kept = if is_signed { &RESTORED[..] } else { &RESTORED_UNSIGNED };
         for (table, rows) in kept {
             if *table != "events" || format >= FIRST_WITH_EVENTS {
                 copy_rows(&source, &transaction, table, rows)?;
@@ -59,7 +59,7 @@ impl SqliteStore {
         let store = Self::prepare(fresh)?;
         store.check_rows()?;
         if !is_signed {
-            store.renumber_payments()?;
+            store.renumber_events()?;
         }
         Ok(store)
     }
