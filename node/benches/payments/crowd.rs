@@ -15,7 +15,7 @@ use std::time::Duration;
 use clap::Parser as _;
 use futures::{StreamExt, TryStreamExt};
 use tempfile::TempDir;
-use thunder_api::{ChannelInfo, HistoryRequest, PaymentStatus, Selector, local};
+use thunder_api::{ChannelInfo, PaymentStatus, Selector, local};
 use thunder_deploy::{DevelopmentAccount, Testnet, TestnetOptions};
 use thunder_node::args::Config;
 use thunder_node::console::Console;
@@ -210,9 +210,7 @@ impl Crowd {
 /// Every payment is there once, and both sides of every channel say the same.
 async fn survived(hub: &Node, crowd: &Crowd, channels: &[Selector], paid: &[BTreeSet<String>]) -> Result<()> {
     for (channel, paid) in channels.iter().zip(paid) {
-        let limit = u32::try_from(paid.len())?;
-        let request = HistoryRequest { channel: channel.clone(), limit };
-        let history = checked(hub.client.history(long_call(), request).await)?.payments;
+        let history = hub.history(channel, paid.len()).await?;
         let done = history.iter().filter(|payment| payment.status == PaymentStatus::Done);
         if done.map(|payment| payment.id.to_string()).collect::<BTreeSet<_>>() != *paid {
             return Err("an acknowledged payment is missing or double after the kill".into());

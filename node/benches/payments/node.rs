@@ -6,7 +6,9 @@ use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use tempfile::TempDir;
-use thunder_api::{ApiResult, ChannelInfo, Secret, Selector, ThunderClient, WalletSource, local};
+use thunder_api::{
+    ApiResult, ChannelInfo, HistoryRequest, PaymentInfo, Secret, Selector, ThunderClient, WalletSource, local,
+};
 use thunder_deploy::{DEVELOPMENT_PHRASE, ports};
 use thunder_protocol::Address;
 
@@ -51,6 +53,24 @@ impl Node {
         let process = launch(rpc, port, &data.path().join(DATA))?;
         let client = local::connect(port).await.map_err(|error| error.to_string())?;
         Ok(Self { port, rpc: rpc.to_owned(), data, process, client })
+    }
+
+    /// The newest payments of a channel, page by page.
+    pub(crate) async fn history(&self, channel: &Selector, count: usize) -> Result<Vec<PaymentInfo>> {
+        let mut payments = Vec::new();
+        let mut before = None;
+        while payments.len() < count {
+            let limit = u32::try_from(count - payments.len())?;
+            let request =
+                HistoryRequest { channel: channel.clone(), before, limit, ..HistoryRequest::default() };
+            let page = checked(self.client.history(long_call(), request).await)?;
+            payments.extend(page.payments);
+            before = page.next;
+            if before.is_none() {
+                break;
+            }
+        }
+        Ok(payments)
     }
 
     /// SIGKILL.

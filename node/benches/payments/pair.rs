@@ -5,7 +5,7 @@ use std::path::Path;
 use std::slice;
 use std::time::{Duration, Instant};
 
-use thunder_api::{HistoryRequest, OpenRequest, Selector};
+use thunder_api::{OpenRequest, Selector};
 use thunder_deploy::{Testnet, TestnetOptions};
 use thunder_protocol::Amount;
 
@@ -147,10 +147,9 @@ impl Pair {
 
     async fn has_each_once(&self, node: &Node, own: usize, ids: &[Vec<String>; 2]) -> Result<()> {
         let count: usize = ids.iter().map(Vec::len).sum();
-        let request = HistoryRequest { channel: self.channel.clone(), limit: u32::try_from(count)? };
-        let history = checked(node.client.history(long_call(), request).await)?;
+        let history = node.history(&self.channel, count).await?;
         let mut found = [std::collections::BTreeSet::new(), std::collections::BTreeSet::new()];
-        for payment in &history.payments {
+        for payment in &history {
             let payer = if payment.direction == thunder_api::Direction::Out { own } else { 1 - own };
             let is_new = found.get_mut(payer).is_some_and(|found| found.insert(payment.id.to_string()));
             if !is_new || payment.status != thunder_api::PaymentStatus::Done {

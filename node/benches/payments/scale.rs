@@ -3,7 +3,7 @@
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use thunder_api::{HistoryRequest, Selector};
+use thunder_api::Selector;
 use thunder_deploy::DevelopmentAccount;
 use thunder_protocol::{Amount, Role};
 
@@ -150,9 +150,8 @@ async fn answers(plan: &Plan, [one, wide, long]: [&Pair; 3], report: &mut Report
         }
     }
     for limit in [20, 10_000] {
-        let request = HistoryRequest { channel: Selector::default(), limit };
         let begun = Instant::now();
-        checked(long.alice.client.history(long_call(), request).await)?;
+        long.alice.history(&Selector::default(), limit).await?;
         let name = format!("history of {limit} among {}", plan.history());
         report.add(&name, "ms", begun.elapsed().as_secs_f64() * 1e3);
     }
