@@ -74,7 +74,7 @@ impl Pair {
     pub(crate) async fn usable(&self) -> Result<()> {
         let end = Instant::now() + TIMEOUT;
         for node in [&self.alice, &self.bob] {
-            while node.channel(&self.channel).await?.next != "pay, closechannel" {
+            while !node.channel(&self.channel).await?.next_text.contains("pay") {
                 if Instant::now() > end {
                     return Err("the channel never became usable".into());
                 }
@@ -147,7 +147,11 @@ impl Pair {
 
     async fn has_each_once(&self, node: &Node, own: usize, ids: &[Vec<String>; 2]) -> Result<()> {
         let count: usize = ids.iter().map(Vec::len).sum();
-        let request = HistoryRequest { channel: self.channel.clone(), limit: u32::try_from(count)? };
+        let request = HistoryRequest {
+            channel: self.channel.clone(),
+            limit: u32::try_from(count)?,
+            ..Default::default()
+        };
         let history = checked(node.client.history(long_call(), request).await)?;
         let mut found = [std::collections::BTreeSet::new(), std::collections::BTreeSet::new()];
         for payment in &history.payments {

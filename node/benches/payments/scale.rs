@@ -3,7 +3,7 @@
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use thunder_api::{HistoryRequest, Selector};
+use thunder_api::HistoryRequest;
 use thunder_deploy::DevelopmentAccount;
 use thunder_protocol::{Amount, Role};
 
@@ -143,14 +143,14 @@ async fn answers(plan: &Plan, [one, wide, long]: [&Pair; 3], report: &mut Report
         ["one channel".to_owned(), format!("{} channels", plan.idle), format!("{} channels", plan.channels)];
     for (pair, name) in [one, wide, long].into_iter().zip(names) {
         let begun = Instant::now();
-        let infos = checked(pair.alice.client.infos(long_call()).await)?;
+        let infos = checked(pair.alice.client.infos(long_call(), false).await)?;
         report.add(&format!("infos, {name}"), "ms", begun.elapsed().as_secs_f64() * 1e3);
         if infos.channels.is_empty() {
             return Err("infos shows no channel".into());
         }
     }
     for limit in [20, 10_000] {
-        let request = HistoryRequest { channel: Selector::default(), limit };
+        let request = HistoryRequest { limit, ..HistoryRequest::default() };
         let begun = Instant::now();
         checked(long.alice.client.history(long_call(), request).await)?;
         let name = format!("history of {limit} among {}", plan.history());

@@ -1,7 +1,7 @@
 //! Which channel a command takes by itself, and what it says where it takes none.
 
 use thunder_api::{PayManyRequest, PayRequest, PaymentRequest};
-use thunder_protocol::onchain::Closing;
+use thunder_protocol::onchain::ChainClosing;
 use thunder_protocol::wire::Envelope;
 use thunder_protocol::{Memo, Nonce, PaymentId, Role};
 
@@ -113,8 +113,8 @@ fn a_frozen_channel_and_one_that_is_not_read_pay_nothing_by_themselves() {
 }
 
 /// A closing by the node itself, which is over.
-fn own_closing() -> Closing {
-    Closing { closer: Role::A, block: HEAD - 30, ..old_closing() }
+fn own_closing() -> ChainClosing {
+    ChainClosing { closer: Role::A, block: HEAD - 30, ..old_closing() }
 }
 
 fn find(node: &Node, purpose: Purpose) -> Result<Address, Code> {
@@ -132,7 +132,7 @@ fn challenge_and_withdraw_take_the_channel_on_which_they_work_now() {
     assert_eq!(find(&node, Purpose::Challenge), Ok(first), "the other side closed it on an old receipt");
     assert_eq!(find(&node, Purpose::Withdraw), Ok(second), "its challenge period is over");
     // Neither works on any channel: which one is meant is not to be guessed.
-    let early = Closing { block: HEAD - 1, nonce: Nonce::ZERO, ..own_closing() };
+    let early = ChainClosing { block: HEAD - 1, nonce: Nonce::ZERO, ..own_closing() };
     let _ = node.view(second, OnChain::Closing(early));
     assert_eq!(find(&node, Purpose::Withdraw), Err(Code::AmbiguousChannel));
     assert_eq!(find(&node, Purpose::Challenge), Ok(first));
