@@ -85,7 +85,11 @@ pub enum Command {
     #[command(
         about = "display information about the node (available port, connected node, and the state of the channel)"
     )]
-    Infos,
+    Infos {
+        /// Show all closed channels, and not only the newest of the last 24 hours
+        #[arg(long)]
+        all: bool,
+    },
     /// `importwallet`
     #[command(
         about = "Import a wallet using a seed phrase",

@@ -56,7 +56,7 @@ pub(crate) async fn close(node: &Node, output: &Output, closing: Closing) -> Res
         }
         answer => answer?,
     };
-    output.answer(&answer, human::closing).map_err(unwritten_effect)
+    output.answer_with_commands(&answer, human::closing).map_err(unwritten_effect)
 }
 
 async fn ask(node: &Node, doing: &str, request: CloseRequest) -> Result<ClosingStarted, ApiError> {

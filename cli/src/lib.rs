@@ -60,15 +60,17 @@ pub async fn main(arguments: Vec<OsString>) -> ExitCode {
         Ok(cli) => cli,
         Err(error) => return refuse(&error, &arguments),
     };
-    let output = Output::new(cli.global.json);
+    let port = cli.global.port;
+    let output = Output::new(cli.global.json, port);
     match run::run(cli, &output).await {
         Ok(()) => ExitCode::SUCCESS,
-        Err(failure) => output.failure(repeat::with_commands(failure, &arguments)),
+        Err(failure) => output.failure(repeat::with_commands(repeat::with_port(failure, port), &arguments)),
     }
 }
 
 fn parse(arguments: &[OsString]) -> Result<Cli, clap::Error> {
-    Cli::from_arg_matches(&definition().try_get_matches_from(arguments)?)
+    let matches = definition().try_get_matches_from(arguments).map_err(parse_error::name_owner)?;
+    Cli::from_arg_matches(&matches)
 }
 
 /// Prints clap's own text, and with `--json` the error as an object too.

@@ -3,7 +3,7 @@
 use std::error::Error;
 use std::ffi::OsString;
 
-use clap::error::ErrorKind;
+use clap::error::{ContextKind, ContextValue, ErrorKind};
 use thunder_api::{ApiError, Code};
 
 use crate::values::BadAmount;
@@ -20,6 +20,39 @@ pub(crate) fn wants_json(arguments: &[OsString], variable: Option<OsString>) -> 
 /// Whether the parser's "error" is the help page or the version that the user asked for.
 pub(crate) fn is_answer(error: &clap::Error) -> bool {
     matches!(error.kind(), ErrorKind::DisplayHelp | ErrorKind::DisplayVersion)
+}
+
+/// Names the command that a misplaced flag belongs to, in place of a flag that is written alike.
+pub(crate) fn name_owner(mut error: clap::Error) -> clap::Error {
+    let Some(ContextValue::String(flag)) = error.get(ContextKind::InvalidArg) else { return error };
+    let Some(name) = flag.strip_prefix("--").map(|flag| flag.split('=').next().unwrap_or(flag)) else {
+        return error;
+    };
+    if error.kind() != ErrorKind::UnknownArgument {
+        return error;
+    }
+    let definition = crate::definition();
+    let has_flag =
+        |command: &&clap::Command| command.get_arguments().any(|argument| argument.get_long() == Some(name));
+    let owners: Vec<_> =
+        definition.get_subcommands().filter(has_flag).map(|command| command.get_name().to_owned()).collect();
+    if owners.is_empty() {
+        return error;
+    }
+    let tip = format!("--{name} belongs to: {}", owners.join(", "));
+    let usage = match error.get(ContextKind::Usage) {
+        Some(ContextValue::StyledStr(usage)) => usage.to_string(),
+        _ => String::new(),
+    };
+    let used =
+        definition.get_subcommands().find(|command| usage.split(' ').any(|word| word == command.get_name()));
+    if let Some(used) = used {
+        let usage = used.clone().bin_name(format!("thunder-cli {}", used.get_name())).render_usage();
+        error.insert(ContextKind::Usage, ContextValue::StyledStr(usage));
+    }
+    error.remove(ContextKind::SuggestedArg);
+    error.insert(ContextKind::Suggested, ContextValue::StyledStrs(vec![tip.into()]));
+    error
 }
 
 /// The same error as [`ApiError`]: the first paragraph is what is wrong, the rest what to do.
@@ -71,6 +104,13 @@ mod tests {
             "tip: a similar subcommand exists: 'infos'. Usage: thunder-cli [options] <command>. For more \
              information, try '--help'"
         );
+    }
+
+    #[test]
+    fn a_flag_of_another_command_is_named_as_such() {
+        let error = error(&["openchannel", "--memo", "x"]);
+        assert!(error.hint.contains("--memo belongs to: pay"), "{}", error.hint);
+        assert!(!error.hint.contains("--timeout"), "{}", error.hint);
     }
 
     #[test]

@@ -1,4 +1,5 @@
-//! The same command again, with the channel that is meant: what a user pastes after a refusal.
+//! Commands that a user pastes: the same command again, with the channel that is meant, and those that texts name,
+//! for the node that the user named.
 
 use std::ffi::OsString;
 
@@ -10,6 +11,44 @@ use crate::output::{Failure, safe};
 const WIDTH: usize = 80;
 /// Flags whose value may look like another flag.
 const FREE_TEXT: [&str; 2] = ["--memo", "--id"];
+
+/// The default of --port.
+const DEFAULT_PORT: u16 = 2001;
+
+/// Adds the port of the node to the commands that the error names.
+pub(crate) fn with_port(failure: Failure, port: u16) -> Failure {
+    let on_port = |error: ApiError| ApiError {
+        message: commands_on_port(&error.message, port),
+        hint: commands_on_port(&error.hint, port),
+        ..error
+    };
+    match failure {
+        Failure::Api(error) => Failure::Api(on_port(error)),
+        Failure::Shown(error) => Failure::Shown(on_port(error)),
+        write @ Failure::Write { .. } => write,
+    }
+}
+
+/// The text with `--port` in every `thunder-cli <command>`, unless it is the default.
+pub(crate) fn commands_on_port(text: &str, port: u16) -> String {
+    const PROGRAM: &str = "thunder-cli ";
+    if port == DEFAULT_PORT || !text.contains(PROGRAM) {
+        return text.to_owned();
+    }
+    let definition = crate::definition();
+    let is_command = |word: &str| definition.get_subcommands().any(|command| command.get_name() == word);
+    let mut parts = text.split(PROGRAM);
+    let mut result = parts.next().unwrap_or_default().to_owned();
+    for part in parts {
+        let word = part.split(|c: char| !c.is_ascii_alphanumeric()).next().unwrap_or_default();
+        result.push_str(PROGRAM);
+        if is_command(word) {
+            result.push_str(&format!("--port {port} "));
+        }
+        result.push_str(part);
+    }
+    result
+}
 
 /// Adds a command for each channel that the refused one could mean to the hint.
 pub(crate) fn with_commands(failure: Failure, arguments: &[OsString]) -> Failure {
@@ -75,6 +114,16 @@ mod tests {
             Failure::Api(error) => error.hint,
             other => panic!("{other:?}"),
         }
+    }
+
+    #[test]
+    fn commands_name_the_port_that_the_user_named() {
+        let text = "look at `thunder-cli infos`; thunder-cli --port 7 pay 1; thunder-cli frobnicates";
+        assert_eq!(
+            commands_on_port(text, 2002),
+            "look at `thunder-cli --port 2002 infos`; thunder-cli --port 7 pay 1; thunder-cli frobnicates"
+        );
+        assert_eq!(commands_on_port(text, 2001), text);
     }
 
     #[test]

@@ -19,8 +19,8 @@ use crate::{files, history, pay_file, payments, secrets, watch};
 /// Carries out the command. Errors in the user's own files and input are found before thunderd is asked for anything.
 pub(crate) async fn run(cli: Cli, output: &Output) -> Result<(), Failure> {
     let connect = Node::connect(&cli.global);
-    match cli.command.unwrap_or(Command::Infos) {
-        Command::Infos => infos(&connect.await?, output).await,
+    match cli.command.unwrap_or(Command::Infos { all: false }) {
+        Command::Infos { all } => infos(&connect.await?, output, all).await,
         Command::Importwallet(arguments) => {
             let yes = arguments.yes;
             let wallet = secrets::read(arguments, output)?;
@@ -67,16 +67,16 @@ pub(crate) async fn run(cli: Cli, output: &Output) -> Result<(), Failure> {
     }
 }
 
-async fn infos(node: &Node, output: &Output) -> Result<(), Failure> {
-    let call = node.calls.infos(node.context());
+async fn infos(node: &Node, output: &Output, all: bool) -> Result<(), Failure> {
+    let call = node.calls.infos(node.context(), all);
     let infos = node.ask("asking thunderd", CallEffect::Nothing, call).await?;
-    output.answer(&infos, human::infos).map_err(unwritten_query)
+    output.answer_with_commands(&infos, human::infos).map_err(unwritten_query)
 }
 
 async fn balance(node: &Node, output: &Output) -> Result<(), Failure> {
     let call = node.calls.balance(node.context());
     let balance = node.ask("asking the chain", CallEffect::Nothing, call).await?;
-    output.answer(&balance, human::balance).map_err(unwritten_query)
+    output.answer_with_commands(&balance, human::balance).map_err(unwritten_query)
 }
 
 async fn connect_to(node: &Node, output: &Output, address: String) -> Result<(), Failure> {
@@ -91,7 +91,7 @@ async fn open_channel(node: &Node, output: &Output, arguments: OpenChannel) -> R
     let call = node.calls.open_channel(node.context(), request);
     let doing = "opening the channel: waiting for the transaction and its confirmations";
     let channel = node.ask(doing, CallEffect::State, call).await?;
-    output.answer(&channel, human::opened).map_err(unwritten_effect)
+    output.answer_with_commands(&channel, human::opened).map_err(unwritten_effect)
 }
 
 async fn fund(node: &Node, output: &Output, arguments: Fund) -> Result<(), Failure> {
@@ -169,7 +169,7 @@ async fn import_receipt(
     let request = ImportReceiptRequest { channel, file };
     let call = node.calls.import_receipt(node.context(), request);
     let imported = node.ask("checking the receipt", CallEffect::State, call).await?;
-    output.answer(&imported, human::receipt_imported).map_err(unwritten_effect)
+    output.answer_with_commands(&imported, human::receipt_imported).map_err(unwritten_effect)
 }
 
 /// The record for a third party, which can stand alone.
@@ -203,7 +203,7 @@ async fn restore(node: &Node, output: &Output, file: &Path, unsigned: bool) -> R
              and their shares before you trust them",
         );
     }
-    output.answer(&restored, human::restored).map_err(unwritten_effect)
+    output.answer_with_commands(&restored, human::restored).map_err(unwritten_effect)
 }
 
 /// 128 random bits: no two payments ever share them.

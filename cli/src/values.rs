@@ -31,7 +31,11 @@ impl fmt::Display for BadAmount {
 impl std::error::Error for BadAmount {}
 
 pub(crate) fn thd(text: &str) -> Result<Amount, BadAmount> {
-    text.parse().map_err(BadAmount)
+    let amount = match text.starts_with('.') {
+        true => format!("0{text}").parse(),
+        false => text.parse(),
+    };
+    amount.map_err(BadAmount)
 }
 
 pub(crate) fn memo(text: &str) -> Result<Memo, InvalidText> {
@@ -91,6 +95,8 @@ mod tests {
         }
         assert!(thd("-1").unwrap_err().to_string().contains("the amount is negative"));
         assert!(thd("0.0000000000000000001").unwrap_err().to_string().contains("18 decimals"));
+        assert_eq!(thd(".5").unwrap(), thd("0.5").unwrap());
+        assert!(thd(".").is_err());
         assert_eq!(thd("0").unwrap(), Amount::ZERO, "refusing zero is thunderd's part");
     }
 

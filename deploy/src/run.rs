@@ -105,7 +105,7 @@ fn thd_text(answer: &ThdAnswer, rpc: &RpcUrl) -> String {
     let mut lines = vec![
         ("THD", place(answer.token, answer.token_deployed)),
         ("factory", place(answer.factory, answer.factory_deployed)),
-        ("transaction", answer.tx.to_string()),
+        ("tx", answer.tx.to_string()),
     ];
     if let Some(gas) = &answer.eth_given {
         lines.push(("for gas", format!("{gas} ETH, because it had none")));

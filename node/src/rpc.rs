@@ -32,7 +32,7 @@ use crate::event_feed::EventFeed;
 use crate::keys::{SecretKey, WalletError, WalletFile};
 use crate::p2p::PeerAddress;
 use crate::supervise::caught;
-use thunder_engine::SettleCommand;
+use thunder_engine::{SettleCommand, deposit_of};
 
 /// How many calls may be under way for one client.
 const MAX_IN_FLIGHT: usize = 1 << 16;
@@ -129,10 +129,28 @@ impl Handlers {
         let thd = self.thd_of(wallet).await?;
         if thd < amount.base_units() {
             let message = format!("{amount} THD are needed and the wallet {wallet} has {}", decimal(thd));
-            let hint = format!("on a local testnet: thunder-deploy thd --to {wallet}");
+            let missing = decimal(amount.base_units().saturating_sub(thd));
+            let hint = format!("on a local testnet: thunder-deploy thd --to {wallet} --amount {missing}");
             return Err(ApiError::new(Code::InsufficientThd, message, hint));
         }
         self.require_gas(wallet, call).await
+    }
+
+    /// Makes sure that the wallet can pay in beside the openings that are under way.
+    async fn require_free_thd(&self, wallet: Address, request: &OpenRequest) -> ApiResult<()> {
+        // An opening that is mined has left the wallet already.
+        self.read_chain().await;
+        let (_, _, under_way) = self.ask(|reply| UserRequest::OpenWith(request.clone(), reply)).await?;
+        let (thd, deposit) = (self.thd_of(wallet).await?, deposit_of(request));
+        let free = thd.saturating_sub(under_way.base_units());
+        if under_way.is_zero() || deposit.base_units() <= free {
+            return Ok(());
+        }
+        let message = format!(
+            "{deposit} THD are needed, and the wallet has {}, of which {under_way} are on their way into another channel",
+            decimal(thd)
+        );
+        Err(ApiError::new(Code::UnderWay, message, "wait until that channel is open: thunder-cli infos"))
     }
 
     /// Makes sure that the wallet can pay for a transaction, before anything is done that needs one.
@@ -221,8 +239,8 @@ impl<S: Serve> Serve for CatchPanic<S> {
 }
 
 impl Thunder for Handlers {
-    async fn infos(self, _: Context) -> ApiResult<Infos> {
-        self.ask(UserRequest::Infos).await
+    async fn infos(self, _: Context, all: bool) -> ApiResult<Infos> {
+        self.ask(|reply| UserRequest::Infos(all, reply)).await
     }
 
     async fn import_wallet(
@@ -251,20 +269,32 @@ impl Thunder for Handlers {
 
     async fn balance(self, _: Context) -> ApiResult<Balance> {
         let (wallet, shares) = self.ask(UserRequest::Shares).await?;
-        let (thd, eth) = (self.thd_of(wallet).await?, self.eth_of(wallet).await?);
-        Ok(Balance {
-            total: decimal(thd.saturating_add(shares.base_units())),
-            wallet: decimal(thd),
-            channel: shares.to_string(),
-            eth: decimal(eth),
-            warnings: self.ask(UserRequest::GasWarning).await?.into_iter().collect(),
-        })
+        let on_chain = match self.thd_of(wallet).await {
+            Ok(thd) => self.eth_of(wallet).await.map(|eth| (thd, eth)),
+            Err(error) => Err(error),
+        };
+        let mut warnings: Vec<_> = self.ask(UserRequest::GasWarning).await?.into_iter().collect();
+        let channel = shares.to_string();
+        match on_chain {
+            Ok((thd, eth)) => Ok(Balance {
+                total: Some(decimal(thd.saturating_add(shares.base_units()))),
+                wallet: Some(decimal(thd)),
+                channel,
+                eth: Some(decimal(eth)),
+                warnings,
+            }),
+            // The shares in channels are known to this node.
+            Err(error) if error.code == Code::ChainUnreachable && !shares.is_zero() => {
+                warnings.push(format!("what the wallet has is not known: {}; {}", error.message, error.hint));
+                Ok(Balance { total: None, wallet: None, channel, eth: None, warnings })
+            }
+            Err(error) => Err(error),
+        }
     }
 
     async fn connect(self, _: Context, address: String) -> ApiResult<Peer> {
         let parsed: PeerAddress = address.parse().map_err(|error: crate::p2p::InvalidPeerAddress| {
-            let hint = "write ip:port, host:port or a multiaddr like /ip4/1.2.3.4/tcp/2001";
-            ApiError::new(Code::InvalidAddress, error.to_string(), hint)
+            ApiError::new(Code::InvalidAddress, error.to_string(), crate::p2p::how_to_write(&address))
         })?;
         let found = parsed.resolve().await.map_err(|error| {
             let message = format!("can't find {address}: {error}");
@@ -274,8 +304,12 @@ impl Thunder for Handlers {
     }
 
     async fn open_channel(self, _: Context, request: OpenRequest) -> ApiResult<PaidIn> {
-        let (wallet, partner) = self.ask(|reply| UserRequest::OpenWith(request.clone(), reply)).await?;
-        self.require_money(wallet, request.deposit.unwrap_or(request.amount), CallKind::Open).await?;
+        let (wallet, partner, under_way) =
+            self.ask(|reply| UserRequest::OpenWith(request.clone(), reply)).await?;
+        if !under_way.is_zero() {
+            self.require_free_thd(wallet, &request).await?;
+        }
+        self.require_money(wallet, deposit_of(&request), CallKind::Open).await?;
         self.ask(|reply| UserRequest::Open(request, partner, reply)).await
     }
 

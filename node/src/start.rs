@@ -89,6 +89,11 @@ pub enum StartError {
     /// The RPC client can't be made.
     #[error("can't use the RPC endpoints: {0}")]
     Chain(#[from] ChainError),
+    /// The address to listen on is another machine's.
+    #[error(
+        "--listen {0} is not an address of this machine: name one that it has, or leave --listen out to listen on all"
+    )]
+    Listen(IpAddr),
     /// The metrics can't be served.
     #[error("can't serve metrics at {address}: {reason}")]
     Metrics {
@@ -214,7 +219,10 @@ fn loop_ended(panic: String) -> PartEnded {
 /// The port to use: the one that was asked for, if it is free, or, for 0, one that is.
 fn free_port(config: &Config) -> Result<u16, StartError> {
     let ip = config.listen.unwrap_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED));
-    let failed = |error: std::io::Error| StartError::Port { port: config.port, reason: error.to_string() };
+    let failed = |error: std::io::Error| match config.listen {
+        Some(ip) if error.kind() == std::io::ErrorKind::AddrNotAvailable => StartError::Listen(ip),
+        _ => StartError::Port { port: config.port, reason: error.to_string() },
+    };
     // libp2p shares ports between its own sockets, and so would not notice another node.
     let probe = TcpListener::bind((ip, config.port)).map_err(failed)?;
     Ok(probe.local_addr().map_err(failed)?.port())
@@ -284,7 +292,7 @@ fn announce(daemon: &Daemon, config: &Config, directory: &Path, socket: &str, co
         format!("  THD         {}", shown(contracts.token)),
         format!("  factory     {}", shown(contracts.factory)),
         format!("  wallet      {wallet}"),
-        format!("  channels    {}", daemon.open_channels()),
+        format!("  channels    {} open", daemon.open_channels()),
         "Ready. Ctrl-C stops the node.".into(),
     ]);
     // The node runs on if standard output can't be written.

@@ -72,8 +72,18 @@ pub(crate) fn restored(restored: &Restored) -> String {
 
 /// `balance`
 pub(crate) fn balance(balance: &Balance) -> String {
-    let numbers = [&balance.total, &balance.wallet, &balance.channel, &balance.eth].map(String::as_str);
-    let [total, wallet, channel, eth] = &align(&numbers)[..] else { return String::new() };
+    let Balance { total: Some(total), wallet: Some(wallet), channel, eth: Some(eth), .. } = balance else {
+        let fields = Fields::new()
+            .add("total", "not known")
+            .add("in the wallet", "not known")
+            .add("in channels", format_args!("{BOLD}{} THD{BOLD:#}", safe(&balance.channel)))
+            .add("for gas", "not known");
+        return fields.lines(0) + &infos::warnings(&balance.warnings);
+    };
+    let eth = rounded_ether(eth);
+    let [total, wallet, channel, eth] = &align(&[total, wallet, channel, &eth])[..] else {
+        return String::new();
+    };
     let fields = Fields::new()
         .add("total", format_args!("{BOLD}{} THD{BOLD:#}", safe(total)))
         .add("in the wallet", format_args!("{} THD", safe(wallet)))
@@ -81,6 +91,17 @@ pub(crate) fn balance(balance: &Balance) -> String {
         .add("for gas", format_args!("{} ETH", safe(eth)))
         .lines(0);
     fields + &infos::warnings(&balance.warnings)
+}
+
+/// Ether with six decimals at most, rounded down.
+fn rounded_ether(exact: &str) -> String {
+    let Some((whole, fraction)) = exact.split_once('.') else { return exact.to_owned() };
+    let fraction: String = fraction.chars().take(6).collect();
+    match (whole, fraction.trim_end_matches('0')) {
+        ("0", "") => "<0.000001".to_owned(),
+        (whole, "") => whole.to_owned(),
+        (whole, fraction) => format!("{whole}.{fraction}"),
+    }
 }
 
 /// `connect`
@@ -112,10 +133,7 @@ pub(crate) fn funded(channel: &PaidIn) -> String {
 
 fn paid_in(channel: &PaidIn) -> Fields {
     let holds = if channel.state == ContractState::Empty { "will hold" } else { "holds" };
-    Fields::new()
-        .add(holds, thd(channel.amount))
-        .add("yours", thd(channel.mine))
-        .maybe("transaction", channel.tx)
+    Fields::new().add(holds, thd(channel.amount)).add("yours", thd(channel.mine)).maybe("tx", channel.tx)
 }
 
 /// `pay`
@@ -160,13 +178,14 @@ pub(crate) fn closing(closing: &ClosingStarted) -> String {
         Some(block) => ("is CLOSING", format!("thunder-cli withdraw, from block {block}")),
         None => ("is CLOSED", "nothing; your share is in the wallet".to_owned()),
     };
-    let fields = Fields::new().add("on", on).maybe("transaction", closing.tx).add("next", next);
+    let fields = Fields::new().add("on", on).maybe("tx", closing.tx).add("next", next);
     format!("channel {BOLD}{}{BOLD:#} {head}\n{}", closing.channel, fields.lines(2))
 }
 
 /// `withdraw`
 pub(crate) fn withdrawn(paid: &PaidOut) -> String {
     let head = match paid.end {
+        Ended::Withdrawn if paid.already && !paid.by_other => "withdrawn before:",
         Ended::Withdrawn if paid.by_other => "the other side had already withdrawn for both; you received",
         Ended::Withdrawn => "withdrawn:",
         Ended::Cooperative => "nothing to withdraw, the channel was closed together; you received",
@@ -178,16 +197,20 @@ pub(crate) fn withdrawn(paid: &PaidOut) -> String {
 
 /// `challenge`
 pub(crate) fn challenged(paid: &PaidOut) -> String {
-    received(paid, "challenged with a newer receipt; you received the whole channel,")
+    let head = match paid.already {
+        true => "challenged before, with a newer receipt; you received the whole channel,",
+        false => "challenged with a newer receipt; you received the whole channel,",
+    };
+    received(paid, head)
 }
 
 /// `cancel`
 pub(crate) fn cancelled(paid: &PaidOut) -> String {
-    received(paid, "cancelled; you got back")
+    received(paid, if paid.already { "cancelled before; you got back" } else { "cancelled; you got back" })
 }
 
 fn received(paid: &PaidOut, head: &str) -> String {
-    let fields = Fields::new().add("channel", paid.channel).maybe("transaction", paid.tx);
+    let fields = Fields::new().add("channel", paid.channel).maybe("tx", paid.tx);
     format!("{head} {BOLD}{}{BOLD:#}\n{}", thd(paid.received), fields.lines(2))
 }
 
@@ -342,6 +365,9 @@ fn channel_line(channel: &ChannelInfo) -> String {
         ContractState::Empty => format!("will hold {} THD", channel.amount),
         _ => format!("yours {} THD, theirs {} THD", channel.mine, channel.theirs),
     };
-    let next = if channel.next.is_empty() { String::new() } else { format!("; {}", safe(&channel.next)) };
+    let next = match channel.next_text.as_str() {
+        "" => String::new(),
+        text => format!("; {}", safe(text)),
+    };
     format!("channel {} {}: {shares}{next}", short(channel.channel), state(channel.state))
 }

@@ -10,6 +10,8 @@ use anstyle::{AnsiColor, Style};
 use serde::Serialize;
 use thunder_api::ApiError;
 
+use crate::repeat::commands_on_port;
+
 pub(crate) use text::safe;
 
 /// Why a command did not end well.
@@ -37,11 +39,21 @@ impl From<ApiError> for Failure {
 /// Where answers go, and in which form.
 pub(crate) struct Output {
     json: bool,
+    port: u16,
 }
 
 impl Output {
-    pub(crate) fn new(json: bool) -> Self {
-        Self { json }
+    pub(crate) fn new(json: bool, port: u16) -> Self {
+        Self { json, port }
+    }
+
+    /// Prints an answer; for people the commands in it name the node's port.
+    pub(crate) fn answer_with_commands<T: Serialize>(
+        &self,
+        value: &T,
+        human: impl FnOnce(&T) -> String,
+    ) -> io::Result<()> {
+        self.answer(value, |value| commands_on_port(&human(value), self.port))
     }
 
     /// Prints an answer: as one JSON object, or as text for people.

@@ -210,7 +210,11 @@ fn no_answer_in_time_ends_with_6_and_names_the_payments_id() {
 
     let (ran, _) = call(Mood::Silent, &["--timeout", "1", "openchannel"]);
     assert_eq!((ran.code, ran.out.as_str()), (6, ""));
-    assert!(ran.err.contains("hint: look at `thunder-cli infos` before you repeat it"), "{}", ran.err);
+    assert!(
+        ran.err.contains("hint: look at `thunder-cli --port 61999 infos` before you repeat it"),
+        "{}",
+        ran.err
+    );
 
     let (ran, _) = call(Mood::Silent, &["--timeout", "1", "balance"]);
     assert_eq!(ran.code, 6);

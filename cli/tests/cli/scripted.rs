@@ -137,7 +137,14 @@ fn thd(text: &str) -> Amount {
 }
 
 fn out() -> PaidOut {
-    PaidOut { channel: CHANNEL, tx: Some(TX), received: thd("8.75"), end: Ended::Withdrawn, by_other: true }
+    PaidOut {
+        channel: CHANNEL,
+        tx: Some(TX),
+        received: thd("8.75"),
+        end: Ended::Withdrawn,
+        by_other: true,
+        already: true,
+    }
 }
 
 fn opened(state: ContractState) -> PaidIn {
@@ -219,7 +226,8 @@ fn full() -> Infos {
         closing_block: Some(99),
         withdrawable_at: Some(123),
         pending: thd("0"),
-        next: "withdraw possible from block 123, in 9 blocks".into(),
+        next: vec![],
+        next_text: "withdraw possible from block 123, in 9 blocks".into(),
         ..channel()
     };
     Infos {
@@ -233,6 +241,7 @@ fn full() -> Infos {
         peers: vec![peer],
         discovered: vec![discovered],
         channels: vec![channel(), closing],
+        channels_hidden: 2,
         warnings: vec!["the wallet has 0.0001 ETH; the open channels may need 0.002 ETH".into()],
         ..all()
     }
@@ -252,7 +261,8 @@ fn channel() -> ChannelInfo {
         pending: thd("0.5"),
         closing_block: None,
         withdrawable_at: None,
-        next: "pay, closechannel".into(),
+        next: vec!["pay".into(), "closechannel".into()],
+        next_text: "pay, closechannel".into(),
     }
 }
 
@@ -311,12 +321,13 @@ pub(crate) fn all() -> Infos {
         peers: vec![peer()],
         discovered: vec![],
         channels: vec![],
+        channels_hidden: 0,
         warnings: vec![],
     }
 }
 
 impl Thunder for Handler {
-    async fn infos(self, context: Context) -> Result<Infos, ApiError> {
+    async fn infos(self, context: Context, _all: bool) -> Result<Infos, ApiError> {
         // So long the client is willing to wait, in seconds.
         let left = context.deadline.saturating_duration_since(Instant::now());
         self.note("infos", value(left.as_secs()));
@@ -342,10 +353,10 @@ impl Thunder for Handler {
 
     async fn balance(self, _: Context) -> Result<Balance, ApiError> {
         let balance = Balance {
-            total: "10".into(),
-            wallet: "1.25".into(),
+            total: Some("10".into()),
+            wallet: Some("1.25".into()),
             channel: "8.75".into(),
-            eth: "1".into(),
+            eth: Some("1".into()),
             warnings: Vec::new(),
         };
         self.change("balance", Value::Null, balance).await
@@ -402,7 +413,8 @@ impl Thunder for Handler {
     }
 
     async fn challenge(self, _: Context, channel: Selector) -> Result<PaidOut, ApiError> {
-        let won = PaidOut { received: thd("10"), end: Ended::Challenged, by_other: false, ..out() };
+        let won =
+            PaidOut { received: thd("10"), end: Ended::Challenged, by_other: false, already: false, ..out() };
         self.change("challenge", value(channel), won).await
     }
 
@@ -411,7 +423,8 @@ impl Thunder for Handler {
     }
 
     async fn cancel(self, _: Context, channel: Selector) -> Result<PaidOut, ApiError> {
-        let back = PaidOut { received: thd("1"), end: Ended::Cancelled, by_other: false, ..out() };
+        let back =
+            PaidOut { received: thd("1"), end: Ended::Cancelled, by_other: false, already: false, ..out() };
         self.change("cancel", value(channel), back).await
     }
 

@@ -40,7 +40,7 @@ fn rule_9_a_late_backup_comes_back_lost_and_the_money_comes_out_with_the_peers_h
     // The wallet's password was not in the backup.
     alice.ok(&["importwallet", PHRASE, "--index", "1"]);
     wait_for("it shows the channel", || !alice.channel(channel).is_null());
-    let lost = alice.channel(channel)["next"].as_str().unwrap().to_owned();
+    let lost = alice.channel(channel)["next_text"].as_str().unwrap().to_owned();
     assert!(lost.contains("data was lost"), "{lost}");
     assert!(text(&alice.output(&["infos"]).stdout).contains("lost data"));
     alice.refused(&["pay", "1"], 1, "data_lost");

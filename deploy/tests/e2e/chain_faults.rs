@@ -82,7 +82,7 @@ fn a_reorganisation_takes_a_closing_and_an_end_back() {
         again["state"] == "CLOSING" && again["withdrawable_at"].as_u64() > Some(at)
     });
     world.mine(24);
-    wait_for("withdraw is possible", || bob.channel(channel)["next"] == "withdraw possible now");
+    wait_for("withdraw is possible", || bob.channel(channel)["next_text"] == "withdraw possible now");
     assert_eq!(bob.ok(&["withdraw"])["received"], "1");
     alice.wait_state(channel, "CLOSED");
     world.rpc("anvil_reorg", json!([1, []]));
@@ -154,7 +154,7 @@ fn a_websocket_does_as_well() {
     alice.pay("1");
     alice.ok(&["closechannel"]);
     world.mine(24);
-    wait_for("withdraw is possible", || alice.channel(channel)["next"] == "withdraw possible now");
+    wait_for("withdraw is possible", || alice.channel(channel)["next_text"] == "withdraw possible now");
     assert_eq!(alice.ok(&["withdraw"])["received"], "9");
 }
 

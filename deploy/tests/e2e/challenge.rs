@@ -30,7 +30,7 @@ fn the_node_answers_an_old_receipt_by_itself_and_takes_everything() {
     let world = World::new();
     let (alice, bob, channel) = cheat(&world, &[]);
     bob.wait_state(channel, "CLOSED");
-    assert!(bob.channel(channel)["next"].as_str().unwrap().contains("10 THD received"));
+    assert!(bob.channel(channel)["next_text"].as_str().unwrap().contains("10 THD received"));
     assert_eq!((world.thd_of(alice.wallet()), world.thd_of(bob.wallet())), (thd("90"), thd("110")));
     alice.wait_state(channel, "CLOSED");
     assert_eq!(alice.ok(&["withdraw"])["received"], "0");
@@ -49,7 +49,7 @@ fn the_command_does_it_too() {
             .iter()
             .any(|warning| warning.as_str().unwrap().contains("old receipt"))
     );
-    assert!(bob.channel(channel)["next"].as_str().unwrap().contains("challenge within"));
+    assert!(bob.channel(channel)["next_text"].as_str().unwrap().contains("challenge within"));
     bob.wait_logged("MONEY AT RISK");
     assert_eq!(bob.ok(&["challenge"])["received"], "10");
     assert_eq!((world.thd_of(alice.wallet()), world.thd_of(bob.wallet())), (thd("90"), thd("110")));
@@ -79,7 +79,7 @@ fn too_late_is_too_late() {
     let (alice, bob, channel) = cheat(&world, &["--no-auto-challenge"]);
     bob.wait_state(channel, "CLOSING");
     world.mine(24);
-    wait_for("bob sees the blocks", || bob.channel(channel)["next"] == "withdraw possible now");
+    wait_for("bob sees the blocks", || bob.channel(channel)["next_text"] == "withdraw possible now");
     bob.refused(&["challenge"], 1, "nothing_to_challenge");
     assert_eq!(bob.ok(&["withdraw"])["received"], "1");
     assert_eq!(world.thd_of(alice.wallet()), thd("99"));

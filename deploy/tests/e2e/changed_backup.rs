@@ -132,7 +132,7 @@ fn rule_9_a_channel_comes_back_lost_whatever_columns_triggers_and_views_say() {
             alice.ok(&["importwallet", PHRASE, "--index", "1"]);
             wait_for("it shows the channel", || !alice.channel(scene.channel).is_null());
             let info = alice.channel(scene.channel);
-            assert!(info["next"].as_str().unwrap().contains("data was lost"), "{change}: {info}");
+            assert!(info["next_text"].as_str().unwrap().contains("data was lost"), "{change}: {info}");
             assert_eq!((&info["mine"], &info["nonce"]), (&"7".into(), &2.into()));
             assert_eq!(alice.history().len(), 2);
             alice.kill();

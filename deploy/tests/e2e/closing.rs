@@ -9,7 +9,7 @@ fn a_channel_without_payments_closes_on_what_was_paid_in() {
     let closing = bob.ok(&["closechannel"]);
     assert_eq!((&closing["mode"], &closing["nonce"]), (&"unilateral".into(), &0.into()));
     world.mine(24);
-    wait_for("withdraw is possible", || bob.channel(channel)["next"] == "withdraw possible now");
+    wait_for("withdraw is possible", || bob.channel(channel)["next_text"] == "withdraw possible now");
     assert_eq!(bob.ok(&["withdraw"])["received"], "0");
     alice.wait_state(channel, "CLOSED");
     assert_eq!(alice.purse(), thd("100"));
@@ -60,7 +60,7 @@ fn an_unanswered_payment_is_closed_on_as_a_proposal_and_the_other_side_accepts_i
     bob.signal(Signal::CONT);
     bob.wait_state(channel, "CLOSING");
     world.mine(24);
-    wait_for("withdraw is possible", || alice.channel(channel)["next"] == "withdraw possible now");
+    wait_for("withdraw is possible", || alice.channel(channel)["next_text"] == "withdraw possible now");
     assert_eq!(alice.ok(&["withdraw"])["received"], "7");
     bob.wait_state(channel, "CLOSED");
     assert_eq!(bob.purse(), thd("103"));
@@ -112,8 +112,18 @@ fn receipts_are_what_the_contract_takes() {
         world.rpc("eth_call", serde_json::json!([{ "to": channel.to_string(), "data": data }, "latest"]));
     assert_eq!(digest, agreed["digest"]);
     let file = bob.data.path().join("receipts.json");
-    bob.screen(&["receipts", "--output", file.to_str().unwrap()]);
+    let file = file.to_str().unwrap();
+    bob.screen(&["receipts", "--output", file]);
     assert!(std::fs::read_to_string(file).unwrap().contains("signature_a"));
+
+    // With another channel it is refused, before --yes would be asked for.
+    let other = alice.ok(&["openchannel", "5"])["channel"].as_str().unwrap().to_owned();
+    bob.wait_usable(address(&serde_json::json!(other)));
+    for yes in [&[][..], &["--yes"]] {
+        let command = [&["closechannel", "--channel", &other, "--receipt", file], yes].concat();
+        let refused = bob.refused(&command, 1, "invalid_receipt");
+        assert!(refused["message"].as_str().unwrap().contains("not a receipt of channel"), "{refused}");
+    }
 }
 
 fn selector(signature: &str) -> String {

@@ -146,7 +146,7 @@ fn an_endpoint_that_goes_down_at_the_moment_of_sending_costs_nothing_in_open_clo
     alice.pay("1");
     interrupted(&["closechannel"]);
     world.mine(24);
-    wait_for("withdraw is possible", || alice.channel(channel)["next"] == "withdraw possible now");
+    wait_for("withdraw is possible", || alice.channel(channel)["next_text"] == "withdraw possible now");
     interrupted(&["withdraw"]);
     assert_eq!((alice.purse(), bob.purse()), (thd("99"), thd("101")));
 }
@@ -311,7 +311,7 @@ fn a_head_that_goes_back_and_hashes_that_change_lose_nothing() {
     bob.wait_state(channel, "CLOSING");
     entry.behave();
     world.mine(24);
-    wait_for("withdraw is possible", || bob.channel(channel)["next"] == "withdraw possible now");
+    wait_for("withdraw is possible", || bob.channel(channel)["next_text"] == "withdraw possible now");
     assert_eq!(bob.ok(&["withdraw"])["received"], "1");
 }
 

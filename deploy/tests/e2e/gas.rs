@@ -117,7 +117,7 @@ fn whoever_has_too_little_ether_for_the_open_channels_is_told_before_it_is_neede
     world.mine(24);
     wait_for("it is over", || !warned_of_gas(&bob.infos()));
     bob.wait_logged("the wallet has enough ETH for gas again");
-    wait_for("withdraw is possible", || bob.channel(channel)["next"] == "withdraw possible now");
+    wait_for("withdraw is possible", || bob.channel(channel)["next_text"] == "withdraw possible now");
     assert_eq!(bob.ok(&["withdraw"])["received"], "1");
 }
 
@@ -155,7 +155,7 @@ fn with_another_program_spending_all_the_time_each_step_is_made_once() {
     alice.pay("1");
     overtaken(&["closechannel"]);
     world.mine(24);
-    wait_for("withdraw is possible", || alice.channel(channel)["next"] == "withdraw possible now");
+    wait_for("withdraw is possible", || alice.channel(channel)["next_text"] == "withdraw possible now");
     overtaken(&["withdraw"]);
     assert_eq!((alice.purse(), bob.purse()), (thd("99"), thd("101")));
     assert_eq!(sent_by(&world, wallet), before + 3 + spent);

@@ -64,15 +64,23 @@ fn the_opener_pays_and_the_other_side_closes() {
     let early = alice.refused(&["withdraw"], 1, "too_early");
     assert!(early["hint"].as_str().unwrap().contains("24 blocks"), "{early}");
     world.mine(24);
-    wait_for("withdraw is possible", || alice.channel(channel)["next"] == "withdraw possible now");
+    wait_for("withdraw is possible", || alice.channel(channel)["next_text"] == "withdraw possible now");
     let withdrawn = alice.ok(&["withdraw"]);
     assert_eq!((&withdrawn["received"], &withdrawn["by_other"]), (&"8.75".into(), &false.into()));
+    assert_eq!(withdrawn["already"], false);
 
     // That paid out both; the other side learns so.
     bob.wait_state(channel, "CLOSED");
     let withdrawn = bob.ok(&["withdraw"]);
     assert_eq!((&withdrawn["received"], &withdrawn["by_other"]), (&"1.25".into(), &true.into()));
-    assert_eq!(alice.ok(&["withdraw"])["received"], "8.75", "twice does no harm");
+    assert_eq!(withdrawn["already"], true);
+    let again = alice.ok(&["withdraw"]);
+    assert_eq!(
+        (&again["received"], &again["by_other"]),
+        (&"8.75".into(), &false.into()),
+        "twice does no harm"
+    );
+    assert_eq!(again["already"], true);
     assert_eq!((world.thd_of(alice.wallet()), world.thd_of(bob.wallet())), (thd("98.75"), thd("101.25")));
     assert_eq!(alice.ok(&["balance"])["total"], "98.75");
 

@@ -14,7 +14,7 @@ fn both_sides_pay_in() {
     let channel = address(&opened["channel"]);
     bob.wait_state(channel, "EMPTY");
     wait_for("bob sees what is missing", || {
-        bob.channel(channel)["next"].as_str().unwrap().starts_with("4 THD are missing")
+        bob.channel(channel)["next_text"].as_str().unwrap().starts_with("4 THD are missing")
     });
     alice.refused(&["pay", "1"], 1, "wrong_state");
     bob.refused(&["fund", "5"], 1, "amount_out_of_range");
@@ -43,7 +43,9 @@ fn a_channel_that_never_became_active_is_cancelled() {
     assert_eq!(cancelled["received"], "6");
     bob.wait_state(channel, "CLOSED");
     assert_eq!((alice.purse(), bob.purse()), (thd("100"), thd("100")));
-    assert_eq!(bob.ok(&["cancel"])["received"], "3", "it was done already");
+    let again = bob.ok(&["cancel"]);
+    assert_eq!((&again["received"], &again["already"]), (&"3".into(), &true.into()), "it was done already");
+    assert_eq!(alice.ok(&["cancel"])["already"], true);
     alice.refused(&["closechannel"], 1, "wrong_state");
 }
 
@@ -51,8 +53,11 @@ fn a_channel_that_never_became_active_is_cancelled() {
 fn an_active_channel_is_not_cancelled() {
     let world = World::new();
     let (alice, _bob, _) = world.channel();
-    alice.refused(&["cancel"], 1, "wrong_state");
-    alice.refused(&["fund"], 1, "wrong_state");
+    for command in ["cancel", "fund"] {
+        let refused = alice.refused(&[command], 1, "wrong_state");
+        assert!(refused["message"].as_str().unwrap().contains("every share is paid in"), "{refused}");
+        assert!(refused["hint"].as_str().unwrap().contains(" closechannel; "), "{refused}");
+    }
 }
 
 #[test]

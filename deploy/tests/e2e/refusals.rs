@@ -42,6 +42,7 @@ fn without_money() {
     let (alice, bob) = world.pair();
     let refused = alice.refused(&["openchannel", "100.000000000000000001"], 1, "insufficient_thd");
     assert!(refused["hint"].as_str().unwrap().contains("thunder-deploy thd --to"));
+    assert!(refused["hint"].as_str().unwrap().ends_with(" --amount 0.000000000000000001"), "{refused}");
     assert!(alice.infos()["channels"].as_array().unwrap().is_empty(), "nobody was asked");
     alice.refused(&["openchannel", "0"], 1, "zero_amount");
     alice.refused(&["openchannel", "5", "--deposit", "6"], 1, "amount_out_of_range");
@@ -54,7 +55,7 @@ fn without_money() {
         let refused = bob.refused(command, 1, "insufficient_eth");
         assert!(refused["hint"].as_str().unwrap().contains("ether"), "{command:?}");
     }
-    assert_eq!(bob.channel(channel)["next"], "pay, closechannel", "closing was not begun");
+    assert_eq!(bob.channel(channel)["next_text"], "pay, closechannel", "closing was not begun");
     alice.pay("1");
 }
 
@@ -67,7 +68,7 @@ fn amounts_that_are_none() {
     assert!(negative["message"].as_str().unwrap().contains("negative"));
     let precise = alice.refused(&["pay", "0.0000000000000000001"], 2, "invalid_amount");
     assert!(precise["message"].as_str().unwrap().contains("18"));
-    for text in ["abc", "1e3", "1,5", "", ".5", "1."] {
+    for text in ["abc", "1e3", "1,5", "", ".", "1."] {
         alice.refused(&["pay", text], 2, "invalid_amount");
     }
     let too_much = alice.refused(&["pay", "10.5"], 1, "insufficient_balance");
@@ -95,7 +96,16 @@ fn without_a_channel() {
     alice.refused(&["pay", "1", "--channel", "0xdead"], 1, "no_channel");
     alice.refused(&["pay", "1", "--peer", &alice.wallet().to_string()], 1, "no_channel");
     alice.refused(&["openchannel", "--peer", "nobody"], 5, "peer_not_connected");
-    drop(bob);
+    // A node where a channel is expected, and the reverse.
+    let (channel, wallet) = (alice.infos()["channels"][0]["channel"].clone(), bob.wallet().to_string());
+    let channel = channel.as_str().unwrap();
+    let refused = alice.refused(&["pay", "1", "--channel", &wallet], 1, "no_channel");
+    assert!(refused["message"].as_str().unwrap().contains("a node and not a channel"), "{refused}");
+    assert!(refused["hint"].as_str().unwrap().contains(&format!("--peer {wallet}")), "{refused}");
+    let refused = alice.refused(&["pay", "1", "--peer", channel], 1, "no_channel");
+    assert!(refused["message"].as_str().unwrap().contains("a channel and not a node"), "{refused}");
+    let refused = alice.refused(&["openchannel", "--peer", channel], 5, "peer_not_connected");
+    assert!(refused["message"].as_str().unwrap().contains("a channel and not a node"), "{refused}");
 }
 
 #[test]
@@ -108,6 +118,8 @@ fn peers_that_are_not_there() {
     assert!(refused["message"].as_str().unwrap().contains("refused"), "{refused}");
     alice.refused(&["connect", "no.such.host.invalid:2001"], 5, "peer_unreachable");
     alice.refused(&["connect", "nonsense"], 2, "invalid_address");
+    let refused = alice.refused(&["connect", "::1:2002"], 2, "invalid_address");
+    assert!(refused["hint"].as_str().unwrap().contains(" connect [::1]:2002"), "{refused}");
     let own = alice.refused(&["connect", &alice.address()], 5, "peer_unreachable");
     assert!(own["message"].as_str().unwrap().contains("this node itself"), "{own}");
     let bob = world.user(2);
@@ -139,10 +151,17 @@ fn without_a_chain() {
     let (alice, _bob, channel) = world.channel();
     world.stop_chain();
     wait_for("the node notices", || alice.infos()["chain"]["connected"] == false);
-    for command in [&["balance"][..], &["openchannel"], &["closechannel"]] {
-        let refused = alice.refused(command, 4, "chain_unreachable");
+    for command in [["openchannel"], ["closechannel"]] {
+        let refused = alice.refused(&command, 4, "chain_unreachable");
         assert!(refused["hint"].as_str().unwrap().contains("RPC"), "{command:?}: {refused}");
     }
+    let balance = alice.ok(&["balance"]);
+    assert_eq!(balance["channel"], "10", "the shares are known");
+    for unknown in ["total", "wallet", "eth"] {
+        assert!(balance[unknown].is_null(), "{balance}");
+    }
+    let warnings = balance["warnings"].as_array().unwrap();
+    assert!(warnings.iter().any(|warning| warning.as_str().unwrap().contains("not known")), "{balance}");
     assert!(
         alice.infos()["warnings"]
             .as_array()

@@ -37,7 +37,7 @@ fn life_with_crashes(crash: impl Fn(&mut Node, &mut Node)) {
         (&"CLOSING".into(), &"CLOSING".into())
     );
     world.mine(24);
-    wait_for("withdraw is possible", || alice.channel(channel)["next"] == "withdraw possible now");
+    wait_for("withdraw is possible", || alice.channel(channel)["next_text"] == "withdraw possible now");
     alice.ok(&["withdraw"]);
     bob.wait_state(channel, "CLOSED");
     step(&mut alice, &mut bob);
@@ -126,7 +126,7 @@ fn a_crash_while_opening_and_while_closing_is_picked_up() {
     world.mine(1);
     alice.wait_state(channel, "CLOSING");
     world.mine(24);
-    wait_for("withdraw is possible", || alice.channel(channel)["next"] == "withdraw possible now");
+    wait_for("withdraw is possible", || alice.channel(channel)["next_text"] == "withdraw possible now");
     assert_eq!(alice.ok(&["withdraw"])["received"], "9");
 }
 

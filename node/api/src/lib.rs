@@ -16,7 +16,7 @@ pub use types::*;
 #[tarpc::service]
 pub trait Thunder {
     /// What the node is, where it listens, whom it knows, its chain and its channels.
-    async fn infos() -> Result<Infos, ApiError>;
+    async fn infos(all: bool) -> Result<Infos, ApiError>;
     /// Loads a wallet and keeps it, encrypted. Another wallet that is there is replaced only with `replace`.
     async fn import_wallet(source: WalletSource, replace: bool) -> Result<WalletImported, ApiError>;
     /// Makes a seed phrase of so many words, and keeps nothing of it. Refused where importing it would be.

@@ -4,6 +4,7 @@
 //! pipe that only its owner can open. Nobody else on the machine can talk to the node.
 
 use std::io;
+use std::net::{Ipv4Addr, TcpListener};
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -54,11 +55,29 @@ pub async fn connect(port: u16) -> Result<ThunderClient, ApiError> {
         ListenError::Io { source, .. } => source.to_string(),
         other => other.to_string(),
     };
+    if is_port_taken(port) {
+        let free = port.checked_add(1).unwrap_or(2001);
+        return Err(ApiError::new(
+            Code::NoDaemon,
+            format!(
+                "no thunderd of this user answers on port {port} ({why}), and something else has the port"
+            ),
+            format!(
+                "if it is another user's node, name yours with --port, or start one on another port: thunderd --port {free}"
+            ),
+        ));
+    }
     Err(ApiError::new(
         Code::NoDaemon,
         format!("no thunderd answers on port {port} ({why})"),
         format!("start one with: thunderd --port {port}   (or name another with --port)"),
     ))
+}
+
+/// Whether somebody listens on the TCP port of a node.
+fn is_port_taken(port: u16) -> bool {
+    let bound = TcpListener::bind((Ipv4Addr::UNSPECIFIED, port));
+    bound.is_err_and(|error| error.kind() == io::ErrorKind::AddrInUse)
 }
 
 /// How much an error tells somebody who finds no node.

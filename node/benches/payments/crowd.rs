@@ -182,13 +182,13 @@ impl Crowd {
             if tries % 300 == 0 {
                 testnet.mine(1).await?;
             }
-            let infos = checked(hub.client.infos(long_call()).await)?;
-            if infos.channels.iter().all(|channel| channel.next == "pay, closechannel") {
+            let infos = checked(hub.client.infos(long_call(), false).await)?;
+            if infos.channels.iter().all(|channel| channel.next_text.contains("pay")) {
                 return Ok(());
             }
             tokio::time::sleep(Duration::from_millis(100)).await;
         }
-        let infos = checked(hub.client.infos(long_call()).await)?;
+        let infos = checked(hub.client.infos(long_call(), false).await)?;
         let mut states = std::collections::BTreeMap::new();
         for channel in infos.channels {
             *states.entry(channel.next).or_insert(0) += 1;
@@ -200,7 +200,7 @@ impl Crowd {
     async fn channels(&self) -> Result<Vec<ChannelInfo>> {
         let asked = futures::stream::iter(&self.ports).map(|port| async move {
             let client = local::connect(*port).await.map_err(|error| error.to_string())?;
-            let infos = checked(client.infos(long_call()).await)?;
+            let infos = checked(client.infos(long_call(), false).await)?;
             Ok::<_, Box<dyn std::error::Error>>(infos.channels)
         });
         asked.buffer_unordered(CONNECTING).try_concat().await
@@ -217,7 +217,7 @@ async fn survived(hub: &Node, crowd: &Crowd, channels: &[Selector], paid: &[BTre
         }
     }
     let standing = |channel: &ChannelInfo, paid: Amount| (channel.channel.to_string(), channel.nonce, paid);
-    let ours = checked(hub.client.infos(long_call()).await)?.channels;
+    let ours = checked(hub.client.infos(long_call(), false).await)?.channels;
     let mut ours: Vec<_> = ours.iter().map(|channel| standing(channel, channel.theirs)).collect();
     let theirs = crowd.channels().await?;
     let mut theirs: Vec<_> = theirs.iter().map(|channel| standing(channel, channel.mine)).collect();

@@ -101,7 +101,7 @@ impl Node {
 
     /// A channel, as `infos` has it: this one, or the newest.
     pub(crate) async fn channel(&self, channel: &Selector) -> Result<ChannelInfo> {
-        let infos = checked(self.client.infos(long_call()).await)?;
+        let infos = checked(self.client.infos(long_call(), false).await)?;
         let wanted = |info: &ChannelInfo| {
             channel.channel.as_ref().is_none_or(|wanted| info.channel.to_string() == *wanted)
         };

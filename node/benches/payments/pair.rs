@@ -74,7 +74,7 @@ impl Pair {
     pub(crate) async fn usable(&self) -> Result<()> {
         let end = Instant::now() + TIMEOUT;
         for node in [&self.alice, &self.bob] {
-            while node.channel(&self.channel).await?.next != "pay, closechannel" {
+            while !node.channel(&self.channel).await?.next_text.contains("pay") {
                 if Instant::now() > end {
                     return Err("the channel never became usable".into());
                 }

@@ -143,7 +143,7 @@ async fn answers(plan: &Plan, [one, wide, long]: [&Pair; 3], report: &mut Report
         ["one channel".to_owned(), format!("{} channels", plan.idle), format!("{} channels", plan.channels)];
     for (pair, name) in [one, wide, long].into_iter().zip(names) {
         let begun = Instant::now();
-        let infos = checked(pair.alice.client.infos(long_call()).await)?;
+        let infos = checked(pair.alice.client.infos(long_call(), false).await)?;
         report.add(&format!("infos, {name}"), "ms", begun.elapsed().as_secs_f64() * 1e3);
         if infos.channels.is_empty() {
             return Err("infos shows no channel".into());

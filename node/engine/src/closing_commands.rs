@@ -2,10 +2,10 @@
 
 use thunder_api::{ApiError, ApiResult, CloseRequest, Code, ExportedReceipt, Selector};
 use thunder_protocol::channel::{ChannelCommand, CloseMode};
-use thunder_protocol::onchain::Evidence;
+use thunder_protocol::onchain::{EndKind, Evidence, OnChain};
 use thunder_protocol::{Address, Amount, Balances, Input, Nonce, Receipt, Role};
 
-use crate::channels::is_live;
+use crate::channels::{ChannelEntry, is_live};
 use crate::engine::Engine;
 use crate::event::{SettleCommand, UserRequestId};
 use crate::replies::ReplyTarget;
@@ -61,6 +61,13 @@ impl Engine {
         let Some(entry) = self.channels.get(&channel) else {
             return Err(invalid_receipt("the channel is gone"));
         };
+        if chosen.digest != entry.channel.setup().domain().digest(&receipt) {
+            let message = format!("this is not a receipt of channel {channel}");
+            let hint = format!(
+                "write one of it to a file: thunder-cli receipts --channel {channel} --output <file>"
+            );
+            return Err(ApiError::new(Code::InvalidReceipt, message, hint));
+        }
         let newest =
             entry.channel.receipts().map(|receipts| (receipts.agreed.nonce(), receipts.proposal.is_some()));
         let is_newest = newest == Some((receipt.nonce, false));
@@ -107,7 +114,9 @@ impl Engine {
         self.require_wallet()?;
         let channel = match (self.find_channel(selector, purpose), purpose) {
             // A channel that is paid out already, perhaps by the other side, gets a reply and no error.
-            (Err(error), Purpose::Withdraw) => self.newest_paid_out(selector).ok_or(error)?,
+            (Err(error), Purpose::Withdraw | Purpose::Challenge | Purpose::Cancel) => {
+                self.newest_paid_out(selector, purpose).ok_or(error)?
+            }
             (found, _) => found?,
         };
         let entry = self.channels.get(&channel);
@@ -118,11 +127,22 @@ impl Engine {
         Ok((channel, entry.is_some_and(|entry| !is_live(&entry.channel))))
     }
 
-    /// The channel that was closed last, if a user who says `withdraw` can only mean it.
-    fn newest_paid_out(&self, selector: &Selector) -> Option<Address> {
+    /// The channel that was paid out last, and by `challenge` or `cancel` if that is the command, if the command can
+    /// only mean it.
+    fn newest_paid_out(&self, selector: &Selector, purpose: Purpose) -> Option<Address> {
         let all = self.find_all(selector);
-        let is_any_live = all.iter().any(|(_, entry)| is_live(&entry.channel));
-        all.first().filter(|_| !is_any_live).map(|(address, _)| **address)
+        if all.iter().any(|(_, entry)| is_live(&entry.channel)) {
+            return None;
+        }
+        let was_done = |(_, entry): &&(&Address, &ChannelEntry)| match entry.channel.view().status {
+            OnChain::Closed { end, .. } => match purpose {
+                Purpose::Challenge => end.kind == EndKind::Challenged,
+                Purpose::Cancel => end.kind == EndKind::Cancelled,
+                _ => true,
+            },
+            _ => false,
+        };
+        all.iter().find(was_done).map(|(address, _)| **address)
     }
 }
 

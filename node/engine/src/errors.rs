@@ -1,7 +1,7 @@
 //! Errors for users: what happened and what to do.
 
 use thunder_api::{ApiError, Code};
-use thunder_protocol::channel::CommandError;
+use thunder_protocol::channel::{CommandError, StateConflict};
 use thunder_protocol::onchain::{CallFailure, CallKind};
 
 use crate::storage::StorageError;
@@ -53,6 +53,10 @@ pub fn disk_error(error: &StorageError) -> ApiError {
 /// The error for a command that the core refuses.
 pub(crate) fn explain(error: &CommandError) -> ApiError {
     let (code, hint) = match error {
+        CommandError::WrongState(StateConflict::Active) => (
+            Code::WrongState,
+            "to get your share out: thunder-cli closechannel; to have more to pay with: thunder-cli openchannel",
+        ),
         CommandError::WrongState(_) => (Code::WrongState, "see infos for what can be done with it next"),
         CommandError::NotConfirmed => (Code::NotConfirmed, "wait for a few blocks; infos says how many"),
         CommandError::ChainStale => (Code::ChainUnreachable, "check the RPC endpoint; see infos"),
@@ -78,7 +82,7 @@ pub(crate) fn explain(error: &CommandError) -> ApiError {
             Code::PaymentUndecided,
             "connect with the other node, or wait until it is back, and repeat it with the same --id; history shows it",
         ),
-        CommandError::Closing => (Code::ChannelClosing, "nothing was paid; see infos"),
+        CommandError::Closing => (Code::ChannelClosing, "infos shows when withdraw is possible"),
         CommandError::DataLost => (
             Code::DataLost,
             "connect with the other node: with its help the channel is closed on the newest receipt; see infos",

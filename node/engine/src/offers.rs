@@ -3,7 +3,7 @@
 //! A asks with its half of the salt; B answers with its own, having put the channel on disk; A puts it on disk and
 //! sends the transaction. B finds it on the chain by itself.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 
 use thunder_api::{ApiError, ApiResult, Code, OpenRequest};
 use thunder_protocol::channel::{Millis, Terms};
@@ -132,6 +132,16 @@ impl Engine {
             factory: self.chain.contracts.factory,
             part_a,
         })
+    }
+
+    /// What the openings of this node that users wait for are still to take out of the wallet.
+    pub fn deposits_under_way(&self) -> Amount {
+        let waited_for: BTreeSet<_> = self.pending_commands.values().map(|pending| pending.channel).collect();
+        let deposits = waited_for.iter().filter_map(|address| match &self.channels.get(address)?.channel {
+            Channel::Opening(opening) => Some(opening.own_missing()),
+            _ => None,
+        });
+        Amount::checked_sum(deposits).unwrap_or(Amount::MAX)
     }
 
     pub(crate) fn on_open_message(&mut self, partner: Address, message: OpenMessage) {

@@ -194,7 +194,7 @@ fn paid(channel: &Channel, outcome: CommandOutcome) -> ApiResult<Paid> {
     Ok(Paid { id, channel: address.into(), amount, nonce: nonce.get(), mine, theirs })
 }
 
-fn paid_out(channel: &Channel, outcome: &CommandOutcome, by_other: bool) -> ApiResult<PaidOut> {
+fn paid_out(channel: &Channel, outcome: &CommandOutcome, already: bool) -> ApiResult<PaidOut> {
     let CommandOutcome::PaidOut { tx, received } = outcome else { return Err(out_of_place()) };
     let OnChain::Closed { end, .. } = channel.view().status else { return Err(out_of_place()) };
     let end = match end.kind {
@@ -204,7 +204,7 @@ fn paid_out(channel: &Channel, outcome: &CommandOutcome, by_other: bool) -> ApiR
         EndKind::Cancelled => Ended::Cancelled,
     };
     let address = channel.setup().terms().channel;
-    Ok(PaidOut { channel: address.into(), tx: *tx, received: *received, end, by_other })
+    Ok(PaidOut { channel: address.into(), tx: *tx, received: *received, end, by_other: already, already })
 }
 
 fn closing(channel: Address, outcome: &CommandOutcome) -> ApiResult<ClosingStarted> {

@@ -134,12 +134,32 @@ fn only_with_strangers(purpose: Purpose, others: &[Address]) -> ApiError {
 }
 
 fn nothing_fits(selector: &Selector, purpose: Purpose, all: &[Found<'_>]) -> ApiError {
-    let named = selector.channel.as_ref().or(selector.peer.as_ref()).or(selector.to.as_ref());
-    let message = match (named, all) {
-        (Some(name), []) => format!("there is no channel {name:?}"),
+    let message = match (selector, all) {
+        (Selector { channel: Some(name), .. } | Selector { to: Some(name), .. }, []) => {
+            format!("there is no channel {name:?}")
+        }
+        (Selector { peer: Some(name), .. }, []) => format!("there is no channel with a node {name:?}"),
         _ => format!("there is no channel to {}", purpose.verb()),
     };
     ApiError::new(Code::NoChannel, message, purpose.what_to_do())
+}
+
+/// The error for a channel's name that is a peer's.
+fn is_a_peer(name: &str) -> ApiError {
+    ApiError::new(
+        Code::NoChannel,
+        format!("{name:?} names a node and not a channel"),
+        format!("name the node with --peer {name}, or the channel as infos shows it"),
+    )
+}
+
+/// The error for a peer's name that is a channel's.
+fn is_a_channel(code: Code, name: &str) -> ApiError {
+    ApiError::new(
+        code,
+        format!("{name:?} names a channel and not a node"),
+        "a node is named by its peer id or its wallet, as infos shows them; a channel with --channel",
+    )
 }
 
 /// The error for a command that could mean each of these channels.
@@ -308,8 +328,44 @@ impl Engine {
         // No channel fits, but only one can be meant: its state says best what is wrong.
         match the_only(&all).or_else(|| the_only_live(&all)) {
             Some(only) => Ok(vec![only]),
+            None if all.is_empty() => {
+                Err(self.misnamed(selector).unwrap_or_else(|| nothing_fits(selector, purpose, &all)))
+            }
             None => Err(nothing_fits(selector, purpose, &all)),
         }
+    }
+
+    /// What is wrong with a name that no channel of this chain has.
+    fn misnamed(&self, selector: &Selector) -> Option<ApiError> {
+        match selector {
+            Selector { channel: Some(name), .. } if self.is_name_of_peer(name) => Some(is_a_peer(name)),
+            Selector { channel: None, peer: Some(name), .. } if self.is_name_of_channel(name) => {
+                Some(is_a_channel(Code::NoChannel, name))
+            }
+            Selector { channel: Some(name), .. } | Selector { to: Some(name), .. } => {
+                let address: Address = name.parse().ok()?;
+                let is_known = self.disk.knows_address(&address).unwrap_or(false);
+                is_known.then(|| {
+                    ApiError::new(
+                        Code::NoChannel,
+                        format!("channel {address} is not on this chain"),
+                        "it belongs to another chain, to this testnet before it was started anew, or was never opened: \
+                         start thunderd with the --RPC of its chain",
+                    )
+                })
+            }
+            _ => None,
+        }
+    }
+
+    fn is_name_of_peer(&self, name: &str) -> bool {
+        let partners = self.channels.newest_first().map(|(_, entry)| entry.channel.setup().partner());
+        let connected = self.peers.all().into_iter().filter_map(|peer| Some(peer.wallet?.0));
+        partners.chain(connected).any(|wallet| self.peers.is_called(&wallet, name))
+    }
+
+    fn is_name_of_channel(&self, name: &str) -> bool {
+        self.channels.newest_first().any(|(address, _)| begins_like(address, name))
     }
 
     /// All channels that the selector names, newest first.
@@ -362,6 +418,9 @@ impl Engine {
         let absent = |message: String, hint| Err(ApiError::new(Code::PeerNotConnected, message, hint));
         match (found.as_slice(), name) {
             ([wallet], _) => Ok(*wallet),
+            ([], Some(name)) if self.is_name_of_channel(name) => {
+                Err(is_a_channel(Code::PeerNotConnected, name))
+            }
             ([], Some(name)) => absent(format!("no connected node is called {name:?}"), connect),
             ([], None) if connected.is_empty() => absent("no other node is connected".into(), connect),
             ([], None) => absent(

@@ -55,7 +55,7 @@ const fn state_conflict(of: StateConflict) -> &'static str {
         StateConflict::PastCancelling => "past the point where cancel works; use closechannel",
         StateConflict::ClosedBeforeUse => "closing already",
         StateConflict::BecameActive => "ACTIVE; use closechannel",
-        StateConflict::Active => "ACTIVE; closechannel comes first",
+        StateConflict::Active => "ACTIVE: every share is paid in, and only closechannel leads out of it",
         StateConflict::OpeningTakenBack => {
             "not on the chain: blocks were taken back; it can be closed once it is there again"
         }

@@ -5,7 +5,7 @@ use thunder_api::{
     Watchtower,
 };
 use thunder_chain::challenge_calldata;
-use thunder_protocol::channel::{Direction, PaymentStatus as CoreStatus, Setup};
+use thunder_protocol::channel::{DataLossStep, Direction, NextStep, PaymentStatus as CoreStatus, Setup};
 use thunder_protocol::onchain::{ChainClosing, OnChain};
 use thunder_protocol::{Amount, Channel, Nonce, Receipt, Signatures, hex};
 
@@ -38,15 +38,19 @@ impl Daemon {
         let (own, partner) = (setup.role(), setup.partner());
         let node = self.engine.peers().by_wallet(&partner).map(|node| node.to_string());
         let closing = closing(channel);
-        let mut next = match self.engine.next_step(entry) {
-            Some(step) => next_step(&step, own),
-            None => "waiting for its wallet".into(),
+        let step = self.engine.next_step(entry);
+        let (mut next, mut next_text) = match &step {
+            Some(step) => (commands(step, channel), self.next_text(step, channel, own)),
+            None => (Vec::new(), "waiting for its wallet".into()),
         };
+        if entry.unreadable.is_some() || entry.frozen.is_some() {
+            next.clear();
+        }
         if let Some(why) = &entry.unreadable {
-            next = format!("can't be read ({why}): nothing is signed; look after the RPC endpoint");
+            next_text = format!("can't be read ({why}): nothing is signed; look after the RPC endpoint");
         }
         if let Some(reason) = &entry.frozen {
-            next = format!(
+            next_text = format!(
                 "frozen, because the disk refused a write ({reason}): repair it and restart thunderd"
             );
         }
@@ -63,8 +67,57 @@ impl Daemon {
             pending: channel.pending(),
             closing_block: closing.map(|closing| closing.block),
             withdrawable_at: closing.map(|closing| closing.withdrawable_at()),
-            next,
+            next: next.into_iter().map(str::to_owned).collect(),
+            next_text,
         }
+    }
+
+    fn next_text(&self, step: &NextStep, channel: &Channel, own: thunder_protocol::Role) -> String {
+        match step {
+            NextStep::Challenge { blocks } if !self.config.no_auto_challenge => format!(
+                "the other side closed on an old receipt: this node challenges by itself, within {blocks} blocks"
+            ),
+            NextStep::Pay if has_nothing_to_pay(channel) => {
+                "closechannel; there is nothing of yours to pay with".into()
+            }
+            step => next_step(step, own),
+        }
+    }
+}
+
+fn has_nothing_to_pay(channel: &Channel) -> bool {
+    matches!(channel, Channel::Active(active) if active.available().is_zero())
+}
+
+/// The commands that work on a channel now.
+fn commands(step: &NextStep, channel: &Channel) -> Vec<&'static str> {
+    match step {
+        NextStep::AwaitOpening
+        | NextStep::AwaitConfirmations { .. }
+        | NextStep::AwaitOpeningAgain
+        | NextStep::AwaitChain
+        | NextStep::AwaitPartnersClosing
+        | NextStep::Nothing(_) => vec![],
+        NextStep::Fund { .. } => vec!["fund", "cancel"],
+        NextStep::Cancel => vec!["cancel"],
+        NextStep::Pay if has_nothing_to_pay(channel) => vec!["closechannel"],
+        NextStep::Pay => vec!["pay", "closechannel"],
+        NextStep::CloseWithoutPartner
+        | NextStep::AwaitPartnerWithLoss
+        | NextStep::AwaitSync
+        | NextStep::AwaitPartner
+        | NextStep::AwaitFinal
+        | NextStep::AwaitClosing => vec!["closechannel"],
+        NextStep::Recover { step, is_synced, .. } => match step {
+            DataLossStep::User if *is_synced => vec!["receipts", "closechannel"],
+            DataLossStep::User | DataLossStep::Answer => vec!["connect", "receipts"],
+            DataLossStep::Sync => vec!["connect"],
+            DataLossStep::Chain | DataLossStep::Partner => vec![],
+        },
+        NextStep::Challenge { .. } => vec!["challenge"],
+        NextStep::Withdraw { blocks: 0 | 1, .. } => vec!["withdraw"],
+        NextStep::Withdraw { import_above: Some(_), .. } => vec!["receipts"],
+        NextStep::Withdraw { .. } => vec![],
     }
 }
 

@@ -114,7 +114,7 @@ impl Daemon {
             (PendingReply::Block(to), Ok(Reply::BlockRead)) => drop(to.send(Ok(()))),
             (PendingReply::ReceiptImported(to), Ok(Reply::ReceiptImported { mut imported, channel })) => {
                 if let Some(entry) = self.engine.channels().get(&channel) {
-                    imported.next = self.channel_info(entry).next;
+                    imported.next = self.channel_info(entry).next_text;
                 }
                 let _ = to.send(Ok(imported));
             }

@@ -6,12 +6,14 @@ use thunder_protocol::{Channel, Nonce};
 
 use thunder_engine::{ChannelEntry, is_inbound_pending};
 
-use super::Daemon;
+use super::{Daemon, now_ms};
 use crate::args::VERSION;
 use crate::console::WHY_LOST;
 
-/// How many channels that are over are shown.
-const CLOSED_SHOWN: usize = 20;
+/// How many CLOSED channels are shown without `--all`.
+const CLOSED_SHOWN: usize = 5;
+/// How long a CLOSED channel is shown without `--all`, in milliseconds.
+const CLOSED_SHOWN_FOR: u64 = 24 * 60 * 60 * 1000;
 
 /// How many channels are shown at all: what an answer has room for, and what doesn't keep payments waiting.
 pub const MAX_SHOWN: usize = 10_000;
@@ -46,7 +48,8 @@ fn was_used(channel: &Channel) -> bool {
 }
 
 impl Daemon {
-    pub(super) fn infos(&self) -> Infos {
+    pub(super) fn infos(&self, all: bool) -> Infos {
+        let (channels, channels_hidden) = self.shown_channels(all);
         Infos {
             version: VERSION.into(),
             port: self.config.port,
@@ -58,7 +61,8 @@ impl Daemon {
             factory: self.engine.chain().contracts.factory.into(),
             peers: self.engine.peers().all(),
             discovered: self.network.discovery.all(),
-            channels: self.shown_channels(),
+            channels,
+            channels_hidden,
             warnings: self.warnings(),
         }
     }
@@ -73,11 +77,14 @@ impl Daemon {
         }
     }
 
-    /// Every channel in use, and the newest of those that are over; none that never was opened. If they
+    /// Every channel in use, and with `all` every CLOSED one, or else the newest of the last 24 hours; none that never was
+    /// opened. Returns also how many CLOSED ones are left out. If they
     /// are more than an answer has room for, those that need somebody come first, then those whose
     /// other side is connected, those that were paid over, and the newest.
-    fn shown_channels(&self) -> Vec<thunder_api::ChannelInfo> {
-        let mut closed = 0;
+    fn shown_channels(&self, all: bool) -> (Vec<thunder_api::ChannelInfo>, usize) {
+        let (mut closed, mut hidden) = (0, 0);
+        let now = now_ms();
+        let is_recent = |at: u64| now.saturating_sub(at) < CLOSED_SHOWN_FOR;
         let shown = self
             .engine
             .channels()
@@ -85,9 +92,11 @@ impl Daemon {
             .map(|(_, entry)| entry)
             .filter(|entry| match &entry.channel {
                 Channel::Closed(state) if state.outcome() == ClosedOutcome::Abandoned => false,
-                Channel::Closed(_) => {
-                    closed += 1;
-                    closed <= CLOSED_SHOWN
+                Channel::Closed(state) => {
+                    let is_shown = all || (closed < CLOSED_SHOWN && state.seen_at.is_some_and(is_recent));
+                    closed += usize::from(is_shown);
+                    hidden += usize::from(!is_shown);
+                    is_shown
                 }
                 other => !is_inbound_pending(other),
             })
@@ -96,7 +105,7 @@ impl Daemon {
             let over = matches!(entry.channel, Channel::Closed(_));
             (over, !needs_somebody(entry), !self.has_connected_partner(entry), !was_used(&entry.channel))
         });
-        shown.into_iter().map(|entry| self.channel_info(entry)).collect()
+        (shown.into_iter().map(|entry| self.channel_info(entry)).collect(), hidden)
     }
 
     fn has_connected_partner(&self, entry: &ChannelEntry) -> bool {
@@ -116,8 +125,10 @@ impl Daemon {
             && let Ok(other) = self.store.channels_elsewhere(identity.genesis)
             && let elsewhere @ 1.. = other.saturating_add(self.engine.channels().under_another_id())
         {
+            let channels =
+                if elsewhere == 1 { "1 channel belongs" } else { &*format!("{elsewhere} channels belong") };
             warnings.push(format!(
-                "{elsewhere} channels belong to another chain (or to this testnet before it was started anew) and can't be used here"
+                "{channels} to another chain (or to this testnet before it was started anew) and can't be used here"
             ));
         }
         if let lost @ 1.. = self.lost_lines.count() {

@@ -33,8 +33,8 @@ impl Daemon {
         Ok((address, signature.ok_or_else(gone)?))
     }
 
-    /// Who would open a channel, and with whom.
-    pub(super) fn open_with(&self, request: &OpenRequest) -> ApiResult<(Address, Address)> {
+    /// Who would open a channel, with whom, and what other openings are still to take out of the wallet.
+    pub(super) fn open_with(&self, request: &OpenRequest) -> ApiResult<(Address, Address, Amount)> {
         let (_, own) = self.engine.require_ready()?;
         if request.amount.is_zero() {
             let message = "a channel has to hold something";
@@ -57,7 +57,8 @@ impl Daemon {
                 "open it all the same with --yes, if this node and its RPC endpoint are never away for so long",
             ));
         }
-        Ok((own, self.engine.find_partner(request.peer.as_deref())?))
+        let partner = self.engine.find_partner(request.peer.as_deref())?;
+        Ok((own, partner, self.engine.deposits_under_way()))
     }
 
     /// How much `fund` would pay, into which channel.

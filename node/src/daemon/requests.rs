@@ -28,8 +28,8 @@ pub type ReplySender<T> = oneshot::Sender<ApiResult<T>>;
 
 /// A question or a command of a user.
 pub enum UserRequest {
-    /// `infos`.
-    Infos(ReplySender<Infos>),
+    /// `infos`, with all CLOSED channels or not.
+    Infos(bool, ReplySender<Infos>),
     /// The wallet, and what of it is in channels: the rest of `balance` is the chain's to say.
     Shares(ReplySender<(Address, Amount)>),
     /// Sign a backup whose content has this hash.
@@ -47,8 +47,9 @@ pub enum UserRequest {
     MayImportNew(bool, ReplySender<()>),
     /// `connect`, with the name looked up.
     Connect(PeerAddress, Vec<Multiaddr>, ReplySender<Peer>),
-    /// Who would open, and with whom: the balances are looked at before the other side is asked.
-    OpenWith(OpenRequest, ReplySender<(Address, Address)>),
+    /// Who would open, with whom, and what other openings are still to take out of the wallet: the balances are looked
+    /// at before the other side is asked.
+    OpenWith(OpenRequest, ReplySender<(Address, Address, Amount)>),
     /// `openchannel`, with this partner.
     Open(OpenRequest, Address, ReplySender<PaidIn>),
     /// How much `fund` would pay, into which channel.
@@ -88,7 +89,7 @@ impl Daemon {
             return;
         }
         match request {
-            UserRequest::Infos(reply) => drop(reply.send(Ok(self.infos()))),
+            UserRequest::Infos(all, reply) => drop(reply.send(Ok(self.infos(all)))),
             UserRequest::Shares(reply) => drop(reply.send(self.shares())),
             UserRequest::SignBackup(content, reply) => drop(reply.send(self.sign_backup(content))),
             UserRequest::Measure(reply) => drop(reply.send(Ok(self.measure()))),

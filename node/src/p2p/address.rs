@@ -1,6 +1,6 @@
 //! Where another node is, as people write it.
 
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv6Addr};
 use std::str::FromStr;
 
 use libp2p::multiaddr::Protocol;
@@ -62,6 +62,22 @@ impl FromStr for PeerAddress {
     }
 }
 
+/// What to write instead of a text that is not an address of a node.
+pub fn how_to_write(text: &str) -> String {
+    let v6 = |host: &str| host.parse::<Ipv6Addr>().is_ok();
+    match text.rsplit_once(':') {
+        // A text like ::1:2002 is an IPv6 address, too.
+        Some((host, port)) if v6(host) && port.parse::<u16>().is_ok_and(|port| port > 0) => {
+            format!("write an IPv6 address in brackets: thunder-cli connect [{host}]:{port}")
+        }
+        _ if v6(text) => format!("write an IPv6 address in brackets, and the port: [{text}]:2001"),
+        None if format!("{text}:2001").parse::<PeerAddress>().is_ok() => {
+            format!("write the port, too: {text}:2001, for instance")
+        }
+        _ => "write ip:port, host:port or a multiaddr like /ip4/1.2.3.4/tcp/2001".into(),
+    }
+}
+
 /// The address without the peer id at its end.
 pub fn without_peer(address: &Multiaddr) -> Multiaddr {
     let mut address = address.clone();
@@ -116,6 +132,17 @@ mod tests {
             PeerAddress::Host { host, port } => (host, port),
             PeerAddress::Multiaddr { .. } => panic!("{text} is a multiaddr"),
         }
+    }
+
+    #[test]
+    fn the_form_that_works_is_named() {
+        assert_eq!(
+            how_to_write("::1:2002"),
+            "write an IPv6 address in brackets: thunder-cli connect [::1]:2002"
+        );
+        assert!(how_to_write("::1").ends_with("[::1]:2001"));
+        assert!(how_to_write("10.0.0.1").contains("10.0.0.1:2001"));
+        assert!(how_to_write("what is it").starts_with("write ip:port"));
     }
 
     #[test]

@@ -5,7 +5,7 @@ mod address;
 pub(crate) mod codec;
 pub(crate) mod swarm;
 
-pub use address::{InvalidPeerAddress, PeerAddress, without_peer};
+pub use address::{InvalidPeerAddress, PeerAddress, how_to_write, without_peer};
 pub use codec::{Held, WireCodec};
 pub use swarm::{
     Behaviour, BehaviourEvent, NetworkError, build, is_unsupported, listen_addresses, shown_addresses,

@@ -47,11 +47,15 @@ pub(crate) fn infos(infos: &Infos) -> String {
     }
 
     text.push_str(&section("Channels"));
-    if infos.channels.is_empty() {
+    if infos.channels.is_empty() && infos.channels_hidden == 0 {
         text.push_str(&nothing("none", "thunder-cli openchannel"));
     }
     for channel in &infos.channels {
         text.push_str(&channel_block(channel));
+    }
+    if let hidden @ 1.. = infos.channels_hidden {
+        let channels = if hidden == 1 { "1 closed channel" } else { &*format!("{hidden} closed channels") };
+        text.push_str(&format!("  {DIM}{channels} more: thunder-cli infos --all{DIM:#}\n"));
     }
 
     text.push_str(&warnings(&infos.warnings));
@@ -132,7 +136,7 @@ fn channel_block(channel: &ChannelInfo) -> String {
         .maybe("pending", pending)
         .add("receipt", format_args!("{}; you are {}", nonce(channel.nonce), role(channel)))
         .maybe("closed", channel.closing_block.map(|block| format!("in block {block}")))
-        .maybe("next", (!channel.next.is_empty()).then(|| safe(&channel.next)));
+        .maybe("next", (!channel.next_text.is_empty()).then(|| safe(&channel.next_text)));
     format!("  {BOLD}{}{BOLD:#}  {}\n{}", channel.channel, state(channel.state), fields.lines(4))
 }
 

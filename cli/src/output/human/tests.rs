@@ -52,7 +52,8 @@ fn channel() -> ChannelInfo {
         pending: Amount::ZERO,
         closing_block: None,
         withdrawable_at: None,
-        next: "pay, or closechannel".into(),
+        next: vec!["pay".into(), "closechannel".into()],
+        next_text: "pay, or closechannel".into(),
     }
 }
 
@@ -75,6 +76,7 @@ fn fresh_infos() -> Infos {
         peers: vec![],
         discovered: vec![],
         channels: vec![],
+        channels_hidden: 0,
         warnings: vec![],
     }
 }
@@ -139,10 +141,11 @@ fn infos_show_wallet_chain_peers_channels_and_warnings() {
         pending: amount("0.5"),
         closing_block: Some(99),
         withdrawable_at: Some(123),
-        next: "withdraw possible from block 123, in 9 blocks".into(),
+        next_text: "withdraw possible from block 123, in 9 blocks".into(),
         ..channel()
     }];
     all.warnings = vec!["the disk is nearly full".into()];
+    all.channels_hidden = 3;
     let text = plain(&infos(&all));
     let end = text.split_once("Wallet\n").unwrap().1;
     assert_eq!(
@@ -171,6 +174,7 @@ Channels
     receipt  3; you are A, who opened it
     closed   in block 99
     next     withdraw possible from block 123, in 9 blocks
+  3 closed channels more: thunder-cli infos --all
 Warnings
   ! the disk is nearly full
 "
@@ -181,10 +185,10 @@ Warnings
 #[test]
 fn balances_are_aligned_at_the_point() {
     let shown = Balance {
-        total: "100".into(),
-        wallet: "91.25".into(),
+        total: Some("100".into()),
+        wallet: Some("91.25".into()),
         channel: "8.75".into(),
-        eth: "9999.999".into(),
+        eth: Some("9999.999000099999999999".into()),
         warnings: vec!["too little ETH".into()],
     };
     assert_eq!(
@@ -196,6 +200,41 @@ in channels       8.75 THD
 for gas        9999.999 ETH
 Warnings
   ! too little ETH
+"
+    );
+}
+
+#[test]
+fn ether_has_six_decimals_at_most() {
+    for (exact, shown) in [
+        ("0", "0"),
+        ("1.5", "1.5"),
+        ("2.0000009", "2"),
+        ("0.0000009", "<0.000001"),
+        ("0.1234567", "0.123456"),
+    ] {
+        assert_eq!(rounded_ether(exact), shown);
+    }
+}
+
+#[test]
+fn a_balance_without_the_chain_is_the_shares() {
+    let shown = Balance {
+        total: None,
+        wallet: None,
+        channel: "8.75".into(),
+        eth: None,
+        warnings: vec!["why".into()],
+    };
+    assert_eq!(
+        plain(&balance(&shown)),
+        "\
+total          not known
+in the wallet  not known
+in channels    8.75 THD
+for gas        not known
+Warnings
+  ! why
 "
     );
 }
@@ -214,17 +253,17 @@ fn opening_tells_what_comes_next() {
         format!(
             "\
 channel 0xCcCCccccCCCCcCCCCCCcCcCccCcCCCcCcccccccC is ACTIVE
-  holds        10 THD
-  yours        10 THD
-  transaction  {TX}
-  next         thunder-cli pay <amount>
+  holds  10 THD
+  yours  10 THD
+  tx     {TX}
+  next   thunder-cli pay <amount>
 "
         )
     );
     open.state = ContractState::Empty;
     open.mine = amount("4");
     let text = plain(&opened(&open));
-    assert!(text.contains("will hold    10 THD\n  yours        4 THD\n"), "{text}");
+    assert!(text.contains("will hold  10 THD\n  yours      4 THD\n"), "{text}");
     assert!(text.contains("the other side pays its share: thunder-cli fund\n"), "{text}");
     assert!(plain(&funded(&open)).starts_with("paid into channel 0xCcCC"));
 }
@@ -266,9 +305,9 @@ fn closing_tells_when_the_money_comes() {
         format!(
             "\
 channel 0xCcCCccccCCCCcCCCCCCcCcCccCcCCCcCcccccccC is CLOSING
-  on           receipt 3
-  transaction  {TX}
-  next         thunder-cli withdraw, from block 123
+  on    receipt 3
+  tx    {TX}
+  next  thunder-cli withdraw, from block 123
 "
         )
     );
@@ -281,7 +320,7 @@ channel 0xCcCCccccCCCCcCCCCCCcCcCccCcCCCcCcccccccC is CLOSING
         ..closed
     };
     let text = plain(&closing(&closed));
-    assert!(text.contains("is CLOSED\n  on           a FINAL receipt"), "{text}");
+    assert!(text.contains("is CLOSED\n  on    a FINAL receipt"), "{text}");
     assert!(text.contains("nothing; your share is in the wallet\n"), "{text}");
 }
 
@@ -293,10 +332,15 @@ fn what_was_received_is_said_even_if_the_other_side_was_first() {
         received: amount("8.75"),
         end: Ended::Withdrawn,
         by_other: false,
+        already: false,
     };
-    assert!(plain(&withdrawn(&out)).starts_with("withdrawn: 8.75 THD\n  channel      0xCcCC"));
+    assert!(plain(&withdrawn(&out)).starts_with("withdrawn: 8.75 THD\n  channel  0xCcCC"));
     assert!(plain(&challenged(&out)).contains("you received the whole channel, 8.75 THD\n"));
     assert!(plain(&cancelled(&out)).starts_with("cancelled; you got back 8.75 THD\n"));
+    out.already = true;
+    assert!(plain(&withdrawn(&out)).starts_with("withdrawn before: 8.75 THD\n"));
+    assert!(plain(&challenged(&out)).starts_with("challenged before, with a newer receipt;"));
+    assert!(plain(&cancelled(&out)).starts_with("cancelled before; you got back 8.75 THD\n"));
     out.by_other = true;
     let text = plain(&withdrawn(&out));
     assert!(text.starts_with("the other side had already withdrawn for both; you received 8.75 THD\n"));

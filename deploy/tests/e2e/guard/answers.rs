@@ -100,7 +100,7 @@ fn g5_a_receipt_counts_by_its_hash_block_and_status_alone() {
     cheat.bob.wait_usable(another);
     cheat.bob.ok(&["closechannel", "--channel", &another.to_string()]);
     cheat.world.mine(24);
-    wait_for("withdraw is possible", || cheat.bob.channel(another)["next"] == "withdraw possible now");
+    wait_for("withdraw is possible", || cheat.bob.channel(another)["next_text"] == "withdraw possible now");
     assert_eq!(cheat.bob.ok(&["withdraw", "--channel", &another.to_string()])["received"], "3");
     for _ in 0..2 {
         let next = address(&cheat.bob.ok(&["openchannel", "1"])["channel"]);

@@ -53,7 +53,7 @@ fn g2_a_channel_that_cant_be_read_is_named_and_keeps_no_other_from_its_challenge
     });
     cheat.cheat();
     wait_for("it is named", || {
-        cheat.bob.channel(unreadable)["next"].as_str().unwrap().contains("missing trie node")
+        cheat.bob.channel(unreadable)["next_text"].as_str().unwrap().contains("missing trie node")
             || warns(&cheat.bob, &unreadable.to_string())
     });
     cheat.world.rpc("evm_setAutomine", json!([true]));
@@ -188,7 +188,7 @@ fn g8_over_a_channel_whose_chain_stands_still_nothing_is_signed() {
         _ => Fate::Pass,
     });
     wait("bob refuses to sign", &|| {
-        let next = bob.channel(channel)["next"].as_str().unwrap().to_owned();
+        let next = bob.channel(channel)["next_text"].as_str().unwrap().to_owned();
         next != "pay, closechannel"
     });
     let answer = bob.output(&["--json", "pay", "0.1"]);

@@ -130,7 +130,7 @@ fn g6_over_what_endpoints_contradict_each_other_about_nothing_is_signed() {
     wait_for("nothing is signed over it any more", || {
         cheat.world.mine(1);
         asked.fetch_add(1, Ordering::SeqCst);
-        cheat.bob.channel(cheat.channel)["next"] != "pay, closechannel"
+        cheat.bob.channel(cheat.channel)["next_text"] != "pay, closechannel"
     });
     let answer = cheat.bob.output(&["--json", "--timeout", "3", "pay", "0.5"]);
     assert_ne!(answer.status.code(), Some(0), "{}", text(&answer.stdout));

@@ -97,7 +97,10 @@ impl Node {
 
     /// Waits until a channel is ACTIVE and in sync with the other side.
     pub fn wait_usable(&self, channel: Address) {
-        wait_for("the channel can be used", || self.channel(channel)["next"] == "pay, closechannel");
+        wait_for("the channel can be used", || {
+            let next = self.channel(channel)["next_text"].clone();
+            next == "pay, closechannel" || next == "closechannel; there is nothing of yours to pay with"
+        });
     }
 
     pub fn pay(&self, amount: &str) -> Value {

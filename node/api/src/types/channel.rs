@@ -93,8 +93,11 @@ pub struct ChannelInfo {
     pub closing_block: Option<u64>,
     /// The first block for `withdraw`.
     pub withdrawable_at: Option<u64>,
-    /// What can be done with it next.
-    pub next: String,
+    /// The commands that work on it now.
+    pub next: Vec<String>,
+    /// What can be done with it next, or what it waits for, for people.
+    #[serde(default)]
+    pub next_text: String,
 }
 
 /// The contract's states.

@@ -74,6 +74,9 @@ pub struct PaidOut {
     pub end: Ended,
     /// Whether somebody else had already done it.
     pub by_other: bool,
+    /// Whether it was done before this command was given, by whomever.
+    #[serde(default)]
+    pub already: bool,
 }
 
 /// How a channel ended.

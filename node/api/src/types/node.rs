@@ -27,8 +27,11 @@ pub struct Infos {
     pub peers: Vec<Peer>,
     /// Nodes of the local network that answered (`thunderd --mdns`), connected or not.
     pub discovered: Vec<Discovered>,
-    /// Channels, newest first.
+    /// Channels, newest first; of the CLOSED ones those of the last 24 hours, five at most, or with `--all` all.
     pub channels: Vec<ChannelInfo>,
+    /// How many CLOSED channels are left out.
+    #[serde(default)]
+    pub channels_hidden: usize,
     /// What a person should look at.
     pub warnings: Vec<String>,
 }

@@ -79,15 +79,15 @@ pub struct NewWallet {
 /// `balance`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Balance {
-    /// THD, all together.
-    pub total: String,
-    /// THD in the wallet.
-    pub wallet: String,
+    /// THD, all together; `null` if the chain can't be asked.
+    pub total: Option<String>,
+    /// THD in the wallet; `null` if the chain can't be asked.
+    pub wallet: Option<String>,
     /// THD in channels: the own shares.
     pub channel: String,
-    /// Ether for gas.
-    pub eth: String,
-    /// What a person should look at: too little ether.
+    /// Ether for gas; `null` if the chain can't be asked.
+    pub eth: Option<String>,
+    /// What a person should look at: too little ether, or a chain that can't be asked.
     #[serde(default)]
     pub warnings: Vec<String>,
 }
