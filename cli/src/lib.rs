@@ -20,6 +20,7 @@ mod wallet;
 mod watch;
 
 use std::ffi::OsString;
+use std::io::IsTerminal;
 use std::process::ExitCode;
 
 use clap::{CommandFactory, FromArgMatches};
@@ -35,8 +36,12 @@ use crate::output::Output;
 /// assert!(definition.get_subcommands().any(|command| command.get_name() == "closechannel"));
 /// ```
 pub fn definition() -> clap::Command {
+    definition_for(false)
+}
+
+fn definition_for(terminal: bool) -> clap::Command {
     let definition = Cli::command();
-    let page = menu::page(&definition);
+    let page = menu::page(&definition, terminal);
     definition.override_help(page)
 }
 
@@ -69,7 +74,9 @@ pub async fn main(arguments: Vec<OsString>) -> ExitCode {
 }
 
 fn parse(arguments: &[OsString]) -> Result<Cli, clap::Error> {
-    let matches = definition().try_get_matches_from(arguments).map_err(parse_error::name_owner)?;
+    let matches = definition_for(std::io::stdout().is_terminal())
+        .try_get_matches_from(arguments)
+        .map_err(parse_error::name_owner)?;
     Cli::from_arg_matches(&matches)
 }
 

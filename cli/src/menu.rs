@@ -1,5 +1,5 @@
 //! The main help page. It keeps the customer's menu, line by line, so it is written from the
-//! definition of the command line but not in clap's own layout, and never wrapped.
+//! definition of the command line but not in clap's own layout. Only a terminal gets it wrapped.
 
 use std::fmt::Write;
 
@@ -17,8 +17,20 @@ const HEADS: &[(&str, &str)] = &[
     ("pay", "pay <amount> "),
 ];
 
-/// Writes the page for a command line.
-pub(crate) fn page(definition: &Command) -> StyledStr {
+/// The groups of the commands that the customer's menu does not have; those that it has come first.
+const GROUPS: &[(&str, &[&str])] = &[
+    ("Wallet", &["newwallet"]),
+    ("Channels", &["challenge", "fund", "cancel", "receipts"]),
+    ("Payments", &["history"]),
+    ("Node", &["watch", "prune", "backup", "restore"]),
+    ("Programs", &["completions"]),
+];
+
+/// The width of a terminal that lines keep to.
+const WIDTH: usize = 80;
+
+/// Writes the page for a command line, for a terminal wrapped.
+pub(crate) fn page(definition: &Command, for_terminal: bool) -> StyledStr {
     let bold = Style::new().bold();
     let mut page = definition.render_version();
     page.push_str(
@@ -30,13 +42,47 @@ pub(crate) fn page(definition: &Command) -> StyledStr {
     }
     page.push_str(&option(&Arg::new("version").long("version").help("Print the version and exit")));
     page.push_str(&format!("\n{bold}Commands{bold:#}\n\n"));
-    for command in definition.get_subcommands() {
-        let about = command.get_about().map(ToString::to_string).unwrap_or_default();
-        page.push_str(&format!("{}: {about}\n", head(command)));
-    }
+    let grouped =
+        |name: &str| GROUPS.iter().find(|(_, names)| names.contains(&name)).map(|(group, _)| *group);
+    let commands = |group: Option<&str>| {
+        let of_group = definition.get_subcommands().filter(|command| grouped(command.get_name()) == group);
+        let lines = of_group.map(|command| {
+            let about = command.get_about().map(ToString::to_string).unwrap_or_default();
+            format!("{}: {about}\n", head(command))
+        });
+        lines.collect::<String>()
+    };
+    page.push_str(&commands(None));
     page.push_str("help [command]: print this help message, or what a command takes\n");
+    for (group, _) in GROUPS {
+        page.push_str(&format!("\n{bold}{group}{bold:#}\n\n{}", commands(Some(group))));
+    }
     page.push_str("\nWithout a command: infos. Amounts are THD, exact to 18 decimals.\n");
-    page.into()
+    match for_terminal {
+        true => page.lines().map(wrapped).collect::<String>().into(),
+        false => page.into(),
+    }
+}
+
+/// A line, over several where it is too long, the further ones indented.
+fn wrapped(line: &str) -> String {
+    let indent = line.len() - line.trim_start().len();
+    let further = if line.starts_with("Usage:") { 8 } else { indent.max(4) };
+    let (mut text, mut column) = (" ".repeat(indent), indent);
+    for (index, word) in line.trim_start().split(' ').enumerate() {
+        let length = word.chars().count();
+        if index > 0 && !word.is_empty() && column + 1 + length > WIDTH {
+            text.truncate(text.trim_end().len());
+            text.push_str(&format!("\n{:further$}", ""));
+            column = further;
+        } else if index > 0 {
+            text.push(' ');
+            column += 1;
+        }
+        text.push_str(word);
+        column += length;
+    }
+    text + "\n"
 }
 
 fn option(argument: &Arg) -> String {

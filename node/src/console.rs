@@ -24,6 +24,21 @@ pub(crate) const WHY_LOST: &str = "standard error is closed, on a full disk, or 
 /// How often the end of the process checks whether all lines are written.
 const LOOK_EVERY: Duration = Duration::from_millis(2);
 
+/// The time of a line of the log, in seconds.
+#[derive(Debug, Clone, Copy)]
+pub struct Seconds;
+
+impl FormatTime for Seconds {
+    fn format_time(&self, to: &mut Writer<'_>) -> std::fmt::Result {
+        let mut exact = String::new();
+        SystemTime.format_time(&mut Writer::new(&mut exact))?;
+        match exact.split_once('.') {
+            Some((seconds, _)) => write!(to, "{seconds}Z"),
+            None => to.write_str(&exact),
+        }
+    }
+}
+
 /// Counts of one stream's lines.
 #[derive(Debug, Default)]
 struct Counts {
@@ -133,7 +148,7 @@ impl<W: Write> Stream<W> {
         }
         let mut line = String::new();
         // Writing to a string can't fail.
-        let _ = SystemTime.format_time(&mut Writer::new(&mut line));
+        let _ = Seconds.format_time(&mut Writer::new(&mut line));
         line += &format!("  WARN {} lines of the log were lost: {WHY_LOST}\n", lost - self.reported);
         if self.to.write_all(line.as_bytes()).is_ok() {
             self.reported = lost;

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use clap::Parser;
 use thunder_node::args::{Config, version_line};
-use thunder_node::console::Console;
+use thunder_node::console::{Console, Seconds};
 use thunder_node::start::{self, NodeEnd};
 use tokio::task::LocalSet;
 use tracing_subscriber::EnvFilter;
@@ -59,7 +59,7 @@ fn log_to(console: &Console, filter: &str) -> Result<(), String> {
     let colours = std::io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none();
     let err = console.err();
     let log = tracing_subscriber::fmt().with_env_filter(filters).with_writer(move || err.clone());
-    log.with_target(false).with_ansi(colours).init();
+    log.with_timer(Seconds).with_target(false).with_ansi(colours).init();
     Ok(())
 }
 

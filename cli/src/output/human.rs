@@ -66,7 +66,8 @@ pub(crate) fn restored(restored: &Restored) -> String {
     let fields = Fields::new()
         .add("lost channels", restored.channels)
         .add(if restored.signed { "signed by" } else { "wallet" }, wallet)
-        .add("next", "thunder-cli infos; importwallet, if the wallet's password is gone; connect");
+        .add("next", "thunder-cli infos; then connect")
+        .add("", "thunder-cli importwallet, if its password is gone");
     format!("restored, and thunderd starts anew\n{}", fields.lines(2))
 }
 

@@ -146,6 +146,73 @@ fn every_help_page_is_what_is_kept() {
     check("help", pages.into_iter().map(section));
 }
 
+/// Lines without colours that a terminal of 80 columns breaks: all that is printed for people, but for what stays in
+/// one piece.
+fn too_wide(file: &str) -> Vec<String> {
+    let path = format!("{}/tests/cli/snapshots/{file}.snap", env!("CARGO_MANIFEST_DIR"));
+    let text = std::fs::read_to_string(path).unwrap();
+    let mut wide = Vec::new();
+    let mut is_checked = false;
+    for line in text.lines() {
+        if line.starts_with("-- ") {
+            // The menu keeps its lines in a pipe.
+            is_checked =
+                line == "-- on a terminal, NO_COLOR --" || (line == "-- in a pipe --" && file != "help");
+        } else if line.starts_with("=====") {
+            is_checked = false;
+        }
+        // JSON, a line of an event, and a message that goes on as long as it is.
+        let is_message = line.starts_with("error: ") || line.starts_with("hint: ");
+        let is_free =
+            is_message || line.contains('"') || line.starts_with("<now>") || line.starts_with("2026-");
+        if is_checked && !is_free && line.chars().count() > 80 {
+            wide.push(line.to_owned());
+        }
+    }
+    wide
+}
+
+#[test]
+fn what_people_read_fits_80_columns() {
+    for file in FILES {
+        let wide = too_wide(file);
+        assert!(wide.is_empty(), "{file}: {wide:#?}");
+    }
+}
+
+#[test]
+fn every_command_that_is_named_parses() {
+    let mut count = 0;
+    for file in FILES {
+        let path = format!("{}/tests/cli/snapshots/{file}.snap", env!("CARGO_MANIFEST_DIR"));
+        for line in std::fs::read_to_string(path).unwrap().lines() {
+            for named in line.split("thunder-cli ").skip(1) {
+                let end = named.find(['`', ';', ',', '"', '\\', '(']).unwrap_or(named.len());
+                let words: Vec<_> =
+                    named[..end].split_whitespace().take_while(|word| !word.starts_with('[')).collect();
+                let is_command = words.first().is_some_and(|word| {
+                    word.starts_with("--port")
+                        || thunder_cli::definition().get_subcommands().any(|it| it.get_name() == *word)
+                });
+                if !is_command || line.starts_with("Usage:") || line.starts_with('$') || file == "help" {
+                    continue;
+                }
+                // A place for a value is filled in as a user would.
+                let words = words.iter().map(|word| match *word {
+                    "<amount>" => "1",
+                    "<ip:port>" => "127.0.0.1:2002",
+                    word => word,
+                });
+                let command: Vec<_> = ["thunder-cli"].into_iter().chain(words).collect();
+                let parsed = thunder_cli::definition().try_get_matches_from(&command);
+                assert!(parsed.is_ok(), "{command:?} in {line:?}: {}", parsed.unwrap_err());
+                count += 1;
+            }
+        }
+    }
+    assert!(count > 5, "{count} commands were found");
+}
+
 #[test]
 fn nothing_is_kept_that_is_printed_no_more() {
     let kept = std::fs::read_dir(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/cli/snapshots")).unwrap();

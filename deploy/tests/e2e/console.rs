@@ -284,7 +284,8 @@ impl Desk {
         for (documented, own) in &self.ports {
             said = word(own).replace_all(&said, *documented).into_owned();
         }
-        let said = said.replace(PACE[1], PACE[0]);
+        // The default port is not repeated in hints.
+        let said = said.replace(PACE[1], PACE[0]).replace("thunder-cli --port 2001 ", "thunder-cli ");
         let own = |directory: &TempDir| directory.path().to_string_lossy().into_owned();
         said.replace(&own(&self.home), HOME).replace(&own(&self.sockets), SOCKETS)
     }

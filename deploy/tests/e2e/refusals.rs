@@ -55,7 +55,7 @@ fn without_money() {
         let refused = bob.refused(command, 1, "insufficient_eth");
         assert!(refused["hint"].as_str().unwrap().contains("ether"), "{command:?}");
     }
-    assert_eq!(bob.channel(channel)["next_text"], "pay, closechannel", "closing was not begun");
+    assert_eq!(bob.channel(channel)["next"][0], "closechannel", "closing was not begun");
     alice.pay("1");
 }
 
