@@ -1,4 +1,5 @@
-//! What each command does: one call of thunderd, and its answer shown.
+//! `run`: what each command does. Most make one call of thunderd and show its answer, and are here; the others are in
+//! `close.rs`, `history.rs`, `payments.rs`, `wallet.rs` and `watch.rs`.
 
 use std::io;
 use std::path::Path;

@@ -11,7 +11,8 @@ mod types;
 pub use error::{ApiError, ApiResult, Code, ExitCode};
 pub use types::*;
 
-/// The calls. Each has one handler in the node and one command in the command line.
+/// The calls. Each has one handler in the node. Most commands of the command line make one of them, once; `new_phrase`
+/// is the first half of `newwallet`, and `pay_many` is for programs: `pay --file` makes its payments one by one.
 #[cfg(feature = "rpc")]
 #[tarpc::service]
 pub trait Thunder {
