@@ -470,7 +470,7 @@ const fn is_pointless(kind: CallKind, state: &StorageState, head: u64) -> bool {
     }
 }
 
-/// Whether the call has brought this state about.
+/// The kinds of calls that bring this state about.
 pub(crate) const fn brings_about(status: &OnChain) -> &'static [CallKind] {
     match status {
         OnChain::Missing => &[],
