@@ -1,5 +1,7 @@
-//! The main help page. It keeps the customer's menu, line by line, so it is written from the
-//! definition of the command line but not in clap's own layout, and never wrapped.
+//! The main help page.
+//!
+//! It keeps the customer's menu, line by line, so it is written from the definition of the command line but not in
+//! clap's own layout, and never wrapped.
 
 use std::fmt::Write;
 

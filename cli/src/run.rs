@@ -1,5 +1,6 @@
-//! `run`: what each command does. Most make one call of thunderd and show its answer, and are here; the others are in
-//! `close.rs`, `history.rs`, `payments.rs`, `wallet.rs` and `watch.rs`.
+//! `run`: what each command does, if it makes one call of thunderd and shows its answer.
+//!
+//! The others are in `close.rs`, `history.rs`, `payments.rs`, `wallet.rs` and `watch.rs`.
 
 use std::io;
 use std::path::Path;

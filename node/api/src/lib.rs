@@ -1,5 +1,6 @@
-//! What `thunder-cli` may ask of `thunderd`: the [`Thunder`] service, its requests and answers, its
-//! errors with their exit codes, and the local socket that carries them.
+//! What `thunder-cli` may ask of `thunderd`: the [`Thunder`] service, with its requests, answers and errors.
+//!
+//! Errors have exit codes; the local socket carries all of it.
 //!
 //! The answers serialise to exactly the JSON that `thunder-cli --json` prints.
 

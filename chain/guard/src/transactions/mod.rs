@@ -1,5 +1,6 @@
-//! Contract calls that are sent until they are mined: the one place that owns the account's nonces
-//! (guard rule G4).
+//! `Transactions`: contract calls that are sent until they are mined (guard rule G4).
+//!
+//! It is the one place that owns the account's nonces.
 //!
 //! Invariants, beside those of `nonces`:
 //!
