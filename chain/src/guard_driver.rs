@@ -1,5 +1,6 @@
-//! `GuardDriver`: puts the guard's questions to the endpoints, gives it their answers and the time, and leaves its owner
-//! what is not I/O with endpoints: writing transactions to disk, and reports.
+//! `GuardDriver`: puts the guard's questions to the endpoints, and gives it their answers and the time.
+//!
+//! It leaves its owner what is not I/O with endpoints: writing transactions to disk, and reports.
 
 use std::future::Future;
 use std::pin::Pin;

@@ -1,6 +1,7 @@
-//! Everything Ethereum. What to ask, what answers mean and which transactions to send is decided in
-//! `thunder-guard`, the pure half; here is what carries its questions and transactions to endpoints, and
-//! what goes beside it: balances for users, and the transactions of `thunder-deploy`.
+//! Everything Ethereum: what carries the guard's questions and transactions to endpoints, and what goes beside it.
+//!
+//! What to ask, what answers mean and which transactions to send is decided in `thunder-guard`, the pure half. Beside
+//! it go balances for users, and the transactions of `thunder-deploy`.
 //!
 //! ethers stays inside these two crates; what leaves them are the plain types of `thunder-protocol`.
 

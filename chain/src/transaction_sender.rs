@@ -1,6 +1,7 @@
-//! `TransactionSender`: signs, sends and awaits transactions of one account that have nothing to do with a channel
-//! (deploying THD and the factory, minting, sending ether). Used by `thunder-deploy`; a channel's transactions are the
-//! guard's.
+//! `TransactionSender`: signs, sends and awaits transactions of one account, for `thunder-deploy` alone.
+//!
+//! They have nothing to do with a channel (deploying THD and the factory, minting, sending ether); a channel's
+//! transactions are the guard's.
 
 use std::collections::hash_map::RandomState;
 use std::hash::{BuildHasher, Hasher};

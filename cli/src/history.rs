@@ -1,4 +1,4 @@
-//! `history`: payments, page by page.
+//! `history`: payments, page by page; and `prune`, which has old events deleted.
 
 use std::io;
 

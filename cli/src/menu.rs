@@ -1,5 +1,7 @@
-//! The main help page. It keeps the customer's menu, line by line, so it is written from the
-//! definition of the command line but not in clap's own layout. Only a terminal gets it wrapped.
+//! The main help page.
+//!
+//! It keeps the customer's menu, line by line, so it is written from the definition of the command line but not in
+//! clap's own layout. Only a terminal gets it wrapped.
 
 use std::fmt::Write;
 

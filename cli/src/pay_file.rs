@@ -1,4 +1,6 @@
-//! `pay --file`: many payments from CSV or JSON lines. The whole file is checked before anything is paid.
+//! `pay --file`, first half: a file of payments, CSV or JSON lines, is read and checked.
+//!
+//! The whole file is checked before anything is paid.
 
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;

@@ -1,4 +1,4 @@
-//! `pay --file`: the payments of a file made, and a line of result for each, in their order.
+//! `pay --file`, second half: the payments of a file are made, with a line of result for each, in their order.
 
 use std::cell::Cell;
 use std::fmt::Write as _;

@@ -1,4 +1,6 @@
-//! What each command does: one call of thunderd, and its answer shown.
+//! `run`: what each command does, if it makes one call of thunderd and shows its answer.
+//!
+//! The others are in `close.rs`, `history.rs`, `payments.rs`, `wallet.rs` and `watch.rs`.
 
 use std::io;
 use std::path::Path;

@@ -1,5 +1,4 @@
-//! A local Ethereum testnet, THD and the channel factory on it, THD for whoever wants some, and a
-//! demonstration of everything.
+//! A local Ethereum testnet with THD and the channel factory, THD for whoever wants some, and a demonstration.
 //!
 //! The command line is `thunder-deploy`. As a library it is the harness of the end-to-end tests:
 //! [`Testnet`] is a real anvil that ends with its owner, [`Binaries`] are the real programs.

@@ -1,3 +1,4 @@
+//! Fuzz target `apply`: the channel core with a hostile partner, a chain and crashes.
 #![no_main]
 
 #[allow(dead_code, reason = "real signatures are for the replay")]

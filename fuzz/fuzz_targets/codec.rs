@@ -1,3 +1,4 @@
+//! Fuzz target `codec`: every decoder that takes bytes from a peer or from the disk.
 #![no_main]
 
 #[path = "../harness/codec.rs"]

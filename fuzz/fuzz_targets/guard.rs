@@ -1,3 +1,4 @@
+//! Fuzz target `guard`: the guard against its endpoints.
 #![no_main]
 
 #[expect(dead_code, reason = "the simulation has more faults than the script")]

@@ -1,3 +1,4 @@
+//! Fuzz target `keyfile`: the reader of key files.
 #![no_main]
 
 #[path = "../harness/keyfile.rs"]

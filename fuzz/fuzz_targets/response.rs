@@ -1,3 +1,4 @@
+//! Fuzz target `response`: answers of endpoints.
 #![no_main]
 
 #[path = "../harness/response.rs"]

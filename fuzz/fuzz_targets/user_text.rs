@@ -1,3 +1,4 @@
+//! Fuzz target `user_text`: the parsers of what users type.
 #![no_main]
 
 #[path = "../../node/src/p2p/address.rs"]

@@ -1,6 +1,7 @@
-//! Backups: one file with a consistent copy of the database, the node's key and the wallet's key
-//! file, which stays encrypted. A restored channel may be older than what was signed since, so it
-//! comes back *lost* (rule 9 of docs/protocol.md).
+//! Backups: one file with a consistent copy of the database and of the node's and the wallet's keys.
+//!
+//! The wallet's key file stays encrypted. A restored channel may be older than what was signed since, so it comes
+//! back *lost* (rule 9 of docs/protocol.md).
 //!
 //! The file is a header, the Keccak-256 hash of the content, the wallet and its signature on the hash
 //! (EIP-712), and the content: an SQLite database with the key files in a table of their own. The

@@ -1,5 +1,6 @@
-//! The task that talks to the chain: it runs the guard, so that the daemon never waits for an RPC
-//! endpoint, and writes transactions to disk before they are sent.
+//! The task that talks to the chain: it runs the guard, and writes transactions to disk before they are sent.
+//!
+//! So the daemon never waits for an RPC endpoint.
 
 use thunder_chain::{CallRequest, ChainClient, ChainIdentity, DriverAction, GuardDriver, Report, SignedCall};
 use thunder_engine::ChainCommand;

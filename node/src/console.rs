@@ -1,5 +1,6 @@
-//! Standard output and standard error of thunderd, each behind a bounded queue with a thread of its own (G7): a reader
-//! that is gone, slow or out of disk loses lines, which are counted, and neither blocks nor ends the node.
+//! Standard output and standard error of thunderd, each behind a bounded queue with a thread of its own (G7).
+//!
+//! A reader that is gone, slow or out of disk loses lines, which are counted, and neither blocks nor ends the node.
 
 use std::backtrace::{Backtrace, BacktraceStatus};
 use std::io::{self, Write};

@@ -1,4 +1,4 @@
-//! What has happened, for those who watch: read from the store at any reader's pace, then as it comes.
+//! `EventFeed`: the events of the store, read at any reader's pace, for `watch`, and settled payments, for `history`.
 
 use std::sync::Arc;
 use std::time::Duration;

@@ -1,5 +1,7 @@
-//! Points at which a test can have the process killed, held or panic, and tasks that it can have end. Without the
-//! feature `failpoints`, which nothing that ships has, there is nothing here and nothing where the points are.
+//! Points at which a test can have the process killed, held or panic, and tasks that it can have end.
+//!
+//! Without the feature `failpoints`, which nothing that ships has, there is nothing here and nothing where the points
+//! are.
 
 /// Passes a point, here and if the condition holds.
 #[cfg(feature = "failpoints")]

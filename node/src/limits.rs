@@ -1,4 +1,6 @@
-//! What the node bounds in its dealings with other nodes, as `docs/limits.md` lists it.
+//! What the node bounds towards other nodes, its own users and its disk, as `docs/limits.md` lists it.
+//!
+//! Limits of the wire protocol are in `thunder_protocol`, and those of questions to RPC endpoints in `thunder-guard`.
 
 pub use crate::daemon::discovery::{MAX_ADDRESSES, MAX_DISCOVERED};
 pub use crate::daemon::infos::MAX_SHOWN;

@@ -1,5 +1,6 @@
-//! What the node counts and measures, for `--metrics`: every name, unit and meaning is here, and in
-//! `docs/reference/metrics.md`, which a test compares with what is served.
+//! What the node counts and measures, for `--metrics`: every name, unit and meaning.
+//!
+//! They are also in `docs/reference/metrics.md`, which a test compares with what is served.
 //!
 //! Nothing here names a counterparty: no address, no peer id, no channel.
 

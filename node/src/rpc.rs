@@ -1,7 +1,10 @@
-//! The local socket: every call of the API has one handler here. Handlers look things up on the
-//! chain, and leave everything that changes something to the daemon, in one message and as the last
-//! thing that they do; so nothing is left half done when a handler is dropped, because its caller has
-//! waited long enough. What takes several steps is carried out all the same.
+//! `Handlers`: the local socket, with a handler for every call of the API (what `history` does is in `history.rs`).
+//!
+//! Handlers ask the chain and the event reader, and leave what changes the node's state to the daemon, with one
+//! message as the last thing that they do; so nothing is left half done when a handler is dropped, because its caller
+//! has waited long enough. What takes several steps is carried out all the same (`carried_out`): an import, a
+//! closing, a restore; and a backup, whose file the handler itself writes. `prune` sends a message for each part that
+//! is deleted, and may be dropped between any two.
 
 use std::io;
 use std::path::PathBuf;

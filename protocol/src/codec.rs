@@ -1,4 +1,4 @@
-//! CBOR (RFC 8949) with a hard size limit: the only place that knows `serde_cbor`.
+//! CBOR (RFC 8949) with a hard size limit: the only place that encodes and decodes with `serde_cbor`.
 //!
 //! Wire messages are packed (fields by number), records on disk keep their field names. Every
 //! encoding is one item; trailing bytes are refused.

@@ -1,5 +1,6 @@
-//! ECDSA over secp256k1 with public-key recovery, as `ecrecover` checks it: 65 bytes r, s, v, with
-//! s in the lower half of the order (EIP-2) and v 27 or 28.
+//! ECDSA over secp256k1 with public-key recovery, as `ecrecover` checks it.
+//!
+//! A signature has 65 bytes r, s, v, with s in the lower half of the order (EIP-2) and v 27 or 28.
 
 use std::fmt;
 

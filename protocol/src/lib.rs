@@ -1,6 +1,6 @@
-//! The pure core of Thunder: receipts and their EIP-712 digests, the messages that two nodes
-//! exchange, and the state machine that decides what a channel's owner signs, stores, sends and
-//! asks of the chain.
+//! The pure core of Thunder: receipts, the messages between nodes, and the state machine of a channel.
+//!
+//! It decides what a channel's owner signs (EIP-712 digests), stores, sends and asks of the chain.
 //!
 //! Nothing here waits, reads a clock, draws a random number or touches a file or a socket. The
 //! engine feeds [`Channel::apply`] with [`Input`]s and has the [`Effects`] carried out in their one

@@ -1,4 +1,4 @@
-//! A channel's state on the chain, as the guard reads it from the contract.
+//! What the core knows of the contract and asks of it: a channel's state on the chain, and the calls.
 
 use alloy_primitives::{Address, B256};
 use serde::{Deserialize, Serialize};

@@ -1,7 +1,8 @@
-//! The wire protocol: the messages that two nodes exchange. Carried by libp2p's request-response behaviour under
-//! [`PROTOCOL`]: every request is a [`Request`], every response a [`Response`], in CBOR ([`crate::codec`]). Both
-//! directions carry [`Packet`]s; the answer to a message may come in the response or in a later request, so that
-//! neither side ever waits inside an exchange.
+//! The wire protocol: the messages that two nodes exchange.
+//!
+//! Carried by libp2p's request-response behaviour under [`PROTOCOL`]: every request is a [`Request`], every response
+//! a [`Response`], in CBOR ([`crate::codec`]). Both directions carry [`Packet`]s; the answer to a message may come in
+//! the response or in a later request, so that neither side ever waits inside an exchange.
 
 use alloy_primitives::{Address, B256, keccak256};
 use serde::{Deserialize, Serialize};

@@ -1,4 +1,7 @@
-//! The pure half of `thunder-chain`: the road from a closing in a block to its challenge in a block.
+//! The pure half of `thunder-chain`: reads channels, and signs and sends every contract call of the node.
+//!
+//! Above all it is the road from a closing in a block to its challenge in a block. It also has the openings, payments
+//! in, cancellations, closings and withdrawals mined that the engine orders.
 //!
 //! [`Guard`] is a state machine: answers of endpoints, orders of the node and the time go in; questions,
 //! transactions to be written and sent, and reports come out. It reads no clock, no disk and no network,

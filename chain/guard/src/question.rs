@@ -1,5 +1,6 @@
-//! The questions that are put to endpoints, and how their answers are read (guard rule G5): every
-//! number has bounds, and no field is read that is not needed.
+//! The questions that are put to endpoints, and how their answers are read (guard rule G5).
+//!
+//! Every number has bounds, and no field is read that is not needed.
 
 use std::sync::Arc;
 

@@ -1,5 +1,7 @@
-//! Which channels to read next at one endpoint (guard rules G1 and G2): every channel within four
-//! blocks, those with something under way with each block, those with something to lose before the rest.
+//! Which channels to read next at one endpoint (guard rules G1 and G2).
+//!
+//! Every channel within four blocks, those with something under way with each block, those with something to lose
+//! before the rest.
 
 use std::collections::{BTreeSet, HashSet, VecDeque};
 

@@ -1,5 +1,4 @@
-//! A channel that the guard watches: its readings by endpoint, its believed state, and the view that the node is
-//! given.
+//! A channel that the guard watches: its readings by endpoint, its believed state, the view for the node.
 
 use thunder_protocol::onchain::{
     ChainClosing, ChainView, ChannelEnd, ClosingEvent, EndKind, EventPosition, OnChain,

@@ -1,5 +1,6 @@
-//! The archive of a platform: the executables, man pages, completions, the service, licences. The same content gives
-//! the same bytes, on every machine and at every time.
+//! The archive of a platform: the executables, man pages, completions, the service, licences.
+//!
+//! The same content gives the same bytes, on every machine and at every time.
 
 use std::fs::File;
 use std::io::{BufWriter, Write};

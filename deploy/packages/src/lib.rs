@@ -1,5 +1,7 @@
-//! Makes what is shipped of what was built: man pages and completions from the programs' own definitions, archives
-//! and npm packages from their executables, and the pages under `docs/reference`.
+//! Makes what is shipped of what was built: archives, npm packages, man pages, completions; and the reference.
+//!
+//! Man pages and completions come from the programs' own definitions; the reference is the pages under
+//! `docs/reference`.
 //!
 //! Nothing of it is shipped itself. `deploy/packages/build` compiles the programs and calls this; `docs/packaging.md`
 //! tells the whole way.

@@ -1,6 +1,7 @@
-//! npm packages: one for each platform with its executables, and one that has no executable, depends on all of them
-//! as `optionalDependencies`, and starts those of the platform that it is installed on. npm installs only the one
-//! whose `os` and `cpu` are the machine's; nothing is downloaded by a script.
+//! npm packages: one for each platform with its executables, and one that starts those of the platform.
+//!
+//! The latter has no executable, and depends on all others as `optionalDependencies`. npm installs only the one whose
+//! `os` and `cpu` are the machine's; nothing is downloaded by a script.
 
 use std::path::{Path, PathBuf};
 

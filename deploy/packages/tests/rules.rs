@@ -1,4 +1,5 @@
-//! Rules are cited by number, and pages by path: each citation, in whatever file, leads to a heading under `docs/`.
+//! Rules are cited by number: each citation, in whatever file, leads to a heading under `docs/`. And the map of the
+//! sources names the files that there are.
 #![expect(clippy::unwrap_used, reason = "a panic is how a test fails")]
 
 mod support;
@@ -89,4 +90,40 @@ fn a_number_without_a_heading_is_found() {
         let unknown: Vec<_> = cited(&text).into_iter().filter(|number| !rules.contains(number)).collect();
         assert_eq!(unknown, [format!("{letter}{number}")], "{text}");
     }
+}
+
+/// What each source file holds: a heading is a directory, and below it the first column of a table names its files.
+const MAP: &str = "docs/map.md";
+
+/// The directories of the map, and the files that it names, by their paths from the root.
+fn mapped() -> (Vec<String>, Vec<String>) {
+    let (mut directories, mut files) = (Vec::<String>::new(), Vec::new());
+    for line in page(MAP).lines() {
+        if let Some(directory) = line.strip_prefix("## `").and_then(|rest| rest.strip_suffix('`')) {
+            directories.push(directory.to_owned());
+        } else if let Some((names, _)) = line.strip_prefix("| `").and_then(|rest| rest.split_once("` | ")) {
+            let directory = directories.last().unwrap();
+            files.extend(names.split("`, `").map(|name| format!("{directory}/{name}")));
+        }
+    }
+    (directories, files)
+}
+
+#[test]
+fn the_map_names_each_source_file_of_its_directories_and_no_other() {
+    let (directories, files) = mapped();
+    assert!(directories.len() >= 13, "only {directories:?}");
+    let named: BTreeSet<_> = files.iter().cloned().collect();
+    assert_eq!(named.len(), files.len(), "a file is named twice");
+    let mut there = BTreeSet::new();
+    for (path, _) in sources() {
+        let path = path.strip_prefix(root()).unwrap();
+        let is_source = path.extension().is_some_and(|end| end == "rs") && !path.ends_with("tests.rs");
+        if is_source && directories.iter().any(|directory| path.starts_with(directory)) {
+            there.insert(path.to_string_lossy().replace('\\', "/"));
+        }
+    }
+    let (new, gone): (Vec<_>, Vec<_>) =
+        (there.difference(&named).collect(), named.difference(&there).collect());
+    assert!(new.is_empty() && gone.is_empty(), "{MAP} lacks {new:#?}, and has {gone:#?}");
 }

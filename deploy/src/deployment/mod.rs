@@ -1,5 +1,6 @@
-//! THD and the channel factory: deployed through the deterministic CREATE2 deployer, so that they
-//! have the same addresses on every local testnet; and minting THD.
+//! THD and the channel factory deployed, at addresses that every local testnet shares; and minting THD.
+//!
+//! The addresses come from the deterministic CREATE2 deployer.
 //!
 //! Everything may be repeated, and done by several programs at once: what is there is not deployed
 //! again.

@@ -1,5 +1,6 @@
-//! The third-party programs: anvil for a testnet, and for the tests of the contracts forge and node. What is
-//! missing is installed with npm, in the versions of `contracts/package-lock.json`.
+//! The third-party programs: anvil for a testnet, and for the tests of the contracts forge and node.
+//!
+//! What is missing is installed with npm, in the versions of `contracts/package-lock.json`.
 //!
 //! npm's own launchers of anvil and forge are never used: they exit with 0 when what they started
 //! has failed, and leave it running when they are killed. The programs themselves are in packages

@@ -1,5 +1,4 @@
-//! The node under test: the core, its disk, what it has said and signed, and what must hold of it
-//! after every step.
+//! The node under test: the core, its disk, what it has said and signed, and what holds after every step.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 

@@ -1,6 +1,7 @@
-//! One node against everything: its user, a partner that signs whatever it likes with its own key,
-//! a chain whose newest blocks can be taken back, and crashes around every write. The bytes are the
-//! script.
+//! One node against everything: its user, a hostile partner, a chain that goes back, and crashes.
+//!
+//! The partner signs whatever it likes with its own key; the newest blocks can be taken back; crashes come around
+//! every write. The bytes are the script.
 
 mod bench;
 mod chain;

@@ -1,6 +1,7 @@
-//! The guard against its endpoints: one or two of them, which answer truly, late, not at all, or anything;
-//! a chain that goes on and goes back; a node that orders, and a disk that may be full. The bytes are the
-//! script.
+//! The guard against its endpoints: one or two of them, which answer truly, late, not at all, or anything.
+//!
+//! Beside them are a chain that goes on and goes back, a node that orders, and a disk that may be full. The bytes are
+//! the script.
 
 mod bench;
 mod end;

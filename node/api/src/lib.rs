@@ -1,5 +1,6 @@
-//! What `thunder-cli` may ask of `thunderd`: the [`Thunder`] service, its requests and answers, its
-//! errors with their exit codes, and the local socket that carries them.
+//! What `thunder-cli` may ask of `thunderd`: the [`Thunder`] service, with its requests, answers and errors.
+//!
+//! Errors have exit codes; the local socket carries all of it.
 //!
 //! The answers serialise to exactly the JSON that `thunder-cli --json` prints.
 
@@ -11,7 +12,8 @@ mod types;
 pub use error::{ApiError, ApiResult, Code, ExitCode};
 pub use types::*;
 
-/// The calls. Each has one handler in the node and one command in the command line.
+/// The calls. Each has one handler in the node. Most commands of the command line make one of them, once; `new_phrase`
+/// is the first half of `newwallet`, and `pay_many` is for programs: `pay --file` makes its payments one by one.
 #[cfg(feature = "rpc")]
 #[tarpc::service]
 pub trait Thunder {

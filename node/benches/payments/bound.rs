@@ -1,7 +1,8 @@
-//! The bound program: what two processes need at the least to exchange a receipt. A signs and sends;
-//! B verifies, signs, puts one record on the disk and answers; A verifies and puts one on the disk.
-//! Blocking sockets, one thread on each side, libsecp256k1 with one fixed context, a preallocated log.
-//! No channels, no encryption, no API: nothing that a node is for.
+//! The bound program: what two processes need at the least to exchange a receipt.
+//!
+//! A signs and sends; B verifies, signs, puts one record on the disk and answers; A verifies and puts one on the
+//! disk. Blocking sockets, one thread on each side, libsecp256k1 with one fixed context, a preallocated log. No
+//! channels, no encryption, no API: nothing that a node is for.
 
 use std::fs::File;
 use std::io::{self, BufReader, Read, Write};

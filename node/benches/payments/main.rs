@@ -1,5 +1,6 @@
-//! `cargo bench -p thunder-node`: how fast two real nodes pay each other, as ratios to a bound program
-//! that is measured in the same rounds. See docs/performance.md.
+//! `cargo bench -p thunder-node`: how fast two real nodes pay each other, as ratios to a bound program.
+//!
+//! The bound program is measured in the same rounds. See docs/performance.md.
 //!
 //! A payment counts when the payer's call has returned: then the countersigned receipt is on both
 //! disks. After each timed run both nodes are killed with SIGKILL and reopened; if an acknowledged

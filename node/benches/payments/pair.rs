@@ -1,5 +1,6 @@
-//! Two real thunderd with a channel between them on a real anvil, each with a data directory of its
-//! own, in their default configuration.
+//! Two real thunderd with a channel between them on a real anvil, in their default configuration.
+//!
+//! Each has a data directory of its own.
 
 use std::path::Path;
 use std::slice;

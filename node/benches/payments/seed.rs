@@ -1,6 +1,8 @@
-//! Channels by the thousand. Opening each through the API takes a block each (a permit's nonce), so
-//! these are opened on the chain straight away, by their opener's account, and put into the database
-//! of the node as it would have them. The contracts, the chain and all that nodes do are the real ones.
+//! Channels by the thousand.
+//!
+//! Opening each through the API takes a block each (a permit's nonce), so these are opened on the chain straight
+//! away, by their opener's account, and put into the database of the node as it would have them. The contracts, the
+//! chain and all that nodes do are the real ones.
 
 use std::path::Path;
 

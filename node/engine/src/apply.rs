@@ -1,4 +1,7 @@
-//! Applying inputs to channels, and what becomes of a batch: on the disk, or refused by it.
+//! `impl Engine`: a batch, from the inputs that are applied to channels to its end, on the disk or refused by it.
+//!
+//! `Engine::apply` gives an input to a channel and collects its effects; `Engine::finish_batch` hands the batch out;
+//! `Engine::committed` and `Engine::refused` say what is to be done when the disk has taken it, or has not.
 
 use thunder_protocol::channel::{ChannelNotice, CommandId, Effects, PeerInput};
 use thunder_protocol::onchain::Call;

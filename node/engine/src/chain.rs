@@ -1,4 +1,4 @@
-//! Events of the chain, and commands to the chain task.
+//! `impl Engine`: events of the chain, and which channels the chain task is told to watch.
 
 use thunder_protocol::channel::{ChainInput, ClosedOutcome, Millis};
 use thunder_protocol::onchain::CHALLENGE_PERIOD;

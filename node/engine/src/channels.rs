@@ -179,11 +179,12 @@ impl Channels {
         due
     }
 
-    /// How many channels the partners wanted to open that are not on the chain.
+    /// How many channels partners wanted to open that are not on the chain.
     pub(crate) fn inbound_pending_count(&self) -> usize {
         self.inbound_pending.len()
     }
 
+    /// The channels that partners wanted to open and that are not on the chain.
     pub(crate) fn inbound_pending(&self) -> impl Iterator<Item = (&Address, &ChannelEntry)> {
         self.inbound_pending.iter().filter_map(|address| Some((address, self.entries.get(address)?)))
     }
@@ -226,7 +227,8 @@ impl Channels {
         self.by_row.get(&row).and_then(|address| self.entries.get(address))
     }
 
-    /// How many channels are neither closed nor wanted by another node and not on the chain yet.
+    /// How many channels count as open: those that are not closed, without those that a partner wanted to open and
+    /// that are not on the chain.
     pub fn open_count(&self) -> usize {
         self.entries.values().filter(|entry| is_open(&entry.channel)).count()
     }

@@ -1,4 +1,4 @@
-//! `closechannel`, `challenge`, `withdraw` and `cancel`.
+//! `impl Engine`: `closechannel`, `challenge`, `withdraw` and `cancel`.
 
 use thunder_api::{ApiError, ApiResult, CloseRequest, Code, ExportedReceipt, Selector};
 use thunder_protocol::channel::{ChannelCommand, CloseMode};

@@ -1,4 +1,4 @@
-//! Channels that have lost data (protocol rule 9): what their user decides and gives back.
+//! `impl Engine`: channels that have lost data (protocol rule 9), what their user decides and gives back.
 
 use thunder_api::{
     ApiError, ApiResult, ChecksumAddress, Code, ExportedFile, ExportedReceipts, ImportReceiptRequest,

@@ -1,4 +1,4 @@
-//! The engine: the state of a node, and how events change it.
+//! `Engine`: the state of a node, and how each event reaches the file that handles it.
 
 use std::collections::{BTreeSet, HashMap};
 

@@ -61,7 +61,7 @@ pub use storage::{
 };
 pub use wording::next_step;
 
-/// What the engine bounds in its dealings with peers.
+/// What the engine bounds in its dealings with peers, and in one call of a user.
 pub mod limits {
     pub use crate::offers::{
         INBOUND_PENDING_FOR, MAX_INBOUND_PENDING, MAX_INBOUND_PENDING_IN_ALL, OFFER_LASTS,

@@ -1,4 +1,4 @@
-//! Agreeing on a channel with another node, before there is one.
+//! `impl Engine`: agreeing on a channel with another node, before there is one.
 //!
 //! A asks with its half of the salt; B answers with its own, having put the channel on disk; A puts it on disk and
 //! sends the transaction. B finds it on the chain by itself.

@@ -1,4 +1,4 @@
-//! Packets: the messages of an open session, in requests and in responses.
+//! `impl Engine`: packets, the messages of an open session, in requests and in responses.
 
 use thunder_protocol::channel::PeerInput;
 use thunder_protocol::wire::{

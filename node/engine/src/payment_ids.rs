@@ -1,5 +1,6 @@
-//! Rule 6 for the own user: an id names one payment of the wallet, over whatever channel it went and whatever
-//! became of that channel.
+//! Rule 6 for the own user: an id names one payment of the wallet, over whatever channel it went.
+//!
+//! That holds whatever became of the channel.
 
 use std::collections::{HashMap, HashSet};
 

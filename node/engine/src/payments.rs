@@ -1,4 +1,4 @@
-//! `pay`, and many payments in one call.
+//! `impl Engine`: `pay`, and many payments in one call.
 
 use thunder_api::{ApiError, ApiResult, Code, Paid, PayManyRequest, PayRequest, PaymentRequest, Selector};
 use thunder_protocol::channel::{ChannelCommand, CommandId, KnownPayment};

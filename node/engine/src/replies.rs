@@ -1,5 +1,4 @@
-//! Pending commands: which user gets the outcome of a command that a channel was given, and what the core's outcome
-//! is in the API.
+//! Pending commands: which user gets the outcome of a channel's command, and what the outcome is in the API.
 
 use thunder_api::{ApiError, ApiResult, ClosingStarted, Code, Ended, Paid, PaidIn, PaidOut, ReceiptImported};
 use thunder_protocol::channel::{ClosedBy, CommandError, CommandId, CommandOutcome};

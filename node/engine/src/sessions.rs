@@ -1,5 +1,7 @@
-//! Sessions: two nodes prove to each other for which wallets they speak, and only then exchange messages about
-//! channels. A session has a number of its own; a packet with another number is dropped.
+//! `impl Engine`: sessions, in which two nodes prove to each other for which wallets they speak.
+//!
+//! Only then do they exchange messages about channels. A session has a number of its own; a packet with another
+//! number is dropped.
 //!
 //! The side that dials says hello ([`HelloSent`]), gets a welcome with the other side's proof, and sends its own
 //! ([`ProofSent`]); the other side awaits it ([`PendingHandshake`]). Then the session is [open](OpenSession).

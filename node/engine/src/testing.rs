@@ -1,5 +1,6 @@
-//! A node for unit tests: an engine, a disk in memory, and other nodes of which there are only the keys. What those
-//! say is made by the tests.
+//! A node for unit tests: an engine, a disk in memory, and other nodes of which there are only the keys.
+//!
+//! What those say is made by the tests.
 
 use thunder_api::{ApiError, ApiResult, EndpointInfo, PayRequest, PaymentRequest, Selector};
 use thunder_protocol::channel::{Context, PeerInput};

@@ -1,5 +1,6 @@
-//! What the core reports as types, in words for people: outcomes of commands, risks, states, next steps. Errors that
-//! have texts of their own (of amounts, messages, openings) are defined with them.
+//! What the core reports as types, in words for people: outcomes of commands, risks, states, next steps.
+//!
+//! Errors that have texts of their own (of amounts, messages, openings) are defined with them.
 
 use thunder_protocol::channel::{
     ChannelNotice, CommandError, DataLossStep, NextStep, NoChallenge, Risk, StateConflict,

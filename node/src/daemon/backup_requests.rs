@@ -1,4 +1,4 @@
-//! A backup becomes the node's state; and what users are told when there is none, or it does not.
+//! `impl Daemon`: whether a backup may be restored, and restoring it; `backup_error`, the error that users see.
 
 use std::path::Path;
 

@@ -1,4 +1,4 @@
-//! Reports of the chain task, turned into events of the engine, lines of the log and measurements.
+//! `impl Daemon`: reports of the chain task, turned into events of the engine, lines of the log and measurements.
 
 use thunder_api::EndpointInfo;
 use thunder_chain::{CallOutcome, ChainError, EndpointStatus, GasFunds, Report};

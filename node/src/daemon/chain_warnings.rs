@@ -1,5 +1,4 @@
-//! Warnings of what may keep the node's transactions off the chain: too little ether for gas, and RPC endpoints that do
-//! not work.
+//! Warnings of what may keep transactions off the chain: too little ether, and endpoints that do not work.
 
 use thunder_chain::{GasFunds, gas_limit};
 use thunder_engine::Notice;

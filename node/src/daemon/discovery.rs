@@ -1,5 +1,7 @@
-//! Nodes of the local network (mDNS). Anybody there can say anything, so what is found is only
-//! listed, and tried for nodes that are wanted anyway: the connection proves whether it is them.
+//! Nodes of the local network (mDNS).
+//!
+//! Anybody there can say anything, so what is found is only listed, and tried for nodes that are wanted anyway: the
+//! connection proves whether it is them.
 
 use std::collections::{BTreeMap, VecDeque};
 

@@ -1,5 +1,6 @@
-//! Putting a batch on the disk, and carrying out what it asks for in the one order that is safe: first the disk, then
-//! the chain, then the peers, then the users.
+//! `impl Daemon`: a batch is put on the disk, and what it asks for is carried out in the one order that is safe.
+//!
+//! First the disk, then the chain, then the peers, then the users.
 
 use thunder_api::{ApiError, ApiResult, Code};
 use thunder_engine::{ChainCommand, Outbox, Reply, UserRequestId};

@@ -1,4 +1,4 @@
-//! What `--metrics` says of the node.
+//! `impl Daemon`: measuring the gauges of `--metrics`, and what `/health` and `/ready` say.
 
 use std::time::Duration;
 

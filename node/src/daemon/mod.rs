@@ -1,6 +1,8 @@
-//! The daemon: the one loop that drives the engine. It turns what comes from the network, the chain, users and the
-//! clock into events, puts each batch of them on the disk in one transaction, and only then sends, broadcasts and
-//! replies. One write and one message then serve as many payments as have come in meanwhile.
+//! `Daemon`: the one loop that drives the engine.
+//!
+//! It turns what comes from the network, the chain, users and the clock into events, puts each batch of them on the
+//! disk in one transaction, and only then sends, broadcasts and replies. One write and one message then serve as many
+//! payments as have come in meanwhile.
 
 mod backup_requests;
 mod chain;

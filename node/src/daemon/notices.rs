@@ -1,4 +1,4 @@
-//! What has happened, for those who watch, for the log and for the metrics.
+//! `impl Daemon`: notices of the engine, turned into recorded events, lines of the log and counters.
 
 use thunder_api::{Numbered, PeerChange, Warning, WatchEvent};
 use thunder_engine::{NewEvent, Notice};

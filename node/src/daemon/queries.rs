@@ -1,4 +1,4 @@
-//! Questions of users, which change nothing.
+//! `impl Daemon`: questions of users, which change nothing.
 
 use thunder_api::{
     ApiError, ApiResult, Code, ExportedReceipts, FundRequest, OpenRequest, PaymentInfo, Selector,

@@ -1,4 +1,4 @@
-//! What users ask of the daemon, through the local socket.
+//! `UserRequest`: what handlers ask of the daemon, and where each goes: answered here, or a command of the engine.
 
 use std::path::PathBuf;
 

@@ -1,5 +1,6 @@
-//! The wallet: loaded at the start, and replaced in one step on disk and in memory, never while a channel needs the
-//! present one.
+//! `impl Daemon`: the wallet, loaded at the start, and replaced in one step on disk and in memory.
+//!
+//! It is never replaced while a channel needs the present one.
 
 use thunder_api::{ApiError, ApiResult, Code, WalletImported};
 use thunder_chain::LOCAL_CHAIN_IDS;

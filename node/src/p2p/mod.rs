@@ -1,5 +1,6 @@
-//! The network between nodes: libp2p over TCP (noise, yamux) and QUIC, with a request-response
-//! behaviour that carries the channel protocol.
+//! The network between nodes: libp2p over TCP (noise, yamux) and QUIC.
+//!
+//! A request-response behaviour carries the channel protocol.
 
 mod address;
 pub(crate) mod codec;

@@ -1,6 +1,7 @@
-//! Faults that the checker must find. None of them is in the code that ships: each is put around
-//! the core from outside, in what goes into `apply`, what comes out of it, the order in which it is
-//! carried out, what a start reads from disk, or in the contract's model.
+//! Faults that the checker must find.
+//!
+//! None of them is in the code that ships: each is put around the core from outside, in what goes into `apply`, what
+//! comes out of it, the order in which it is carried out, what a start reads from disk, or in the contract's model.
 
 use thunder_protocol::channel::{
     ChannelCommand, CommandId, DataLoss, Direction, PaymentWrite, PeerInput, Receipts,

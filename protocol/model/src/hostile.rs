@@ -1,5 +1,6 @@
-//! The adversary: what it learns, what it may say, what it may post. It signs with its own key
-//! whatever it likes, and has of the other side's signatures those that it was ever given.
+//! The adversary: what it learns, what it may say, what it may post.
+//!
+//! It signs with its own key whatever it likes, and has of the other side's signatures those that it was ever given.
 
 use thunder_protocol::channel::{Proposal, Receipts};
 use thunder_protocol::wire::{Answer, Final, Message, Propose, Refuse, RefuseReason, Sync};

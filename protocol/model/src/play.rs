@@ -1,5 +1,4 @@
-//! How the honest go on by themselves from some moment: the chain mines what they ask for, and
-//! messages arrive in order.
+//! How the honest go on by themselves: the chain mines what they ask for, and messages arrive in order.
 
 use std::collections::VecDeque;
 

@@ -1,5 +1,6 @@
-//! One honest node: the channel core that ships, its disk, and the shell around it, which carries
-//! out effects in the one fixed order and can die between any two of them.
+//! One honest node: the channel core that ships, its disk, and the shell around it.
+//!
+//! The shell carries out effects in the one fixed order and can die between any two of them.
 
 use std::fmt::Write;
 use std::hash::{Hash, Hasher};

@@ -1,6 +1,7 @@
-//! Whether what must hold holds in a world. Most of it is asked of the future: the honest go on
-//! from here by themselves, in a fixed way, and what they are paid out in the end is compared with
-//! what they are owed now.
+//! Whether what must hold holds in a world.
+//!
+//! Most of it is asked of the future: the honest go on from here by themselves, in a fixed way, and what they are
+//! paid out in the end is compared with what they are owed now.
 
 use thunder_protocol::channel::{DataLossStep, Direction, PaymentStatus};
 use thunder_protocol::{Channel, Nonce, Receipt, Role};

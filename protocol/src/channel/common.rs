@@ -1,5 +1,6 @@
-//! `Common`: what all states of a channel have, its receipts, the chain's view of it, and who waits for contract
-//! calls.
+//! `Common`: what all states of a channel have.
+//!
+//! Its receipts, the chain's view of it, and who waits for contract calls.
 
 use crate::onchain::{self, Call, CallKind, ChainView, OnChain};
 use crate::wire::{Final, Message, Sync};

@@ -1,5 +1,6 @@
-//! `CooperativeClosing`: the own FINAL receipt is signed (rule 11), nothing more is, and one of the sides posts the
-//! other's.
+//! `CooperativeClosing`: the own FINAL receipt is signed (rule 11), and nothing more is.
+//!
+//! One of the sides posts the other's.
 
 use crate::onchain::{CallKind, ChainView, ClosePlan, OnChain};
 use crate::wire::{Final, Message, RefuseReason, Sync};

@@ -1,5 +1,4 @@
-//! Rule 12: the closer's last proposal is accepted for the record, not signed, when the chain
-//! closed on exactly it.
+//! Rule 12: the closer's last proposal is recorded, not signed, when the chain closed on exactly it.
 
 use crate::onchain::ChainClosing;
 use crate::wire::Propose;

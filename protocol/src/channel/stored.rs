@@ -1,5 +1,6 @@
-//! A channel's record on disk: a flat map for each state, as release 0.0.1 wrote it. Its names stay as they are,
-//! whatever becomes of the types in memory; what is new is optional.
+//! A channel's record on disk: a flat map for each state, as release 0.0.1 wrote it.
+//!
+//! Its names stay as they are, whatever becomes of the types in memory; what is new is optional.
 
 use std::borrow::Cow;
 

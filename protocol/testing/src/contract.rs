@@ -1,5 +1,6 @@
-//! The contract's model: what each call does to state, balances and payouts, and which of the contract's errors it
-//! ends in. `protocol/model/tests/differential.rs` holds it against the bytecode.
+//! The contract's model: what each call does to state, balances and payouts, and which error it ends in.
+//!
+//! `protocol/model/tests/differential.rs` holds it against the bytecode.
 
 use thunder_protocol::onchain::{
     CHALLENGE_PERIOD, Call, ChainClosing, ChainView, ChannelEnd, ClosingEvent, EndKind, EventPosition,

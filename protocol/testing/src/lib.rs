@@ -1,4 +1,7 @@
-//! The doubles that the tests drive the core and the engine through. There is one of each, and nothing ships them.
+//! The doubles that the tests drive the core and the engine through: one of each, and nothing ships them.
+//!
+//! The rows of one channel are in [`disk`]; the engine's whole disk, its `Storage`, has its double beside the
+//! simulation (`node/engine/tests/simulation/disk.rs`), made of these.
 //!
 //! | module | what it has | who uses it |
 //! |---|---|---|

@@ -1,6 +1,7 @@
-//! Finding the events that explain a channel's state (guard rule G3): forward only, from the block that
-//! is known to have them, in pieces that are kept, no larger than the endpoint gives. Nothing that
-//! protects money waits for them.
+//! Finding the events that explain a channel's state (guard rule G3): forward only.
+//!
+//! The search begins at the block that is known to have them, and goes on in pieces that are kept, no larger than the
+//! endpoint gives. Nothing that protects money waits for them.
 
 use thunder_protocol::onchain::ChainClosing;
 use thunder_protocol::{Address, Role};

@@ -1,5 +1,6 @@
-//! The guard: a state machine with the endpoints' answers as input, and questions, transactions and
-//! reports as output. It reads no clock, no disk and no network.
+//! `Guard`: a state machine from endpoints' answers to questions, transactions and reports.
+//!
+//! It reads no clock, no disk and no network.
 
 mod ask;
 mod belief;

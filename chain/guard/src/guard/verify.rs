@@ -1,5 +1,6 @@
-//! Making sure that a contract is the channel that was agreed on, and that THD and the factory are there
-//! (the protocol's "Opening"). Addresses are computed; only what stands there is asked for.
+//! Making sure that a contract is the channel that was agreed on, and that THD and the factory are there.
+//!
+//! (The protocol's "Opening".) Addresses are computed; only what stands there is asked for.
 
 use thunder_protocol::Address;
 

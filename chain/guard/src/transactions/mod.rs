@@ -1,5 +1,6 @@
-//! Contract calls that are sent until they are mined: the one place that owns the account's nonces
-//! (guard rule G4).
+//! `Transactions`: contract calls that are sent until they are mined (guard rule G4).
+//!
+//! It is the one place that owns the account's nonces.
 //!
 //! Invariants, beside those of `nonces`:
 //!
@@ -470,7 +471,7 @@ const fn is_pointless(kind: CallKind, state: &StorageState, head: u64) -> bool {
     }
 }
 
-/// Whether the call has brought this state about.
+/// The kinds of calls that bring this state about.
 pub(crate) const fn brings_about(status: &OnChain) -> &'static [CallKind] {
     match status {
         OnChain::Missing => &[],

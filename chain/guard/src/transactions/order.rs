@@ -1,6 +1,7 @@
-//! Which challenges come first, and how many are out at once (guard rules G4 and G6). An endpoint can invent a closing of
-//! each channel: that must neither fill a mempool's places for the account before a true closing's challenge gets one,
-//! nor keep any challenge waiting for ever.
+//! Which challenges come first, and how many are out at once (guard rules G4 and G6).
+//!
+//! An endpoint can invent a closing of each channel: that must neither fill a mempool's places for the account before
+//! a true closing's challenge gets one, nor keep any challenge waiting for ever.
 
 use std::cmp::Reverse;
 

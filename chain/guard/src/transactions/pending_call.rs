@@ -134,7 +134,7 @@ pub(crate) struct PendingCall {
     pub(crate) turn_ended_at: u64,
     /// From which tick on it may be made again after it was mined without effect.
     pub(crate) retry_at_tick: u64,
-    /// Whether one of them said so.
+    /// Whether the contract refused it in a block at least once, as at least one endpoint said.
     pub(crate) was_reverted: bool,
     /// The transactions that the contract has refused, as far as no endpoint denies that they are mined.
     pub(crate) refused: std::collections::BTreeSet<B256>,

@@ -1,5 +1,6 @@
-//! What is asked of the endpoints for transactions. Only the count of mined transactions is needed, and
-//! for a permit its nonce.
+//! What is asked of the endpoints for transactions.
+//!
+//! Only the count of mined transactions is needed, and for a permit its nonce.
 
 use thunder_protocol::{Address, B256};
 

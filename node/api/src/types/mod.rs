@@ -1,5 +1,6 @@
-//! Requests and answers. Amounts are THD, written as exact decimal strings; addresses are
-//! checksummed hex; heights are block numbers.
+//! Requests and answers.
+//!
+//! Amounts are THD, written as exact decimal strings; addresses are checksummed hex; heights are block numbers.
 
 mod channel;
 mod closing;

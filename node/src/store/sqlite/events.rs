@@ -1,5 +1,7 @@
-//! Events, numbered as they come: what `watch` shows and what `history` lists. The payments of a receipt are one row,
-//! however many they are, and have the numbers from its `seq` on in the order of their own rows.
+//! The table `events`, numbered as they come: what `watch` shows and what `history` lists.
+//!
+//! The payments of a receipt are one row, however many they are, and have the numbers from its `seq` on in the order
+//! of their own rows.
 
 use rusqlite::{Connection, OptionalExtension, params};
 use thunder_engine::{NewEvent, OwnSettlement};

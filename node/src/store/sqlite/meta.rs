@@ -1,4 +1,4 @@
-//! Which chain, how far it was read, and whom to be connected with.
+//! The tables `meta` and `peers`: which chain, how far it was read, and whom to be connected with.
 
 use rusqlite::{OptionalExtension, params};
 use thunder_chain::ChainIdentity;

@@ -1,4 +1,6 @@
-//! The history of payments.
+//! The table `payments`, as the engine asks for it: those of a proposal, and whether an id is used.
+//!
+//! `reader.rs` lists them for users.
 
 use rusqlite::{Connection, OptionalExtension, Row, params};
 use thunder_engine::StoredPayment;

@@ -1,5 +1,6 @@
-//! A database that is made anew of the rows of a file that somebody may have changed, and that may be
-//! older than what was signed.
+//! A database that is made anew of the rows of a backup, which somebody may have changed.
+//!
+//! The file may also be older than what was signed.
 
 use std::path::Path;
 
