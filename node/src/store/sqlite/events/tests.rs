@@ -183,7 +183,7 @@ fn a_receipt_is_told_once() {
 fn of_passing_events_only_the_newest_are_kept_and_no_payment_is_lost_with_them() {
     let database = Database::filled();
     for number in 0..MAX_PASSING_EVENTS + 5 {
-        let events = vec![NewEvent { time: 90, is_kept: false, body: number.to_string() }];
+        let events = [NewEvent { time: 90, is_kept: false, body: number.to_string() }];
         database
             .store
             .atomically(|connection| {
