@@ -102,6 +102,31 @@ fn g4_g6_refusals_that_a_low_count_leaves_open_hold_no_place_for_ever() {
     }
 }
 
+/// The same where the liar's blocks come faster than the chain's, and the seconds between them by their timestamps are as
+/// few or as many as it likes: that sets the clock of the guard's transactions.
+#[test]
+fn g4_g6_blocks_that_one_of_two_endpoints_invents_end_no_turn_before_a_block_can_have_taken_the_challenge() {
+    // The clock of transactions ticks every 2 s and every 6 s.
+    let cases = [(1, 12, 1), (1, 25, 3), (1, 37, 4), (1, 61, 8), (1, 121, 17), (60, 37, 4)];
+    for (fast_seconds, channels, most) in cases {
+        let mut world = invented(channels, 2, 1);
+        world.only_worth = Some(world.channel(1));
+        let (channel, count) = (world.channel(0), world.ether.newest().count);
+        let at = world.ether.number() + 1;
+        let faults = &mut world.endpoints[1].faults;
+        faults.hides.insert(channel);
+        (faults.hides_since, faults.count_at, faults.says) = (at, Some(count), Some("already known"));
+        (faults.fast, faults.fast_seconds) = (true, fast_seconds);
+        (faults.states_off, faults.head_off) = (1 << 40, 100);
+        let after = closes(&mut world);
+        let (mined, wei) = (challenges(&world), world.spent());
+        println!("{fast_seconds} s, {channels} channels: {after:?}, {mined} challenges mined, {wei} wei");
+        assert!(after.is_some_and(|blocks| blocks <= most), "{fast_seconds} {channels}: {after:?}");
+        // A refused challenge costs no more, however often the counts are believed in turn.
+        assert!(wei <= mined as u128 * 250 * 10u128.pow(12), "{fast_seconds} {channels}: {wei} wei");
+    }
+}
+
 /// A true closing of a channel whose challenge was refused often before, with others that were not yet challenged.
 #[test]
 fn g4_g6_what_was_refused_before_waits_for_no_more_than_one_challenge_of_each_other_channel() {
