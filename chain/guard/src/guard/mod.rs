@@ -456,6 +456,7 @@ impl Guard {
             has_head: !heads.is_empty(),
             is_released: self.is_released,
             block_time: self.longer_block_time(),
+            turn_block_time: self.turn_block_time(),
             timeout: self.block_time().clamp(1_000, 5_000),
         }
     }
@@ -474,7 +475,16 @@ impl Guard {
         let mut times: Vec<_> = usable.filter_map(|endpoint| endpoint.pace.measured()).collect();
         times.sort_unstable();
         let shortest = times.first().copied().unwrap_or(0).max(MOST.1);
-        times.get(times.len() / 2).copied().unwrap_or(0).min(shortest.saturating_mul(MOST.0))
+        let most = shortest.saturating_mul(MOST.0).min(shortest.max(DEFAULT_BLOCK_TIME));
+        times.get(times.len() / 2).copied().unwrap_or(0).min(most)
+    }
+
+    /// The longest time between two blocks that an endpoint shows, but no longer than Ethereum's: an endpoint that says
+    /// that blocks come faster than they do must not end a turn in which none came.
+    fn turn_block_time(&self) -> Millis {
+        let usable = self.endpoints.iter().filter(|endpoint| endpoint.chain == self.chain);
+        let times = usable.map(|endpoint| endpoint.pace.measured().unwrap_or(DEFAULT_BLOCK_TIME));
+        times.max().unwrap_or(DEFAULT_BLOCK_TIME).min(DEFAULT_BLOCK_TIME)
     }
 
     fn measured_block_time(&self) -> Option<Millis> {

@@ -49,17 +49,35 @@ impl Count {
 impl Transactions {
     /// The lowest account nonce that is not mined. Endpoints that are behind say less; where they
     /// disagree for longer, each is believed in turn, so that a challenge reaches the honest ones.
-    pub(super) fn base(&self) -> Option<u64> {
-        let mut counts: Vec<_> =
-            self.counts.iter().filter(|count| count.is_usable).filter_map(|count| count.count).collect();
-        counts.sort_unstable();
-        counts.dedup();
-        let (highest, turns) = (*counts.last()?, u64::try_from(counts.len()).unwrap_or(1));
-        let lasts = self.disagreement.is_some_and(|since| self.tick >= since.saturating_add(2));
-        if turns < 2 || !lasts {
+    pub(super) fn base(&self, around: &Conditions) -> Option<u64> {
+        let counts = self.different_counts();
+        let highest = *counts.last()?;
+        let turns = u64::try_from(counts.len()).unwrap_or(1);
+        if !self.counts_take_turns() {
             return Some(highest);
         }
-        counts.get(usize::try_from(self.tick % turns).unwrap_or(0)).copied()
+        // By the time, and not by ticks, of which an endpoint may make more or fewer: none waits for longer than half a block.
+        let lasts = (around.turn_block_time / 2 / turns.saturating_sub(1).max(1)).max(1);
+        counts.get(usize::try_from(around.now / lasts % turns).unwrap_or(0)).copied()
+    }
+
+    /// What the endpoints say, the lowest first.
+    fn different_counts(&self) -> Vec<u64> {
+        let usable = self.counts.iter().filter(|count| count.is_usable);
+        let mut counts: Vec<_> = usable.filter_map(|count| count.count).collect();
+        counts.sort_unstable();
+        counts.dedup();
+        counts
+    }
+
+    /// Whether the endpoints disagree for so long that each is believed in turn.
+    fn counts_take_turns(&self) -> bool {
+        self.disagreement.is_some_and(|since| self.tick >= since.saturating_add(2))
+    }
+
+    /// Whether an endpoint that is believed in turn with others says that this nonce is not used.
+    pub(super) fn is_use_denied(&self, nonce: u64) -> bool {
+        self.counts_take_turns() && self.different_counts().first().is_some_and(|least| nonce >= *least)
     }
 
     /// Notes how far the endpoints agree on the count.

@@ -80,6 +80,8 @@ pub(crate) struct Conditions {
     pub(crate) is_released: bool,
     /// The time between two blocks: of several endpoints the one in the middle, of two the longer.
     pub(crate) block_time: Millis,
+    /// The time that a block is waited for in a turn: the longest that an endpoint shows, at most 12 s.
+    pub(crate) turn_block_time: Millis,
     /// How long optional advice is waited for.
     pub(crate) timeout: Millis,
 }
@@ -223,7 +225,7 @@ impl Transactions {
             && (sent.to, &sent.data) != (to, &data)
         {
             (sent.to, sent.data) = (to, data);
-            (entry.wants_raise, entry.raises) = (true, 0);
+            (entry.wants_raise, entry.raises, entry.raised_at) = (true, 0, None);
         }
         entry.request = Some(request);
     }
@@ -243,7 +245,7 @@ impl Transactions {
         }
         (self.tick, self.ticked_at) = (count.ticks, around.now);
         let deep = self.confirmations.saturating_add(FORGET_AFTER);
-        let base = self.base();
+        let base = self.base(around);
         for entry in &mut self.entries {
             entry.receipts_asked.clear();
             entry.raises = 0;

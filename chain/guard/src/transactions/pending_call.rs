@@ -4,6 +4,7 @@ use thunder_protocol::onchain::{Call, CallKind};
 use thunder_protocol::{Address, B256};
 
 use super::CallRequest;
+use super::Conditions;
 use super::fees::Fees;
 use super::record::{Attempt, SignedCall};
 use super::refusal::BroadcastAnswer;
@@ -106,6 +107,10 @@ pub(crate) struct PendingCall {
     /// How often the fee was raised since the newest head, because an endpoint wanted more.
     pub(crate) raises: u8,
     pub(crate) wants_raise: bool,
+    /// When its fees were raised last, or first offered.
+    pub(crate) raised_at: Option<Millis>,
+    /// What a contested closing's challenge offers, apart from what its nonce asks for because another was signed with it.
+    pub(crate) offer: Option<Fees>,
     /// Whether an endpoint says that the account can't pay the newest attempt, and has taken none.
     pub(crate) wants_less: bool,
     /// Endpoints that took one of the attempts.
@@ -128,10 +133,10 @@ pub(crate) struct PendingCall {
     pub(crate) is_believed: bool,
     /// Whether the call lets others go first: it has no nonce now, whatever it was signed with before.
     pub(crate) is_waiting: bool,
-    /// Since which tick the challenge of a contested closing has one of the places for these.
-    pub(crate) turn_since: Option<u64>,
-    /// At which tick the call last was mined without effect, or gave its place up.
-    pub(crate) turn_ended_at: u64,
+    /// Since when the challenge of a contested closing has one of the places for these.
+    pub(crate) turn_since: Option<Millis>,
+    /// When the call last was mined without effect, or gave its place up.
+    pub(crate) turn_ended_at: Option<Millis>,
     /// From which tick on it may be made again after it was mined without effect.
     pub(crate) retry_at_tick: u64,
     /// Whether the contract refused it in a block at least once, as at least one endpoint said.
@@ -165,6 +170,13 @@ impl PendingCall {
         self.key.is_urgent() && !self.is_believed
     }
 
+    /// Whether its fees may be raised because it was not mined: those of a contested closing's challenge not more than once
+    /// with each block, however fast an endpoint says that these come, and however often the nonce changes.
+    pub(crate) fn may_be_raised(&self, around: &Conditions) -> bool {
+        let is_soon = self.raised_at.is_some_and(|at| around.now < at.saturating_add(around.turn_block_time));
+        !self.is_contested() || !is_soon
+    }
+
     pub(crate) fn new(request: CallRequest, order: u64, tick: u64, until: Millis) -> Self {
         let key = Key::new(request.terms.channel, request.call.kind());
         let advice = Advice { until, ..Advice::default() };
@@ -196,6 +208,8 @@ impl PendingCall {
             signed_at_tick: 0,
             raises: 0,
             wants_raise: false,
+            raised_at: None,
+            offer: None,
             wants_less: false,
             takers: Default::default(),
             may_be_out: false,
@@ -208,7 +222,7 @@ impl PendingCall {
             is_believed: false,
             is_waiting: false,
             turn_since: None,
-            turn_ended_at: 0,
+            turn_ended_at: None,
             retry_at_tick: 0,
             was_reverted: false,
             refused: Default::default(),

@@ -6,7 +6,7 @@ use super::fees::{Fees, gas_limit, with_estimate};
 use super::nonces::{Holder, assign};
 use super::order::{Turns, end_turns, importance};
 use super::pending_call::{Broadcast, Key, PendingCall, Stage};
-use super::record::SignedCall;
+use super::record::{Attempt, SignedCall};
 use super::{CallError, CallOutcome, Conditions, Effect, Transactions, spacing};
 use crate::endpoint::Millis;
 
@@ -30,7 +30,7 @@ const MAX_ATTEMPTS: usize = 64;
 impl Transactions {
     /// Signs whatever can be signed now.
     pub(crate) fn plan(&mut self, around: &Conditions) {
-        let Some(base) = self.base().filter(|_| around.has_head) else { return };
+        let Some(base) = self.base(around).filter(|_| around.has_head) else { return };
         let began = *self.began.get_or_insert(around.now);
         self.is_held = !around.is_released && around.now < began.saturating_add(HOLD_FOR);
         self.note_used(base);
@@ -61,9 +61,9 @@ impl Transactions {
         let ready = |entry: &&PendingCall| {
             entry.is_alive() && entry.is_ready(is_advised, around.now) && !is_unsaved(entry)
         };
-        end_turns(&mut self.entries, self.tick);
+        end_turns(&mut self.entries, around);
         let mut entries: Vec<&PendingCall> = self.entries.iter().filter(ready).collect();
-        entries.sort_by_key(|entry| importance(entry, self.tick));
+        entries.sort_by_key(|entry| importance(entry, around));
         // A permit's nonce is right for one at a time: the first of them that is not mined.
         let permit_out = self.entries.iter().any(|entry| entry.stage == Stage::Out && entry.uses_permit());
         let counts = self.counts.iter().filter(|count| count.is_usable);
@@ -85,8 +85,13 @@ impl Transactions {
                     }
                     // A challenge that had its effect would show in the channel's state.
                     let is_in_vain = is_urgent && entry.needed_at >= Some(counted_at);
-                    if !is_in_vain && self.tick < since.saturating_add(USED_NONCE_GRACE) {
+                    // Nor has it any chance where its nonce is used, as long as an endpoint says that it is not: its turn
+                    // is not spent on waiting for a receipt.
+                    let is_denied = entry.is_contested() && self.is_use_denied(nonce);
+                    let is_over = self.tick >= since.saturating_add(USED_NONCE_GRACE);
+                    if !is_in_vain && !is_denied && !is_over {
                         waiting.extend(Some(entry.key).filter(|_| entry.is_waiting));
+                        turns.keep(entry);
                         continue;
                     }
                     if !entry.is_waiting {
@@ -107,7 +112,7 @@ impl Transactions {
         for entry in &mut self.entries {
             entry.is_waiting = waiting.contains(&entry.key);
             let has_place = entry.is_contested() && !entry.is_waiting && entry.stage == Stage::Out;
-            entry.turn_since = has_place.then(|| entry.turn_since.unwrap_or(self.tick));
+            entry.turn_since = has_place.then(|| entry.turn_since.unwrap_or(around.now));
         }
         let changes = assign(base, self.foreign_until(base, &holders), &holders);
         for (key, nonce) in overtaken {
@@ -143,24 +148,50 @@ impl Transactions {
         // vain was dear enough: it goes on from what was offered under this nonce.
         let outbids = is_urgent && entry.reverts == 0 && !entry.was_reverted;
         let offered = match outbids {
-            true => entry.newest().map(|newest| newest.fees),
+            true => entry.offer.or(entry.newest().map(|newest| newest.fees)),
             false => entry.fees_at(nonce).filter(|_| is_urgent),
         };
-        let outbid = offered.and_then(|fees| fees.raised(&market, true));
-        let mut fees =
-            outbid.unwrap_or_else(|| Fees::first(&market, is_urgent)).above(signed_before, is_urgent);
+        let may_be_raised = entry.may_be_raised(around);
+        let outbid =
+            offered.and_then(|fees| if may_be_raised { fees.raised(&market, true) } else { Some(fees) });
+        let offer = outbid.unwrap_or_else(|| Fees::first(&market, is_urgent));
+        let mut fees = offer.above(signed_before, is_urgent);
         let gas = entry.sent.as_ref().map_or_else(
             || entry.advice.estimate.map_or(gas_limit(key.kind.0), |gas| with_estimate(key.kind.0, gas)),
             |sent| sent.gas,
         );
         fees =
             fees.affordable(around.base_fee.filter(|_| is_urgent), self.balance().filter(|_| is_urgent), gas);
+        // At the cap it can't be outbid, and what nobody else outbids need not be: what was signed for this nonce is sent again.
+        let own = entry.fees_at(nonce);
+        let is_standing = |own: Fees| !fees.replaces(&own) || (!may_be_raised && Some(own) == signed_before);
+        if own.is_some_and(|own| fees.max_fee >= own.max_fee && is_standing(own)) {
+            return self.reuse(key, nonce, around);
+        }
+        if let Some(entry) = self.entry_mut(key).filter(|_| may_be_raised) {
+            entry.raised_at = Some(around.now);
+        }
+        if let Some(entry) = self.entry_mut(key) {
+            entry.offer = Some(offer).filter(|_| entry.is_contested());
+        }
         self.attempt(key, nonce, fees, gas, around);
+    }
+
+    /// Makes the dearest attempt with this nonce the newest one.
+    fn reuse(&mut self, key: Key, nonce: u64, around: &Conditions) {
+        let Some(entry) = self.entry_mut(key) else { return };
+        let Some(mut sent) = entry.sent.take() else { return };
+        let with_nonce = |attempt: &&Attempt| sent.nonce_of(attempt) == nonce;
+        let dearest = sent.attempts.iter().filter(with_nonce).max_by_key(|attempt| attempt.fees.max_fee);
+        if let Some(dearest) = dearest.cloned() {
+            sent.attempts.retain(|attempt| attempt.hash != dearest.hash);
+            sent.attempts.push(dearest);
+        }
+        self.signed(key, sent, nonce, around);
     }
 
     /// Signs with these fees, and asks for that to be written to disk.
     fn attempt(&mut self, key: Key, nonce: u64, fees: Fees, gas: u64, around: &Conditions) {
-        let (tick, endpoints) = (self.tick, self.counts.len());
         let Some(entry) = self.entries.iter_mut().find(|entry| entry.key == key) else { return };
         let unsigned = match (entry.sent.take(), &entry.request) {
             (Some(sent), _) => Ok(sent),
@@ -188,10 +219,19 @@ impl Transactions {
                 sent.attempts.remove(0);
             }
             sent.attempts.push(attempt);
-            (sent.nonce, sent.sent_at) = (nonce, around.head);
             Ok(sent)
         });
-        let Ok(sent) = signed else { return self.fail(key, CallError::CantSign) };
+        match signed {
+            Ok(sent) => self.signed(key, sent, nonce, around),
+            Err(_) => self.fail(key, CallError::CantSign),
+        }
+    }
+
+    /// A call's newest attempt is another one: it is written to disk, and sent.
+    fn signed(&mut self, key: Key, mut sent: SignedCall, nonce: u64, around: &Conditions) {
+        let (tick, endpoints) = (self.tick, self.counts.len());
+        let Some(entry) = self.entry_mut(key) else { return };
+        (sent.nonce, sent.sent_at) = (nonce, around.head);
         entry.sent = Some(sent.clone());
         (entry.stage, entry.is_saved) = (Stage::Out, false);
         (entry.signed_at_tick, entry.nonce_used_at_tick, entry.wants_raise) = (tick, None, false);
@@ -212,7 +252,8 @@ impl Transactions {
                 CallKind::Close => RAISE_CLOSING_AFTER,
                 CallKind::Open | CallKind::Fund | CallKind::Cancel | CallKind::Withdraw => RAISE_AFTER,
             };
-            (entry.wants_raise || entry.wants_less) && entry.raises < MAX_RAISES || waited >= timeout
+            (entry.wants_raise || entry.wants_less) && entry.raises < MAX_RAISES
+                || (waited >= timeout && entry.may_be_raised(around))
         };
         let out = self.entries.iter().filter(|entry| entry.stage == Stage::Out && entry.is_saved);
         let out = out.filter(|entry| !entry.is_waiting);
@@ -224,6 +265,9 @@ impl Transactions {
             let Some(entry) = self.entry_mut(key) else { continue };
             let Some(sent) = &entry.sent else { continue };
             let (nonce, gas) = (sent.nonce, sent.gas);
+            entry.raised_at = Some(around.now);
+            let offer = entry.offer.and_then(|offer| offer.raised(&market, entry.reverts == 0));
+            entry.offer = offer.or(entry.offer);
             entry.raises += u8::from(entry.wants_raise || entry.wants_less);
             let lowered = entry.newest().filter(|_| entry.wants_less).and_then(|it| it.fees.lowered(&market));
             (entry.wants_raise, entry.wants_less) = (false, false);
@@ -258,7 +302,8 @@ impl Transactions {
     }
 
     /// One of its transactions is in a block.
-    pub(super) fn mined(&mut self, key: Key, tx: thunder_protocol::B256, block: u64, succeeded: bool) {
+    pub(super) fn mined(&mut self, key: Key, tx: thunder_protocol::B256, seen: (u64, bool), now: Millis) {
+        let (block, succeeded) = seen;
         let (channel, kind) = (key.channel, key.kind.0);
         let Some(entry) = self.entry_mut(key) else { return };
         // A refusal that is known already stops no newer attempt.
@@ -293,7 +338,7 @@ impl Transactions {
             return;
         }
         entry.reverts = entry.reverts.saturating_add(1);
-        (entry.turn_since, entry.turn_ended_at) = (None, tick);
+        (entry.turn_since, entry.turn_ended_at) = (None, Some(now));
         entry.refused.insert(tx);
         let error = CallError::MinedAndReverted(tx);
         if !key.is_urgent() {

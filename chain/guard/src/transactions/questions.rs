@@ -64,15 +64,19 @@ impl Transactions {
         token: Address,
     ) -> Option<(TransactionQuestion, Question)> {
         let now = around.now;
-        self.receipt_question(endpoint)
+        self.receipt_question(endpoint, around)
             .or_else(|| self.call_question(now, hedge, token))
             .or_else(|| self.pending_question(now, hedge))
             .or_else(|| self.price_question(around, hedge))
     }
 
     /// Each endpoint is asked, as one may hide what is mined.
-    fn receipt_question(&mut self, endpoint: usize) -> Option<(TransactionQuestion, Question)> {
-        let base = self.base()?;
+    fn receipt_question(
+        &mut self,
+        endpoint: usize,
+        around: &Conditions,
+    ) -> Option<(TransactionQuestion, Question)> {
+        let base = self.base(around)?;
         for entry in &mut self.entries {
             if !matches!(entry.stage, Stage::Out | Stage::Obsolete) {
                 continue;
@@ -209,7 +213,7 @@ impl Transactions {
                 if let Ok(EndpointAnswer::Receipt(Some(receipt))) = result
                     && receipt.block <= around.newest.saturating_add(AHEAD)
                 {
-                    self.mined(key, hash, receipt.block, receipt.succeeded);
+                    self.mined(key, hash, (receipt.block, receipt.succeeded), now);
                 }
             }
         }

@@ -65,6 +65,8 @@ pub(crate) struct Faults {
     pub(crate) drops_code: bool,
     /// It shows a new block whenever it is asked.
     pub(crate) fast: bool,
+    /// The seconds that pass between two of these by their timestamps; 0 for one.
+    pub(crate) fast_seconds: u64,
     /// Its receipts say that the contract refused.
     pub(crate) failed_receipts: bool,
     /// What it adds to the block number of states, which are true otherwise.
@@ -223,7 +225,7 @@ impl Endpoint {
                 number: FIRST + self.heads + self.faults.head_off,
                 hash: hash(self.heads),
                 parent: hash(self.heads - 1),
-                timestamp: 1_000_000 + self.heads,
+                timestamp: 1_000_000 + self.heads * self.faults.fast_seconds.max(1),
                 base_fee: Some(1_000_000_000),
             })
             .to_string());
