@@ -6,7 +6,7 @@ use std::backtrace::{Backtrace, BacktraceStatus};
 use std::io::{self, Write};
 use std::panic::{self, PanicHookInfo};
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -80,6 +80,8 @@ impl LostLines {
 pub struct Queue {
     queue: NonBlocking,
     counts: Arc<Counts>,
+    /// Lines that wait until the banner is written; `None` once it is.
+    held: Arc<Mutex<Option<Vec<Vec<u8>>>>>,
 }
 
 impl Queue {
@@ -92,7 +94,21 @@ impl Queue {
         // Dropped with a full queue it would print to standard output, which panics or blocks where this one does.
         std::mem::forget(guard);
         let _ = counts.overflow.set(queue.error_counter());
-        Self { queue, counts }
+        Self { queue, counts, held: Arc::default() }
+    }
+
+    /// Keeps lines back until [`Self::release`].
+    fn hold(&self) {
+        self.held.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert_default();
+    }
+
+    /// Writes the lines that were kept back, and keeps back no more.
+    fn release(&mut self) {
+        let mut held = self.held.lock().unwrap_or_else(PoisonError::into_inner);
+        for line in held.take().into_iter().flatten() {
+            // The queue takes everything.
+            let _ = self.queue.write_all(&line);
+        }
     }
 
     /// Waits for the lines that are not written yet, for as long as `deadline` allows.
@@ -109,10 +125,12 @@ impl Write for Queue {
             return Ok(0);
         }
         self.counts.queued.fetch_add(1, Ordering::SeqCst);
-        if line.len() > MAX_LINE {
-            self.queue.write_all(&[&line[..MAX_LINE], b" ...\n"].concat())?;
-        } else {
-            self.queue.write_all(line)?;
+        let cut = if line.len() > MAX_LINE { Some([&line[..MAX_LINE], b" ...\n"].concat()) } else { None };
+        let text = cut.as_deref().unwrap_or(line);
+        let mut held = self.held.lock().unwrap_or_else(PoisonError::into_inner);
+        match held.as_mut().filter(|lines| lines.len() < MAX_LINES) {
+            Some(lines) => lines.push(text.to_vec()),
+            None => self.queue.write_all(text)?,
         }
         Ok(line.len())
     }
@@ -184,6 +202,7 @@ impl Console {
     /// Puts both streams behind queues, and has panics told to the one of standard error.
     pub fn start() -> Self {
         let console = Self { out: Queue::to(io::stdout(), "stdout"), err: Queue::to(io::stderr(), "stderr") };
+        console.err.hold();
         let err = console.err.clone();
         panic::set_hook(Box::new(move |panic| report_panic(&mut err.clone(), panic)));
         console
@@ -199,6 +218,19 @@ impl Console {
         self.out.clone()
     }
 
+    /// Prints the banner, and after it the log of the start.
+    pub fn print_banner(&self, banner: &str) {
+        // The node runs on if standard output can't be written.
+        let _ = self.out().write_all(banner.as_bytes());
+        self.out.flush(Instant::now() + LAST_LINES);
+        self.release_log();
+    }
+
+    /// Writes what was logged so far, where no banner comes.
+    pub fn release_log(&self) {
+        self.err().release();
+    }
+
     /// Returns what counts the lines of the log that are lost.
     pub fn lost_lines(&self) -> LostLines {
         LostLines(Arc::clone(&self.err.counts))
@@ -207,6 +239,7 @@ impl Console {
 
 impl Drop for Console {
     fn drop(&mut self) {
+        self.release_log();
         let deadline = Instant::now() + LAST_LINES;
         self.out.flush(deadline);
         self.err.flush(deadline);
@@ -220,6 +253,7 @@ fn report_panic(err: &mut Queue, panic: &PanicHookInfo<'_>) {
     if backtrace.status() == BacktraceStatus::Captured {
         text += &format!("{backtrace}\n");
     }
+    err.release();
     for line in text.split_inclusive('\n') {
         // The queue takes everything.
         let _ = err.write_all(line.as_bytes());
@@ -228,7 +262,6 @@ fn report_panic(err: &mut Queue, panic: &PanicHookInfo<'_>) {
 
 #[cfg(test)]
 mod tests {
-    use std::sync::Mutex;
     use std::sync::mpsc::{Receiver, Sender, channel};
 
     use super::*;
@@ -290,6 +323,19 @@ mod tests {
         fn lost(&self) -> u64 {
             LostLines(Arc::clone(&self.queue.counts)).count()
         }
+    }
+
+    #[test]
+    fn what_is_logged_before_the_banner_comes_after_it_and_is_not_lost() {
+        let mut test = Test::new();
+        test.queue.hold();
+        test.line("one\n");
+        test.line("two\n");
+        assert!(test.asked.try_recv().is_err(), "nothing is written yet");
+        test.queue.release();
+        test.line("three\n");
+        (0..3).for_each(|_| test.writes(true));
+        assert_eq!((test.written().as_str(), test.lost()), ("one\ntwo\nthree\n", 0));
     }
 
     #[test]

@@ -24,6 +24,7 @@ pub(crate) fn main() -> ExitCode {
     match run(config, &console) {
         Ok(()) => ExitCode::SUCCESS,
         Err((message, code)) => {
+            console.release_log();
             let _ = writeln!(console.err(), "error: {message}");
             ExitCode::from(code)
         }

@@ -1,7 +1,6 @@
 //! Putting the node together, running it, and taking it down.
 
 use std::fs;
-use std::io::Write as _;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpListener};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -295,6 +294,5 @@ fn announce(daemon: &Daemon, config: &Config, directory: &Path, socket: &str, co
         format!("  channels    {} open", daemon.open_channels()),
         "Ready. Ctrl-C stops the node.".into(),
     ]);
-    // The node runs on if standard output can't be written.
-    let _ = console.out().write_all((lines.join("\n") + "\n").as_bytes());
+    console.print_banner(&(lines.join("\n") + "\n"));
 }

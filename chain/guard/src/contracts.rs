@@ -132,6 +132,11 @@ pub(crate) mod calls {
         call("balanceOf(address)", &[address(account)])
     }
 
+    /// The token's `decimals()`.
+    pub(crate) fn decimals() -> Vec<u8> {
+        call("decimals()", &[])
+    }
+
     /// A channel's `amount()`.
     pub(crate) fn total() -> Vec<u8> {
         call("amount()", &[])

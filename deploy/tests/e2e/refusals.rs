@@ -203,6 +203,19 @@ fn without_contracts() {
 }
 
 #[test]
+fn a_token_with_other_decimals_is_refused_with_the_reason() {
+    let world = World::new();
+    let token = "0x00000000000000000000000000000000000006dE";
+    // It answers 6 to every question.
+    world.rpc("anvil_setCode", serde_json::json!([token, "0x600660005260206000f3"]));
+    let alice = world.node_with(&["--token", token]);
+    alice.ok(&["importwallet", PHRASE, "--index", "1"]);
+    let refused = alice.refused(&["openchannel"], 4, "contracts_missing");
+    assert!(refused["message"].as_str().unwrap().contains("has 6 decimals"), "{refused}");
+    alice.wait_logged("has 6 decimals");
+}
+
+#[test]
 fn another_factory_or_token_is_no_partner() {
     let world = World::new();
     let alice = world.user(1);

@@ -232,6 +232,8 @@ fn a_directory_above_the_data_directory_that_others_could_change_draws_a_warning
         node.forget_log();
         node.flags = vec!["--data-dir".into(), link.to_str().unwrap().into()];
         node.start();
+        // Once it answers it can be told to end, and then writes its log to the end.
+        node.ok(&["infos"]);
         node.signal(rustix::process::Signal::TERM);
         node.wait_end();
         assert_eq!(node.has_logged(SAID), is_said, "{mode:o}: {}", node.log());

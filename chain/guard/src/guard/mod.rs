@@ -60,6 +60,7 @@ enum VerifyPart {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum ContractsPart {
     TokenCode,
+    TokenDecimals,
     FactoryCode,
     FactoryToken,
 }

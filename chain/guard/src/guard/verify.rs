@@ -23,6 +23,9 @@ const LOOK_EVERY: Millis = 2_000;
 /// changes nothing. Of several, more than half have to say so.
 const TIMES: usize = 2;
 
+/// How many decimals THD has.
+const DECIMALS: u128 = 18;
+
 /// What is asked about a channel.
 #[derive(Debug, Default)]
 pub(super) struct Verifying {
@@ -36,6 +39,8 @@ pub(super) struct Verifying {
 pub(super) struct ContractsCheck {
     timer: RetryTimer,
     token: Option<bool>,
+    /// How many decimals the token says that it has; some say nothing.
+    decimals: Option<Option<u128>>,
     factory: Option<bool>,
     factory_token: Option<Option<Address>>,
     reported: Option<Result<(), String>>,
@@ -192,6 +197,9 @@ impl Guard {
         }
         let (part, question) = if check.token.is_none() {
             (ContractsPart::TokenCode, Question::Code(contracts.token))
+        } else if check.decimals.is_none() {
+            let data = calls::decimals();
+            (ContractsPart::TokenDecimals, Question::Call { to: contracts.token, data })
         } else if check.factory.is_none() {
             (ContractsPart::FactoryCode, Question::Code(contracts.factory))
         } else {
@@ -217,25 +225,30 @@ impl Guard {
         };
         match part {
             ContractsPart::TokenCode => check.token = Some(!bytes.is_empty()),
+            ContractsPart::TokenDecimals => check.decimals = Some(read_number(&bytes)),
             ContractsPart::FactoryCode => check.factory = Some(!bytes.is_empty()),
             ContractsPart::FactoryToken => check.factory_token = Some(read_address(&bytes)),
         }
         check.timer.hurry(now);
         let missing = |what: &str, at: Address| Err(format!("there is no {what} contract at {at}"));
-        let verdict = match (check.token, check.factory, check.factory_token) {
-            (Some(false), _, _) => missing("THD", contracts.token),
-            (_, Some(false), _) => missing("channel factory", contracts.factory),
-            (_, _, Some(Some(token))) if token == contracts.token => Ok(()),
-            (_, _, Some(Some(token))) => Err(format!(
+        let verdict = match (check.token, check.decimals, check.factory, check.factory_token) {
+            (Some(false), ..) => missing("THD", contracts.token),
+            (_, Some(Some(decimals)), ..) if decimals != DECIMALS => Err(format!(
+                "the token at {} has {decimals} decimals, and Thunder takes one with {DECIMALS} only",
+                contracts.token
+            )),
+            (_, _, Some(false), _) => missing("channel factory", contracts.factory),
+            (.., Some(Some(token))) if token == contracts.token => Ok(()),
+            (.., Some(Some(token))) => Err(format!(
                 "the factory at {} is for the token {token}, not {}",
                 contracts.factory, contracts.token
             )),
-            (_, _, Some(None)) => Err(format!("the contract at {} is no channel factory", contracts.factory)),
+            (.., Some(None)) => Err(format!("the contract at {} is no channel factory", contracts.factory)),
             _ => return,
         };
         if verdict.is_err() {
             // Everything is looked for again after a while: they may be deployed meanwhile.
-            (check.token, check.factory, check.factory_token) = (None, None, None);
+            (check.token, check.decimals, check.factory, check.factory_token) = (None, None, None, None);
             check.timer.answered(now.saturating_add(LOOK_EVERY));
         }
         if check.reported.as_ref() != Some(&verdict) {

@@ -4,8 +4,8 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use thunder_api::EndpointInfo;
 use thunder_engine::{
-    AcceptPolicy, ChainCommand, ChainEvent, ConnectionId, Engine, EngineConfig, EngineStart, Event,
-    InboundRequestId, OutboundRequestId, PeerId, UserRequestId,
+    ChainCommand, ChainEvent, ConnectionId, Engine, EngineConfig, EngineStart, Event, InboundRequestId,
+    OutboundRequestId, PeerId, UserRequestId,
 };
 use thunder_protocol::channel::Terms;
 use thunder_protocol::onchain::{ChainView, Evidence};
