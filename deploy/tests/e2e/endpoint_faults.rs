@@ -326,7 +326,7 @@ fn a_chain_with_another_id_is_another_chain_and_the_channels_wait_until_it_is_ba
     bob.start();
     wait_for("bob follows it", || bob.infos()["chain"]["chain_id"] == 1337);
     assert!(bob.channel(channel).is_null());
-    wait_for("bob says so", || warns(&bob, "1 channels belong to another chain"));
+    wait_for("bob says so", || warns(&bob, "1 channel belongs to another chain"));
     bob.wait_logged("the chain is another one: 1337 instead of 31337");
     alice.ok(&["closechannel", "--receipt", &old, "--yes"]);
     wait_read(&world, &bob);

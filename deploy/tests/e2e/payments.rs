@@ -244,4 +244,6 @@ fn rule_6_a_payment_that_its_channel_closed_without_is_not_made_over_another() {
         refused(&alice, channel, 1, "payment_failed");
     }
     assert_eq!(alice.mine(channels[1]), thd("10"));
+    let history = alice.history();
+    assert_eq!((&history[0]["id"], &history[0]["status"]), (&"rent".into(), &"failed".into()));
 }

@@ -274,7 +274,10 @@ impl Engine {
                     self.now.saturating_sub(entry.created) < WATCH_FAILED_FOR
                 } else {
                     let is_young = |at: Millis| self.now.saturating_sub(at) < WATCH_ENDED_FOR;
-                    !self.is_over(channel) || closed.seen_at.is_some_and(is_young)
+                    // What endpoints contradict each other about is not over, however long ago it was.
+                    !self.is_over(channel)
+                        || closed.seen_at.is_some_and(is_young)
+                        || entry.unreadable.is_some()
                 };
                 is_watched.then_some(Stake::Nothing)
             }

@@ -37,6 +37,8 @@ const VIEWS_WITHIN: Millis = 1_500;
 /// How long the first block that one endpoint has read is not reported because others that answer have not read any: for
 /// some blocks, and at least for this time.
 const ALL_READ_WITHIN: Millis = 10_000;
+/// The longest that each of these blocks counts.
+const LONGEST_AWAITED: Millis = 12_000;
 /// How often it is reported how fresh the node's knowledge is.
 const TELL_EVERY: Millis = 250;
 
@@ -496,7 +498,9 @@ impl Guard {
             return false;
         };
         let is_elsewhere = work.is_identified && endpoint.chain != self.chain;
-        let within = endpoint.block_time().saturating_mul(MAX_LAG).max(ALL_READ_WITHIN);
+        // Not by the time that one endpoint alone says: a challenge may depend on it.
+        let pace = self.block_time().min(LONGEST_AWAITED);
+        let within = pace.saturating_mul(MAX_LAG).max(ALL_READ_WITHIN);
         let has_time = now < since.saturating_add(within);
         work.read_head.is_none() && has_time && !is_elsewhere && endpoint.is_of_use(now)
     }

@@ -480,12 +480,15 @@ impl Guard {
         times.get(times.len() / 2).copied().unwrap_or(0).min(most)
     }
 
-    /// The longest time between two blocks that an endpoint shows, but no longer than Ethereum's: an endpoint that says
-    /// that blocks come faster than they do must not end a turn in which none came.
+    /// The longest time between two blocks that an endpoint shows, but no longer than Ethereum's or, where all show longer
+    /// ones, than the shortest of those: an endpoint that says that blocks come faster than they do must not end a turn in
+    /// which none came.
     fn turn_block_time(&self) -> Millis {
         let usable = self.endpoints.iter().filter(|endpoint| endpoint.chain == self.chain);
         let times = usable.map(|endpoint| endpoint.pace.measured().unwrap_or(DEFAULT_BLOCK_TIME));
-        times.max().unwrap_or(DEFAULT_BLOCK_TIME).min(DEFAULT_BLOCK_TIME)
+        let (shortest, longest) = (times.clone().min(), times.max());
+        let most = shortest.map_or(DEFAULT_BLOCK_TIME, |shortest| shortest.max(DEFAULT_BLOCK_TIME));
+        longest.map_or(DEFAULT_BLOCK_TIME, |longest| longest.min(most))
     }
 
     fn measured_block_time(&self) -> Option<Millis> {

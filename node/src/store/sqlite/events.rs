@@ -48,6 +48,7 @@ const FORMAT_4: &str = "
         body TEXT
     );
     CREATE UNIQUE INDEX events_by_receipt ON events (channel, nonce) WHERE kind < 2;
+    CREATE INDEX failed_events ON events (channel, first) WHERE kind = 2;
     CREATE INDEX passing_events ON events (seq) WHERE kind = 4;
 ";
 

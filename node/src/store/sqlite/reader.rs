@@ -6,7 +6,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use rusqlite::{Connection, OpenFlags, OptionalExtension, Row, params};
 use thunder_engine::StoredPayment;
 use thunder_protocol::channel::Direction;
-use thunder_protocol::{Address, PaymentId};
+use thunder_protocol::{Address, Nonce, PaymentId};
 
 use super::events::{FAILED, PRUNED_KEY, RECEIVED};
 use super::{DatabaseError, payments};
@@ -179,20 +179,27 @@ fn event_of(
 ) -> Result<Option<(u64, u64)>, DatabaseError> {
     let is_own = payment.direction == Direction::Out;
     let read = |row: &Row<'_>| Ok((row.get::<_, u64>(0)?, row.get(1)?, row.get::<_, i64>(2)?));
-    let event = match payment.nonce {
-        Some(nonce) => connection
+    let mut event = None;
+    if let Some(nonce) = payment.nonce {
+        event = connection
             .prepare_cached(
                 "SELECT seq, time, first FROM events WHERE channel = ?1 AND nonce = ?2 AND kind < 2",
             )?
-            .query_row(params![payment.channel, nonce.get()], read),
-        None => connection
+            .query_row(params![payment.channel, nonce.get()], read)
+            .optional()?;
+    }
+    if event.is_none() && is_own {
+        // The payments of a proposal that is settled follow each other among the channel's own ones.
+        event = connection
             .prepare_cached(
-                "SELECT seq, time, first FROM events WHERE channel = ?1 AND kind = 2 AND first <= ?2
-                 ORDER BY seq DESC LIMIT 1",
+                "SELECT seq, time, first FROM events
+                 WHERE kind = 2 AND channel = ?1 AND first <= ?2 AND (?3 IS NULL OR nonce = ?3)
+                 ORDER BY first DESC LIMIT 1",
             )?
-            .query_row(params![payment.channel, row], read),
-    };
-    let Some((seq, time, first)) = event.optional()? else { return Ok(None) };
+            .query_row(params![payment.channel, row, payment.nonce.map(Nonce::get)], read)
+            .optional()?;
+    }
+    let Some((seq, time, first)) = event else { return Ok(None) };
     let place: u64 = connection
         .prepare_cached(
             "SELECT count(*) FROM payments WHERE id >= ?1 AND id < ?2 AND channel = ?3 AND outgoing = ?4",
@@ -249,9 +256,11 @@ impl Group {
         let mut found = Vec::new();
         let mut seq = first;
         while let Some(row) = rows.next()? {
-            let payment = StoredPayment { time: self.time, ..payments::read(row)? };
-            let is_whole = payment.nonce.is_none() == (self.kind == FAILED);
-            if !is_whole {
+            let mut payment = StoredPayment { time: self.time, ..payments::read(row)? };
+            if self.kind == FAILED {
+                // Where the chain has decided so, the row still names the proposal.
+                payment.nonce = None;
+            } else if payment.nonce.is_none() {
                 return Err(DatabaseError::Damaged(format!("the event {seq} is of other payments")));
             }
             let (channel, partner) = (self.channel, self.partner);

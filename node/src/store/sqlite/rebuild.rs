@@ -30,8 +30,16 @@ const RESTORED_UNSIGNED: [(&str, &str); 4] = [
 /// The longest text that a row may have, in bytes.
 const MAX_TEXT: usize = 4096;
 /// Rows that no thunderd writes, beyond what the types say.
-const IMPOSSIBLE: [(&str, &str); 2] =
-    [("payments", "channel NOT IN (SELECT id FROM channels)"), ("payments", "outgoing NOT IN (0, 1)")];
+const IMPOSSIBLE: [(&str, &str); 4] = [
+    ("payments", "channel NOT IN (SELECT id FROM channels)"),
+    ("payments", "outgoing NOT IN (0, 1)"),
+    // Numbers that leave room for more events than there ever are.
+    ("events", "seq < 1 OR count < 1 OR seq > (1 << 60) OR count > (1 << 60)"),
+    (
+        "events",
+        "EXISTS (SELECT 1 FROM events next WHERE next.seq > events.seq AND next.seq < events.seq + events.count)",
+    ),
+];
 
 impl SqliteStore {
     /// Whether any channel was ever agreed on.

@@ -171,6 +171,23 @@ fn what_is_not_settled_is_found_and_has_no_number() {
 }
 
 #[test]
+fn rule_12_a_proposal_that_the_chain_leaves_out_is_told_as_failed() {
+    let database = Database::filled();
+    let [first, _] = database.rows;
+    database.write(first, 90, vec![insert(Direction::Out, "h", 9)], Settlements::default());
+    // The row still names the proposal, which a reorganisation may bring back.
+    database.write(first, 95, Vec::new(), own(9, 1, false));
+    let reader = database.reader();
+    assert_eq!(told(&reader, 9, 9), [(10, "h".to_owned())]);
+    let newest = PaymentQuery { limit: 1, ..PaymentQuery::default() };
+    let by_id = PaymentQuery { id: Some(PaymentId::new("h").unwrap()), ..newest.clone() };
+    for query in [newest, by_id] {
+        let found = reader.payments(&query).unwrap();
+        assert_eq!((found[0].seq, found[0].payment.payment.id.as_str()), (Some(10), "h"));
+    }
+}
+
+#[test]
 fn a_receipt_is_told_once() {
     let database = Database::filled();
     let [first, _] = database.rows;
