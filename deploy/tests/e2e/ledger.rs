@@ -31,7 +31,7 @@ impl Ledger {
     fn start(node: &Node, program: &Path, book: &Path) -> Self {
         let mut python = node.foreign_program("python3");
         python.arg(program).arg(node.port.to_string()).arg(book);
-        Self(python.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap())
+        Self(python.stdout(Stdio::null()).stderr(Stdio::inherit()).spawn().unwrap())
     }
 }
 

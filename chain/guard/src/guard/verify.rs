@@ -250,10 +250,7 @@ impl Guard {
             // Everything is looked for again after a while: they may be deployed meanwhile.
             (check.token, check.decimals, check.factory, check.factory_token) = (None, None, None, None);
             check.timer.answered(now.saturating_add(LOOK_EVERY));
-            // Another endpoint may show them.
-            self.first_asked = (self.first_asked + 1) % self.endpoints.len().max(1);
         }
-        let check = &mut self.contracts;
         if check.reported.as_ref() != Some(&verdict) {
             check.reported = Some(verdict.clone());
             self.report(Report::Contracts(verdict));
